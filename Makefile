@@ -1,0 +1,45 @@
+# make run     the whole line on the small shop that comes with it      make ui      Dagster and MLflow in the browser
+# make test    all tests                                                make check   style, types, import direction
+# make gpu     the GPU's tests and benchmarks, where there is one       make lock    pin the newest dependencies
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONUNBUFFERED := 1
+
+.PHONY: run test ui check gpu lock clean
+
+run: .venv/installed
+	dvc repro
+	@python -m visnet summary
+
+ui: .venv/installed
+	@exec python -m orchestration.ui
+
+test: .venv/installed
+	python -m pytest
+
+check: .venv/installed
+	ruff check .
+	ruff format --check .
+	mypy
+	python -m pytest -q tests/test_structure.py
+
+# Takes the Python that is there, with its torch and triton: nothing of dagster, dvc, mlflow or lance is needed.
+gpu:
+	$(PYTHON) -m pytest -q -m gpu tests/kernels tests/test_gpu.py -p no:cacheprovider
+	$(PYTHON) -m kernels.nearest.bench --device cuda
+
+lock: .venv/installed
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+		--no-emit-index-url --no-annotate --no-header -o requirements.lock
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "visnet needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+clean:
+	rm -rf .venv build dist

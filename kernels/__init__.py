@@ -1,0 +1,1 @@
+"""GPU and CPU kernels: they know tensors, and nothing of photos, tables or pipelines."""

@@ -1,0 +1,77 @@
+"""Crops read from their table: by id as pictures, by number as tensors."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms.v2 import functional as F
+
+from visnet import tables
+
+CACHE_BYTES = 2 << 30
+
+
+class CropImages(Dataset[torch.Tensor]):
+    """Map row i to crop `crop_ids[i]` as uint8 [3, S, S], squashed to a square; kept in memory while that is cheap.
+
+    Opened anew in every process that it is sent to, since Lance must not be forked.
+    """
+
+    def __init__(self, path: Path, crop_ids: Sequence[str], side_px: int) -> None:
+        self.path, self.side_px = path, side_px
+        position = {crop: i for i, crop in enumerate(tables.read(path, ["crop_id"])["crop_id"].to_pylist())}
+        missing = [crop for crop in crop_ids if crop not in position]
+        if missing:
+            raise ValueError(f"{path}: {len(missing)} crops asked for are not there, the first is {missing[0]!r}")
+        self.positions = [position[crop] for crop in crop_ids]
+        self._table: Any = None
+        self._cache: torch.Tensor | None = None
+        self._held = torch.zeros(0, dtype=torch.bool)
+        if len(crop_ids) * 3 * side_px**2 <= CACHE_BYTES:
+            self._held = torch.zeros(len(crop_ids), dtype=torch.bool)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_table": None, "_cache": None, "_held": torch.zeros_like(self._held)}
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[torch.Tensor]:
+        rows = torch.as_tensor(indices)
+        if not len(self._held):
+            return list(self._decoded(rows.tolist()))
+        if self._cache is None:
+            self._cache = torch.empty(len(self), 3, self.side_px, self.side_px, dtype=torch.uint8)
+        wanted = rows[~self._held[rows]].unique()
+        if len(wanted):
+            self._cache[wanted] = self._decoded(wanted.tolist())
+            self._held[wanted] = True
+        return list(self._cache[rows])
+
+    def _decoded(self, indices: list[int]) -> torch.Tensor:
+        self._table = self._table or tables.opened(self.path)
+        taken = self._table.take([self.positions[i] for i in indices], columns=["image"])["image"]
+        return torch.stack([self._square(data.as_py()) for data in taken])
+
+    def _square(self, data: bytes) -> torch.Tensor:
+        picture = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
+        return F.resize(picture, [self.side_px, self.side_px], antialias=True)
+
+
+def open_images(path: Path, crop_ids: Sequence[str]) -> dict[str, Image.Image]:
+    """Return the pictures of some crops by their id."""
+    listed = ", ".join("'" + crop.replace("'", "''") + "'" for crop in sorted(set(crop_ids)))
+    found = tables.read(path, ["crop_id", "image"], f"crop_id IN ({listed})" if listed else "false")
+    return {
+        crop: Image.open(io.BytesIO(data)).convert("RGB")
+        for crop, data in zip(found["crop_id"].to_pylist(), found["image"].to_pylist(), strict=True)
+        if data is not None
+    }

@@ -1,0 +1,57 @@
+"""Contact sheets: rows of captioned photos, to be judged by eye."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+RIGHT, WRONG, PLAIN = "#1a9850", "#d73027", "#d9d9d9"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One photo of a sheet; `frame` is a colour, None draws a hairline."""
+
+    image: Image.Image
+    caption: str = ""
+    frame: str | None = None
+
+
+def sheet(rows: Sequence[Sequence[Tile]], title: str = "", side_px: int = 96, columns: int = 1) -> Image.Image:
+    """Lay rows of tiles out under a title, `columns` rows beside each other; return an RGB image."""
+    font = ImageFont.load_default(size=11)
+    gap, text_px, head_px = 8, 15, 26 if title else 0
+    width_px = max((len(row) for row in rows), default=1) * (side_px + gap) + 3 * gap
+    height_px = side_px + text_px + gap
+    deep = -(-len(rows) // columns)
+    page = Image.new("RGB", (columns * width_px, head_px + deep * height_px + gap), "white")
+    draw = ImageDraw.Draw(page)
+    if title:
+        draw.text((gap, 6), title, fill="black", font=ImageFont.load_default(size=14))
+    for i, row in enumerate(rows):
+        left, top = (i // deep) * width_px + gap, head_px + (i % deep) * height_px
+        for tile in row:
+            _draw_tile(page, draw, tile, (left, top), side_px, font)
+            left += side_px + gap
+    return page
+
+
+def _draw_tile(
+    page: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    tile: Tile,
+    corner: tuple[int, int],
+    side_px: int,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:
+    left, top = corner
+    inner = side_px - 6
+    small = ImageOps.contain(tile.image.convert("RGB"), (inner, inner))
+    page.paste(small, (left + 3 + (inner - small.width) // 2, top + 3 + (inner - small.height) // 2))
+    draw.rectangle(
+        (left, top, left + side_px - 1, top + side_px - 1), outline=tile.frame or PLAIN, width=3 if tile.frame else 1
+    )
+    caption = tile.caption
+    while caption and draw.textlength(caption, font=font) > side_px:
+        caption = caption[:-1]
+    draw.text((left, top + side_px + 1), caption, fill="#333333", font=font)

@@ -1,0 +1,62 @@
+"""Answer one photo from the built catalog."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torchvision.transforms.v2 import functional as F
+
+from visnet import embedding, images, pictures, weights
+from visnet.crop_images import open_images
+from visnet.runner import DATA
+from visnet.search import nearest_products
+from visnet.vectors import read_vectors
+
+
+def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | None, out: Path) -> str:
+    """Return a table of the k nearest products, and write their contact sheet to `out`.
+
+    `ValueError` when the photo, the catalog or the category is not there, or the photo is no image.
+    """
+    if not photo.is_file():
+        raise ValueError(f"{photo}: no such photo")
+    if k < 1:
+        raise ValueError(f"-k {k}: at least 1 product must be asked for")
+    for stage in ("crops", "trained_model", "catalog_embeddings"):
+        if not (DATA / stage).exists():
+            raise ValueError(f"{DATA / stage} is missing: build the catalog first, with `dvc repro` (or `dvc pull`)")
+    try:
+        whole = images.decode(photo.read_bytes())
+        picture = images.crop(whole, None if box is None else (box[0], box[1], box[2], box[3]))
+    except ValueError as error:
+        raise ValueError(f"{photo}: {error}") from None
+    model, entry = weights.load(DATA / "trained_model")
+    shop = read_vectors(DATA / "catalog_embeddings").of(side="shop")
+    made_by = weights.digest(model.state_dict())
+    if shop.model != made_by:
+        raise ValueError(f"{DATA}/catalog_embeddings is by another model than {DATA}/trained_model; run `dvc repro` first")
+    if category is not None:
+        allowed = sorted(set(shop.rows["category"]))
+        if category not in allowed:
+            raise ValueError(f"--category {category!r} is not in the catalog; allowed are {', '.join(allowed)}")
+        shop = shop.of(category=category)
+    square = F.resize(F.pil_to_tensor(picture), [entry.side_px, entry.side_px], antialias=True)
+    ((_, vector),) = embedding.embed(model, [square])  # type: ignore[arg-type]
+    product, names = pd.factorize(shop.rows["product_id"])
+    found = nearest_products(vector, shop.matrix, product, k)
+    rows = found.row[0][found.row[0] >= 0]
+    answers = shop.rows.iloc[rows].assign(sq_distance=found.sq_distance[0][: len(rows)])
+
+    pictures_of = open_images(DATA / "crops" / "crops.lance", answers["crop_id"].tolist())
+    tiles = [pictures.Tile(picture, photo.name)]
+    tiles += [
+        pictures.Tile(pictures_of[row.crop_id], f"{row.product_id} {row.sq_distance:.3f}") for row in answers.itertuples()
+    ]
+    pictures.sheet([tiles], f"{photo.name}: the {len(answers)} most similar of {len(names)} products").save(out)
+    lines = [f"{'':>3} {'product':<28} {'category':<14} {'colour':<10} {'sq_distance':>11}"]
+    for place, row in enumerate(answers.itertuples(), 1):
+        lines.append(f"{place:>3} {row.product_id:<28} {row.category:<14} {row.colour:<10} {row.sq_distance:>11.4f}")
+    if len(answers) < k:
+        lines.append(f"    ({k} were asked for; there are {len(names)} products)")
+    return "\n".join([*lines, f"Pictures: {out}"])

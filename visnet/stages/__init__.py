@@ -1,0 +1,1 @@
+"""One module per stage: `Params`, and `build` from artefacts to an artefact."""

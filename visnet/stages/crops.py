@@ -1,0 +1,158 @@
+"""crops: one upright RGB picture per photo, product and box, with the split that it belongs to."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from visnet import images, pictures, tables
+from visnet.crop_images import open_images
+from visnet.log import Log
+from visnet.splits import Shares, assign_splits
+from visnet.stage import Frozen, Report
+
+IN_PLACE = True
+COMMIT_EVERY = 1024
+DRAWING = 1  # raise when the same photo and parameters give another picture than before
+COLUMNS = ["crop_id", "photo_id", "product_id", "category", "side", "split", "colour", "gender"]
+CROP = pa.schema(
+    [
+        *[(name, pa.string()) for name in COLUMNS],
+        ("image", pa.large_binary()),  # JPEG; null when lost
+        ("lost", pa.string()),
+        *tables.HASH_COLUMNS,
+    ]
+)
+
+
+class Params(Frozen):
+    """How crops are cut, and who learns from which."""
+
+    side_px: int = 160
+    quality: int = 90
+    validation_share: float = 0.12
+    test_share: float = 0.2
+    shared_products: str = "refuse"
+    small_categories: str = "refuse"
+    seed: int = 1
+
+
+def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
+    """Bring the crops table up to the records and photos; cut only what is new or changed."""
+    for field, allowed in {"shared_products": ("refuse", "allow"), "small_categories": ("refuse", "drop")}.items():
+        if getattr(params, field) not in allowed:
+            raise ValueError(f"[crops] {field}: {getattr(params, field)!r} is not one of {', '.join(allowed)}")
+    crops = out / "crops.lance"
+    records, records_without_photo = _records(raw_images, params)
+    shares = Shares(params.validation_share, params.test_share, params.seed)
+    records["split"], shared = assign_splits(records, shares)
+    if shared and params.shared_products == "refuse":
+        raise ValueError(
+            f"[crops] shared_products: {len(shared)} products stand in train and test (the first: {shared[0]}), so test "
+            'would measure what was learnt by heart; allowed are "refuse" and "allow"'
+        )
+    making = (DRAWING, params.side_px, params.quality)
+    box = ["left", "top", "width", "height"]
+    columns = [*COLUMNS, *box, "photo_content"]
+    records["source"] = [tables.fingerprint(*making, *row) for row in records[columns].itertuples(False, None)]
+    change = tables.compare(crops, "crop_id", dict(zip(records["crop_id"], records["source"], strict=True)))
+    if not tables.is_table(crops):
+        tables.put(crops, "crop_id", CROP.empty_table())
+    todo = records[records["crop_id"].isin(set(change.todo))].sort_values("photo_id", kind="stable")
+    with log.progress("crops", len(records), done=change.same, unit="crop") as progress:
+        for start in range(0, len(todo), COMMIT_EVERY):
+            batch = todo.iloc[start : start + COMMIT_EVERY]
+            tables.put(crops, "crop_id", _cut(raw_images, batch, params), change.changed)
+            progress.advance(len(batch))
+    tables.delete(crops, "crop_id", change.gone)
+
+    whole = tables.read(crops, [*COLUMNS, "lost"]).to_pandas()
+    lost = Counter(whole["lost"].dropna())
+    for reason, count in lost.most_common():
+        log.say(f"  lost {count} crop{'s' * (count != 1)}: {reason}")
+    log.picture(_sheet(crops, whole[whole["lost"].isna()]))
+    return {
+        "crops": len(whole),
+        **{f"{side}_crops": int((whole["side"] == side).sum()) for side in ("street", "shop")},
+        **{f"{split}_crops": int((whole["split"] == split).sum()) for split in ("train", "validation", "test")},
+        "lost": sum(lost.values()),
+        "records_without_photo": records_without_photo,
+        "products": int(whole["product_id"].nunique()),
+        "categories": int(whole["category"].nunique()),
+        "products_in_two_splits": len(shared),
+        "products_in_two_splits_max": 0 if params.shared_products == "refuse" else None,
+        "added": len(change.new),
+        "changed": len(change.changed),
+        "removed": len(change.gone),
+        "digest": tables.digest(crops, "crop_id"),
+    }
+
+
+def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
+    """Join the records with the photos that are there; refuse or drop categories in which nothing can be told apart."""
+    frame = tables.read(raw_images / "records.lance", [*COLUMNS, "left", "top", "width", "height"]).to_pandas()
+    photos = tables.read(raw_images / "photos.lance", ["photo_id", "content"], "lost IS NULL").to_pandas()
+    listed = set(frame["category"])
+    joined = frame.merge(photos.rename(columns={"content": "photo_content"}), on="photo_id", how="inner")
+    shop = joined[joined["side"] == "shop"].groupby("category")["product_id"].nunique()
+    small = sorted(category for category in listed if shop.get(category, 0) < 2)
+    if small and params.small_categories == "refuse":
+        raise ValueError(
+            f"[crops] small_categories: category {small[0]!r} has {shop.get(small[0], 0)} products with a shop photo, at "
+            'least 2 are needed to tell one from another; leave it out of the source, or set "drop"'
+        )
+    joined = joined[~joined["category"].isin(small)]
+    if joined.empty:
+        raise ValueError(f"{raw_images}: no record has a photo; see the lost photos in reports/raw_images.json")
+    return joined.sort_values("crop_id", kind="stable", ignore_index=True), len(frame) - len(joined)
+
+
+def _cut(raw_images: Path, batch: pd.DataFrame, params: Params) -> pa.Table:
+    ids = sorted(set(batch["photo_id"]))
+    listed = ", ".join("'" + photo_id.replace("'", "''") + "'" for photo_id in ids)
+    found = tables.read(raw_images / "photos.lance", ["photo_id", "image"], f"photo_id IN ({listed})")
+    photos = dict(zip(found["photo_id"].to_pylist(), found["image"].to_pylist(), strict=True))
+
+    def cut(row: tuple[str, float, float, float, float]) -> tuple[bytes | None, str | None]:
+        photo_id, *box = row
+        try:
+            whole = images.decode(photos[photo_id])
+            picture = images.crop(whole, None if pd.isna(box[0]) else (box[0], box[1], box[2], box[3]))
+            return images.encode(images.fit(picture, params.side_px), params.quality), None
+        except ValueError as error:
+            return None, str(error)
+
+    rows = batch[["photo_id", "left", "top", "width", "height"]].itertuples(index=False, name=None)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        made = list(pool.map(cut, rows))
+    columns = {name: batch[name].tolist() for name in [*COLUMNS, "source"]}
+    columns["image"] = [data for data, _ in made]
+    columns["lost"] = [lost for _, lost in made]
+    columns["content"] = [
+        tables.fingerprint(*row, lost, data and hashlib.sha256(data).hexdigest())
+        for row, (data, lost) in zip(batch[COLUMNS].itertuples(index=False, name=None), made, strict=True)
+    ]
+    return pa.table(columns, schema=CROP)
+
+
+def _sheet(crops: Path, rows: pd.DataFrame, products: int = 12) -> "pictures.Image.Image":
+    """Show a few products of each kind of photo: street crops first, then the shop's."""
+    both = rows.groupby("product_id")["side"].nunique()
+    chosen = sorted(both[both == both.max()].index, key=lambda product: tables.fingerprint(product))[:products]
+    shown = rows[rows["product_id"].isin(chosen)].sort_values(["product_id", "side", "crop_id"], ascending=[True, False, True])
+    shown = shown.groupby("product_id").head(6)
+    found = open_images(crops, shown["crop_id"].tolist())
+
+    def lines() -> Iterator[list[pictures.Tile]]:
+        for _, group in shown.groupby("product_id"):
+            yield [
+                pictures.Tile(found[row.crop_id], f"{row.side} {row.split}", pictures.RIGHT if row.side == "street" else None)
+                for row in group.itertuples()
+            ]
+
+    return pictures.sheet(list(lines()), "Crops of a few products; street photos are framed", columns=2)

@@ -1,0 +1,156 @@
+"""raw_images: the photos of a source, and the records that name them. A lost photo is a row with its reason."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from visnet import tables
+from visnet.log import Log, Progress
+from visnet.sources import SOURCES, street2shop, synthetic, table
+from visnet.sources.listing import RECORDS, Answer, Listing
+from visnet.stage import Frozen, Report
+
+IN_PLACE = True
+PHOTO = pa.schema(
+    [
+        ("photo_id", pa.string()),
+        ("locator", pa.string()),
+        ("image", pa.large_binary()),  # as the source gave it; null when lost
+        ("bytes", pa.int64()),
+        ("lost", pa.string()),  # the reason; null when there
+        ("asked", pa.int64()),  # the value of `ask_again` when the source was last asked
+        *tables.HASH_COLUMNS,
+    ]
+)
+
+
+class Params(Frozen):
+    """Which source, and what is asked of it."""
+
+    source: str
+    metadata: str
+    lost_share_max: float | None = None
+    ask_again: int = 0
+    commit_every: int = 256
+    synthetic: synthetic.Params = synthetic.Params()
+    street2shop: street2shop.Params = street2shop.Params()
+    table: table.Params = table.Params()
+
+
+def build(*, out: Path, params: Params, log: Log) -> Report:
+    """Bring the photos and records tables up to the source's listing; fetch only what is not there yet."""
+    if params.source not in SOURCES:
+        raise ValueError(f"[raw_images] source: {params.source!r} is not a source; allowed are {', '.join(SOURCES)}")
+    source, asked = SOURCES[params.source], getattr(params, params.source)
+    metadata = Path(params.metadata)
+    if not metadata.exists():
+        raise ValueError(f"[raw_images] metadata: {metadata} does not exist; give the file or folder of the source")
+    listing: Listing = source.listing(asked, metadata)
+    if listing.photos.num_rows == 0:
+        raise ValueError(f"[raw_images] metadata: {metadata} lists no photo")
+    photos, records = out / "photos.lance", out / "records.lance"
+
+    locators = dict(zip(listing.photos["photo_id"].to_pylist(), listing.photos["locator"].to_pylist(), strict=True))
+    change = tables.compare(photos, "photo_id", {p: tables.fingerprint(url) for p, url in locators.items()})
+    again = _lost_before(photos, params.ask_again)
+    todo = sorted({*change.todo, *(again & locators.keys())})
+    if not tables.is_table(photos):
+        tables.put(photos, "photo_id", PHOTO.empty_table())
+    replaced = {*change.changed, *again}
+    with log.progress("photos", len(locators), done=len(locators) - len(todo), unit="photo") as progress:
+        answers = source.fetch(asked, [(p, locators[p]) for p in todo], metadata=metadata, log=log)
+        for batch in _batches(_counted(answers, progress), params.commit_every):
+            tables.put(photos, "photo_id", _rows(batch, locators, params.ask_again), replaced)
+    tables.delete(photos, "photo_id", change.gone)
+    records_written = _write_records(records, listing.records)
+
+    lost = Counter(tables.read(photos, ["lost"], "lost IS NOT NULL")["lost"].to_pylist())
+    for reason, count in lost.most_common():
+        log.say(f"  lost {count} photo{'s' * (count != 1)}: {reason}")
+    for reason, count in listing.dropped.items():
+        log.say(f"  dropped {count} record{'s' * (count != 1)}: {reason}")
+    sizes = tables.read(photos, ["bytes"])["bytes"]
+    return {
+        "photos": len(locators),
+        "lost": sum(lost.values()),
+        "lost_share": round(sum(lost.values()) / len(locators), 6),
+        "lost_share_max": params.lost_share_max,
+        **{f"lost_{_key(reason)}": count for reason, count in sorted(lost.items())},
+        "added": len(change.new),
+        "changed": len(change.changed),
+        "removed": len(change.gone),
+        "asked_again": len(again),
+        "records": listing.records.num_rows,
+        "records_written": records_written,
+        "records_dropped": sum(listing.dropped.values()),
+        "products": pc.count_distinct(listing.records["product_id"]).as_py(),
+        "categories": pc.count_distinct(listing.records["category"]).as_py(),
+        "megabytes": round((pc.sum(sizes).as_py() or 0) / 1e6, 3),
+        "digest": tables.fingerprint(tables.digest(photos, "photo_id"), tables.digest(records, "crop_id")),
+    }
+
+
+def _lost_before(photos: Path, ask_again: int) -> set[str]:
+    """Photos that are lost and were not asked for since `ask_again` was raised."""
+    if not tables.is_table(photos):
+        return set()
+    return set(tables.read(photos, ["photo_id"], f"lost IS NOT NULL AND asked < {ask_again}")["photo_id"].to_pylist())
+
+
+def _key(reason: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in reason.lower()).strip("_")
+
+
+def _counted(answers: Iterable[Answer], progress: Progress) -> Iterable[Answer]:
+    lost = 0
+    for answer in answers:
+        lost += answer.lost is not None
+        progress.advance(lost=lost)
+        yield answer
+
+
+def _batches(answers: Iterable[Answer], size: int, limit_bytes: int = 64 << 20) -> Iterable[list[Answer]]:
+    batch: list[Answer] = []
+    held = 0
+    for answer in answers:
+        batch.append(answer)
+        held += len(answer.data or b"")
+        if len(batch) >= size or held >= limit_bytes:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
+def _rows(batch: list[Answer], locators: dict[str, str], ask_again: int) -> pa.Table:
+    batch = sorted(batch, key=lambda a: a.photo_id)
+    columns = {
+        "photo_id": [a.photo_id for a in batch],
+        "locator": [locators[a.photo_id] for a in batch],
+        "image": [a.data for a in batch],
+        "bytes": [len(a.data) if a.data is not None else 0 for a in batch],
+        "lost": [a.lost for a in batch],
+        "asked": [ask_again] * len(batch),
+        "source": [tables.fingerprint(locators[a.photo_id]) for a in batch],
+        "content": [hashlib.sha256(a.data).hexdigest()[:32] if a.data is not None else f"lost {a.lost}" for a in batch],
+    }
+    return pa.table(columns, schema=PHOTO)
+
+
+def _write_records(path: Path, records: pa.Table) -> int:
+    """Key the records by crop and bring the table up to them; return how many rows were written."""
+    frame = records.to_pandas().sort_values(["photo_id", "product_id", "left", "top", "width", "height"], kind="stable")
+    number = frame.groupby(["photo_id", "product_id"], sort=False).cumcount()
+    frame.insert(0, "crop_id", frame["photo_id"] + "|" + frame["product_id"] + "|" + number.astype(str))
+    frame["source"] = [tables.fingerprint(*row) for row in frame[RECORDS.names].itertuples(index=False, name=None)]
+    frame["content"] = frame["source"]
+    change = tables.compare(path, "crop_id", dict(zip(frame["crop_id"], frame["source"], strict=True)))
+    schema = pa.schema([("crop_id", pa.string()), *RECORDS, *tables.HASH_COLUMNS])
+    rows = pa.Table.from_pandas(frame[frame["crop_id"].isin(set(change.todo))], schema=schema, preserve_index=False)
+    tables.put(path, "crop_id", rows, change.changed)
+    tables.delete(path, "crop_id", change.gone)
+    return len(change.todo)

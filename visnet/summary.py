@@ -1,0 +1,64 @@
+"""What a person reads after the line has run: what was built, how well it finds, what to do next."""
+
+from visnet.reports import REPORTS, read_report
+from visnet.stage import STAGES, Report
+
+KS = (1, 3, 5, 10, 20)
+METHODS = {
+    "trained": "",
+    "untrained network": "untrained_",
+    "colour histogram": "colour_histogram_",
+    "random": "random_",
+}
+
+
+def text() -> str:
+    """Return the summary of the reports in this folder; `ValueError` when there are none."""
+    reports = {stage: read_report(stage) for stage in STAGES}
+    there = {stage: report for stage, report in reports.items() if report}
+    if not there:
+        raise ValueError(f"{REPORTS}/ holds no report yet: run `make run`, or `dvc repro` in a folder with dvc.yaml")
+    return "\n".join([*_built(there), "", *_recall(there.get("evaluation")), *_next(there)])
+
+
+def _built(reports: dict[str, Report]) -> list[str]:
+    raw, model = reports.get("raw_images", {}), reports.get("trained_model", {})
+    lines = []
+    if raw:
+        lines.append(
+            f"Catalog    {raw['photos']} photos ({raw['lost']} lost) of {raw['products']} products in {raw['categories']} "
+            f"categories"
+        )
+    if model:
+        minutes = float(model.get("wall_s") or 0) / 60
+        lines.append(f"Model      {model['config']}, {model['parameters']:,} parameters, trained in {minutes:.1f} min")
+    if "knn_results" in reports:
+        knn = reports["knn_results"]
+        lines.append(f"Answers    {knn['street_queries']} street photos, similar products of {knn['products']} products")
+    return lines
+
+
+def _recall(report: Report | None) -> list[str]:
+    if not report:
+        return []
+    lines = []
+    if report["queries"]:
+        lines.append(f"{'street -> shop, recall@':<24}" + "".join(f"{k:>8}" for k in KS))
+        for name, prefix in METHODS.items():
+            values = [report.get(f"{prefix}recall_at_{k}") for k in KS]
+            lines.append(f"  {name:<22}" + "".join("       -" if v is None else f"{v:>8.3f}" for v in values))
+    for field, title in {"triplet_accuracy": "triplet accuracy", "colour_agreement": "same colour among 10"}.items():
+        values = {name: report.get(f"{prefix}{field}") for name, prefix in METHODS.items() if name != "random"}
+        if any(v is not None for v in values.values()):
+            lines.append(f"{title}: " + ", ".join(f"{name} {v:.3f}" for name, v in values.items() if v is not None))
+    return [*lines, ""]
+
+
+def _next(reports: dict[str, Report]) -> list[str]:
+    sheets = ", ".join(sorted(str(path) for path in REPORTS.glob("*.png")))
+    return [
+        f"Pictures   {sheets}",
+        "Next       make ui                              assets in Dagster, runs in MLflow",
+        "           python -m visnet similar PHOTO.jpg   the products most like a photo of yours",
+        "           edit params.toml, then dvc repro     only what changed runs again",
+    ]

@@ -1,0 +1,95 @@
+"""Keyed Lance tables of which only differences are written.
+
+Every table has a string key, a `source` column (hash of what the row was made from: equal means nothing to do) and a
+`content` column (hash of what the row says: the digest is made of these). A commit is atomic; a kill leaves the last one.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import lance
+import pyarrow as pa
+
+HASH_COLUMNS = [("source", pa.string()), ("content", pa.string())]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What must happen to a table so that it holds just the wanted rows."""
+
+    new: list[str]
+    changed: list[str]
+    gone: list[str]
+    same: int
+
+    @property
+    def todo(self) -> list[str]:
+        """Keys to make, in key order."""
+        return sorted([*self.new, *self.changed])
+
+
+def fingerprint(*parts: object) -> str:
+    """Return 32 hex digits that differ when any part differs, `None` and "" included."""
+    return hashlib.sha256("\x1f".join(repr(part) for part in parts).encode()).hexdigest()[:32]
+
+
+def is_table(path: Path) -> bool:
+    """Tell whether a committed table stands at `path`."""
+    return (path / "_versions").is_dir() and any((path / "_versions").iterdir())
+
+
+def opened(path: Path) -> lance.LanceDataset:
+    """Open the latest version of a table; `ValueError` when there is none."""
+    if not is_table(path):
+        raise ValueError(f"{path}: no table there; run the stage that makes it")
+    return lance.dataset(str(path))
+
+
+def read(path: Path, columns: list[str], where: str | None = None) -> pa.Table:
+    """Read columns of the rows that satisfy the SQL condition `where`, in the table's own order."""
+    return opened(path).to_table(columns=columns, filter=where)
+
+
+def compare(path: Path, key: str, wanted: Mapping[str, str]) -> Difference:
+    """Hold the wanted rows (key -> source hash) against those the table has."""
+    had: dict[str, str] = {}
+    if is_table(path):
+        table = read(path, [key, "source"])
+        had = dict(zip(table[key].to_pylist(), table["source"].to_pylist(), strict=True))
+    new = [k for k in wanted if k not in had]
+    changed = [k for k, source in wanted.items() if k in had and had[k] != source]
+    gone = sorted(k for k in had if k not in wanted)
+    return Difference(new, changed, gone, same=len(wanted) - len(new) - len(changed))
+
+
+def put(path: Path, key: str, rows: pa.Table, replaced: Iterable[str] = ()) -> None:
+    """Commit rows, replacing those whose key is in `replaced` (all others must be new)."""
+    if not is_table(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lance.write_dataset(rows, str(path), mode="create")
+        return
+    if rows.num_rows == 0:
+        return
+    known = set(replaced)
+    if any(k in known for k in rows[key].to_pylist()):
+        lance.dataset(str(path)).merge_insert(
+            key
+        ).when_matched_update_all().when_not_matched_insert_all().execute(rows)
+    else:
+        lance.write_dataset(rows, str(path), mode="append")
+
+
+def delete(path: Path, key: str, gone: list[str], at_once: int = 1000) -> None:
+    """Delete rows by key."""
+    for start in range(0, len(gone), at_once):
+        keys = ", ".join("'" + k.replace("'", "''") + "'" for k in gone[start : start + at_once])
+        lance.dataset(str(path)).delete(f"{key} IN ({keys})")
+
+
+def digest(path: Path, key: str) -> str:
+    """Return the digest of a table's logical content: equal content, equal digest, on any machine."""
+    table = read(path, [key, "content"])
+    lines = sorted(f"{k}\t{c}\n" for k, c in zip(table[key].to_pylist(), table["content"].to_pylist(), strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]

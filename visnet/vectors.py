@@ -1,0 +1,44 @@
+"""The embeddings table as one matrix, of one model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from visnet import tables
+
+COLUMNS = ["crop_id", "product_id", "category", "side", "colour", "model"]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Rows (sorted by crop_id) and their embeddings [N, D] float32, all by one model."""
+
+    rows: pd.DataFrame
+    matrix: torch.Tensor
+    model: str
+
+    def of(self, **wanted: str) -> "Vectors":
+        """Return the rows whose columns have the wanted values."""
+        mask = np.logical_and.reduce([(self.rows[name] == value).to_numpy() for name, value in wanted.items()])
+        return Vectors(self.rows[mask].reset_index(drop=True), self.matrix[torch.from_numpy(mask)], self.model)
+
+
+def read_vectors(catalog_embeddings: Path) -> Vectors:
+    """Read all vectors; `ValueError` when two models made them, since their distances mean nothing to each other."""
+    path = catalog_embeddings / "embeddings.lance"
+    table = tables.read(path, [*COLUMNS, "embedding"])
+    rows = table.select(COLUMNS).to_pandas()
+    models = sorted(set(rows["model"]))
+    if len(models) != 1:
+        raise ValueError(
+            f"{path}: made by {len(models)} models ({', '.join(m[:8] for m in models) or 'no rows'}); run the stage "
+            "catalog_embeddings to its end"
+        )
+    width = table.schema.field("embedding").type.list_size
+    flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    order = np.argsort(rows["crop_id"].to_numpy(), kind="stable")
+    matrix = torch.from_numpy(np.ascontiguousarray(flat.reshape(-1, width)[order]))
+    return Vectors(rows.iloc[order].reset_index(drop=True), matrix, models[0])
