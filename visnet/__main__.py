@@ -19,7 +19,9 @@ def parser() -> argparse.ArgumentParser:
     similar.add_argument("-k", type=int, default=8, help="how many products (default 8)")
     similar.add_argument("--category", help="search in this category only")
     similar.add_argument("--box", type=float, nargs=4, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"), help="pixels")
-    similar.add_argument("--out", type=Path, default=Path("similar.png"), help="the contact sheet (default similar.png)")
+    similar.add_argument(
+        "--out", type=Path, default=Path("similar.png"), help="the contact sheet (default similar.png)"
+    )
     commands.add_parser("summary", help="say what is built here, how well it finds, and what to do next")
     return whole
 

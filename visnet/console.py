@@ -98,5 +98,9 @@ class _Lines:
         wall_s = max(time.monotonic() - self.start_s, 1e-9)
         rate = (self.done - self.first) / wall_s
         of = f"/{self.total} ({self.done / self.total:.0%})" if self.total else ""
-        left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate and self.done < self.total else ""
-        print(f"  {self.what} {self.done}{of}, {rate:.1f} {self.unit}/s{left}  {self.shown}", file=sys.stderr, flush=True)
+        left = (
+            f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate and self.done < self.total else ""
+        )
+        print(
+            f"  {self.what} {self.done}{of}, {rate:.1f} {self.unit}/s{left}  {self.shown}", file=sys.stderr, flush=True
+        )

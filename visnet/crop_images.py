@@ -1,12 +1,10 @@
-"""Crops read from their table: by id as pictures, by number as tensors."""
+"""Crops read from their table as tensors, by number."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as F
@@ -50,7 +48,7 @@ class CropImages(Dataset[torch.Tensor]):
             return list(self._decoded(rows.tolist()))
         if self._cache is None:
             self._cache = torch.empty(len(self), 3, self.side_px, self.side_px, dtype=torch.uint8)
-        wanted = rows[~self._held[rows]].unique()
+        wanted = torch.unique(rows[~self._held[rows]])
         if len(wanted):
             self._cache[wanted] = self._decoded(wanted.tolist())
             self._held[wanted] = True
@@ -64,14 +62,3 @@ class CropImages(Dataset[torch.Tensor]):
     def _square(self, data: bytes) -> torch.Tensor:
         picture = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
         return F.resize(picture, [self.side_px, self.side_px], antialias=True)
-
-
-def open_images(path: Path, crop_ids: Sequence[str]) -> dict[str, Image.Image]:
-    """Return the pictures of some crops by their id."""
-    listed = ", ".join("'" + crop.replace("'", "''") + "'" for crop in sorted(set(crop_ids)))
-    found = tables.read(path, ["crop_id", "image"], f"crop_id IN ({listed})" if listed else "false")
-    return {
-        crop: Image.open(io.BytesIO(data)).convert("RGB")
-        for crop, data in zip(found["crop_id"].to_pylist(), found["image"].to_pylist(), strict=True)
-        if data is not None
-    }

@@ -1,9 +1,13 @@
 """Contact sheets: rows of captioned photos, to be judged by eye."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from visnet import tables
 
 RIGHT, WRONG, PLAIN = "#1a9850", "#d73027", "#d9d9d9"
 
@@ -55,3 +59,14 @@ def _draw_tile(
     while caption and draw.textlength(caption, font=font) > side_px:
         caption = caption[:-1]
     draw.text((left, top + side_px + 1), caption, fill="#333333", font=font)
+
+
+def open_images(path: Path, crop_ids: Sequence[str]) -> dict[str, Image.Image]:
+    """Return the pictures of some crops by their id."""
+    listed = ", ".join("'" + crop.replace("'", "''") + "'" for crop in sorted(set(crop_ids)))
+    found = tables.read(path, ["crop_id", "image"], f"crop_id IN ({listed})" if listed else "false")
+    return {
+        crop: Image.open(io.BytesIO(data)).convert("RGB")
+        for crop, data in zip(found["crop_id"].to_pylist(), found["image"].to_pylist(), strict=True)
+        if data is not None
+    }

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from kernels.nearest import nearest
+from visnet.metrics import first_of_each
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,3 @@ def nearest_products(
         open_ = open_[~done]
         take = min(total, take * 4)
     return Found(row, sq_distance)
-
-
-def first_of_each(codes: np.ndarray) -> np.ndarray:
-    """Mark the first occurrence of every value in each row: [Q, K] integers to [Q, K] bool."""
-    order = np.argsort(codes, axis=1, kind="stable")
-    ordered = np.take_along_axis(codes, order, axis=1)
-    new = np.ones(codes.shape, bool)
-    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    first = np.empty(codes.shape, bool)
-    np.put_along_axis(first, order, new, axis=1)
-    return first

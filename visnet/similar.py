@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import torch
 from torchvision.transforms.v2 import functional as F
 
 from visnet import embedding, images, pictures, weights
-from visnet.crop_images import open_images
 from visnet.runner import DATA
 from visnet.search import nearest_products
 from visnet.vectors import read_vectors
@@ -35,23 +33,26 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
     shop = read_vectors(DATA / "catalog_embeddings").of(side="shop")
     made_by = weights.digest(model.state_dict())
     if shop.model != made_by:
-        raise ValueError(f"{DATA}/catalog_embeddings is by another model than {DATA}/trained_model; run `dvc repro` first")
+        raise ValueError(
+            f"{DATA}/catalog_embeddings is by another model than {DATA}/trained_model; run `dvc repro` first"
+        )
     if category is not None:
         allowed = sorted(set(shop.rows["category"]))
         if category not in allowed:
             raise ValueError(f"--category {category!r} is not in the catalog; allowed are {', '.join(allowed)}")
         shop = shop.of(category=category)
     square = F.resize(F.pil_to_tensor(picture), [entry.side_px, entry.side_px], antialias=True)
-    ((_, vector),) = embedding.embed(model, [square])  # type: ignore[arg-type]
+    ((_, vector),) = embedding.embed(model, [square], batch=1)  # type: ignore[arg-type]
     product, names = pd.factorize(shop.rows["product_id"])
     found = nearest_products(vector, shop.matrix, product, k)
     rows = found.row[0][found.row[0] >= 0]
     answers = shop.rows.iloc[rows].assign(sq_distance=found.sq_distance[0][: len(rows)])
 
-    pictures_of = open_images(DATA / "crops" / "crops.lance", answers["crop_id"].tolist())
+    pictures_of = pictures.open_images(DATA / "crops" / "crops.lance", answers["crop_id"].tolist())
     tiles = [pictures.Tile(picture, photo.name)]
     tiles += [
-        pictures.Tile(pictures_of[row.crop_id], f"{row.product_id} {row.sq_distance:.3f}") for row in answers.itertuples()
+        pictures.Tile(pictures_of[row.crop_id], f"{row.product_id} {row.sq_distance:.3f}")
+        for row in answers.itertuples()
     ]
     pictures.sheet([tiles], f"{photo.name}: the {len(answers)} most similar of {len(names)} products").save(out)
     lines = [f"{'':>3} {'product':<28} {'category':<14} {'colour':<10} {'sq_distance':>11}"]

@@ -22,19 +22,17 @@ def text() -> str:
 
 
 def _built(reports: dict[str, Report]) -> list[str]:
-    raw, model = reports.get("raw_images", {}), reports.get("trained_model", {})
+    raw, model, knn = (reports.get(stage) for stage in ("raw_images", "trained_model", "knn_results"))
     lines = []
     if raw:
-        lines.append(
-            f"Catalog    {raw['photos']} photos ({raw['lost']} lost) of {raw['products']} products in {raw['categories']} "
-            f"categories"
-        )
+        lost = f" ({raw['lost']} lost)" if raw["lost"] else ""
+        shown = f"{raw['products']} products in {raw['categories']} categories"
+        lines.append(f"Catalog    {raw['photos']} photos{lost} of {shown}")
     if model:
-        minutes = float(model.get("wall_s") or 0) / 60
+        minutes = float(model.get("training_s") or 0) / 60
         lines.append(f"Model      {model['config']}, {model['parameters']:,} parameters, trained in {minutes:.1f} min")
-    if "knn_results" in reports:
-        knn = reports["knn_results"]
-        lines.append(f"Answers    {knn['street_queries']} street photos, similar products of {knn['products']} products")
+    if knn:
+        lines.append(f"Answers    for {knn['street_queries']} street photos; similar products of {knn['products']}")
     return lines
 
 
@@ -45,8 +43,8 @@ def _recall(report: Report | None) -> list[str]:
     if report["queries"]:
         lines.append(f"{'street -> shop, recall@':<24}" + "".join(f"{k:>8}" for k in KS))
         for name, prefix in METHODS.items():
-            values = [report.get(f"{prefix}recall_at_{k}") for k in KS]
-            lines.append(f"  {name:<22}" + "".join("       -" if v is None else f"{v:>8.3f}" for v in values))
+            recall = [report.get(f"{prefix}recall_at_{k}") for k in KS]
+            lines.append(f"  {name:<22}" + "".join("       -" if v is None else f"{v:>8.3f}" for v in recall))
     for field, title in {"triplet_accuracy": "triplet accuracy", "colour_agreement": "same colour among 10"}.items():
         values = {name: report.get(f"{prefix}{field}") for name, prefix in METHODS.items() if name != "random"}
         if any(v is not None for v in values.values()):

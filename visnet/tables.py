@@ -1,7 +1,7 @@
 """Keyed Lance tables of which only differences are written.
 
-Every table has a string key, a `source` column (hash of what the row was made from: equal means nothing to do) and a
-`content` column (hash of what the row says: the digest is made of these). A commit is atomic; a kill leaves the last one.
+Every table has a string key, a `source` column (hash of what the row was made from: equal means nothing to do) and
+a `content` column (hash of what the row says: the digest is made of these). Commits are atomic; a kill leaves the last.
 """
 
 import hashlib
@@ -74,9 +74,7 @@ def put(path: Path, key: str, rows: pa.Table, replaced: Iterable[str] = ()) -> N
         return
     known = set(replaced)
     if any(k in known for k in rows[key].to_pylist()):
-        lance.dataset(str(path)).merge_insert(
-            key
-        ).when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        lance.dataset(str(path)).merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(rows)
     else:
         lance.write_dataset(rows, str(path), mode="append")
 

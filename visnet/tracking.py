@@ -1,6 +1,7 @@
 """What MLflow is told: one run per training, and the recall that its evaluation found."""
 
 import contextlib
+import json
 import logging
 import os
 import tomllib
@@ -169,9 +170,7 @@ def _name(stage: str) -> str:
 
 def _describe(client: "MlflowClient", run_id: str) -> None:
     """Give the run its parameters, what it was made of, and the way back to Dagster."""
-    from mlflow.data.code_dataset_source import CodeDatasetSource
-    from mlflow.data.meta_dataset import MetaDataset
-    from mlflow.entities import DatasetInput, InputTag
+    from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.tracking.context.registry import resolve_tags
 
     for name, value in resolve_tags().items():
@@ -187,9 +186,8 @@ def _describe(client: "MlflowClient", run_id: str) -> None:
     for stage in ("crops", "triplets"):
         digest = str((read_report(stage) or {}).get("digest", ""))
         if digest:
-            made_of = CodeDatasetSource(tags={"artefact": f"data/{stage}"})
-            data = MetaDataset(made_of, name=stage, digest=digest)
-            inputs.append(DatasetInput(data._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")]))
+            data = Dataset(name=stage, digest=digest, source_type="local", source=json.dumps({"uri": f"data/{stage}"}))
+            inputs.append(DatasetInput(data, [InputTag("mlflow.data.context", "training")]))
     if inputs:
         client.log_inputs(run_id, inputs)
     dagster_run = os.environ.get("DAGSTER_RUN_ID")

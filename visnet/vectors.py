@@ -1,5 +1,6 @@
 """The embeddings table as one matrix, of one model."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,15 @@ class Vectors:
         """Return the rows whose columns have the wanted values."""
         mask = np.logical_and.reduce([(self.rows[name] == value).to_numpy() for name, value in wanted.items()])
         return Vectors(self.rows[mask].reset_index(drop=True), self.matrix[torch.from_numpy(mask)], self.model)
+
+    def at(self, crop_ids: Iterable[str]) -> torch.Tensor:
+        """Return the vectors of some crops, [M, D] in the order asked for; `ValueError` when one is not there."""
+        rows = pd.Index(self.rows["crop_id"]).get_indexer(list(crop_ids))
+        if (rows < 0).any():
+            raise ValueError(
+                f"{int((rows < 0).sum())} of {len(rows)} crops have no vector; run catalog_embeddings again"
+            )
+        return self.matrix[torch.from_numpy(rows)]
 
 
 def read_vectors(catalog_embeddings: Path) -> Vectors:

@@ -51,7 +51,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
             progress.advance(len(indices))
     return {
         "embeddings": len(frame),
-        "dimensions": entry.dimensions,
+        "dimensions": tables.opened(embeddings).schema.field("embedding").type.list_size,
         "added": len(change.new),
         "changed": len(change.changed),
         "removed": len(change.gone),

@@ -3,15 +3,13 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
-from visnet import images, pictures, tables
-from visnet.crop_images import open_images
+from visnet import images, sheets, tables
 from visnet.log import Log
 from visnet.splits import Shares, assign_splits
 from visnet.stage import Frozen, Report
@@ -53,8 +51,8 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     records["split"], shared = assign_splits(records, shares)
     if shared and params.shared_products == "refuse":
         raise ValueError(
-            f"[crops] shared_products: {len(shared)} products stand in train and test (the first: {shared[0]}), so test "
-            'would measure what was learnt by heart; allowed are "refuse" and "allow"'
+            f"[crops] shared_products: {len(shared)} products stand in train and test (the first: {shared[0]}), so "
+            'the test would measure what was learnt by heart; allowed are "refuse" and "allow"'
         )
     making = (DRAWING, params.side_px, params.quality)
     box = ["left", "top", "width", "height"]
@@ -75,7 +73,7 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     lost = Counter(whole["lost"].dropna())
     for reason, count in lost.most_common():
         log.say(f"  lost {count} crop{'s' * (count != 1)}: {reason}")
-    log.picture(_sheet(crops, whole[whole["lost"].isna()]))
+    log.picture(sheets.crops(crops, whole[whole["lost"].isna()]))
     return {
         "crops": len(whole),
         **{f"{side}_crops": int((whole["side"] == side).sum()) for side in ("street", "shop")},
@@ -103,8 +101,8 @@ def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
     small = sorted(category for category in listed if shop.get(category, 0) < 2)
     if small and params.small_categories == "refuse":
         raise ValueError(
-            f"[crops] small_categories: category {small[0]!r} has {shop.get(small[0], 0)} products with a shop photo, at "
-            'least 2 are needed to tell one from another; leave it out of the source, or set "drop"'
+            f"[crops] small_categories: category {small[0]!r} has {shop.get(small[0], 0)} product(s) with a shop photo, "
+            'and 2 are needed to tell one from another; leave it out of the source, or set "drop"'
         )
     joined = joined[~joined["category"].isin(small)]
     if joined.empty:
@@ -138,21 +136,3 @@ def _cut(raw_images: Path, batch: pd.DataFrame, params: Params) -> pa.Table:
         for row, (data, lost) in zip(batch[COLUMNS].itertuples(index=False, name=None), made, strict=True)
     ]
     return pa.table(columns, schema=CROP)
-
-
-def _sheet(crops: Path, rows: pd.DataFrame, products: int = 12) -> "pictures.Image.Image":
-    """Show a few products of each kind of photo: street crops first, then the shop's."""
-    both = rows.groupby("product_id")["side"].nunique()
-    chosen = sorted(both[both == both.max()].index, key=lambda product: tables.fingerprint(product))[:products]
-    shown = rows[rows["product_id"].isin(chosen)].sort_values(["product_id", "side", "crop_id"], ascending=[True, False, True])
-    shown = shown.groupby("product_id").head(6)
-    found = open_images(crops, shown["crop_id"].tolist())
-
-    def lines() -> Iterator[list[pictures.Tile]]:
-        for _, group in shown.groupby("product_id"):
-            yield [
-                pictures.Tile(found[row.crop_id], f"{row.side} {row.split}", pictures.RIGHT if row.side == "street" else None)
-                for row in group.itertuples()
-            ]
-
-    return pictures.sheet(list(lines()), "Crops of a few products; street photos are framed", columns=2)

@@ -9,9 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from visnet import tables
-from visnet.log import Log, Progress
-from visnet.sources import SOURCES, street2shop, synthetic, table
+from visnet.log import SILENT, Log, Progress
+from visnet.sources import SOURCES
 from visnet.sources.listing import RECORDS, Answer, Listing
+from visnet.sources.street2shop import Params as Street2Shop
+from visnet.sources.synthetic import Params as Synthetic
+from visnet.sources.table import Params as Table
 from visnet.stage import Frozen, Report
 
 IN_PLACE = True
@@ -36,9 +39,9 @@ class Params(Frozen):
     lost_share_max: float | None = None
     ask_again: int = 0
     commit_every: int = 256
-    synthetic: synthetic.Params = synthetic.Params()
-    street2shop: street2shop.Params = street2shop.Params()
-    table: table.Params = table.Params()
+    synthetic: Synthetic = Synthetic()
+    street2shop: Street2Shop = Street2Shop()
+    table: Table = Table()
 
 
 def build(*, out: Path, params: Params, log: Log) -> Report:
@@ -62,7 +65,7 @@ def build(*, out: Path, params: Params, log: Log) -> Report:
         tables.put(photos, "photo_id", PHOTO.empty_table())
     replaced = {*change.changed, *again}
     with log.progress("photos", len(locators), done=len(locators) - len(todo), unit="photo") as progress:
-        answers = source.fetch(asked, [(p, locators[p]) for p in todo], metadata=metadata, log=log)
+        answers = source.fetch(asked, [(p, locators[p]) for p in todo], metadata=metadata, log=SILENT)
         for batch in _batches(_counted(answers, progress), params.commit_every):
             tables.put(photos, "photo_id", _rows(batch, locators, params.ask_again), replaced)
     tables.delete(photos, "photo_id", change.gone)

@@ -5,9 +5,9 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-import torch
 
 from visnet import tables, training, weights, zoo
 from visnet.crop_images import CropImages
@@ -34,38 +34,35 @@ class Params(Frozen):
 
 def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -> Report:
     """Train, or go on where a killed training stopped; write model.safetensors and model.toml."""
-    entry = zoo.entry(params.config)
-    changes = {name: getattr(params, name) for name in ("side_px", "epochs", "batch_triplets", "weights")}
-    entry = zoo.changed(entry, lr=params.lr, **changes)
+    entry = _changed(zoo.entry(params.config), params)
     path = crops / "crops.lance"
     parts = {split: pq.read_table(triplets / f"{split}.parquet").to_pandas() for split in ("train", "validation")}
     crop_ids = sorted(set().union(*[set(frame[c]) for frame in parts.values() for c in ("q", "p", "n")]))
     products = tables.read(path, ["crop_id", "product_id"]).to_pandas().set_index("crop_id")["product_id"]
-    labels = torch.from_numpy(pd.factorize(products.loc[crop_ids])[0].copy())
-    number = pd.Series(range(len(crop_ids)), index=crop_ids)
+    labels = pd.factorize(products.loc[crop_ids])[0]
+    number = pd.Index(crop_ids)
     numbered = {
-        split: torch.stack([torch.tensor(number.loc[frame[c].astype(str)].to_numpy()) for c in ("q", "p", "n")], dim=1)
+        split: np.stack([number.get_indexer(frame[c].astype(str)) for c in ("q", "p", "n")], axis=1)
         for split, frame in parts.items()
     }
     _keep_or_clear(out, tables.fingerprint(entry, params, *[_sha256(triplets / f"{s}.parquet") for s in parts]))
 
-    torch.manual_seed(params.seed)
     model = zoo.build_model(entry, seed=params.seed)
     size = sum(p.numel() for p in model.parameters())
     log.say(f"  {entry.name}: {size:,} parameters, {len(crop_ids)} photos, {len(numbered['train'])} triplets")
-    images = CropImages(path, crop_ids, entry.side_px)
     fitted = training.fit(
         model,
-        images,
+        CropImages(path, crop_ids, entry.side_px),
         numbered["train"],
         numbered["validation"],
         labels=labels,
-        entry=entry,
-        options=training.Options(seed=params.seed, patience=params.patience, workers=params.workers),
+        options=training.Options.of(entry, seed=params.seed, patience=params.patience, workers=params.workers),
+        loss=entry.loss,
+        augment=entry.augment,
         checkpoint_dir=out / CHECKPOINTS,
         log=log,
     )
-    weights.save(fitted.model, entry, out)
+    made_by = weights.save(fitted.model, entry.toml(), out)
     shutil.rmtree(out / CHECKPOINTS)
     (out / INPUTS).unlink()
     return {
@@ -74,9 +71,30 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
         "side_px": entry.side_px,
         "photos": len(crop_ids),
         "train_triplets": len(numbered["train"]),
-        **{k: v for k, v in dataclasses.asdict(fitted).items() if isinstance(v, (int, float, bool, str))},
-        "digest": weights.digest(fitted.model.state_dict()),
+        "epochs": fitted.epochs,
+        "best_epoch": fitted.best_epoch,
+        "stopped_early": fitted.stopped_early,
+        "resumed_from_epoch": fitted.resumed_from_epoch,
+        "train_loss": fitted.train_loss,
+        "train_triplet_accuracy": fitted.train_triplet_accuracy,
+        "validation_loss": fitted.validation_loss,
+        "validation_triplet_accuracy": fitted.validation_triplet_accuracy,
+        "training_s": round(fitted.wall_s, 3),
+        "images_per_s": round(fitted.images_per_s, 1),
+        "digest": made_by[:32],
     }
+
+
+def _changed(entry: zoo.Entry, params: Params) -> zoo.Entry:
+    """Lay the parameters that are not null over the entry's own; `ValueError` names what is out of bounds."""
+    said = {name: getattr(params, name) for name in ("side_px", "epochs", "batch_triplets", "weights")}
+    try:
+        entry = dataclasses.replace(entry, **{name: value for name, value in said.items() if value is not None})
+        if params.lr is not None:
+            entry = dataclasses.replace(entry, optimizer=dataclasses.replace(entry.optimizer, lr=params.lr))
+    except ValueError as error:
+        raise ValueError(f"params.toml: [trained_model] {error}") from None
+    return entry
 
 
 def _keep_or_clear(out: Path, inputs: str) -> None:

@@ -6,15 +6,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
-from visnet import pictures, tables
-from visnet.crop_images import open_images
+from visnet import sheets, tables
 from visnet.log import Log
-from visnet.sampling import SPLITS, Crops, Sampled, metadata, street2shop
+from visnet.sampling import SAMPLERS, SPLITS, Crops, Sampled, metadata, street2shop
 from visnet.stage import Frozen, Report
-
-SHOWN = 24
 
 
 class Mix(Frozen):
@@ -40,8 +36,8 @@ class Params(Frozen):
 
 def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     """Sample the triplets of each split; write `<split>.parquet` with the columns q, p, n (crop ids) and kind."""
-    if params.sampler not in ("street2shop", "metadata"):
-        raise ValueError(f"[triplets] sampler: {params.sampler!r} is not one of street2shop, metadata")
+    if params.sampler not in SAMPLERS:
+        raise ValueError(f"[triplets] sampler: {params.sampler!r} is not one of {', '.join(SAMPLERS)}")
     path = crops / "crops.lance"
     columns = ["crop_id", "photo_id", "product_id", "category", "colour", "side", "split"]
     frame = tables.read(path, columns, "lost IS NULL").to_pandas().sort_values("crop_id", ignore_index=True)
@@ -61,7 +57,8 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     if not len(sampled["train"].triplets):
         why = "; ".join([*sampled["train"].short, *sampled["train"].skipped]) or "none were asked for"
         raise ValueError(f"[triplets] sampler {params.sampler!r} found no training triplet: {why}")
-    log.picture(_sheet(path, frame, sampled["train"]))
+    train = sampled["train"]
+    log.picture(sheets.triplets(path, frame, train.triplets, train.kind, train.kinds))
     report["digest"] = tables.fingerprint(*[_content(found, frame["crop_id"]) for found in sampled.values()])
     return report
 
@@ -84,20 +81,3 @@ def _write(path: Path, sampled: Sampled, crop_id: pd.Series) -> None:
 
 def _content(sampled: Sampled, crop_id: pd.Series) -> str:
     return tables.fingerprint(sampled.triplets.tobytes(), sampled.kind.tobytes(), sampled.kinds, *crop_id)
-
-
-def _sheet(path: Path, frame: pd.DataFrame, sampled: Sampled) -> Image.Image:
-    """Show a fixed spread of training triplets, each kind in turn: query, positive (green), negative (red)."""
-    by_kind = [np.flatnonzero(sampled.kind == kind) for kind in range(len(sampled.kinds))]
-    by_kind = [rows for rows in by_kind if len(rows)]
-    share = -(-SHOWN // len(by_kind))
-    shown = np.concatenate([rows[np.linspace(0, len(rows) - 1, min(share, len(rows))).astype(int)] for rows in by_kind])
-    triplets = sampled.triplets[shown[:SHOWN]]
-    crop_id, category, colour = (frame[name].to_numpy() for name in ("crop_id", "category", "colour"))
-    found = open_images(path, crop_id[np.unique(triplets)].tolist())
-    rows = []
-    for (q, p, n), kind in zip(triplets, sampled.kind[shown[:SHOWN]], strict=True):
-        captions = [sampled.kinds[kind], f"{category[p]} {colour[p]}", f"{category[n]} {colour[n]}"]
-        frames = [None, pictures.RIGHT, pictures.WRONG]
-        rows.append([pictures.Tile(found[crop_id[i]], c, f) for i, c, f in zip((q, p, n), captions, frames, strict=True)])
-    return pictures.sheet(rows, f"{len(rows)} of {len(sampled.triplets)} training triplets: query, positive, negative", columns=4)

@@ -1,0 +1,93 @@
+"""Embedding a dataset of photos."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from visnet.embedding import chosen_device, embed
+
+
+class Photos(torch.utils.data.Dataset[Tensor]):
+    def __init__(self, count: int) -> None:
+        drawn = torch.Generator().manual_seed(0)
+        self.photos = torch.randint(0, 256, (count, 3, 8, 8), dtype=torch.uint8, generator=drawn)
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, row: int) -> Tensor:
+        return self.photos[row]
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5),
+        nn.Linear(4, 5),
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("count", "batch"), [(7, 3), (6, 3), (1, 4), (0, 4)])
+def test_every_photo_is_embedded_once_and_in_order(count: int, batch: int) -> None:
+    model, photos = network(), Photos(count)
+    found = list(embed(model, photos, batch=batch, device="cpu"))
+    assert [len(rows) for rows, _ in found] == [batch] * (count // batch) + [count % batch] * (count % batch > 0)
+    assert [int(row) for rows, _ in found for row in rows] == list(range(count))
+    model.eval()
+    for rows, embeddings in found:
+        assert embeddings.dtype == torch.float32
+        for row, embedding in zip(rows.tolist(), embeddings, strict=True):
+            alone = model(photos[row][None].float() / 255)[0]
+            torch.testing.assert_close(embedding, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_the_model_is_left_as_it_was_found() -> None:
+    model = network().train()
+    model[1].eval()  # a frozen batch norm
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    list(embed(model, Photos(5), batch=2, device="cpu"))
+    assert [part.training for part in model] == [True, False, True, True, True, True, True]
+    stream = embed(model, Photos(5), batch=2, device="cpu")
+    next(stream)
+    assert not any(part.training for part in model)
+    stream.close()  # given up half way
+    assert [part.training for part in model] == [True, False, True, True, True, True, True]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_half_precision_is_asked_for_and_comes_back_as_float32() -> None:
+    model, photos = network(), Photos(4)
+    (_, full), (_, half) = (next(embed(model, photos, batch=4, device="cpu", cpu_bf16=on)) for on in (False, True))
+    assert half.dtype == torch.float32
+    assert not torch.equal(full, half)
+    torch.testing.assert_close(full, half, rtol=0.05, atol=0.02)
+    full += 1  # no inference tensor: its owner may write to it
+
+
+def test_bad_requests_are_refused() -> None:
+    with pytest.raises(ValueError, match="batch must be at least 1, is 0"):
+        next(embed(network(), Photos(2), batch=0))
+    with pytest.raises(ValueError, match="device 'tpu' is unknown; allowed are 'auto', 'cpu', 'cuda'"):
+        next(embed(network(), Photos(2), batch=1, device="tpu"))  # type: ignore[arg-type]
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no usable CUDA GPU"):
+            chosen_device("cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_agrees_with_the_cpu() -> None:
+    model, photos = network(), Photos(9)
+    cpu, gpu = (torch.cat([e for _, e in embed(model, photos, batch=4, device=name)]) for name in ("cpu", "cuda"))
+    torch.testing.assert_close(cpu, gpu, rtol=0.05, atol=0.02)
+    assert next(model.parameters()).device.type == "cpu"

@@ -1,0 +1,161 @@
+"""The whole line, by real DVC processes: built, skipped, repeated, pushed, brought back."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.workspace import SMALL, make, report, run, shell, visnet
+from visnet import tables
+from visnet.stage import STAGES
+
+
+@pytest.fixture
+def shop(built: Path, tmp_path: Path) -> Path:
+    """A copy of the built shop, to be changed."""
+    return Path(shutil.copytree(built, tmp_path / "shop", symlinks=True))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {stage: report(folder, stage)["digest"] for stage in STAGES}
+
+
+def test_every_stage_reports_and_leaves_its_artefact(built: Path) -> None:
+    for stage in STAGES:
+        said = report(built, stage)
+        assert said["digest"]
+        assert said["wall_s"] > 0
+        assert all(isinstance(v, (str, int, float, bool, type(None))) for v in said.values()), "reports are flat"
+        assert (built / "data" / stage).is_dir()
+    for name in ("crops", "triplets", "evaluation", "evaluation.similar"):
+        assert min(Image.open(built / "reports" / f"{name}.png").size) > 100
+    assert not list(built.rglob("*.building"))
+
+
+def test_nothing_is_lost_between_the_stages(built: Path) -> None:
+    raw, crops, embedded, knn = (report(built, s) for s in ("raw_images", "crops", "catalog_embeddings", "knn_results"))
+    assert crops["crops"] == raw["records"]
+    table = tables.read(built / "data/crops/crops.lance", ["crop_id", "side", "split", "product_id"]).to_pandas()
+    searched = table[(table["side"] == "shop") | (table["split"] == "test")]
+    assert embedded["embeddings"] == len(searched)
+    assert knn["street_queries"] == ((table["side"] == "street") & (table["split"] == "test")).sum()
+    assert knn["products"] == table["product_id"].nunique()
+    assert knn["self_hit_share"] == 1.0
+
+
+def test_similar_products_are_others_and_in_order(built: Path) -> None:
+    columns = ["kind", "product_id", "products", "sq_distances"]
+    for row in tables.read(built / "data/knn_results/knn.lance", columns).to_pylist():
+        assert len(set(row["products"])) == len(row["products"])
+        assert row["sq_distances"] == sorted(row["sq_distances"])
+        if row["kind"] == "similar":
+            assert row["product_id"] not in row["products"]
+
+
+def test_the_evaluation_stands_beside_its_baselines(built: Path) -> None:
+    said = report(built, "evaluation")
+    for prefix in ("", "untrained_", "colour_histogram_", "random_"):
+        recall = [said[f"{prefix}recall_at_{k}"] for k in (1, 3, 5, 10, 20)]
+        assert recall == sorted(recall)
+        assert 0 <= recall[0] <= recall[-1] <= 1
+    rows = list(csv.DictReader((built / "reports/evaluation.csv").open()))
+    assert [row["step"] for row in rows] == ["1", "3", "5", "10", "20"]
+
+
+def test_a_second_repro_does_nothing(shop: Path) -> None:
+    said = shell(shop, "dvc", "repro")
+    assert said.count("didn't change, skipping") == len(STAGES)
+    assert "up to date" in said
+    assert shell(shop, "git", "status", "--porcelain") == ""
+    assert "up to date" in shell(shop, "dvc", "status")
+
+
+def test_two_builds_with_one_seed_are_equal(built: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "other")
+    shell(other, "dvc", "repro")
+    learnt = {"trained_model", "catalog_embeddings", "knn_results", "evaluation"}
+    ours, theirs = digests(built), digests(other)
+    assert {s: d for s, d in ours.items() if s not in learnt} == {s: d for s, d in theirs.items() if s not in learnt}
+    if ours["trained_model"] == theirs["trained_model"]:  # equal weights, then all that follows from them is equal
+        assert ours == theirs
+
+
+def test_a_changed_parameter_runs_only_what_depends_on_it(shop: Path) -> None:
+    params = shop / "params.toml"
+    params.write_text(params.read_text().replace("k = 20", "k = 5"))
+    said = shell(shop, "dvc", "repro")
+    assert said.count("didn't change, skipping") == 5
+    assert "Running stage 'knn_results'" in said
+    assert "Running stage 'evaluation'" in said
+
+
+def test_push_and_pull_give_the_same_catalog_without_running(built: Path, tmp_path: Path) -> None:
+    shop = Path(shutil.copytree(built, tmp_path / "shop", symlinks=True))
+    shell(shop, "dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
+    shell(shop, "git", "commit", "-qam", "A store")
+    shell(shop, "dvc", "push")
+    clone = tmp_path / "clone"
+    shell(tmp_path, "git", "clone", "-q", str(shop), str(clone))
+    shell(clone, "dvc", "pull")
+    assert "up to date" in shell(clone, "dvc", "status")
+    said = shell(clone, "dvc", "repro")
+    assert "Running stage" not in said
+    for stage, table, key in [("crops", "crops", "crop_id"), ("catalog_embeddings", "embeddings", "crop_id")]:
+        assert tables.digest(clone / f"data/{stage}/{table}.lance", key) == report(built, stage)["digest"]
+
+
+def test_checkout_brings_an_older_catalog_back_and_forth(shop: Path) -> None:
+    older = digests(shop)
+    params = shop / "params.toml"
+    params.write_text(params.read_text().replace("products = 88", "products = 99"))
+    for stage in ("raw_images", "crops"):
+        shell(shop, "dvc", "repro", "--single-item", stage)
+    shell(shop, "git", "add", "-A")
+    shell(shop, "git", "commit", "-qm", "More products")
+    newer = report(shop, "crops")["digest"]
+    assert newer != older["crops"]
+    path = shop / "data/crops/crops.lance"
+    shell(shop, "git", "checkout", "-q", "HEAD~1")
+    shell(shop, "dvc", "checkout")
+    assert tables.digest(path, "crop_id") == older["crops"]
+    shell(shop, "git", "checkout", "-q", "main")
+    shell(shop, "dvc", "checkout")
+    assert tables.digest(path, "crop_id") == newer
+
+
+def test_metrics_diff_and_plots_compare_two_versions(shop: Path) -> None:
+    params = shop / "params.toml"
+    params.write_text(params.read_text().replace("epochs = 2", "epochs = 3"))
+    shell(shop, "dvc", "repro")
+    difference = json.loads(shell(shop, "dvc", "metrics", "diff", "--json", "HEAD"))
+    assert "recall_at_1" in difference["reports/evaluation.json"]
+    assert difference["reports/trained_model.json"]["epochs"] == {"old": 2, "new": 3, "diff": 1}
+    page = shop / "dvc_plots" / "index.html"
+    shell(shop, "dvc", "plots", "diff", "HEAD")
+    assert "validation_loss" in page.read_text()
+    assert "colour_histogram" in page.read_text()
+
+
+def test_a_photo_is_answered_from_the_built_catalog(built: Path, tmp_path: Path) -> None:
+    table = tables.read(built / "data/crops/crops.lance", ["product_id", "image", "side"], "side = 'shop'").to_pylist()
+    photo, sheet = tmp_path / "mine.jpg", tmp_path / "similar.png"
+    photo.write_bytes(table[0]["image"])
+    done = visnet(built, "similar", str(photo), "-k", "5", "--out", str(sheet))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert table[0]["product_id"] in lines[1], "a catalog photo finds its own product first"
+    assert len(lines) == 1 + 5 + 1
+    assert Image.open(sheet).width > 500
+    more = visnet(built, "similar", str(photo), "-k", "5000", "--out", str(sheet))
+    assert "5000 were asked for" in more.stdout
+
+
+def test_the_summary_says_what_was_built(built: Path) -> None:
+    said = visnet(built, "summary").stdout
+    for word in ("Catalog", "colour histogram", "reports/evaluation.png", "make ui"):
+        assert word in said
+    assert run(built, "git", "status", "--porcelain").stdout == ""
+    assert "products = 88" in SMALL

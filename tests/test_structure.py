@@ -1,0 +1,133 @@
+"""The house: which module may import which, and that stages, parameters, dvc.yaml and assets are one list."""
+
+import ast
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from visnet import stage as stages
+
+ROOT = Path(__file__).resolve().parent.parent
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+# Floors of visnet, lowest first: a module imports from its own package and from lower floors only.
+KNOWING = {
+    *("log", "stage", "reports", "images", "tables", "metrics", "histogram", "losses", "models", "sampling", "splits"),
+}
+ASSEMBLING = {"download", "zoo", "pictures", "weights", "crop_images", "vectors", "sheets", "console", "tracking"}
+DOING = {"sources", "training", "embedding", "search", "baselines"}
+GLUE = {"stages", "runner", "similar", "summary", "__main__", "__init__"}
+FLOORS = [KNOWING, ASSEMBLING, DOING, GLUE]
+
+ONLY_IN = {  # an outside package -> the modules that may import it
+    "mlflow": {"visnet.tracking"},
+    "dagster": {"orchestration"},
+    "dvc": {"orchestration"},
+    "lance": {"visnet.tables"},
+}
+
+
+def modules() -> list[tuple[str, Path]]:
+    found = []
+    for package in ("visnet", "kernels", "orchestration"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found.append((".".join(parts[:-1] if parts[-1] == "__init__" else parts), path))
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def floor(part: str) -> int:
+    for number, parts in enumerate(FLOORS):
+        if part in parts:
+            return number
+    raise AssertionError(f"visnet.{part} stands on no floor; name it in FLOORS of {__file__}")
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=[name for name, _ in modules()])
+def test_imports_run_downwards(name: str, path: Path) -> None:
+    package, *rest = name.split(".")
+    for other in imported(path):
+        top, *inner = other.split(".")
+        for outside, allowed in ONLY_IN.items():
+            if top == outside:
+                assert any(name == a or name.startswith(a + ".") for a in allowed), f"{name} imports {other}"
+        if package == "kernels":
+            assert top not in ("visnet", "orchestration"), f"{name} imports {other}"
+        if package == "orchestration":
+            assert top not in ("visnet", "kernels", "torch"), f"{name} imports {other}"
+        if package == "visnet":
+            assert top != "orchestration", f"{name} imports {other}"
+            mine = rest[0] if rest else "__init__"
+            if top == "visnet" and inner and inner[0] != mine and inner[0] != "__version__":
+                assert floor(inner[0]) <= floor(mine), f"{name} imports {other}, which stands above it"
+
+
+@pytest.mark.parametrize("stage", stages.STAGES)
+def test_a_stage_is_one_module_one_table_and_one_dvc_stage(stage: str) -> None:
+    module = stages.module(stage)
+    params = tomllib.loads((ROOT / "params.toml").read_text())
+    assert stages.parse(stage, params[stage], "params.toml")
+    row = DVC[stage]
+    assert row["cmd"] == f"python -m visnet {stage}"
+    assert row["params"] == [{"params.toml": [stage]}]
+    data = [dep.removeprefix("data/") for dep in row["deps"] if dep.startswith("data/")]
+    assert data == stages.edges(stage), "the signature of build() and dvc.yaml name other inputs"
+    assert f"visnet/stages/{stage}.py" in row["deps"]
+    kept = {name: options for out in row["outs"] if isinstance(out, dict) for name, options in out.items()}
+    assert kept.get(f"data/{stage}", {}).get("persist", False) == getattr(module, "IN_PLACE", False)
+    assert all((ROOT / dep).exists() for dep in row["deps"] if not dep.startswith(("data/", "$")))
+
+
+def test_there_are_no_other_stages_anywhere() -> None:
+    params = tomllib.loads((ROOT / "params.toml").read_text())
+    files = {p.stem for p in (ROOT / "visnet/stages").glob("*.py")} - {"__init__"}
+    assert set(DVC) == set(params) == files == set(stages.STAGES)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda p: p.name)
+def test_every_example_is_accepted(path: Path) -> None:
+    tables = tomllib.loads(path.read_text())
+    assert set(tables) == set(stages.STAGES)
+    for stage in stages.STAGES:
+        stages.parse(stage, tables[stage], path.name)
+
+
+LIBRARY = ["kernels.nearest", "visnet.models", "visnet.zoo", "visnet.losses", "visnet.training", "visnet.embedding"]
+LIBRARY += ["visnet.sampling", "visnet.metrics", "visnet.histogram", "visnet.weights", "visnet.search"]
+
+
+def test_the_library_imports_on_a_bare_gpu_machine() -> None:
+    absent = ["dagster", "dvc", "mlflow", "lance", "pyarrow", "pydantic", "httpx"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent}))\nfor m in {LIBRARY}: __import__(m)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_every_module_says_in_a_line_what_it_is() -> None:
+    for name, path in modules():
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{name} has no docstring"
+
+
+def test_the_lock_names_no_index() -> None:
+    assert "http" not in "".join(
+        line for line in (ROOT / "requirements.lock").read_text().splitlines() if "://" in line or "index" in line
+    )
+
+
+def test_stage_modules_import_by_name() -> None:
+    for stage in stages.STAGES:
+        assert importlib.import_module(f"visnet.stages.{stage}").build.__annotations__["out"] is Path

@@ -1,0 +1,89 @@
+"""The contact sheets of the line: what crops, triplets and answers look like."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from visnet import metrics, tables
+from visnet.pictures import RIGHT, WRONG, Tile, open_images, sheet
+
+ANSWERS = 8
+
+
+def crops(table: Path, rows: pd.DataFrame, products: int = 12) -> Image.Image:
+    """Show a few products with their street crops (framed) and shop crops; rows are those of the crops table."""
+    both = rows.groupby("product_id")["side"].nunique()
+    chosen = sorted(both[both == both.max()].index, key=tables.fingerprint)[:products]
+    shown = rows[rows["product_id"].isin(chosen)]
+    shown = shown.sort_values(["product_id", "side", "crop_id"], ascending=[True, False, True])
+    shown = shown.groupby("product_id").head(6)
+    found = open_images(table, shown["crop_id"].tolist())
+    lines = [
+        [Tile(found[crop], f"{side} {split}", RIGHT if side == "street" else None) for crop, side, split in group]
+        for group in (
+            list(zip(own["crop_id"], own["side"], own["split"], strict=True)) for _, own in shown.groupby("product_id")
+        )
+    ]
+    return sheet(lines, "Crops of a few products; street photos are framed", columns=2)
+
+
+def triplets(
+    table: Path, rows: pd.DataFrame, triplets: np.ndarray, kind: np.ndarray, kinds: Sequence[str], count: int = 24
+) -> Image.Image:
+    """Show `count` of the triplets [T, 3] (rows of `rows`), each kind in turn: query, positive, negative."""
+    by_kind = [np.flatnonzero(kind == number) for number in range(len(kinds))]
+    by_kind = [numbers for numbers in by_kind if len(numbers)]
+    share = -(-count // len(by_kind))
+    spread = [numbers[np.linspace(0, len(numbers) - 1, min(share, len(numbers))).astype(int)] for numbers in by_kind]
+    shown = np.concatenate(spread)[:count]
+    crop_id, category, colour = (rows[name].to_numpy() for name in ("crop_id", "category", "colour"))
+    found = open_images(table, crop_id[np.unique(triplets[shown])].tolist())
+    lines = [
+        [
+            Tile(found[crop_id[q]], kinds[kind[i]]),
+            Tile(found[crop_id[p]], f"{category[p]} {colour[p]}", RIGHT),
+            Tile(found[crop_id[n]], f"{category[n]} {colour[n]}", WRONG),
+        ]
+        for i, (q, p, n) in zip(shown, triplets[shown], strict=True)
+    ]
+    return sheet(lines, f"{len(lines)} of {len(triplets)} training triplets: query, positive, negative", columns=4)
+
+
+def street(table: Path, street: pd.DataFrame, rank: np.ndarray, count: int = 16) -> Image.Image:
+    """Show street queries with their nearest products, the true one framed; `rank` [Q] is its place, or `MISS`."""
+    chosen = _spread(street, count)
+    rows = [street.loc[i] for i in chosen]
+    found = open_images(table, [crop for row in rows for crop in (row["query_id"], *row["crops"][:ANSWERS])])
+    lines = []
+    for i, row in zip(chosen, rows, strict=True):
+        place = "not found" if rank[i] == metrics.MISS else f"found at {rank[i] + 1}"
+        answers = list(zip(row["products"], row["crops"], strict=True))[:ANSWERS]
+        tiles = [Tile(found[crop], p, RIGHT if p == row["product_id"] else None) for p, crop in answers]
+        lines.append([Tile(found[row["query_id"]], place), *tiles])
+    said = f"; recall@1 {np.mean(rank == 0):.3f} over {len(street)} photos" if len(street) else ": there are none"
+    return sheet(lines, f"Street photos and the nearest products, the true one framed{said}", columns=2)
+
+
+def similar(table: Path, similar: pd.DataFrame, count: int = 16) -> Image.Image:
+    """Show products with the most similar others of their category."""
+    rows = [similar.loc[i] for i in _spread(similar, count)]
+    own = tables.read(table, ["crop_id", "product_id", "category"], "side = 'shop' AND lost IS NULL").to_pandas()
+    own = own.sort_values("crop_id").drop_duplicates(["category", "product_id"])
+    first = dict(zip(own["category"] + "|" + own["product_id"], own["crop_id"], strict=True))
+    found = open_images(table, [crop for row in rows for crop in (first[row["query_id"]], *row["crops"][:ANSWERS])])
+    lines = []
+    for row in rows:
+        answers = list(zip(row["products"], row["crops"], strict=True))[:ANSWERS]
+        query = Tile(found[first[row["query_id"]]], row["product_id"])
+        lines.append([query, *(Tile(found[crop], product) for product, crop in answers)])
+    return sheet(lines, "Products, each with the most similar others of its category", columns=2)
+
+
+def _spread(frame: pd.DataFrame, count: int) -> list[int]:
+    """Choose rows of every category in turn, by a hash of their id: the same ones as long as they exist."""
+    order = frame["query_id"].map(tables.fingerprint)
+    turn = order.groupby(frame["category"]).rank().sort_values(kind="stable")
+    return sorted(turn.index[:count])
