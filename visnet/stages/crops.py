@@ -101,7 +101,7 @@ def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
     small = sorted(category for category in listed if shop.get(category, 0) < 2)
     if small and params.small_categories == "refuse":
         raise ValueError(
-            f"[crops] small_categories: category {small[0]!r} has {shop.get(small[0], 0)} product(s) with a shop photo, "
+            f"[crops] small_categories: category {small[0]!r} has {shop.get(small[0], 0)} product(s) with shop photos, "
             'and 2 are needed to tell one from another; leave it out of the source, or set "drop"'
         )
     joined = joined[~joined["category"].isin(small)]

@@ -1,0 +1,48 @@
+"""What every source tells: which photos there are, which product each one shows, and what came when asked for it."""
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from visnet.download import Answer
+
+__all__ = ["PHOTOS", "RECORDS", "SIDES", "SPLITS", "Answer", "Listing"]
+
+SIDES = ("street", "shop")
+SPLITS = ("train", "validation", "test", "")  # "" = the crops stage assigns it, by product
+
+# One row per photo. `photo_id` is unique; `locator` says where it is: a URL, an absolute path, a generator's address.
+PHOTOS = pa.schema([("photo_id", pa.string()), ("locator", pa.string())])
+
+# One row per photo × product × box. Ids are strings and product ids are unique over the whole source. `category`,
+# `colour` and `gender` are plain words, "" when unknown. The box is in pixels of the original photo (upright, as
+# `images.decode` gives it) and may reach beyond it; all four null = the whole photo.
+RECORDS = pa.schema(
+    [
+        ("photo_id", pa.string()),
+        ("product_id", pa.string()),
+        ("category", pa.string()),
+        ("side", pa.string()),
+        ("split", pa.string()),
+        ("colour", pa.string()),
+        ("gender", pa.string()),
+        ("left", pa.float64()),
+        ("top", pa.float64()),
+        ("width", pa.float64()),
+        ("height", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All that a source's metadata says.
+
+    photos: rows of `PHOTOS`, one per photo that a record names, each `photo_id` once.
+    records: rows of `RECORDS`; every `photo_id` stands in `photos`.
+    dropped: reason -> number of metadata records that could not be used for it.
+    """
+
+    photos: pa.Table
+    records: pa.Table
+    dropped: dict[str, int] = field(default_factory=dict)
