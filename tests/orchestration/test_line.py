@@ -1,0 +1,71 @@
+"""Dagster's view of this very repository: the graph is dvc.yaml's, and loading it takes no torch."""
+
+import subprocess
+import sys
+import tomllib
+
+import dagster as dg
+import pytest
+
+from orchestration.dvc import asset_key
+from orchestration.project import read_project
+from tests.orchestration.running import REPOSITORY, environment
+from visnet.stage import STAGES
+
+KEYS = [asset_key(stage) for stage in STAGES]
+
+
+@pytest.fixture(scope="module")
+def defs() -> dg.Definitions:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(REPOSITORY)  # a person starts Dagster in the workspace
+        from orchestration.definitions import defs
+
+        return defs()
+
+
+def test_assets_are_the_stages_and_edges_are_dvcs(defs: dg.Definitions) -> None:
+    graph, stages = defs.resolve_asset_graph(), read_project(REPOSITORY)
+    assert list(stages) == list(STAGES)  # the line's order, from its edges
+    assert set(stages) == set(tomllib.loads((REPOSITORY / "params.toml").read_text()))
+    assert graph.get_all_asset_keys() == set(KEYS)
+    for name, stage in stages.items():
+        node = graph.get(asset_key(name))
+        assert node.parent_keys == {asset_key(read) for read in stage.reads}
+        assert (node.description, node.code_version) == (stage.desc, stage.code_version)
+
+
+def test_jobs_gates_and_switches(defs: dg.Definitions) -> None:
+    selected = {
+        job: {key.to_user_string() for key in defs.resolve_job_def(job).asset_layer.selected_asset_keys}
+        for job in ("reindex", "retrain", "everything")
+    }
+    assert selected["reindex"] == {"raw_images", "crops", "catalog_embeddings", "knn_results"}
+    assert selected["retrain"] == set(STAGES) - {"raw_images", "crops"}
+    assert selected["everything"] == set(STAGES)
+    gates = {(key.asset_key.to_user_string(), key.name) for key in defs.resolve_asset_graph().asset_check_keys}
+    assert gates == {
+        ("raw_images", "lost_share"),
+        ("crops", "products_in_two_splits"),
+        ("knn_results", "self_hit_share"),
+        ("evaluation", "recall_at_1"),
+    }
+    assert all(defs.resolve_asset_graph().get(key).blocking for key in defs.resolve_asset_graph().asset_check_keys)
+    assert defs.resolve_schedule_def("nightly_reindex").default_status == dg.DefaultScheduleStatus.STOPPED
+    assert defs.resolve_sensor_def("dvc_lock").default_status == dg.DefaultSensorStatus.RUNNING
+
+
+def test_text_selections_parse() -> None:
+    """Fails where an older hydra-core has brought an antlr that Dagster's parser was not made for."""
+    assert dg.AssetSelection.from_string("*") == dg.AssetSelection.all()
+
+
+def test_loading_the_definitions_imports_no_library() -> None:
+    script = (
+        "import sys; from orchestration.definitions import defs; assert defs().resolve_asset_graph();"
+        "heavy = {'torch', 'visnet', 'kernels', 'lance', 'mlflow', 'PIL'}; print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, env=environment(), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

@@ -1,0 +1,81 @@
+"""Reading a DVC project: the graph, and versions that change exactly when DVC would run a stage again."""
+
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from orchestration.project import read_lock, read_project
+from tests.orchestration.running import Toy
+
+
+def stale(root: Path) -> set[str]:
+    """The stages that Dagster would call stale: other code than last time, or other inputs."""
+    stages = read_project(root)
+    rows = read_lock(stages.values())
+    return {
+        name
+        for name, stage in stages.items()
+        if name not in rows
+        or stage.code_version != stage.locked_code_version(rows[name])
+        or any(
+            version != stages[read].data_version(rows[read])
+            for read, version in stage.input_versions(rows, stages).items()
+        )
+    }
+
+
+def changed(toy: Toy) -> set[str]:
+    """The stages that DVC says it would run, directly: for their own inputs, not for a stage that may change them."""
+    with Repo(str(toy.root)) as repo:
+        return {name.rpartition(":")[2] for name in repo.status()}
+
+
+def test_graph_and_descriptions_are_dvcs(toy: Toy) -> None:
+    stages = read_project(toy.root)
+    assert list(stages) == ["photos", "model", "answers"]  # each after what it reads, however dvc.yaml lists them
+    assert {name: set(stage.reads) for name, stage in stages.items()} == {
+        "photos": set(),
+        "model": {"photos"},
+        "answers": {"photos", "model"},
+    }
+    assert stages["photos"].desc == "Some photos"
+    assert set(stages["photos"].sources) == {"source.txt", "make.py"}  # a template was resolved
+    assert [(plot.title, plot.columns) for plot in stages["model"].plots] == [
+        ("Loss", ("train_loss", "validation_loss"))
+    ]
+
+
+def test_versions_agree_with_dvc_status(toy: Toy) -> None:
+    assert stale(toy.root) == changed(toy) == {"photos", "model", "answers"}
+    toy.dvc("repro")
+    assert stale(toy.root) == changed(toy) == set()  # 1e-05 among the parameters: YAML dialects differ on it
+
+    toy.set("k", 4)
+    assert stale(toy.root) == changed(toy) == {"answers"}
+    toy.dvc("repro")
+    (toy.root / "source.txt").write_text("crimson gold navy\n")
+    assert stale(toy.root) == changed(toy) == {"photos"}
+    toy.dvc("repro", "--single-item", "photos")
+    assert stale(toy.root) == changed(toy) == {"model", "answers"}
+    toy.dvc("repro", "--single-item", "model")
+    assert stale(toy.root) == changed(toy) == {"answers"}
+
+
+def test_data_version_ignores_reports(toy: Toy) -> None:
+    toy.dvc("repro")
+    stage = read_project(toy.root)["answers"]
+    before = read_lock([stage])["answers"]
+    toy.dvc("repro", "--force", "--single-item", "answers")  # same data, another wall time
+    after = read_lock([stage])["answers"]
+    assert before["outs"] != after["outs"]
+    assert stage.data_version(before) == stage.data_version(after)
+
+
+@pytest.mark.parametrize("gone", ["source.txt", "make.py"])
+def test_a_missing_source_is_a_version_of_its_own(toy: Toy, gone: str) -> None:
+    before = read_project(toy.root)["photos"]
+    (toy.root / gone).unlink()
+    after = read_project(toy.root)["photos"]
+    assert after.sources[gone] == ""
+    assert after.code_version != before.code_version

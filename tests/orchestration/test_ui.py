@@ -1,0 +1,97 @@
+"""Dagster's webserver and daemon, MLflow's server and DVC, all real, on the toy project."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import httpx
+import psutil
+
+from tests.orchestration.running import UI, Toy, environment, lives, wait
+
+KEYS = {"photos", "model", "answers"}
+
+
+def fresh(ui: UI) -> bool:
+    return all(asset["stale"] == "FRESH" for asset in ui.assets().values())
+
+
+def test_a_click_is_a_dvc_repro(ui: UI) -> None:
+    assert ui.toy.up_to_date
+    assert fresh(ui)
+    assert set(ui.came().values()) == {"ran"}
+    photos, model = ui.assets()["photos"]["shown"], ui.assets()["model"]["shown"]
+    assert photos["photos"] == {"__typename": "IntMetadataEntry", "intValue": 3}
+    assert photos["pictures"]["mdStr"].startswith("![photos](data:image/webp;base64,")
+    assert model["pictures"]["mdStr"].startswith("![Loss](data:image/svg+xml;base64,")
+    assert model["mlflow_url"]["url"] == "http://127.0.0.1:1/#/runs/1"
+    assert model["learnt"]["boolValue"] is True
+
+
+def test_a_dvc_repro_is_seen_and_a_click_then_runs_nothing(ui: UI) -> None:
+    ui.toy.set("learning_rate", 2e-05)  # of model: photos stays as it is
+    wait(lambda: ui.assets()["model"]["stale"] == "STALE", "the edited parameter to show")
+    before = ui.came()["photos"]
+    ui.toy.dvc("repro")
+    wait(lambda: ui.came()["answers"] == "made in a shell", "the sensor")
+    assert ui.came() == {"photos": before, "model": "made in a shell", "answers": "made in a shell"}
+    assert fresh(ui)
+    assert ui.ended(ui.launch()) == "SUCCESS"
+    assert {came.partition(":")[0] for came in ui.came().values()} == {"unchanged"}
+    assert fresh(ui)
+
+
+def test_a_cancelled_run_leaves_nothing_behind(ui: UI) -> None:
+    ui.toy.set("seconds", 300)
+    mark = ui.toy.root / "under_way"
+    mark.unlink(missing_ok=True)
+    run = ui.launch()
+    wait(mark.exists, "the slow stage to start")
+    grandchild = psutil.Process(int(mark.read_text()))
+    family = [grandchild, *grandchild.parents()]
+    family = [p for p in family if p.pid > 1 and os.getpgid(p.pid) == os.getpgid(grandchild.pid)]
+    assert len(family) >= 3  # sleep, its stage, dvc
+    ui.dagster.ask("mutation ($r: String!) { terminateRun(runId: $r) { __typename } }", r=run)
+    assert ui.ended(run) == "CANCELED"
+    assert not [p for p in family if lives(p)]
+    assert (ui.toy.root / ".dvc/tmp/rwlock").read_text() in ("", "{}")
+    ui.toy.set("seconds", 0)
+    ui.toy.dvc("repro")
+    assert ui.toy.up_to_date
+
+
+def test_a_closed_gate_stops_what_follows(ui: UI) -> None:
+    before = ui.assets()["model"]["runId"]
+    ui.toy.set("lost_share", 0.5)
+    run = ui.launch()
+    assert ui.ended(run) == "FAILURE"
+    assert ui.assets()["photos"]["runId"] == run
+    assert ui.assets()["model"]["runId"] == before
+    query = """query ($k: AssetKeyInput!) { assetNodeOrError(assetKey: $k) { ... on AssetNode { assetChecksOrError {
+        ... on AssetChecks { checks { name blocking executionForLatestMaterialization {
+            status evaluation { description } } } } } } } }"""
+    (check,) = ui.dagster.ask(query, k={"path": ["photos"]})["assetNodeOrError"]["assetChecksOrError"]["checks"]
+    assert (check["name"], check["blocking"]) == ("lost_share", True)
+    assert check["executionForLatestMaterialization"] == {
+        "status": "FAILED",
+        "evaluation": {"description": "lost_share is 0.5; at most 0.1 is allowed"},
+    }
+    ui.toy.set("lost_share", 0.0)
+
+
+def test_mlflow_answers(ui: UI) -> None:
+    assert httpx.get(f"{ui.mlflow_url}/health", trust_env=False).text == "OK"
+
+
+def test_a_taken_port_is_one_line(toy: Toy) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "orchestration.ui", "--port", port]
+        done = subprocess.run(command, cwd=toy.root, env=environment(), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        f"error: port {port} on 127.0.0.1 cannot be had (Address already in use); choose another: --port"
+    ]

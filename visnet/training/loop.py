@@ -1,0 +1,205 @@
+"""What Lightning runs: one step, one validation, and what is kept at the end of each."""
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from visnet.log import Log, Progress
+from visnet.losses import right_order
+from visnet.models.inputs import as_floats
+from visnet.training import checkpoint
+from visnet.training.batches import Batch, EpochBatches, Rows, step_seed
+from visnet.training.checkpoint import Standing
+from visnet.training.schedule import lr_factor, optimizer_of, set_lr
+from visnet.training.signals import Interrupted, StopSignals
+from visnet.zoo import Loss
+
+if TYPE_CHECKING:
+    from visnet.training.options import Options
+
+_SHOWN_EVERY = 10  # steps between two looks at the loss, each of which makes the host wait for a GPU
+_MEASURED_AT_ONCE = 4096  # validation triplets
+
+
+class Loop(L.LightningModule):
+    """Training of a weight-shared network on triplets; every count it needs to go on later is in `standing`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: EpochBatches,
+        validation: Rows,
+        labels: Rows,
+        *,
+        options: "Options",
+        loss: Loss,
+        standing: Standing,
+        optimizer_state: dict[str, object] | None,
+        folder: Path,
+        fingerprint: str,
+        log: Log,
+        progress: Progress,
+        signals: StopSignals,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.batches = batches
+        self.options = options
+        self.loss = loss.function()
+        self.validation_loss = loss.on_given_triplets().function()
+        self.standing = standing
+        self.steps_per_epoch = batches.number + len(batches)
+        self._photos, rows = np.unique(validation, return_inverse=True)
+        self._validation = torch.from_numpy(rows.reshape(-1, 3).astype(np.int64))
+        self._labels = torch.from_numpy(labels[self._photos])
+        self._optimizer_state = optimizer_state
+        self._folder, self._fingerprint = folder, fingerprint
+        self._log, self._progress, self._signals = log, progress, signals
+        self._embeddings: list[Tensor] = []
+        self._measured: dict[str, float] = {}
+        self._sums = torch.tensor([standing.loss_sum, standing.right, standing.seen], dtype=torch.float64)
+        self._began = time.perf_counter() - standing.wall_s
+        self._tick = self._saved = time.perf_counter()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Make the optimizer, standing where the checkpoint left it."""
+        self.optimizer = optimizer_of(self.model, self.options.optimizer)
+        if self._optimizer_state is not None:
+            self.optimizer.load_state_dict(self._optimizer_state)
+            self._optimizer_state = None
+        return self.optimizer
+
+    def train_dataloader(self) -> EpochBatches:
+        """Return the batches; Lightning asks at each epoch, since a resumed one is shorter."""
+        return self.batches
+
+    def on_train_start(self) -> None:
+        """Listen to signals from here on, after Lightning has set handlers of its own."""
+        self._signals.listen()
+        self._sums = self._sums.to(self.device)
+
+    def on_train_epoch_start(self) -> None:
+        """Begin to count the time of training, without validation."""
+        self._tick = time.perf_counter()
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """Return the mean loss of a batch of triplets; each distinct photo is embedded once."""
+        torch.manual_seed(step_seed(self.options.seed, batch.epoch, batch.number) ^ 1)  # dropout's
+        set_lr(self.optimizer, self._lr_factor(batch))
+        embeddings = self.model(as_floats(batch.photos, channels_last=self.options.channels_last)).float()
+        values = self.loss(embeddings, batch.triplets, batch.labels)
+        right = right_order(embeddings.detach(), batch.triplets)
+        self._sums += torch.stack(
+            (values.detach().sum().double(), right.sum().double(), self._sums.new_tensor(len(values)))
+        )
+        self.standing.photos += len(batch.photos)
+        return values.mean()
+
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        """Count the step; stop on a loss that is no number, on a signal; keep a checkpoint now and then."""
+        standing = self.standing
+        standing.batch += 1
+        now = time.perf_counter()
+        standing.training_s += now - self._tick
+        self._tick = now
+        shown = {}
+        if self.device.type == "cpu" or standing.batch % _SHOWN_EVERY == 0:
+            shown = self._train_metrics(f"epoch {standing.epoch + 1}, step {standing.batch} of {self.steps_per_epoch}")
+        self._progress.advance(1, epoch=f"{standing.epoch + 1}/{self.options.epochs}", **shown)
+        if standing.batch < self.steps_per_epoch:  # the end of an epoch is kept once its validation is done
+            if self._signals.asked is not None:
+                self._save()
+                raise Interrupted
+            if now - self._saved >= self.options.checkpoint_every_s:
+                self._save()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        """Embed some of the validation's distinct photos."""
+        photos = as_floats(batch[1], channels_last=self.options.channels_last)
+        self._embeddings.append(self.model(photos).float().cpu())
+        if self._signals.asked is not None:
+            raise Interrupted  # the last checkpoint is of this epoch, or of the end of the one before
+
+    def on_validation_epoch_end(self) -> None:
+        """Measure loss and triplet accuracy over all validation triplets, each with its own negative."""
+        embeddings = torch.cat(self._embeddings)
+        self._embeddings = []
+        chunks = torch.split(self._validation, _MEASURED_AT_ONCE)
+        losses = [self.validation_loss(embeddings, chunk, self._labels).double().sum().item() for chunk in chunks]
+        right = sum(int(right_order(embeddings, chunk).sum()) for chunk in chunks)
+        count = len(self._validation)
+        self._measured = {"validation_loss": sum(losses) / count, "validation_triplet_accuracy": right / count}
+
+    def on_train_epoch_end(self) -> None:
+        """Draw the curve, keep the best weights and a checkpoint, and stop if nothing got better for long."""
+        standing, options = self.standing, self.options
+        where = f"epoch {standing.epoch + 1}, step {standing.batch} of {self.steps_per_epoch}"
+        row = {f"train_{name}": value for name, value in self._train_metrics(where).items()}
+        row |= self._measured | {"lr": options.optimizer.lr * self._last_lr_factor}
+        if not math.isfinite(row.get("validation_loss", 0.0)):
+            raise self._not_finite("validation loss", row["validation_loss"], f"epoch {standing.epoch + 1}")
+        self._check_weights(where)
+        standing.epoch += 1
+        standing.batch = 0
+        standing.curve.append(row)
+        self._log.curve(standing.epoch, row)
+        if self._is_best(row):
+            standing.best_epoch, standing.best = standing.epoch, row
+            checkpoint.save_best(self._folder, standing.epoch, self.model)
+        if self._measured and options.patience and standing.epoch - standing.best_epoch >= options.patience:
+            standing.stopped_early = standing.epoch < options.epochs
+            self.trainer.should_stop = True
+        standing.finished = standing.epoch >= options.epochs or standing.stopped_early
+        self._sums.zero_()
+        self.batches.epoch, self.batches.number = standing.epoch, 0
+        self._save()
+        if self._signals.asked is not None:
+            raise Interrupted
+
+    def _is_best(self, row: dict[str, float]) -> bool:
+        monitor = self.options.monitor
+        if monitor not in row or self.standing.best_epoch < 0:
+            return True  # without validation, the last is the best there is
+        now, best = row[monitor], self.standing.best[monitor]
+        return now > best if monitor.endswith("accuracy") else now < best
+
+    def _lr_factor(self, batch: Batch) -> float:
+        at = batch.epoch + batch.number / self.steps_per_epoch
+        self._last_lr_factor = lr_factor(self.options.schedule, at, self.options.epochs)
+        return self._last_lr_factor
+
+    def _train_metrics(self, where: str) -> dict[str, float]:
+        loss_sum, right, seen = self._sums.tolist()
+        if not math.isfinite(loss_sum):
+            raise self._not_finite("training loss", loss_sum, where)
+        return {"loss": loss_sum / seen, "triplet_accuracy": right / seen}
+
+    def _save(self) -> None:
+        standing = self.standing
+        where = f"epoch {standing.epoch + 1}, step {standing.batch} of {self.steps_per_epoch}"
+        standing.loss_sum, standing.right, standing.seen = self._sums.tolist()
+        if not math.isfinite(standing.loss_sum):
+            raise self._not_finite("training loss", standing.loss_sum, where)
+        self._check_weights(where)
+        standing.wall_s = time.perf_counter() - self._began
+        checkpoint.save(self._folder, self._fingerprint, standing, self.model, self.optimizer)
+        self._saved = time.perf_counter()
+
+    def _check_weights(self, where: str) -> None:
+        # A finite loss may have had a gradient that was not: such weights must not replace the last good ones.
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                raise self._not_finite(f"weight {name!r}", math.nan, where)
+
+    def _not_finite(self, what: str, value: float, where: str) -> ValueError:
+        lr = self.options.optimizer.lr
+        return ValueError(
+            f"{what} is {value} at {where}: training stopped, its last good checkpoint is in {self._folder}; "
+            f"a lower lr than {lr:g}, a clip_norm, or precision = 'fp32' may help"
+        )

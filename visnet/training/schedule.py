@@ -1,0 +1,46 @@
+"""How weights move: parameter groups, and the learning rate at each step."""
+
+import math
+
+import torch
+from torch import nn
+
+from visnet.zoo import Optimizer, Schedule
+
+
+def optimizer_of(model: nn.Module, chosen: Optimizer) -> torch.optim.Optimizer:
+    """Make the optimizer of a model: biases at their own rate, weight decay for weights of two dimensions or more."""
+    weights: list[nn.Parameter] = []
+    norms: list[nn.Parameter] = []
+    biases: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            group = biases if name.endswith("bias") else weights if parameter.ndim > 1 else norms
+            group.append(parameter)
+    groups = [
+        {"params": weights, "base_lr": chosen.lr, "weight_decay": chosen.weight_decay},
+        {"params": norms, "base_lr": chosen.lr, "weight_decay": 0.0},
+        {"params": biases, "base_lr": chosen.lr * chosen.bias_lr_factor, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if chosen.name == "sgd":
+        return torch.optim.SGD(groups, lr=chosen.lr, momentum=chosen.momentum, nesterov=chosen.nesterov)
+    return torch.optim.AdamW(groups, lr=chosen.lr, betas=(chosen.momentum, 0.999))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set each group's learning rate to `factor` of its own."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def lr_factor(schedule: Schedule, epoch: float, epochs: int) -> float:
+    """Return the share of the learning rate at `epoch` (2.5 is half through the third) of `epochs`."""
+    if epoch < schedule.warmup_epochs:
+        return (epoch + 1e-3) / (schedule.warmup_epochs + 1e-3)
+    if schedule.name == "step":
+        return schedule.factor ** int(epoch // schedule.step_epochs)
+    if schedule.name == "cosine":
+        length = max(epochs - schedule.warmup_epochs, 1e-9)
+        return 0.5 + 0.5 * math.cos(math.pi * min((epoch - schedule.warmup_epochs) / length, 1.0))
+    return 1.0
