@@ -262,9 +262,9 @@ def test_a_locator_of_another_shop_is_refused(shop: synthetic.Listing) -> None:
     [
         ({"products": 87}, "88"),
         ({"products": "many"}, "integer"),
-        ({"shop_photos": [3, 2]}, "shop_photos = [3, 2] must be [least, most]"),
-        ({"street_photos": [0, 2]}, "street_photos = [0, 2] must be [least, most]"),
-        ({"shop_photos": [2]}, "2 items"),
+        ({"shop_photos": [3, 2]}, "must be [least, most]"),
+        ({"street_photos": [0, 2]}, "must be [least, most]"),
+        ({"shop_photos": [2]}, "must be [least, most]"),
         ({"test_share": 1.0}, "0.8"),
         ({"look_alikes": -0.1}, "0"),
         ({"side_px": 20}, "64"),
@@ -275,6 +275,7 @@ def test_impossible_parameters_are_refused_with_the_reason(said: dict[str, objec
     with pytest.raises(ValueError, match="1 validation error") as error:
         synthetic.Params.model_validate(said)
     assert word in str(error.value)
+    assert next(iter(said)) in str(error.value), "the field is named"
 
 
 @pytest.mark.parametrize("name", ["dresses-0012-shop", "gloves-0001-shop-1", "tops-x-shop-1", "tops-0001-back-1"])
