@@ -14,6 +14,7 @@ from visnet import weights, zoo
 from visnet.models import ARCHITECTURES, parameter_counts
 from visnet.models.inputs import IMAGENET_MEAN, IMAGENET_STD, Normalise, as_floats, stack
 from visnet.models.mobilenet import MildnetMobile
+from visnet.models.plain import MildnetPlain
 from visnet.models.visnet import Visnet, saturating_norm
 
 
@@ -44,6 +45,7 @@ def visnet() -> Visnet:
     [
         (lambda: Visnet(), 187_521_024, 187_521_024),
         (lambda: MildnetMobile(), 6_343_872, 6_321_984),  # as the source means it: five taps
+        (lambda: MildnetPlain(), 473_384, 472_408),
         (lambda: MildnetMobile(skips=False), 5_328_064, 5_306_176),  # as the source runs it: taps thrown away
     ],
 )

@@ -31,7 +31,7 @@ validation = 64
 test = 64
 
 [trained_model]
-config = "mildnet_mobilenet"
+config = "mildnet_small"
 side_px = 64
 epochs = 2
 batch_triplets = 16

@@ -48,7 +48,7 @@ def parse(stage: str, table: Mapping[str, object], where: str) -> Frozen:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        said = first["msg"]
+        said = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             known = _fields(model, first["loc"][:-1])
             said = f"unknown key; known are {', '.join(known)}"

@@ -53,7 +53,7 @@ class _Tracked(Record):
         experiment_id = self.client.get_run(self.run_id).info.experiment_id
         about: Report = {
             "mlflow_run_id": self.run_id,
-            "mlflow_url": f"{_ui('MLFLOW', 5000)}/#/experiments/{experiment_id}/runs/{self.run_id}",
+            "mlflow_url": f"{_ui('MLFLOW', 5000)}/#/experiments/{experiment_id}/runs/{self.run_id}?workflowType=machine_learning",
         }
         more = self._register(artefact) if self.stage == "trained_model" else self._judge(report)
         return {**about, **more}
@@ -61,11 +61,12 @@ class _Tracked(Record):
     def _register(self, artefact: Path) -> Report:
         """Register the weights as a new version, alias `challenger`."""
         import mlflow
+        from mlflow.entities import LoggedModelStatus
 
-        model = mlflow.initialize_logged_model(MODEL, source_run_id=self.run_id)
+        model = self.client.create_logged_model(_experiment_id(self.client), name=MODEL, source_run_id=self.run_id)
         for path in sorted(artefact.iterdir()):
             self.client.log_model_artifact(model.model_id, str(path))
-        mlflow.finalize_logged_model(model.model_id, "READY")
+        self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         version = mlflow.register_model(f"models:/{model.model_id}", MODEL)
         self.client.set_registered_model_alias(MODEL, "challenger", version.version)
         return {"mlflow_model_version": str(version.version)}

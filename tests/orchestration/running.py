@@ -145,7 +145,7 @@ def running_ui(toy: Toy) -> Iterator[UI]:
         assert process.stdout is not None
         said = [process.stdout.readline() for _ in range(3)]
         assert "Ctrl-C" in said[-1], said
-        url, mlflow_url = said[0].split()[1], said[1].split()[1]
+        url, mlflow_url = said[0].split()[1], said[1].split()[1].partition("/#")[0]
         yield UI(toy, url, mlflow_url, Dagster(url))
     finally:
         process.send_signal(signal.SIGINT)

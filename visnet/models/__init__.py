@@ -5,10 +5,12 @@ from collections.abc import Callable
 from torch import nn
 
 from visnet.models.mobilenet import MildnetMobile
+from visnet.models.plain import MildnetPlain
 from visnet.models.visnet import Visnet
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "mildnet_mobile": MildnetMobile,
+    "mildnet_plain": MildnetPlain,
     "visnet": Visnet,
 }
 

@@ -56,7 +56,8 @@ class MildnetMobile(nn.Module):
         self.relu = relu
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+                # A depthwise filter reads one channel: its fan is 9, not 9 x channels.
+                nn.init.kaiming_normal_(layer.weight, mode="fan_in" if layer.groups > 1 else "fan_out")
             elif isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)

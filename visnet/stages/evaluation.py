@@ -88,7 +88,8 @@ def build(
 
 def _recall(recall: pd.DataFrame) -> Report:
     report: Report = {}
-    for row in recall.to_dict("records"):
+    order = recall.sort_values("category", key=lambda names: names != "all", kind="stable")  # overall first
+    for row in order.to_dict("records"):
         whole, k = row["category"] == "all", row["k"]
         report[f"recall_at_{k}" if whole else f"recall_at_{k}_{row['category']}"] = _rounded(row["trained"])
         for name in METHODS[1:] if whole else ():

@@ -1,0 +1,97 @@
+"""Turn what a stage left (its dvc.lock row, report, pictures and curves) into what an asset page shows."""
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from orchestration.chart import draw
+from orchestration.project import Plot, Row, Stage
+
+PICTURE_BYTES = 100_000  # Dagster keeps each materialization's metadata for ever
+PICTURE_SIDES_PX = (1400, 1100, 850, 600)
+
+Value = str | int | float | bool | None
+Metadata = dict[str, dg.MetadataValue[Any]]
+
+
+def read_report(file: Path) -> dict[str, Value]:
+    """Read a stage's report; `ValueError` where it is missing or is not a flat JSON object."""
+    try:
+        report = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{file}: no such report") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}: not JSON: {error}") from None
+    if not isinstance(report, dict) or any(isinstance(value, dict | list) for value in report.values()):
+        raise ValueError(f"{file}: a report is one flat JSON object of numbers, texts and truth values")
+    return report
+
+
+def metadata(stage: Stage, row: Row, reports: Path) -> Metadata:
+    """Return everything that the asset page of `stage` shows: pictures, charts, values, and the files with hashes."""
+    name = stage.name.rpartition(":")[2]
+    shown: Metadata = {}
+    files = sorted(reports.glob(f"{name}.png")) + sorted(reports.glob(f"{name}.*.png"))
+    pictures = [_picture(file) for file in files]
+    pictures += [_image(plot.title, "svg+xml", svg.encode()) for plot, svg in _charts(stage)]
+    if pictures:  # one entry: Dagster opens it with one click, and shows entries of over 1,000 characters no other way
+        shown["pictures"] = dg.MetadataValue.md("\n\n".join(pictures))
+    if (reports / f"{name}.json").exists():
+        shown |= {key: _value(value) for key, value in read_report(reports / f"{name}.json").items()}
+    shown["files"] = dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "path": out["path"],
+                    "md5": str(out.get("md5", "")),
+                    "bytes": int(out.get("size", 0)),
+                    "files": int(out.get("nfiles", 1)),
+                }
+            )
+            for out in row.get("outs", ())
+        ]
+    )
+    return shown
+
+
+def _charts(stage: Stage) -> Iterator[tuple[Plot, str]]:
+    for plot in stage.plots:
+        file = stage.folder / plot.file
+        if file.exists() and (svg := draw(plot, file)):
+            yield plot, svg
+
+
+def _value(value: Value) -> dg.MetadataValue[Any]:
+    if value is None:
+        return dg.MetadataValue.null()
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value)
+    return dg.MetadataValue.url(value) if value.startswith(("http://", "https://")) else dg.MetadataValue.text(value)
+
+
+def _picture(file: Path) -> str:
+    """Return `file` as a Markdown image of at most about PICTURE_BYTES, smaller rather than blurred."""
+    from PIL import Image
+
+    with Image.open(file) as image:
+        for side_px in PICTURE_SIDES_PX:
+            small = image.convert("RGB")
+            small.thumbnail((side_px, side_px))
+            data = io.BytesIO()
+            small.save(data, "WEBP", quality=75)
+            if data.tell() <= PICTURE_BYTES:
+                break
+    return _image(file.stem, "webp", data.getvalue())
+
+
+def _image(title: str, kind: str, data: bytes) -> str:
+    return f"![{title}](data:image/{kind};base64,{base64.b64encode(data).decode()})"
