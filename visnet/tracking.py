@@ -51,10 +51,8 @@ class _Tracked(Record):
             if path.exists():
                 self.client.log_artifact(self.run_id, str(path), "pictures" if path.suffix == ".png" else None)
         experiment_id = self.client.get_run(self.run_id).info.experiment_id
-        about: Report = {
-            "mlflow_run_id": self.run_id,
-            "mlflow_url": f"{_ui('MLFLOW', 5000)}/#/experiments/{experiment_id}/runs/{self.run_id}?workflowType=machine_learning",
-        }
+        page = f"#/experiments/{experiment_id}/runs/{self.run_id}?workflowType=machine_learning"
+        about: Report = {"mlflow_run_id": self.run_id, "mlflow_url": f"{_ui('MLFLOW', 5000)}/{page}"}
         more = self._register(artefact) if self.stage == "trained_model" else self._judge(report)
         return {**about, **more}
 
