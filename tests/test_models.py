@@ -215,7 +215,11 @@ TEXT = zoo.entry("mildnet_mobilenet").toml()
         ('name = "sq_hinge"', 'name = "sqhinge"', r"name 'sqhinge' is unknown; did you mean 'sq_hinge'"),
         ('name = "adamw"', 'name = "adam"', r"name must be one of 'sgd', 'adamw', is 'adam'"),
         ("hidden = 1024", "hidden = 10.5", r"\[architecture\] \(mildnet_mobile\): hidden must be a whole number"),
-        ('kind = "mildnet_mobile"', "kind = []", r"kind \[\] is unknown; .*allowed are mildnet_mobile, visnet"),
+        (
+            'kind = "mildnet_mobile"',
+            "kind = []",
+            r"kind \[\] is unknown; .*allowed are mildnet_mobile, mildnet_plain, visnet",
+        ),
         ("side_px = 128", "side_px = 32", r"own.toml: side_px must be at least 64, is 32"),
         ("side_px = 128", "sidepx = 128", r"unknown key 'sidepx'; did you mean 'side_px'"),
         ("[schedule]", "[scheduler]", r"unknown key 'scheduler'; did you mean 'schedule'"),

@@ -19,7 +19,7 @@ class Options:
     optimizer: Optimizer
     schedule: Schedule
     seed: int
-    monitor: Monitor = "validation_loss"
+    monitor: Monitor = "validation_triplet_accuracy"  # the loss falls to its margin's noise while ranks still improve
     patience: int = 0  # epochs without a better monitored value before training stops; 0 is never
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # "auto" is bf16 on a GPU, fp32 on a CPU
     channels_last: bool = True
