@@ -57,9 +57,14 @@ def listing(params: Params, metadata: Path) -> Listing:
         kept &= ~faulty
     table = table[kept]
     for category in sorted(set(params.categories) or _categories(metadata)):
-        for side, has_side in (("street", table["kind"] != "shop"), ("shop", table["kind"] == "shop")):
-            if not (has_side & (table["category"] == category)).any():
-                raise ValueError(f"{metadata}: category {category!r} has no usable {side} record")
+        mine = table["category"] == category
+        for side, files in (("street", "*_pairs"), ("shop", "retrieval")):
+            if not (mine & ((table["kind"] == "shop") == (side == "shop"))).any():
+                where = metadata / "meta" / "json" / f"{files}_{category}.json"
+                raise ValueError(
+                    f"{where}: category {category!r} has no usable {side} record; add some, or leave it out of "
+                    "[raw_images.street2shop] categories"
+                )
 
     street = table["kind"] != "shop"
     product_id = table["category"] + "/" + table["product"]
