@@ -90,10 +90,10 @@ def gate(stage: str, key: str, bound: Literal["max", "min"], why: str) -> dg.Ass
         except ValueError as error:
             return dg.AssetCheckResult(passed=False, description=str(error))
         value, limit = report.get(key), report.get(f"{key}_{bound}")
+        if limit is None:
+            return dg.AssetCheckResult(passed=True, description=f"{key} is {value}; no limit is set")
         if not isinstance(value, int | float):
             return dg.AssetCheckResult(passed=False, description=f"the report gives no number for {key}: {value!r}")
-        if limit is None:
-            return dg.AssetCheckResult(passed=True, description=f"{key} is {value:g}; no limit is set")
         if not isinstance(limit, int | float):
             return dg.AssetCheckResult(passed=False, description=f"{key}_{bound} is not a number: {limit!r}")
         passed = value <= limit if bound == "max" else value >= limit

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from tests.image_server import FAULTS, Gauge, ImageServer
-from visnet import download
-from visnet.download import Answer, Options
+from visnet import download, request
+from visnet.download import Answer
+from visnet.request import Options
 
 QUICK = {"timeout_s": 1.0, "deadline_s": 2.0, "backoff_s": 0.02, "max_mb": 2.0}
 MENDED = {"good", "busy", "busy_2s", "busy_date", "busy_odd", "reset_once", "short_once", "slow_once", "moved"}
@@ -80,7 +81,7 @@ def test_lost_are_exactly_the_photos_whose_fault_cannot_be_mended(photo: bytes) 
     assert tries["gone"] == tries["html"] == tries["bomb"] == tries["huge"] == {1}
     assert tries["busy_always"] == tries["reset"] == tries["short"] == {4}
     assert tries["slow"] == tries["dribble"] == tries["dribble_head"] == {download.TIMEOUT_TRIES} == {2}
-    assert tries["circle"] == {download.REDIRECTS + 1}
+    assert tries["circle"] == {request.REDIRECTS + 1}
 
 
 def test_photos_survive_a_commas_a_query_and_odd_letters_in_the_address(photo: bytes) -> None:
@@ -93,7 +94,7 @@ def test_photos_survive_a_commas_a_query_and_odd_letters_in_the_address(photo: b
 
 
 def test_retry_after_is_honoured_up_to_a_limit(photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "RETRY_AFTER_MAX_S", 0.5)  # the server asks for 2 s
+    monkeypatch.setattr(request, "RETRY_AFTER_MAX_S", 0.5)  # the server asks for 2 s
     with ImageServer(photo, {"a": "busy_2s", "b": "busy_odd"}) as server:
         answers = fetch_all([("a", server.url("a")), ("b", server.url("b"))], user_agent="a shop's robot")
         times = {p: [at for path, at, _ in server.asked if path == p] for p in "ab"}
@@ -109,7 +110,7 @@ def test_retry_after_is_honoured_up_to_a_limit(photo: bytes, monkeypatch: pytest
     + [(odd, None) for odd in ("", "soon", "-1", "1.5", "²", "Wed, 99 Oct 2015 07:28:00 GMT")],
 )
 def test_retry_after_header(text: str, expected: float | None) -> None:
-    assert download._retry_after_s(text) == expected
+    assert request._retry_after_s(text) == expected
 
 
 def test_a_photo_without_an_end_is_dropped_at_the_limit(photo: bytes) -> None:
@@ -243,7 +244,7 @@ def test_an_error_of_the_library_reaches_the_caller(photo: bytes, monkeypatch: p
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(download, "_read", broken)
+    monkeypatch.setattr(download, "read_file", broken)
     with pytest.raises(ExceptionGroup) as caught:
         fetch_all([("a", "a.jpg")])
     assert caught.group_contains(RuntimeError, match="a bug")
@@ -252,7 +253,8 @@ def test_an_error_of_the_library_reaches_the_caller(photo: bytes, monkeypatch: p
 def test_ctrl_c_ends_the_process_at_once(photo: bytes) -> None:
     program = """
 import sys
-from visnet.download import Options, fetch
+from visnet.download import fetch
+from visnet.request import Options
 print("ready", flush=True)
 list(fetch([(str(i), sys.argv[1] + str(i)) for i in range(100)], options=Options(timeout_s=60.0, deadline_s=60.0)))
 """

@@ -19,7 +19,18 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 KNOWING = {
     *("log", "stage", "reports", "images", "tables", "metrics", "histogram", "losses", "models", "sampling", "splits"),
 }
-ASSEMBLING = {"download", "zoo", "pictures", "weights", "crop_images", "vectors", "sheets", "console", "tracking"}
+ASSEMBLING = {
+    "download",
+    "request",
+    "zoo",
+    "pictures",
+    "weights",
+    "crop_images",
+    "vectors",
+    "sheets",
+    "console",
+    "tracking",
+}
 DOING = {"sources", "training", "embedding", "search", "baselines"}
 GLUE = {"stages", "runner", "similar", "summary", "__main__", "__init__"}
 FLOORS = [KNOWING, ASSEMBLING, DOING, GLUE]

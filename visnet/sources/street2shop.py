@@ -17,8 +17,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from visnet import download
-from visnet.download import Options
 from visnet.log import Log
+from visnet.request import Options
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
 from visnet.stage import Frozen
 

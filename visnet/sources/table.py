@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from visnet import download
-from visnet.download import Options
 from visnet.log import Log
+from visnet.request import Options
 from visnet.sources.listing import PHOTOS, RECORDS, SIDES, SPLITS, Answer, Listing
 from visnet.stage import Frozen
 
