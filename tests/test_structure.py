@@ -22,6 +22,7 @@ KNOWING = {
 ASSEMBLING = {
     "download",
     "request",
+    "registry",
     "zoo",
     "pictures",
     "weights",
@@ -36,7 +37,7 @@ GLUE = {"stages", "runner", "similar", "summary", "__main__", "__init__"}
 FLOORS = [KNOWING, ASSEMBLING, DOING, GLUE]
 
 ONLY_IN = {  # an outside package -> the modules that may import it
-    "mlflow": {"visnet.tracking"},
+    "mlflow": {"visnet.tracking", "visnet.registry"},
     "dagster": {"orchestration"},
     "dvc": {"orchestration"},
     "lance": {"visnet.tables"},

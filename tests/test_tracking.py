@@ -1,0 +1,117 @@
+"""What stands in MLflow after the line has run: one run per training, comparable, and found from both sides."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.workspace import environment, report, shell, visnet
+
+
+@pytest.fixture
+def shop(built: Path, tmp_path: Path) -> Path:
+    """A copy of the built shop whose runs are kept in its own store."""
+    return Path(shutil.copytree(built, tmp_path / "shop", symlinks=True))
+
+
+def client_of(folder: Path) -> MlflowClient:
+    uri = f"sqlite:///{folder}/.mlflow/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    return MlflowClient(uri, uri)
+
+
+def runs(folder: Path) -> list[Run]:
+    client = client_of(folder)
+    experiment = client.get_experiment_by_name("visnet")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def test_a_training_and_its_evaluation_are_one_run(built: Path) -> None:
+    (run,) = runs(built)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_id == report(built, "trained_model")["mlflow_run_id"]
+    assert run.info.run_id == report(built, "evaluation")["mlflow_run_id"]
+    assert run.data.params["trained_model.config"] == "mildnet_small"
+    assert run.data.params["raw_images.synthetic.seed"] == "5"
+    for name in ("recall_at_1", "colour_histogram_recall_at_1", "validation_loss", "recall_at_1_hats"):
+        assert name in run.data.metrics
+    client = client_of(built)
+    curve = client.get_metric_history(run.info.run_id, "validation_triplet_accuracy")
+    assert {point.step for point in curve} >= {1, 2}
+    assert {path.path for path in client.list_artifacts(run.info.run_id)} >= {"images"}
+    assert len([a for a in client.list_artifacts(run.info.run_id, "images") if a.path.endswith(".png")]) >= 4
+
+
+def test_a_run_names_the_versions_of_its_data(built: Path) -> None:
+    (run,) = runs(built)
+    lock = yaml.safe_load((built / "dvc.lock").read_text())["stages"]
+    crops = next(out["md5"] for out in lock["crops"]["outs"] if out["path"] == "data/crops")
+    assert run.data.tags["dvc.crops"] == crops
+    digests = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
+    assert digests == {stage: report(built, stage)["digest"] for stage in ("crops", "triplets")}
+
+
+def test_the_first_model_is_champion_and_later_ones_are_held_against_it(shop: Path) -> None:
+    assert report(shop, "evaluation")["champion"] == "1"
+    params = shop / "params.toml"
+    params.write_text(params.read_text().replace("epochs = 2", "epochs = 1"))
+    shell(shop, "dvc", "repro")
+    said = report(shop, "evaluation")
+    assert said["champion_recall_at_1"] == report_before(shop)
+    assert said["recall_at_1_min"] == pytest.approx(said["champion_recall_at_1"] - 1.0)
+
+
+def report_before(shop: Path) -> float:
+    return float(yaml.safe_load(shell(shop, "git", "show", "HEAD:reports/evaluation.json"))["recall_at_1"])
+
+
+def test_the_weights_are_all_that_the_model_is(built: Path) -> None:
+    """The run's id must not be among them, or equal weights would be another model to everything downstream."""
+    assert {path.name for path in (built / "data/trained_model").iterdir()} == {"model.safetensors", "model.toml"}
+    version = client_of(built).get_model_version_by_alias("visnet", "challenger")
+    assert str(version.version) == report(built, "trained_model")["mlflow_model_version"]
+
+
+def test_a_killed_training_goes_on_in_its_run(shop: Path) -> None:
+    params = shop / "params.toml"
+    params.write_text(params.read_text().replace("epochs = 2", "epochs = 6"))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "visnet", "trained_model"], cwd=shop, env=environment(), stderr=subprocess.DEVNULL
+    )
+    curve, deadline_s = shop / "reports/trained_model.csv", time.monotonic() + 120
+    curve.unlink()
+    while not (curve.exists() and len(runs(shop)) == 2) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert [run.info.status for run in runs(shop)].count("RUNNING") == 1
+    done = visnet(shop, "trained_model")
+    assert done.returncode == 0, done.stderr
+    after = runs(shop)
+    assert len(after) == 2
+    assert {run.info.status for run in after} == {"FINISHED"}
+    assert report(shop, "trained_model")["resumed_from_epoch"] >= 1
+    assert report(shop, "trained_model")["epochs"] == 6
+
+
+def test_an_interrupted_training_says_so(shop: Path) -> None:
+    params = shop / "params.toml"
+    params.write_text(params.read_text().replace("epochs = 2", "epochs = 50"))
+    child = subprocess.Popen([sys.executable, "-m", "visnet", "trained_model"], cwd=shop, env=environment())
+    curve, deadline_s = shop / "reports/trained_model.csv", time.monotonic() + 120
+    curve.unlink()
+    while not (curve.exists() and len(runs(shop)) == 2) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=60) == 130
+    assert "KILLED" in {run.info.status for run in runs(shop)}
