@@ -90,7 +90,8 @@ def test_a_killed_training_goes_on_in_its_run(shop: Path) -> None:
     )
     curve, deadline_s = shop / "reports/trained_model.csv", time.monotonic() + 120
     curve.unlink()
-    while not (curve.exists() and len(runs(shop)) == 2) and time.monotonic() < deadline_s:
+    kept = shop / "data/trained_model.building/checkpoints/last.ckpt"
+    while not (curve.exists() and kept.exists() and len(runs(shop)) == 2) and time.monotonic() < deadline_s:
         time.sleep(0.1)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()

@@ -93,10 +93,14 @@ class _Training(_Run):
     def _open(self) -> str:
         if self.kept.exists() and _known(self.client, known := self.kept.read_text()):
             self.client.update_run(known, status="RUNNING")
-            return known
-        run_id = _new_run(self.client, str(self.params["config"]))
-        self.kept.parent.mkdir(exist_ok=True)
-        self.kept.write_text(run_id)
+            run_id = known
+        else:
+            run_id = _new_run(self.client, str(self.params["config"]))
+            self.kept.parent.mkdir(exist_ok=True)
+            self.kept.write_text(run_id)  # before all else: a kill must not leave a run that nobody ends
+        if self.client.get_run(run_id).data.params:
+            return run_id
+        _describe(self.client, run_id)
         for name in ("crops", "triplets"):
             if (path := REPORTS / f"{name}.png").exists():
                 self._picture(f"{name} sheet", path)
@@ -121,6 +125,7 @@ class _Evaluation(_Run):
         run_id = str(trained.get("mlflow_run_id", ""))
         if not _known(self.client, run_id):  # it was trained elsewhere, and came by `dvc pull`
             run_id = _new_run(self.client, f"{trained.get('config', 'model')} from elsewhere")
+            _describe(self.client, run_id)
             self.client.set_terminated(run_id, "FINISHED")
         return run_id
 
@@ -186,14 +191,17 @@ def _known(client: "MlflowClient", run_id: str) -> bool:
 
 
 def _new_run(client: "MlflowClient", name: str) -> str:
-    """Create a run with every parameter of the line, what it is made of, and the way back to Dagster."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-    from mlflow.tracking.context.registry import resolve_tags
-
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None or experiment.lifecycle_stage != "active":
         raise ValueError(f"MLflow experiment {EXPERIMENT!r} was deleted; restore it, or set MLFLOW_TRACKING_URI")
-    run_id = str(client.create_run(experiment.experiment_id, run_name=name).info.run_id)
+    return str(client.create_run(experiment.experiment_id, run_name=name).info.run_id)
+
+
+def _describe(client: "MlflowClient", run_id: str) -> None:
+    """Give a run what it is made of, the way back to Dagster and, last, every parameter of the line."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.tracking.context.registry import resolve_tags
+
     tags = dict(resolve_tags())
     lock = yaml.safe_load(Path("dvc.lock").read_text()) if Path("dvc.lock").exists() else {}
     for stage, row in (lock.get("stages") or {}).items():
@@ -203,15 +211,14 @@ def _new_run(client: "MlflowClient", name: str) -> str:
         tags["mlflow.note.content"] = f"[Dagster run]({_ui('DAGSTER', 3000)}/runs/{dagster_run})"
     for key, value in tags.items():
         client.set_tag(run_id, key, value)
-    for key, value in _flat(tomllib.loads(Path("params.toml").read_text())):
-        client.log_param(run_id, key, value)
     inputs = []
     for stage in ("crops", "triplets"):
         if digest := str((read_report(stage) or {}).get("digest", "")):
             data = Dataset(name=stage, digest=digest, source_type="local", source=json.dumps({"uri": f"data/{stage}"}))
             inputs.append(DatasetInput(data, [InputTag("mlflow.data.context", "training")]))
     client.log_inputs(run_id, datasets=inputs)
-    return run_id
+    for key, value in _flat(tomllib.loads(Path("params.toml").read_text())):
+        client.log_param(run_id, key, value)
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
