@@ -1,12 +1,15 @@
-"""The k nearest products: exact search over photos, collapsed to distinct products."""
+"""Exact search over a catalog's photos: the nearest products, and blocks of queries that keep memory flat."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from kernels.nearest import nearest
-from visnet.metrics import first_of_each
+from kernels.nearest import Gallery, nearest
+
+BLOCK_QUERIES = 4096
+BLOCK_ANSWERS = 1 << 20  # queries x columns of one block
 
 
 @dataclass(frozen=True)
@@ -21,30 +24,43 @@ class Found:
 
 
 def nearest_products(
-    queries: torch.Tensor, gallery: torch.Tensor, product: np.ndarray, k: int, exclude: np.ndarray | None = None
+    queries: torch.Tensor,
+    gallery: torch.Tensor | Gallery,
+    product: np.ndarray,
+    k: int,
+    exclude: np.ndarray | None = None,
 ) -> Found:
     """Find the k products whose nearest photo is nearest to each query, exactly.
 
-    queries [Q, D] and gallery [G, D] are floating; product [G] int64 numbers the gallery's products; exclude [Q] int64
-    names one product per query that is no answer (its own). Asks for more photos until k distinct products are seen or
-    the gallery is used up, so no product is missed however many photos another one has.
+    queries: [Q, D]; gallery: [G, D], or a `Gallery` of squared Euclidean distances; product: [G] int64 numbers the
+    gallery's products; exclude: [Q] int64 names one product per query that is no answer (its own). Products at equal
+    distances come in the order of those photos. ValueError as `nearest` raises it.
     """
-    count, total = queries.shape[0], gallery.shape[0]
-    row = np.full((count, k), -1, np.int64)
-    sq_distance = np.full((count, k), np.inf, np.float32)
-    open_ = np.arange(count)
-    take = min(total, 4 * k)
-    while len(open_) and total:
-        answer = nearest(queries[torch.from_numpy(open_)], gallery, take)
-        rows, distances = answer.row.cpu().numpy(), answer.sq_distance.cpu().numpy()
-        first = first_of_each(product[rows])
-        if exclude is not None:
-            first &= product[rows] != exclude[open_, None]
-        rank = np.cumsum(first, axis=1) - 1
-        done = (first.sum(axis=1) >= k) | (take == total)
-        query, column = np.nonzero(first & (rank < k) & done[:, None])
-        row[open_[query], rank[query, column]] = rows[query, column]
-        sq_distance[open_[query], rank[query, column]] = distances[query, column]
-        open_ = open_[~done]
-        take = min(total, take * 4)
-    return Found(row, sq_distance)
+    answer = nearest(
+        queries,
+        gallery,
+        k,
+        metric="sq_euclidean",
+        group=torch.tensor(product, dtype=torch.int64, device=queries.device),
+        exclude=None if exclude is None else torch.tensor(exclude, dtype=torch.int64, device=queries.device),
+    )
+    short = ((0, 0), (0, k - answer.row.shape[1]))
+    row, sq_distance = answer.row.cpu().numpy(), answer.score.cpu().numpy()
+    return Found(np.pad(row, short, constant_values=-1), np.pad(sq_distance, short, constant_values=np.float32(np.inf)))
+
+
+def blocks(columns: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+    """Split queries into blocks that want about as many columns each: their numbers [H] int64, and the columns of all.
+
+    columns: [Q] int64, how many neighbours each query wants, at least 1. A block has at most `BLOCK_QUERIES` queries
+    and `BLOCK_ANSWERS` answers (a single query may want more), and no query gets more than twice what it wants.
+    """
+    order = np.argsort(-columns, kind="stable")
+    descending = columns[order]
+    start = 0
+    while start < len(order):
+        most = int(descending[start])
+        alike = int(np.searchsorted(-descending, -((most + 1) // 2), side="right"))
+        stop = min(alike, start + min(BLOCK_QUERIES, max(1, BLOCK_ANSWERS // most)))
+        yield order[start:stop], most
+        start = stop

@@ -1,62 +1,109 @@
-"""Exact k nearest neighbours by squared Euclidean distance: one function, one answer from every backend."""
+"""Exact k nearest neighbours: one function, one answer from every backend."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from kernels.nearest import cpu, reference
-from kernels.nearest.contract import Neighbors, check
+from kernels.nearest.contract import (
+    Admission,
+    Neighbors,
+    admit,
+    check_choice,
+    check_pair,
+    check_vectors,
+    check_within,
+    pack_bits,
+)
+from kernels.nearest.gallery import BACKENDS, COMPUTES, Gallery, choose, module
+from kernels.nearest.score import METRICS, nothing
+from kernels.nearest.select import merge
 
-__all__ = ["BACKENDS", "Neighbors", "nearest"]
+__all__ = ["BACKENDS", "COMPUTES", "METRICS", "Gallery", "Neighbors", "merge", "nearest", "pack_bits"]
 
-BACKENDS = ("auto", "reference", "cpu", "triton")
+Answer = Callable[[Tensor, Any, int, Admission], Neighbors]
 
 
 @torch.no_grad()
-def nearest(queries: Tensor, gallery: Tensor, k: int, *, backend: str = "auto") -> Neighbors:
-    """Find the k nearest gallery rows of each query, ascending, equal distances in the order of their rows.
+def nearest(
+    queries: Tensor,
+    gallery: Tensor | Gallery,
+    k: int,
+    *,
+    metric: str | None = None,
+    valid: Tensor | None = None,
+    group: Tensor | None = None,
+    exclude: Tensor | None = None,
+    within: Tensor | None = None,
+    compute: str = "auto",
+    backend: str = "auto",
+) -> Neighbors:
+    """Find the k nearest gallery rows of each query, best first, equal scores in the order of their rows.
 
-    queries: [Q, D]; gallery: [G, D]; each float32, float16 or bfloat16, finite, any strides, on one device.
-    backend: "auto" chooses; "reference", "cpu" or "triton" runs or raises.
-    Returns Neighbors of K = min(k, G) columns: squared distances (float64 differences, rounded once) and rows, the same
-    to the bit from every backend. Raises ValueError, in one line, for anything else.
+    queries: [Q, D]; gallery: [G, D] or a `Gallery`; each float32, float16, bfloat16 or int8, finite, any strides, on
+    one device. metric: "sq_euclidean" (the default), "inner_product" or "cosine"; a `Gallery` brings its own.
+    valid: [G] bool, or the bitset of `pack_bits`: the rows that may answer. group: [G] int64: of each group only the
+    best row answers, so that the answer is k distinct groups. exclude: [Q] int64: a group not to return, or without
+    `group` a row; -1 for none. within: [Q, 2] int64: the half-open range of rows that may answer; nothing else is read.
+    compute: the type that is scanned in, "float32", "bfloat16" or "int8"; whatever it is, the answer is the same.
+    backend: "reference", "cpu" or "triton" runs or raises; "auto" chooses, as it does for `compute`.
+
+    Returns Neighbors of K = min(k, G) columns, the same to the bit from every backend: scores are the real numbers of
+    the metric's definition, rounded once to float32. Raises ValueError, in one line, for anything else.
     """
-    check(queries, gallery, k)
-    chosen = _choose(backend, queries.device)
-    k = min(k, gallery.shape[0])
+    if isinstance(gallery, Gallery):
+        if metric not in (None, gallery.metric):
+            raise ValueError(f"metric is {metric!r} and the Gallery was made for {gallery.metric!r}; they must agree")
+        if backend not in ("auto", gallery.backend) or compute != "auto":
+            raise ValueError(f"backend {backend!r} and compute {compute!r} are set; a Gallery brings its own")
+        vectors, metric, chosen = gallery.vectors, gallery.metric, gallery.backend
+    else:
+        metric = "sq_euclidean" if metric is None else metric
+        check_choice("metric", metric, METRICS)
+        check_choice("compute", compute, COMPUTES)
+        check_vectors("gallery", gallery)
+        vectors, chosen = gallery, choose(backend, gallery.device)
+    check_vectors("queries", queries)
+    check_pair(queries, vectors, k)
+    admission = admit(queries, vectors, valid, group, exclude)
+    k = min(k, vectors.shape[0])
     if queries.shape[0] == 0 or k == 0:
-        shape = (queries.shape[0], k)
-        return Neighbors(
-            torch.zeros(shape, dtype=torch.float32, device=queries.device),
-            torch.zeros(shape, dtype=torch.int64, device=queries.device),
+        return _none(queries, k, metric)
+    run = module(chosen)
+    with torch.autocast(queries.device.type, enabled=False):  # a matmul of another type would void the bounds
+        if isinstance(gallery, Gallery):
+            prepared = gallery.prepared
+        else:
+            prepared = run.prepare(gallery, metric, compute, keep=False)
+        if within is None:
+            return run.answer(queries, prepared, k, admission)
+        return _within(queries, prepared, k, metric, admission, check_within(within, queries, vectors), run.answer)
+
+
+def _within(
+    queries: Tensor, prepared: Any, k: int, metric: str, admission: Admission, within: Tensor, answer: Answer
+) -> Neighbors:
+    """Answer the queries of each range together, from that range's rows alone."""
+    found = _none(queries, k, metric)
+    ranges, which = torch.unique(within, dim=0, return_inverse=True)
+    for number, (start, stop) in enumerate(ranges.tolist()):
+        if start == stop:
+            continue
+        own = torch.nonzero(which == number)[:, 0]
+        part = answer(
+            queries[own], prepared.rows(start, stop), min(k, stop - start), admission.of(own).rows(start, stop)
         )
-    with torch.autocast(queries.device.type, enabled=False):  # a matmul of half precision would void the bounds
-        if chosen == "triton":
-            from kernels.nearest import gpu  # triton is absent on some platforms
-
-            return gpu.search(queries, gallery, k)
-        if chosen == "cpu":
-            return cpu.search(queries, gallery, k)
-        return reference.search(queries, gallery, k)
+        columns = slice(0, part.row.shape[1])
+        found.score[own, columns], found.proven[own] = part.score, part.proven
+        found.row[own, columns] = torch.where(part.row < 0, -1, part.row + start)
+    return found
 
 
-def _choose(backend: str, device: torch.device) -> str:
-    if backend not in BACKENDS:
-        raise ValueError(f"backend is {backend!r}; allowed: {', '.join(BACKENDS)}")
-    if backend == "auto":
-        if device.type == "cpu":
-            return "cpu"
-        return "reference" if _why_not_triton(device) else "triton"
-    if backend == "cpu" and device.type != "cpu":
-        raise ValueError(f'backend "cpu" cannot run: the tensors are on {device}; move them to the cpu')
-    if backend == "triton" and (reason := _why_not_triton(device)):
-        raise ValueError(f'backend "triton" cannot run: {reason}')
-    return backend
-
-
-def _why_not_triton(device: torch.device) -> str:
-    """Say in a few words why the Triton kernel cannot run on this device; empty where it can."""
-    try:
-        from kernels.nearest import gpu
-    except ImportError as error:
-        return f"triton cannot be imported ({error})"
-    return gpu.why_not(device)
+def _none(queries: Tensor, k: int, metric: str) -> Neighbors:
+    shape, device = (queries.shape[0], k), queries.device
+    return Neighbors(
+        torch.full(shape, nothing(metric), device=device),
+        torch.full(shape, -1, dtype=torch.int64, device=device),
+        torch.ones(shape[0], dtype=torch.bool, device=device),
+    )

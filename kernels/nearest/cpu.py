@@ -1,88 +1,159 @@
-"""The CPU backend: a float32 matmul over blocks of the gallery, a running top-k of lower bounds, then `resolve`."""
+"""The CPU backend: low-precision scans whose survivors prove the answer, and a fallback that needs no luck."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from kernels.nearest import exact
-from kernels.nearest.bounds import FLOAT32, bound
-from kernels.nearest.contract import Neighbors
-from kernels.nearest.rescore import Answer, Candidates, margin, resolve
+from kernels.nearest.contract import Admission, Neighbors
+from kernels.nearest.encode import Coding, NoBoundError, RowCodes, coding_of
+from kernels.nearest.resolve import Resolved, beyond, resolve
+from kernels.nearest.score import nothing, sq_norms
+from kernels.nearest.seed import Sample, sample_of, threshold
+from kernels.nearest.survive import Limits, limits_of, survivors
 
-SCORE_BYTES = 64 << 20  # scores of one block of queries x gallery
-BLOCK_ROWS = 16384  # gallery rows to one top-k selection, whose cost is mostly per call and query
-CACHE_BYTES = 8 << 20  # gallery rows shifted at once: they are read again by the norms and the matmul
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
+ENCODE_BYTES = 4 << 20  # float32 values encoded at once; more than a cache holds is slower, not faster
+QUERIES = 512  # of one scan
+ONE_SHOT_QUERIES = 2048  # of one scan that has to encode the gallery
+ONE_SHOT = 48  # queries from which on it pays to make bfloat16 codes that are used once
+ROUNDS = 3
 
 
-def search(queries: Tensor, gallery: Tensor, k: int) -> Neighbors:
-    """Find the k nearest gallery rows of each query.
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A gallery as the scan reads it: codes of all rows made once, or None to encode block by block in every scan.
 
-    queries: [Q, D]; gallery: [G, D]; 1 <= k <= G. Returns [Q, k]. Memory beyond inputs and result is bounded at any G.
+    hurry: may the scan choose its type? coding: None where no bound holds for these vectors.
     """
-    return answer(queries, gallery, k).neighbors
+
+    vectors: Tensor
+    metric: str
+    coding: Coding | None
+    codes: RowCodes | None = None
+    sample: Sample | None = None
+    sq_norms: Tensor | None = None
+    hurry: bool = False
+
+    @property
+    def scan(self) -> str:
+        """Name the type that is scanned."""
+        return "float64" if self.coding is None else str(self.coding.dtype).removeprefix("torch.")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the codes and norms."""
+        return sum(part.nbytes for part in (self.codes, self.sq_norms) if part is not None)
+
+    def rows(self, start: int, stop: int) -> "Prepared":
+        """Narrow to the rows start to stop, numbered from 0."""
+        codes = None if self.codes is None else self.codes[start:stop]
+        norms = None if self.sq_norms is None else self.sq_norms[start:stop]
+        return replace(self, vectors=self.vectors[start:stop], codes=codes, sample=None, sq_norms=norms)
+
+    def block(self, rows: slice | Tensor) -> RowCodes:
+        """Return the codes of these rows. Raises NoBoundError."""
+        if self.codes is not None:
+            return self.codes[rows]
+        if self.coding is None:
+            raise NoBoundError
+        return encode(self.coding, self.vectors[rows])
 
 
-def answer(queries: Tensor, gallery: Tensor, k: int) -> Answer:
-    """Like `search`, and say which queries were proven by the float32 scan."""
-    found = _scan(queries, gallery, min(gallery.shape[0], k + margin(k)))
-    if found is None:
-        none = torch.zeros(queries.shape[0], dtype=torch.bool)
-        return Answer(exact.search(queries, gallery, k), none)
-    return resolve(queries, gallery, k, found)
+def prepare(vectors: Tensor, metric: str, compute: str, *, keep: bool) -> Prepared:
+    """Make a gallery [G, D] ready: with its codes, or to be encoded in every scan."""
+    if vectors.shape[0] == 0:
+        return Prepared(vectors, metric, None)
+    if not keep:
+        coding = coding_of(vectors, metric, TYPES.get(compute, torch.float32))
+        return Prepared(vectors, metric, coding, hurry=compute == "auto")
+    coding = coding_of(vectors, metric, TYPES[fastest() if compute == "auto" else compute])
+    try:
+        codes = encode(coding, vectors)
+    except NoBoundError:
+        return Prepared(vectors, metric, None)
+    ready = Prepared(vectors, metric, coding, codes, sq_norms=sq_norms(vectors))
+    return replace(ready, sample=sample_of(ready.block, Admission(), vectors.shape[0]))
 
 
-def _scan(queries: Tensor, gallery: Tensor, count: int) -> Candidates | None:
-    """Bring the `count` rows of least lower bound; None where float32 has no bound for these values."""
-    centre = exact.centre_of(gallery)
-    width = max(1, min(BLOCK_ROWS, gallery.shape[0], SCORE_BYTES // 4))
-    height = max(1, SCORE_BYTES // (4 * width))
-    found = []
+def fastest() -> str:
+    """Name the type that this processor multiplies fastest, by its instructions."""
+    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        return "bfloat16"
+    return "int8" if torch.cpu._is_vnni_supported() else "float32"
+
+
+def encode(coding: Coding, vectors: Tensor) -> RowCodes:
+    """Encode rows [W, D] in blocks that a cache holds. Raises NoBoundError."""
+    codes = coding.empty(vectors.shape[0])
+    step = max(1, ENCODE_BYTES // (4 * coding.width))
+    for start in range(0, vectors.shape[0], step):
+        coding.rows(vectors[start : start + step], codes[start : start + step])
+    return codes
+
+
+def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) -> Neighbors:
+    """Find the k nearest admitted rows of each query.
+
+    queries: [Q, D]; 1 <= k <= G. Returns [Q, k]. Memory beyond inputs and result is bounded at any G.
+    """
+    if prepared.coding and prepared.hurry and queries.shape[0] >= ONE_SHOT:
+        prepared = replace(prepared, coding=replace(prepared.coding, dtype=TYPES[fastest()]))
+    limits = limits_of(k, admission, torch.float32 if prepared.coding is None else prepared.coding.dtype)
+    step = min(limits.queries, QUERIES if prepared.codes is not None else ONE_SHOT_QUERIES)
     with _ieee_matmul():
-        for x in torch.split(queries.float() - centre, height):
-            part = _scan_block(x, gallery, centre, count, width)
-            if part is None:
-                return None
-            found.append(part)
-    return Candidates(torch.cat([part.row for part in found]), torch.cat([part.lower for part in found]))
+        parts = [
+            _answer(queries[start : start + step], prepared, k, admission.of(slice(start, start + step)), limits)
+            for start in range(0, queries.shape[0], step)
+        ]
+    return Neighbors(*(torch.cat([getattr(part, name) for part in parts]) for name in ("score", "row", "proven")))
 
 
-def _scan_block(x: Tensor, gallery: Tensor, centre: Tensor, count: int, width: int) -> Candidates | None:
-    """Scan for one block of shifted queries x [H, D], `width` gallery rows to a selection; overwrites x."""
-    g, d = gallery.shape
-    step = max(1, min(width, CACHE_BYTES // (4 * d)))
-    x_sq = x.double().square().sum(dim=1)
-    x_twice = x.mul_(-2.0)
-    max_sq_norm = float(x_sq.max())
-    error = bound(d, FLOAT32, max_sq_norm)
-    shifted, scores = torch.empty((step, d)), torch.empty((x.shape[0], width))
-    best = (torch.empty((x.shape[0], 0)), torch.empty((x.shape[0], 0), dtype=torch.int64))
-    for start in range(0, g, width):
-        stop = min(start + width, g)
-        for low in range(start, stop, step):
-            rows = gallery[low : min(low + step, stop)]
-            y = torch.sub(rows, centre, out=shifted[: rows.shape[0]])
-            y_sq = torch.linalg.vector_norm(y, dim=1).double().square_()
-            max_sq_norm = max(max_sq_norm, float(y_sq.max()))
-            error = bound(d, FLOAT32, max_sq_norm)
-            if error is None:
-                return None
-            y_sq = y_sq.mul_(error.norm_share).float()
-            torch.addmm(y_sq, x_twice, y.T, out=scores[:, low - start : low - start + rows.shape[0]])
-        least = scores[:, : stop - start].topk(min(count, stop - start), dim=1, largest=False, sorted=False)
-        best = _least(torch.cat((best[0], least.values), 1), torch.cat((best[1], least.indices + start), 1), count)
-    if error is None:
-        return None
-    lower = best[0].double() + (error.norm_share * x_sq)[:, None] - error.floor
-    return Candidates(best[1], lower)
+def _answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission, limits: Limits) -> Neighbors:
+    h = queries.shape[0]
+    score = torch.full((h, k), nothing(prepared.metric))
+    row, proven = torch.full((h, k), -1, dtype=torch.int64), torch.zeros(h, dtype=torch.bool)
+    for which, result in _rounds(queries, prepared, k, admission, limits):
+        score[which], row[which], proven[which] = result.score, result.row, True
+    left = torch.nonzero(~proven)[:, 0]
+    if left.numel():
+        again = exact.search(queries[left], prepared.vectors, k, prepared.metric, admission.of(left))
+        score[left], row[left] = again
+    return Neighbors(score, row, proven)
 
 
-def _least(values: Tensor, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    if values.shape[1] <= count:
-        return values, rows
-    least = values.topk(count, dim=1, largest=False, sorted=False)
-    return least.values, rows.gather(1, least.indices)
+def _rounds(
+    queries: Tensor, prepared: Prepared, k: int, admission: Admission, limits: Limits
+) -> Iterator[tuple[Tensor, Resolved]]:
+    """Scan, and again for what that did not prove: yields numbers of proven queries, and their answers."""
+    if prepared.coding is None:
+        return
+    try:
+        codes = prepared.coding.queries(queries)
+        sample = prepared.sample
+        if sample is None or admission.valid is not None:
+            sample = sample_of(prepared.block, admission, prepared.vectors.shape[0])
+        left, rank = torch.arange(queries.shape[0]), limits.wanted
+        floor = threshold(codes, sample, rank)
+        for _ in range(ROUNDS):
+            part = codes.of(left)
+            found, overflown = survivors(part, floor, prepared, admission.of(left), limits)
+            result = resolve(
+                queries[left], prepared.vectors, k, prepared.metric, admission.of(left), found, prepared.sq_norms
+            )
+            done = result.proven & ~overflown
+            yield left[done], Resolved(*(getattr(result, name)[done] for name in ("score", "row", "proven", "limit")))
+            again = ~result.proven & ~overflown
+            if not again.any():
+                return
+            rank *= 8
+            left, limit, part = left[again], result.limit[again], part.of(again)
+            floor = torch.where(limit < torch.inf, part.similarities(beyond(limit)), threshold(part, sample, rank))
+    except NoBoundError:
+        return
 
 
 @contextmanager

@@ -3,69 +3,100 @@
 import torch
 from torch import Tensor
 
-from kernels.nearest.bounds import FLOAT64
-from kernels.nearest.contract import Neighbors
-from kernels.nearest.score import order, pair_sq_distances
+from kernels.nearest.contract import Admission
+from kernels.nearest.encode import coding_of
+from kernels.nearest.score import FLOAT64, nothing, pair_scores, sign
+from kernels.nearest.select import best
 
 SCAN_BYTES = 4 << 20  # float64 bounds of one block of pairs; if all survive they cost up to sixteen times that
 
 
-def search(queries: Tensor, gallery: Tensor, k: int) -> Neighbors:
-    """Find the k nearest gallery rows of each query, whatever the data: far clusters, ties, norms near float32's ends.
+def search(queries: Tensor, gallery: Tensor, k: int, metric: str, admission: Admission) -> tuple[Tensor, Tensor]:
+    """Find the k nearest admitted rows of each query, whatever the data: far clusters, ties, norms near float32's ends.
 
-    queries: [Q, D]; gallery: [G, D]; 1 <= k <= G. Returns [Q, k]. Memory is bounded at any G.
+    queries: [Q, D]; gallery: [G, D]; 1 <= k <= G. Returns score and row, [Q, k]. Memory is bounded at any G.
     """
     q, g, d = queries.shape[0], gallery.shape[0], queries.shape[1]
     width = max(1, min(g, SCAN_BYTES // (8 * max(d, min(q, 256)))))
     height = max(1, SCAN_BYTES // (8 * width))
-    parts = [_search(queries[start : start + height], gallery, k, width) for start in range(0, q, height)]
-    return Neighbors(torch.cat([part.sq_distance for part in parts]), torch.cat([part.row for part in parts]))
+    parts = [
+        _search(queries[rows], gallery, k, metric, admission.of(rows), width)
+        for rows in (slice(start, start + height) for start in range(0, q, height))
+    ]
+    return torch.cat([score for score, _ in parts]), torch.cat([row for _, row in parts])
 
 
-def centre_of(gallery: Tensor) -> Tensor:
-    """Choose the point that a scan shifts to the origin, so that norms are not large beside distances: [D] float32.
-
-    Any point is right. Medians of a sample of rows, unlike means, shrug at one huge row and keep integers integers.
-    """
-    return gallery[:: gallery.shape[0] // 256 + 1].float().median(dim=0).values
-
-
-def _search(queries: Tensor, gallery: Tensor, k: int, width: int) -> Neighbors:
-    q, g, d = queries.shape[0], gallery.shape[0], queries.shape[1]
-    centre = centre_of(gallery).double()
-    x = queries.double() - centre
-    x_sq = x.square().sum(dim=1, keepdim=True)
-    # As in bounds.py, with room for the rounding of the score itself; float64 holds any float32 squared, so no floor.
-    kappa = 4.0 * (d + 16) * FLOAT64
-    best = Neighbors(
-        queries.new_empty((q, 0), dtype=torch.float32), torch.empty((q, 0), dtype=torch.int64, device=x.device)
-    )
-    limit = torch.full((q, 1), torch.inf, dtype=torch.float32, device=x.device)  # no answer is beyond it
+def _search(
+    queries: Tensor, gallery: Tensor, k: int, metric: str, admission: Admission, width: int
+) -> tuple[Tensor, Tensor]:
+    q, g, device = queries.shape[0], gallery.shape[0], queries.device
+    scan = _Scan(queries, gallery, metric)
+    score = torch.full((q, k), nothing(metric), dtype=torch.float32, device=device)
+    row = torch.full((q, k), -1, dtype=torch.int64, device=device)
     for start in range(0, g, width):
-        y = gallery[start : start + width].double() - centre
-        y_sq = y.square().sum(dim=1)
-        lower = (x_sq + y_sq).mul_(1.0 - 2.0 * kappa).addmm_(x, y.T, alpha=-2.0).clamp_(min=0.0)
-        if y.shape[0] >= k:
-            upper = lower + 4.0 * kappa * (x_sq + y_sq)
-            limit = torch.minimum(limit, upper.kthvalue(k, dim=1, keepdim=True).values.float())
-        rounded = lower.float()  # rounding is monotone: a score is never below its rounded lower bound
-        hopeful = rounded <= limit
-        if best.row.shape[1] == k:
-            hopeful &= rounded < best.sq_distance[:, -1:]  # these rows come later, so a tie would lose
-        best = _merge(best, queries, gallery, hopeful.nonzero(), start, k)
-    return best
+        stop = min(start + width, g)
+        mask = admission.mask(start, stop)
+        if mask is not None and not mask.any():
+            continue
+        near, far = scan.costs(gallery[start:stop])
+        hopeful = torch.ones_like(near, dtype=torch.bool) if mask is None else mask.expand(q, -1).clone()
+        if admission.exclude is not None:
+            rows = torch.arange(start, stop, device=device).expand(q, -1)
+            excluded = admission.excluded(torch.arange(q, device=device)[:, None].expand(q, stop - start), rows)
+            hopeful &= True if excluded is None else ~excluded
+        if admission.group is None and stop - start >= k:
+            far = far.masked_fill(~hopeful, torch.inf)
+            hopeful &= near <= far.kthvalue(k, dim=1, keepdim=True).values.float()
+        full = row[:, -1:] >= 0
+        hopeful &= ~full | (near < sign(metric) * score[:, -1:])  # these rows come later, so a tie would lose
+        score, row = _merge(score, row, queries, gallery, hopeful.nonzero(), start, k, metric, admission.group)
+    return score, row
 
 
-def _merge(best: Neighbors, queries: Tensor, gallery: Tensor, pairs: Tensor, start: int, k: int) -> Neighbors:
+class _Scan:
+    """Bounds of a block's costs: float32 that no cost is below, float64 that none is above."""
+
+    def __init__(self, queries: Tensor, gallery: Tensor, metric: str) -> None:
+        self.metric = metric
+        shifted = metric == "sq_euclidean"  # cancellation is between norms there, and shorter ones cancel less
+        self.centre = coding_of(gallery, metric, torch.float32).centre.double() if shifted else None
+        self.x = queries.double() if self.centre is None else queries.double() - self.centre
+        self.norm = torch.linalg.vector_norm(self.x, dim=1, keepdim=True)
+        # As in encode.py, with room for the rounding of the score itself; float64 holds any float32 squared.
+        self.kappa = 4.0 * (queries.shape[1] + 16) * FLOAT64
+
+    def costs(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        y = rows.double() if self.centre is None else rows.double() - self.centre
+        norm = torch.linalg.vector_norm(y, dim=1)
+        if self.metric == "sq_euclidean":
+            size = self.norm.square() + norm.square()
+            near = (size * (1.0 - 2.0 * self.kappa)).addmm_(self.x, y.T, alpha=-2.0).clamp_(min=0.0)
+            return near.float(), near + 4.0 * self.kappa * size  # rounding is monotone: no score is below near's
+        cost = torch.mm(self.x, y.T).neg_()
+        size = self.norm * norm
+        if self.metric == "cosine":
+            cost, size = torch.where(size > 0.0, cost / size, 0.0), (size > 0.0).double()
+        return (cost - self.kappa * size).float(), cost + self.kappa * size
+
+
+def _merge(
+    score: Tensor,
+    row: Tensor,
+    queries: Tensor,
+    gallery: Tensor,
+    pairs: Tensor,
+    start: int,
+    k: int,
+    metric: str,
+    group: Tensor | None,
+) -> tuple[Tensor, Tensor]:
     """Score the pairs [P, 2] of (query, row - start), sorted by query, and keep the k first of each query."""
     if pairs.shape[0] == 0:
-        return best
-    query, row = pairs[:, 0], pairs[:, 1] + start
+        return score, row
+    query = pairs[:, 0]
     count = torch.bincount(query, minlength=queries.shape[0])
     column = torch.arange(query.numel(), device=query.device) - (count.cumsum(0) - count)[query]
-    shape = (queries.shape[0], int(count.max()))
-    scores = torch.full(shape, torch.nan, dtype=torch.float32, device=query.device)
-    rows = torch.full(shape, gallery.shape[0], dtype=torch.int64, device=query.device)
-    scores[query, column] = pair_sq_distances(queries, gallery, query, row)
-    rows[query, column] = row
-    return Neighbors(*order(torch.cat((best.sq_distance, scores), 1), torch.cat((best.row, rows), 1), k))
+    rows = torch.full((queries.shape[0], int(count.max())), -1, dtype=torch.int64, device=query.device)
+    rows[query, column] = pairs[:, 1] + start
+    fresh = pair_scores(queries, gallery, rows, metric)
+    return best(torch.cat((score, fresh), 1), torch.cat((row, rows), 1), k, metric, group)

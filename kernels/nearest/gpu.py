@@ -1,24 +1,47 @@
-"""The launcher of the Triton kernel: norms, bounds, splits and passes around it, then `resolve`."""
+"""The GPU: a scan by the Triton kernel whose bounds prove the answer, in rounds, and a fallback that needs no luck."""
 
-import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
-import triton
 from torch import Tensor
 
 from kernels.nearest import exact
-from kernels.nearest._triton import nearest_scan_kernel
-from kernels.nearest.bounds import FLOAT32, TENSOR_CORE, bound
-from kernels.nearest.contract import Neighbors
-from kernels.nearest.rescore import Answer, Candidates, margin, resolve
-from kernels.nearest.tiles import INTERPRETER, choose
+from kernels.nearest.contract import Admission, Neighbors
+from kernels.nearest.encode import NoBoundError
+from kernels.nearest.gpu_queries import encode as encode_queries
+from kernels.nearest.gpu_rows import Rows, scanned_type
+from kernels.nearest.gpu_rows import encode as encode_rows
+from kernels.nearest.gpu_scan import INTERPRETED, scan
+from kernels.nearest.gpu_seed import Sample, sample_of, threshold
+from kernels.nearest.resolve import Resolved, beyond, kth, resolve
+from kernels.nearest.score import nothing
 
-INTERPRETED = not isinstance(nearest_scan_kernel, triton.JITFunction)  # TRITON_INTERPRET=1 when triton was imported
-ROWS_PER_LAUNCH = 2**31 - 1024  # a key holds 32 bits of row
-QUERIES_PER_LAUNCH = 1 << 15  # bounds the partial results
-NORM_BYTES = 64 << 20
-LEAST_MARGIN = 4  # a pass keeps more than k anyway; fewer to spare than this, and it is time for a larger one
-FIRST_KEY, LAST_KEY = -(2**63), 2**63 - 1
+SLOTS = 1 << 24  # survivors that one scan has room for; 12 bytes each
+MOST_QUERIES, LEAST_MOST = 8192, 1024
+PER_GROUP = 4  # rows looked for per group wanted
+ROUNDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A gallery as the scan reads it; `scanned` is None where no bound holds for these vectors."""
+
+    vectors: Tensor
+    metric: str
+    scanned: Rows | None
+    sample: Sample | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is kept beside the vectors."""
+        kept = 0 if self.sample is None else self.sample.codes.nbytes + self.sample.row.nbytes
+        return kept + (0 if self.scanned is None else self.scanned.nbytes)
+
+    def rows(self, start: int, stop: int) -> "Prepared":
+        """Narrow to some of the rows, without a copy."""
+        scanned = None if self.scanned is None else self.scanned.of(start, stop)
+        return Prepared(self.vectors[start:stop], self.metric, scanned)
 
 
 def why_not(device: torch.device) -> str:
@@ -36,96 +59,77 @@ def why_not(device: torch.device) -> str:
     return ""
 
 
-def search(queries: Tensor, gallery: Tensor, k: int) -> Neighbors:
-    """Find the k nearest gallery rows of each query.
+def prepare(vectors: Tensor, metric: str, compute: str, *, keep: bool) -> Prepared:
+    """Make a gallery [G, D] ready: columns for its rows, and a copy where the type asked for is not its own."""
+    if vectors.shape[0] == 0:
+        return Prepared(vectors, metric, None)
+    try:
+        scanned = encode_rows(vectors, metric, scanned_type(vectors.dtype, compute, keep=keep))
+    except NoBoundError:
+        return Prepared(vectors, metric, None)
+    return Prepared(vectors, metric, scanned, sample_of(scanned, Admission()))
 
-    queries: [Q, D]; gallery: [G, D]; 1 <= k <= G; any k, in passes of at most 128 keys. Returns [Q, k].
+
+def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) -> Neighbors:
+    """Find the k nearest admitted rows of each query.
+
+    queries: [Q, D]; 1 <= k <= G. Returns [Q, k]. Memory beyond inputs and result is bounded at any G.
     """
-    return answer(queries, gallery, k).neighbors
+    wanted = k * (1 if admission.group is None else PER_GROUP) + (admission.exclude is not None)
+    sample, most = prepared.sample, 0
+    if prepared.scanned is not None:
+        if sample is None or admission.valid is not None:
+            sample = sample_of(prepared.scanned, admission)
+        most = max(LEAST_MOST, 4 * wanted, 4 * sample.expected(wanted))
+    step = max(1, min(MOST_QUERIES, SLOTS // max(1, 2 * most) // 128 * 128))
+    parts = []
+    for start in range(0, queries.shape[0], step):
+        part = slice(start, start + step)
+        parts.append(_answer(queries[part], prepared, k, admission.of(part), sample, wanted, most))
+    return Neighbors(*(torch.cat([getattr(part, name) for part in parts]) for name in ("score", "row", "proven")))
 
 
-def answer(queries: Tensor, gallery: Tensor, k: int) -> Answer:
-    """Like `search`, and say which queries were proven by the kernel's scan."""
-    with contextlib.nullcontext() if INTERPRETED else torch.cuda.device(queries.device):
-        found = _scan(queries, gallery, k)
-    if found is None:
-        none = torch.zeros(queries.shape[0], dtype=torch.bool, device=queries.device)
-        return Answer(exact.search(queries, gallery, k), none)
-    return resolve(queries, gallery, k, found)
+def _answer(
+    queries: Tensor, prepared: Prepared, k: int, admission: Admission, sample: Sample | None, wanted: int, most: int
+) -> Neighbors:
+    h, device = queries.shape[0], queries.device
+    score = torch.full((h, k), nothing(prepared.metric), device=device)
+    row = torch.full((h, k), -1, dtype=torch.int64, device=device)
+    proven = torch.zeros(h, dtype=torch.bool, device=device)
+    if sample is not None:
+        for which, result in _rounds(queries, prepared, k, admission, sample, wanted, most):
+            score[which], row[which], proven[which] = result.score, result.row, True
+    left = torch.nonzero(~proven)[:, 0]
+    if left.numel():
+        again = exact.search(queries[left], prepared.vectors, k, prepared.metric, admission.of(left))
+        score[left], row[left] = again
+    return Neighbors(score, row, proven)
 
 
-def _scan(queries: Tensor, gallery: Tensor, k: int) -> Candidates | None:
-    """Bring at least k rows of least lower bound; None where float32 has no bound for these values."""
-    if queries.dtype != gallery.dtype or (INTERPRETED and queries.dtype == torch.bfloat16):
-        # The kernel widens the gallery's tiles in registers. (Triton's interpreter multiplies bfloat16's bit patterns.)
-        queries = queries.float()
-    x_sq, y_sq = _sq_norms(queries), _sq_norms(gallery)
-    unit = FLOAT32 if queries.dtype == torch.float32 else TENSOR_CORE
-    error = bound(queries.shape[1], unit, float(torch.maximum(x_sq.max(), y_sq.max())))
-    if error is None:
-        return None
-    y_sq = y_sq.mul_(error.norm_share).float()
-    kept, _ = choose(_arch(queries.device), queries.element_size(), k + LEAST_MARGIN)
-    count = min(gallery.shape[0], kept if kept >= k + LEAST_MARGIN else k + margin(k))
-    score = torch.empty((queries.shape[0], 0), dtype=torch.float32, device=queries.device)
-    row = torch.empty((queries.shape[0], 0), dtype=torch.int64, device=queries.device)
-    for start in range(0, gallery.shape[0], ROWS_PER_LAUNCH):
-        part = slice(start, start + ROWS_PER_LAUNCH)
-        keys = torch.cat(
-            [_least_keys(block, gallery[part], y_sq[part], count) for block in torch.split(queries, QUERIES_PER_LAUNCH)]
-        )
-        score = torch.cat((score, _score_of(keys)), dim=1)
-        row = torch.cat((row, (keys & 0xFFFFFFFF) + start), dim=1)
-    score, place = score.topk(count, dim=1, largest=False)
-    return Candidates(row.gather(1, place), score.double() + (error.norm_share * x_sq)[:, None] - error.floor)
-
-
-def _least_keys(queries: Tensor, gallery: Tensor, gallery_sq: Tensor, count: int) -> Tensor:
-    """Scan for the least keys, in as many passes as it takes. Returns [Q, min(count, G)] int64, ascending."""
-    q, g = queries.shape[0], gallery.shape[0]
-    kept, tile = choose(_arch(queries.device), queries.element_size(), count)
-    tiles = triton.cdiv(g, tile.block_g)
-    blocks = triton.cdiv(q, tile.block_q)
-    tiles_per_split = triton.cdiv(tiles, max(1, min(tiles, 2 * _processors(queries.device) // blocks)))
-    splits = triton.cdiv(tiles, tiles_per_split)
-    after = torch.full((q,), FIRST_KEY, dtype=torch.int64, device=queries.device)
-    passes: list[Tensor] = []
-    for _ in range(triton.cdiv(min(count, g), kept)):
-        partial = torch.empty((splits, q, kept), dtype=torch.int64, device=queries.device)
-        nearest_scan_kernel[(blocks, splits)](
-            queries, gallery, gallery_sq, after,  # inputs
-            partial,  # output
-            q, g, queries.shape[1], tiles_per_split,  # shapes
-            *queries.stride(), *gallery.stride(),  # strides
-            kept, tile.block_q, tile.block_g, tile.block_d,  # constants
-            num_warps=tile.num_warps, num_stages=tile.num_stages, enable_fp_fusion=True,
-        )  # fmt: skip
-        keys = partial.transpose(0, 1).reshape(q, splits * kept).sort(dim=1).values[:, :kept]
-        after = keys[:, -1].contiguous()
-        passes.append(keys)
-    return torch.cat(passes, dim=1)[:, : min(count, g)]
-
-
-def _score_of(keys: Tensor) -> Tensor:
-    bits = (keys >> 32).to(torch.int32)
-    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(torch.float32)
-
-
-def _sq_norms(vectors: Tensor) -> Tensor:
-    """Square the norms of rows: [N, D] to [N] float64, summed in float32, in blocks of bounded memory."""
-    block = max(1, NORM_BYTES // (4 * vectors.shape[1]))
-    norms = [
-        torch.linalg.vector_norm(part, dim=1, dtype=torch.float32).double() for part in torch.split(vectors, block)
-    ]
-    return torch.cat(norms).square_()
-
-
-def _arch(device: torch.device) -> int:
-    if INTERPRETED:
-        return INTERPRETER
-    major, minor = torch.cuda.get_device_capability(device)
-    return 10 * major + minor
-
-
-def _processors(device: torch.device) -> int:
-    return 2 if INTERPRETED else torch.cuda.get_device_properties(device).multi_processor_count
+def _rounds(
+    queries: Tensor, prepared: Prepared, k: int, admission: Admission, sample: Sample, wanted: int, most: int
+) -> Iterator[tuple[Tensor, Resolved]]:
+    """Scan, and again with better thresholds for what that did not prove: numbers and answers of proven queries."""
+    if prepared.scanned is None:
+        return
+    try:
+        part = encode_queries(queries, prepared.scanned)
+    except NoBoundError:
+        return
+    left = torch.arange(queries.shape[0], device=queries.device)
+    floor = threshold(part, sample, wanted)
+    for turn in range(1, ROUNDS + 1):
+        found, overflown = scan(part, part.least(floor), admission.of(left), sample, wanted, most)
+        limit = kth(found, k, admission)
+        found.row.masked_fill_(overflown[:, None], -1)
+        result = resolve(queries[left], prepared.vectors, k, prepared.metric, admission.of(left), found)
+        done = result.proven & ~overflown
+        yield left[done], Resolved(*(getattr(result, name)[done] for name in ("score", "row", "proven", "limit")))
+        limit = torch.where(overflown, limit, result.limit)
+        lower = part.similarities(beyond(limit))  # of what was found already, k rows are at least as good
+        guess = threshold(part, sample, wanted * 8**turn)
+        again = ~done & ~(overflown & ~(lower > floor))  # where there was no room, only a higher threshold can help
+        if not again.any():
+            return
+        floor = torch.where(limit < torch.inf, lower, guess)[again]
+        left, part = left[again], part.of(again)

@@ -1,20 +1,46 @@
-"""The plain answer: every pair scored directly, one stable sort."""
+"""The plain answer: every pair scored directly, one sort."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from kernels.nearest.contract import Neighbors
-from kernels.nearest.score import pair_sq_distances
+from kernels.nearest.contract import Admission, Neighbors
+from kernels.nearest.score import pair_scores
+from kernels.nearest.select import best
 
 
-def search(queries: Tensor, gallery: Tensor, k: int) -> Neighbors:
-    """Find the k nearest gallery rows of each query, on any device, without a trick.
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The vectors as they are, and the metric."""
 
-    queries: [Q, D]; gallery: [G, D]; 1 <= k <= G. Returns [Q, k]. Time and memory grow with Q x G.
+    vectors: Tensor
+    metric: str
+    nbytes: int = 0
+
+    def rows(self, start: int, stop: int) -> "Prepared":
+        """Narrow to the rows start to stop, numbered from 0."""
+        return Prepared(self.vectors[start:stop], self.metric)
+
+
+def prepare(vectors: Tensor, metric: str, compute: str, *, keep: bool) -> Prepared:
+    """Make ready: nothing is scanned, so whatever `compute` says, nothing is copied."""
+    return Prepared(vectors, metric)
+
+
+def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) -> Neighbors:
+    """Find the k nearest admitted gallery rows of each query, on any device, without a trick.
+
+    queries: [Q, D]; 1 <= k <= G. Returns [Q, k]. Time and memory grow with Q x G.
     """
-    rows = torch.arange(gallery.shape[0], device=gallery.device)
-    scores = torch.stack(
-        [pair_sq_distances(queries, gallery, torch.full_like(rows, query), rows) for query in range(queries.shape[0])]
-    )
-    sq_distance, row = scores.sort(dim=1, stable=True)  # stable: equal scores keep the order of their rows
-    return Neighbors(sq_distance[:, :k].contiguous(), row[:, :k].contiguous())
+    gallery = prepared.vectors
+    q, g = queries.shape[0], gallery.shape[0]
+    row = torch.arange(g, device=gallery.device).expand(q, g)
+    score = pair_scores(queries, gallery, row, prepared.metric)
+    query = torch.arange(q, device=gallery.device)[:, None].expand(q, g)
+    if (mask := admission.mask(0, g)) is not None:
+        row = row.masked_fill(~mask, -1)
+    if (excluded := admission.excluded(query, row.clamp(min=0))) is not None:
+        row = row.masked_fill(excluded, -1)
+    proven = torch.ones(q, dtype=torch.bool, device=gallery.device)
+    return Neighbors(*best(score, row, k, prepared.metric, admission.group), proven)

@@ -1,46 +1,111 @@
-"""What a squared distance is here, to the bit; every backend reports this and nothing else."""
+"""What a score is here, to the bit: the real number that the metric says, rounded once to float32."""
 
 import torch
 from torch import Tensor
 
-BLOCK_BYTES = 16 << 20  # float64 differences in flight; more than a cache holds is slower, not faster
+from kernels.nearest import rational
+
+METRICS = ("sq_euclidean", "inner_product", "cosine")
+FLOAT64 = 2.0**-53  # unit roundoff
+BLOCK_BYTES = 1 << 20  # float64 values in flight; more than a core's cache holds is slower, not faster
+GPU_BLOCK_BYTES = 256 << 20  # where every block costs launches
 
 
-def fold(terms: Tensor) -> Tensor:
-    """Sum the last axis in a fixed order by adding its second half onto its first; overwrites `terms`.
+def sign(metric: str) -> float:
+    """Return what a score is multiplied by so that less is better: 1 for a distance, -1 for a similarity."""
+    return 1.0 if metric == "sq_euclidean" else -1.0
 
-    Addition of whole slices is the same on every device and for every shape around it, which `Tensor.sum` is not.
-    terms: [..., D]. Returns [...].
+
+def nothing(metric: str) -> float:
+    """Return the score of no neighbour: inf for a distance, -inf for a similarity."""
+    return sign(metric) * torch.inf
+
+
+def sq_norms(vectors: Tensor) -> Tensor:
+    """Square the norms of rows [G, D], in float64: [G]."""
+    if vectors.dtype == torch.int8:
+        vectors = vectors.half()  # exact, and norms are of floating numbers only
+    return torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float64).square_()
+
+
+def pair_scores(
+    queries: Tensor, gallery: Tensor, row: Tensor, metric: str, gallery_sq_norms: Tensor | None = None
+) -> Tensor:
+    """Score each query against the rows listed for it.
+
+    queries: [Q, D]; gallery: [G, D]; row: [Q, C] int64, -1 for none; gallery_sq_norms: [G] float64, if they are known.
+    Returns [Q, C] float32, `nothing` for none; +-inf beyond float32. A zero vector has cosine 0 with everything.
     """
-    width = terms.shape[-1]
-    while width > 1:
-        half = (width + 1) // 2
-        terms[..., : width - half] += terms[..., half:width]
-        width = half
-    return terms[..., 0]
+    dot, y_sq = _products(queries, gallery, row, gallery_sq_norms)
+    x_sq = sq_norms(queries.double())[:, None]
+    share = 4.0 * (queries.shape[1] + 8) * FLOAT64  # of the sum of the terms' magnitudes
+    if metric == "sq_euclidean":
+        error = (x_sq + y_sq).mul_(share)
+        value = dot.mul_(-2.0).add_(x_sq).add_(y_sq)
+    elif metric == "inner_product":
+        value, error = dot, (x_sq * y_sq).sqrt_().mul_(share)
+    else:
+        norm = (x_sq * y_sq).sqrt_()
+        value = dot.div_(norm.masked_fill(norm == 0.0, 1.0))
+        error = (norm > 0.0) * share
+    low, high = (value - error).float(), value.add_(error).float()
+    query, column = torch.nonzero((low != high) & (row >= 0), as_tuple=True)
+    if query.numel():  # float64 cannot tell to which side to round: some pairs in a million, and near-duplicates
+        low[query, column] = _carefully(queries, gallery, query, row[query, column], metric)
+    return low.add_(0.0).masked_fill_(row < 0, nothing(metric))  # no negative zero, whose bits would sort apart
 
 
-def pair_sq_distances(queries: Tensor, gallery: Tensor, query_row: Tensor, gallery_row: Tensor) -> Tensor:
-    """Score listed pairs: differences, squares and their `fold` in float64, rounded once to float32.
+def _products(queries: Tensor, gallery: Tensor, row: Tensor, gallery_sq_norms: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Multiply each query with its rows, in the order the device likes: dot products, and the rows' squared norms."""
+    (q, c), d, device = row.shape, queries.shape[1], queries.device
+    dot = torch.zeros((q, c), dtype=torch.float64, device=device)
+    if gallery_sq_norms is None:
+        y_sq = torch.zeros_like(dot)
+    else:
+        y_sq = gallery_sq_norms.index_select(0, row.flatten().clamp(min=0)).view(q, c)
+    block = _rows_at_once(d, device)
+    height = max(1, min(q, block // max(1, c)))
+    # Written again and again: fresh memory for every block costs more than the arithmetic.
+    narrow = torch.empty((max(height, min(block, height * c)), d), dtype=gallery.dtype, device=device)
+    wide = torch.empty(narrow.shape, dtype=torch.float64, device=device)
+    for top in range(0, q, height):
+        x = queries[top : top + height].double()
+        step = narrow.shape[0] // x.shape[0]
+        for left in range(0, _filled(row[top : top + height]), step):
+            part = (slice(top, top + height), slice(left, left + step))
+            n = row[part].numel()
+            torch.index_select(gallery, 0, row[part].flatten().clamp(min=0), out=narrow[:n])
+            y = wide[:n].copy_(narrow[:n]).view(*row[part].shape, d)
+            dot[part] = torch.bmm(y, x[:, :, None])[:, :, 0]
+            if gallery_sq_norms is None:
+                y_sq[part] = torch.linalg.vector_norm(y, dim=2).square_()
+    return dot, y_sq
 
-    queries: [Q, D]; gallery: [G, D]; query_row, gallery_row: [P] int64. Returns [P] float32; inf beyond float32.
-    """
-    pairs, d = query_row.numel(), queries.shape[1]
-    scores = torch.empty(pairs, dtype=torch.float32, device=queries.device)
-    block = max(1, BLOCK_BYTES // (8 * d))
-    for start in range(0, pairs, block):
+
+def _carefully(queries: Tensor, gallery: Tensor, query: Tensor, row: Tensor, metric: str) -> Tensor:
+    """Score pairs [P]: a distance by the differences themselves, and by whole numbers what that leaves open."""
+    scores, d = torch.empty(query.numel(), dtype=torch.float32, device=queries.device), queries.shape[1]
+    block = _rows_at_once(d, queries.device)
+    for start in range(0, query.numel(), block):
         part = slice(start, start + block)
-        terms = queries[query_row[part]].double()
-        terms -= gallery[gallery_row[part]]
-        scores[part] = fold(terms.square_()).float()
+        x, y = queries[query[part]].double(), gallery[row[part]].double()
+        if metric == "sq_euclidean":
+            value = (x - y).square_().sum(dim=1)
+            error = value * (4.0 * (d + 8) * FLOAT64)
+            low, high = (value - error).float(), value.add_(error).float()
+            open_ = torch.nonzero(low != high)[:, 0]
+            low[open_] = rational.scores(x[open_], y[open_], metric)
+        else:
+            low = rational.scores(x, y, metric)
+        scores[part] = low
     return scores
 
 
-def order(sq_distance: Tensor, row: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Take the k first of each query by (score, row); NaN scores stand for nothing and come last.
+def _rows_at_once(d: int, device: torch.device) -> int:
+    return max(1, (BLOCK_BYTES if device.type == "cpu" else GPU_BLOCK_BYTES) // (8 * d))
 
-    sq_distance: [Q, C] float32; row: [Q, C] int64, distinct within a query. Returns [Q, k] and [Q, k].
-    """
-    row, by_row = row.sort(dim=1)
-    sq_distance, by_score = sq_distance.gather(1, by_row).sort(dim=1, stable=True)
-    return sq_distance[:, :k].contiguous(), row.gather(1, by_score[:, :k])
+
+def _filled(row: Tensor) -> int:
+    """Return the number of columns up to the last that is not -1."""
+    used = (row >= 0).any(dim=0).nonzero()
+    return int(used[-1]) + 1 if used.numel() else 0

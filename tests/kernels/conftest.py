@@ -4,8 +4,8 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -26,13 +26,16 @@ class Case:
     kind: str = "integer"
 
     def __str__(self) -> str:
-        return f"Q{self.q}-G{self.g}-D{self.d}-k{self.k}-{str(self.dtype)[6:]}-{self.kind}"
+        types = "-".join(str(dtype)[6:] for dtype in (self.dtype, self.gallery_dtype) if dtype is not None)
+        return f"Q{self.q}-G{self.g}-D{self.d}-k{self.k}-{types}-{self.kind}"
 
     def tensors(self, device: str) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(self.q * 1000 + self.g)
         queries = torch.randn(self.q, self.d, generator=generator)
         gallery = torch.randn(self.g, self.d, generator=generator)
-        if self.kind == "integer":
+        if torch.int8 in (self.dtype, self.gallery_dtype):
+            queries, gallery = queries * 20, gallery * 20
+        if self.kind == "integer" or torch.int8 in (self.dtype, self.gallery_dtype):
             queries, gallery = queries.round(), gallery.round()
         if self.kind == "equal":
             gallery = gallery[:1].expand(self.g, self.d)
@@ -44,20 +47,23 @@ INTERPRETER_CASES = (
     Case(1, 1, 1, 1),
     Case(7, 33, 7, 3),
     Case(17, 33, 33, 1, kind="random"),
-    Case(3, 33, 16, 33),  # k = G, in several passes
-    Case(2, 40, 5, 15),  # several passes, fewer rows than keys in the last
+    Case(3, 33, 16, 33),  # k = G
+    Case(2, 40, 5, 15),
     Case(5, 20, 3, 4, kind="equal"),
     Case(3, 33, 17, 4, torch.float16),
     Case(3, 33, 17, 4, torch.float16, kind="random"),
     Case(3, 33, 17, 4, torch.bfloat16),
     Case(3, 33, 17, 3, torch.bfloat16, kind="random"),
     Case(3, 17, 9, 2, torch.float32, torch.float16, kind="random"),
+    Case(3, 33, 17, 4, torch.int8),
+    Case(3, 33, 37, 4, torch.float32, torch.int8),
+    Case(3, 33, 17, 4, torch.int8, torch.bfloat16),
 )
 
 GPU_CASES = tuple(
     Case(q, g, d, k, dtype, kind=kind)
     for q, g, d, k in ((1, 257, 512, 10), (7, 7, 7, 7), (33, 257, 33, 24), (257, 4099, 100, 100), (65, 3001, 64, 700))
-    for dtype in (torch.float32, torch.float16, torch.bfloat16)
+    for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.int8)
     for kind in ("integer", "random")
 )
 
@@ -69,20 +75,47 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", cases, ids=str)
 
 
-def plain_nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[list[list[float]], list[list[int]]]:
-    """Answer in plain Python: exact sums, a sort of (score, row) pairs."""
-    rows = gallery.double().tolist()
+def to_float32(value: Fraction) -> float:
+    """Round a rational number to the nearest float32, ties to even."""
+    if value == 0:
+        return 0.0
+    exponent = math.floor(math.log2(abs(value.numerator)) - math.log2(value.denominator))
+    exponent += (abs(value) >= Fraction(2) ** (exponent + 1)) - (abs(value) < Fraction(2) ** exponent)
+    step = Fraction(2) ** (max(exponent, -126) - 23)
+    rounded = round(value / step) * step
+    return float(rounded) if abs(rounded) < 2**128 else math.copysign(math.inf, rounded)
+
+
+def plain_score(x: list[Fraction], y: list[Fraction], metric: str) -> float:
+    """Score one pair by rational numbers; a cosine by a root of 60 digits more than float32 has."""
+    if metric == "sq_euclidean":
+        return to_float32(sum(((a - b) ** 2 for a, b in zip(x, y, strict=True)), Fraction(0)))
+    dot = sum((a * b for a, b in zip(x, y, strict=True)), Fraction(0))
+    sq_norms = sum(a * a for a in x) * sum(b * b for b in y)
+    if metric == "inner_product" or sq_norms == 0:
+        return to_float32(dot)
+    square = dot * dot / sq_norms
+    root = Fraction(math.isqrt((square.numerator << 400) // square.denominator), 1 << 200)
+    return to_float32(root if dot >= 0 else -root)
+
+
+def plain_nearest(
+    queries: Tensor, gallery: Tensor, k: int, metric: str = "sq_euclidean"
+) -> tuple[list[list[float]], list[list[int]]]:
+    """Answer in plain Python: rational sums, each rounded once, a sort of (score, row) pairs."""
+    rows = [[Fraction(value) for value in row] for row in gallery.double().tolist()]
+    sign = 1 if metric == "sq_euclidean" else -1
     scores, order = [], []
     for query in queries.double().tolist():
-        sums = [math.fsum((a - b) ** 2 for a, b in zip(query, row, strict=True)) for row in rows]
-        ranked = sorted((float(np.float32(total)), row) for row, total in enumerate(sums))[:k]
-        scores.append([score for score, _ in ranked])
+        x = [Fraction(value) for value in query]
+        ranked = sorted((sign * plain_score(x, y, metric), row) for row, y in enumerate(rows))[:k]
+        scores.append([sign * score + 0.0 for score, _ in ranked])
         order.append([row for _, row in ranked])
     return scores, order
 
 
 @pytest.fixture
-def plain() -> Callable[[Tensor, Tensor, int], tuple[list[list[float]], list[list[int]]]]:
+def plain() -> Callable[..., tuple[list[list[float]], list[list[int]]]]:
     return plain_nearest
 
 
@@ -92,8 +125,8 @@ def assert_same() -> Callable[[Neighbors, Neighbors], None]:
 
     def check(found: Neighbors, expected: Neighbors) -> None:
         assert found.row.tolist() == expected.row.tolist()
-        assert found.sq_distance.tolist() == expected.sq_distance.tolist()
-        assert (found.sq_distance.dtype, found.row.dtype) == (torch.float32, torch.int64)
+        assert found.score.tolist() == expected.score.tolist()
+        assert (found.score.dtype, found.row.dtype) == (torch.float32, torch.int64)
 
     return check
 
@@ -105,7 +138,7 @@ def _poison(monkeypatch: pytest.MonkeyPatch) -> None:
     def poisoned(allocate: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def call(*args: object, **kwargs: object) -> Tensor:
             tensor = allocate(*args, **kwargs)
-            if sys._getframe(1).f_globals["__name__"].startswith("kernels."):
+            if sys._getframe(1).f_globals["__name__"].startswith("kernels.") and tensor.dtype != torch.bool:
                 tensor.fill_(torch.nan if tensor.is_floating_point() else torch.iinfo(tensor.dtype).min // 2)
             return tensor
 

@@ -3,56 +3,83 @@
 import pytest
 import torch
 
-from kernels.nearest import Neighbors, contract, cpu, exact, nearest, score
+from kernels.nearest import METRICS, Gallery, Neighbors, contract, nearest
 
 SIZES = (1, 7, 33, 257)
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+ONE, NINE = torch.ones(1, 1), torch.ones(9, 1)
+COMPUTES = ("float32", "bfloat16", "int8")
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def reference(queries: torch.Tensor, gallery: torch.Tensor, k: int) -> Neighbors:
-    return nearest(queries, gallery, k, backend="reference")
+def reference(queries: torch.Tensor, gallery: torch.Tensor, k: int, **options: object) -> Neighbors:
+    return nearest(queries, gallery, k, backend="reference", **options)
 
 
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("g", SIZES)
-@pytest.mark.parametrize("q", [1, 7, 33])
-def test_integers_equal_the_plain_loop(backend, q, g, plain):
-    queries, gallery = (normal(q, 5) * 2).round(), (normal(g, 5, seed=1) * 2).round()
-    scores, rows = plain(queries, gallery, g)
+def test_integers_equal_the_plain_loop(backend, g, metric, plain):
+    queries, gallery = (normal(7, 5) * 2).round(), (normal(g, 5, seed=1) * 2).round()
+    scores, rows = plain(queries, gallery, g, metric)
     for k in {1, 2, 10, g, g + 3}:
-        found = nearest(queries, gallery, k, backend=backend)
+        found = nearest(queries, gallery, k, backend=backend, metric=metric)
         assert found.row.tolist() == [row[:k] for row in rows]
-        assert found.sq_distance.tolist() == [score[:k] for score in scores]
+        assert found.score.tolist() == [score[:k] for score in scores]
 
 
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("d", [1, 2, 37])
-def test_random_values_are_scored_to_the_last_bit_but_one(backend, dtype, d, plain):
+def test_random_values_are_scored_to_the_last_bit(backend, dtype, d, metric, plain):
     # The inputs are exact whatever their dtype; only the one rounding to float32 is allowed.
-    queries, gallery = normal(7, d).to(dtype), normal(257, d, seed=1).to(dtype)
-    scores, rows = plain(queries, gallery, 33)
-    found = nearest(queries, gallery, 33, backend=backend)
+    queries, gallery = normal(5, d).to(dtype), normal(129, d, seed=1).to(dtype)
+    scores, rows = plain(queries, gallery, 33, metric)
+    found = nearest(queries, gallery, 33, backend=backend, metric=metric)
     assert found.row.tolist() == rows
-    torch.testing.assert_close(found.sq_distance, torch.tensor(scores), rtol=2**-23, atol=0.0)
+    assert found.score.tolist() == scores
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_whole_numbers_of_eight_bits(backend, metric, plain):
+    generator = torch.Generator().manual_seed(0)
+    queries, gallery = (torch.randint(-128, 128, (n, 600), generator=generator).to(torch.int8) for n in (3, 40))
+    scores, rows = plain(queries, gallery, 9, metric)  # beyond 2**24 a sum of squares lies between two float32
+    found = nearest(queries, gallery, 9, backend=backend, metric=metric)
+    assert (found.score.tolist(), found.row.tolist()) == (scores, rows)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("compute", COMPUTES)
 @pytest.mark.parametrize("k", [1, 20, 256])
-def test_cpu_equals_reference_at_every_size(k, assert_same):
+def test_the_cpu_proves_what_the_reference_finds(k, compute, metric, assert_same):
     for g in SIZES:
         queries, gallery = normal(33, 64), normal(g, 64, seed=g)
-        answer = cpu.answer(queries, gallery, min(k, g))
-        assert_same(answer.neighbors, reference(queries, gallery, k))
-        assert answer.proven.all()  # by the float32 scan: ordinary data never needs the fallback
+        found = nearest(queries, gallery, k, backend="cpu", compute=compute, metric=metric)
+        assert_same(found, reference(queries, gallery, k, metric=metric))
+        assert found.proven.all()  # by the scan: ordinary data never needs the fallback
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("compute", COMPUTES)
+def test_a_gallery_larger_than_its_sample(compute, metric, assert_same):
+    queries, gallery = normal(33, 16), normal(20_000, 16, seed=1) + 1.0
+    found = nearest(queries, Gallery(gallery, metric=metric, compute=compute), 10)
+    assert_same(found, reference(queries, gallery, 10, metric=metric))
+    assert found.proven.all()
 
 
 def test_mixed_dtypes(assert_same):
-    queries, gallery = normal(7, 16), normal(33, 16, seed=1).bfloat16()
-    assert_same(nearest(queries, gallery, 5), reference(queries, gallery.float(), 5))
+    queries, gallery = normal(7, 16), normal(33, 16, seed=1)
+    for dtype in (torch.bfloat16, torch.float16):
+        assert_same(nearest(queries, gallery.to(dtype), 5), reference(queries, gallery.to(dtype).float(), 5))
+    whole = (gallery * 20).to(torch.int8)
+    assert_same(nearest(queries, whole, 5), reference(queries, whole.float(), 5))
 
 
 def test_ties_go_to_the_lower_row():
@@ -60,51 +87,16 @@ def test_ties_go_to_the_lower_row():
     for backend in ("reference", "cpu"):
         found = nearest(torch.zeros(1, 1), gallery, 4, backend=backend)
         assert found.row.tolist() == [[2, 5, 1, 3]]
-        assert found.sq_distance.tolist() == [[0.0, 0.0, 1.0, 1.0]]
+        assert found.score.tolist() == [[0.0, 0.0, 1.0, 1.0]]
+        found = nearest(torch.ones(1, 1), gallery, 4, backend=backend, metric="cosine")
+        assert found.row.tolist() == [[0, 1, 3, 2]]  # a zero row has cosine 0
+        assert str(found.score.tolist()) == "[[1.0, 1.0, 1.0, 0.0]]"  # and not -0.0
 
 
-@pytest.mark.parametrize("k", [1, 5, 320])
-def test_more_duplicates_than_candidates(k, assert_same):
-    # The k-th neighbour ties with rows that the scan left out, so its answer must be recomputed, and is.
-    gallery = normal(8, 6).repeat(100, 1)
-    answer = cpu.answer(gallery[:7], gallery, k)
-    assert not answer.proven.any()
-    assert_same(answer.neighbors, reference(gallery[:7], gallery, k))
-
-
-@pytest.mark.parametrize("offset", [1e3, 1e6])
-def test_near_duplicates_far_from_the_origin(offset, assert_same, plain):
-    gallery = normal(257, 8) + offset
-    queries = gallery[::40] + 0.125
-    found = nearest(queries, gallery, 7, backend="cpu")
-    assert found.row.tolist() == plain(queries, gallery, 7)[1]
-    assert_same(found, reference(queries, gallery, 7))
-
-
-def test_far_clusters_of_near_duplicates(assert_same):
-    # No centre serves both clusters: norms are 1e16 times the distances, and float32 expansion sees only noise.
-    gallery = normal(257, 8) * 1e-4
-    gallery[::2] += 1e4
-    naive = torch.cdist(gallery, gallery, compute_mode="use_mm_for_euclid_dist").topk(7, largest=False).indices
-    expected = reference(gallery, gallery, 7)
-    assert (naive != expected.row).any()
-    assert_same(nearest(gallery, gallery, 7, backend="cpu"), expected)
-
-
-def test_one_huge_row_does_not_spoil_the_others(assert_same):
-    gallery = normal(257, 16)
-    gallery[100] = 1e6
-    answer = cpu.answer(normal(7, 16, seed=1), gallery, 5)
-    assert answer.proven.all()
-    assert_same(answer.neighbors, reference(normal(7, 16, seed=1), gallery, 5))
-
-
-@pytest.mark.parametrize("scale", [1e-45, 1e-30, 1e-22, 1e-10, 1e15, 1e19, 1e30, 3e37])
-def test_values_near_the_ends_of_float32(scale, assert_same):
-    queries, gallery = normal(7, 9) * scale, normal(33, 9, seed=1) * scale
-    assert_same(nearest(queries, gallery, 5, backend="cpu"), reference(queries, gallery, 5))
-    mixed = torch.cat((gallery, normal(33, 9, seed=2)))
-    assert_same(nearest(queries, mixed, 40, backend="cpu"), reference(queries, mixed, 40))
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_a_zero_query_is_as_like_everything(backend):
+    found = nearest(torch.zeros(1, 4), normal(9000, 4), 3, backend=backend, metric="cosine")
+    assert (found.row.tolist(), found.score.tolist()) == ([[0, 1, 2]], [[0.0, 0.0, 0.0]])
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
@@ -122,9 +114,10 @@ def test_strided_input(backend, assert_same):
 @pytest.mark.parametrize("backend", ["auto", "reference", "cpu"])
 @pytest.mark.parametrize(("q", "g", "shape"), [(0, 5, (0, 3)), (4, 0, (4, 0)), (0, 0, (0, 0))])
 def test_empty(backend, q, g, shape):
-    found = nearest(torch.zeros(q, 2), torch.zeros(g, 2), 3, backend=backend)
-    assert (found.row.shape, found.sq_distance.shape) == (shape, shape)
-    assert (found.row.dtype, found.sq_distance.dtype) == (torch.int64, torch.float32)
+    for gallery in (torch.zeros(g, 2), Gallery(torch.zeros(g, 2), backend=backend)):
+        found = nearest(torch.zeros(q, 2), gallery, 3)
+        assert (found.row.shape, found.score.shape, found.proven.shape) == (shape, shape, (q,))
+        assert (found.row.dtype, found.score.dtype) == (torch.int64, torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -132,32 +125,33 @@ def test_empty(backend, q, g, shape):
     [
         ([[1.0]], torch.ones(1, 1), 1, {}, r"queries is a list; a torch.Tensor is needed"),
         (torch.ones(3), torch.ones(1, 3), 1, {}, r"queries has shape \(3,\); two axes are needed"),
-        (torch.ones(1, 0), torch.ones(1, 0), 1, {}, r"queries has shape \(1, 0\); .* D >= 1"),
-        (
-            torch.ones(1, 1),
-            torch.ones(1, 1).double(),
-            1,
-            {},
-            r"gallery has dtype torch.float64; allowed: torch.float32",
-        ),
+        (torch.ones(1, 0), torch.ones(1, 1), 1, {}, r"queries has shape \(1, 0\); .* D >= 1"),
+        (torch.ones(1, 1), torch.ones(1, 1).double(), 1, {}, r"gallery has dtype torch.float64; allowed: torch"),
         (torch.ones(1, 2), torch.ones(1, 3), 1, {}, r"queries have D = 2 and gallery has D = 3; they must agree"),
-        (torch.ones(1, 1), torch.ones(1, 1, device="meta"), 1, {}, r"queries are on cpu and gallery is on meta"),
         (torch.ones(1, 1), torch.ones(1, 1), 0, {}, r"k is 0; an int of 1 or more is needed"),
         (torch.ones(1, 1), torch.ones(1, 1), 2.0, {}, r"k is 2.0; an int of 1 or more is needed"),
         (torch.ones(1, 1), torch.ones(1, 1), True, {}, r"k is True; an int"),
-        (
-            torch.ones(1, 1),
-            torch.ones(1, 1),
-            1,
-            {"backend": "gpu"},
-            r"backend is 'gpu'; allowed: auto, reference, cpu, triton",
-        ),
+        (torch.ones(1, 1), torch.ones(1, 1), 1, {"backend": "gpu"}, r"backend is 'gpu'; allowed: auto, reference, cpu"),
+        (torch.ones(1, 1), torch.ones(1, 1), 1, {"metric": "l2"}, r"metric is 'l2'; allowed: sq_euclidean"),
+        (torch.ones(1, 1), torch.ones(1, 1), 1, {"compute": "int4"}, r"compute is 'int4'; allowed: auto, float32"),
+        (ONE, NINE, 1, {"valid": torch.ones(3).bool()}, r"valid is torch.bool \(3,\) on cpu; .* \(9,\)"),
+        (ONE, NINE, 1, {"valid": torch.ones(9)}, r"valid is torch.float32 .*; .* packed uint8 \(2,\)"),
+        (ONE, NINE, 1, {"group": torch.ones(9)}, r"group is torch.float32 .*; needed: torch.int64"),
+        (ONE, NINE, 1, {"exclude": [1]}, r"exclude is a list; needed: torch.int64 \(1,\) on cpu"),
+        (ONE, NINE, 1, {"within": torch.tensor([[2, 10]])}, r"within row 0 is 2 to 10; .* G = 9"),
+        (ONE, Gallery(torch.ones(1, 1)), 1, {"metric": "cosine"}, r"the Gallery was made for 'sq_euclidean'"),
+        (torch.ones(1, 1), Gallery(torch.ones(1, 1)), 1, {"compute": "float32"}, r"a Gallery brings its own"),
     ],
-)
+)  # fmt: skip
 def test_refusals(queries, gallery, k, options, message):
     with pytest.raises(ValueError, match=message) as caught:
         nearest(queries, gallery, k, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_tensors_on_two_devices_are_refused():
+    with pytest.raises(ValueError, match="queries are on cpu and gallery is on meta; one device is needed"):
+        contract.check_pair(torch.ones(1, 1), torch.ones(1, 1, device="meta"), 1)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -167,12 +161,16 @@ def test_the_first_row_that_is_not_finite_is_named(dtype, value, text, name):
     tensors = {"queries": torch.ones(5000, 3, dtype=dtype), "gallery": torch.ones(5000, 3, dtype=dtype)}
     tensors[name][4321, 1] = value
     tensors[name][4600, 0] = value
-    with pytest.raises(ValueError, match=f"^{name} row 4321 holds {text}; every value must be finite$"):
+    message = f"^{name} row 4321 holds {text}; every value must be finite$"
+    with pytest.raises(ValueError, match=message):
         nearest(tensors["queries"], tensors["gallery"], 1)
+    if name == "gallery":
+        with pytest.raises(ValueError, match=message):
+            Gallery(tensors["gallery"])
 
 
 def test_largest_finite_values_are_not_taken_for_infinite():
-    contract.check(torch.full((3, 9), torch.finfo(torch.float16).max, dtype=torch.float16), torch.ones(1, 9), 1)
+    contract.check_vectors("gallery", torch.full((3, 9), torch.finfo(torch.float16).max, dtype=torch.float16))
 
 
 def test_triton_on_a_cpu_says_why_not():
@@ -182,77 +180,36 @@ def test_triton_on_a_cpu_says_why_not():
         nearest(torch.ones(1, 1), torch.ones(1, 1), 1, backend="triton")
 
 
-@pytest.mark.parametrize("kind", ["random", "integer", "clusters"])
-def test_blocks_of_any_size_give_the_same_answer(kind, monkeypatch, assert_same):
-    queries, gallery = normal(33, 7), normal(257, 7, seed=1)
-    if kind == "integer":
-        queries, gallery = queries.round(), gallery.round()
-    if kind == "clusters":
-        gallery[::2] += 1e6
-    expected = reference(queries, gallery, 12)
-    largest = 0
-    addmm = torch.addmm
-
-    def watched(bias: torch.Tensor, x: torch.Tensor, y: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
-        nonlocal largest
-        largest = max(largest, out.untyped_storage().nbytes())
-        return addmm(bias, x, y, out=out)
-
-    monkeypatch.setattr(torch, "addmm", watched)
-    for scores_bytes in (4, 300, 5000):
-        largest = 0
-        monkeypatch.setattr(cpu, "SCORE_BYTES", scores_bytes)
-        monkeypatch.setattr(exact, "SCAN_BYTES", 2 * scores_bytes)
-        monkeypatch.setattr(score, "BLOCK_BYTES", scores_bytes)
-        monkeypatch.setattr(cpu, "CACHE_BYTES", scores_bytes)
-        assert_same(nearest(queries, gallery, 12, backend="cpu"), expected)
-        assert_same(exact.search(queries, gallery, 12), expected)
-        assert 0 < largest <= scores_bytes
-
-
-def test_the_bound_is_a_bound_and_a_tight_one():
-    queries, gallery = normal(33, 100) * 3, normal(257, 100, seed=1).exp()  # skewed: norms differ by tenfold
-    found = cpu._scan(queries, gallery, 100)
-    true = (queries.double()[:, None] - gallery.double()[found.row]).square().sum(dim=2)
-    slack = true - found.lower
-    assert (slack >= 0).all()
-    assert slack.max() < 1e-4 * (queries.square().sum(dim=1).max() + gallery.square().sum(dim=1).max())
-
-
-def test_an_arithmetic_that_breaks_the_bound_is_not_believed(monkeypatch, assert_same):
-    # As TF32 or bfloat16 matrix units would behind our back.
-    queries, gallery = normal(7, 64), normal(257, 64, seed=1)
-    addmm = torch.addmm
-
-    def rounded(bias: torch.Tensor, x: torch.Tensor, y: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
-        return addmm(bias, x.bfloat16().float(), y.bfloat16().float(), out=out)
-
-    monkeypatch.setattr(torch, "addmm", rounded)
-    answer = cpu.answer(queries, gallery, 5)
-    assert not answer.proven.any()
-    assert_same(answer.neighbors, reference(queries, gallery, 5))
-
-
 def test_global_precision_settings_do_not_reach_the_scan(assert_same):
     queries, gallery = normal(7, 64), normal(257, 64, seed=1)
     expected = reference(queries, gallery, 5)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")  # bfloat16 on a CPU that has it
     try:
-        answer = cpu.answer(queries, gallery, 5)
+        found = nearest(queries, gallery, 5, backend="cpu", compute="float32")
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
-    assert answer.proven.all()
-    assert_same(answer.neighbors, expected)
+    assert found.proven.all()
+    assert_same(found, expected)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert_same(nearest(queries, gallery, 5, backend="cpu"), expected)
+        assert_same(nearest(queries, gallery, 5, backend="cpu", compute="float32"), expected)
 
 
 def test_inputs_that_require_gradients_and_inputs_left_alone():
     queries = normal(7, 4).requires_grad_()
     gallery = normal(33, 4, seed=1)
     copy = gallery.clone()
-    found = nearest(queries, gallery, 3)
-    assert not found.sq_distance.requires_grad
-    assert torch.equal(gallery, copy)
+    for ready in (gallery, Gallery(gallery)):
+        found = nearest(queries, ready, 3)
+        assert not found.score.requires_grad
+        assert torch.equal(gallery, copy)
+
+
+def test_a_gallery_is_made_once_and_says_what_it_costs(assert_same):
+    vectors = normal(300, 64)
+    ready = Gallery(vectors, compute="bfloat16")
+    assert ready.nbytes == 300 * (96 * 2 + 8)  # 64 values and 5 columns, aligned to 32; a norm
+    for seed in range(3):
+        queries = normal(5, 64, seed=seed)
+        assert_same(nearest(queries, ready, 7), reference(queries, vectors, 7))

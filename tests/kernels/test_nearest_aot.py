@@ -1,22 +1,26 @@
-"""Every tuning entry compiles for its architecture without a GPU, and none spills."""
+"""Every tuning entry compiles for its architecture without a GPU, and none spills; and what that predicts."""
 
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kernels.nearest.tiles import INTERPRETER, LARGE_SHARED, TILES, choose
+from kernels.nearest.tiles import CHUNKED, FEW, INTERPRETER, MANY, SOME, TILES, choose, stages
 
 ROOT = Path(__file__).parents[2]
-# bf16 stands for both 16-bit types here; `python -m kernels.nearest.aot` compiles fp16 as well.
+# The filtered kernel is the larger; bf16 stands for both 16-bit types. `python -m kernels.nearest.aot` compiles all.
 SCRIPT = """
 import dataclasses, json
-from kernels.nearest import aot
-for build in aot.builds(("bf16", "fp32")):
-    print(json.dumps({**dataclasses.asdict(build), "problems": aot.problems(build)}))
+from kernels.nearest import aot, roofline
+for build in aot.builds(filtered=(True,), dtypes=("i8", "bf16", "fp32")):
+    tile = build.tile
+    needed = 2 * tile.block_q * tile.block_g * tile.block_d
+    extra = {"problems": aot.problems(build), "flops": roofline.product_flops(build) / needed}
+    print(json.dumps({**dataclasses.asdict(dataclasses.replace(build, ptx="")), **extra}))
 """
 
 
@@ -30,39 +34,75 @@ def test_every_entry_compiles_without_spilling(tmp_path):
     )
     assert result.returncode == 0, result.stderr[-4000:]
     found = [json.loads(line) for line in result.stdout.splitlines()]
-    assert len(found) == sum(arch != INTERPRETER for arch, _, _ in TILES)
-    assert {build["arch"] for build in found} == {80, 90}
+    assert len(found) == sum(key[0] != INTERPRETER for key in TILES)
+    assert {build["arch"] for build in found} == {80, 90, 100}
     for build in found:
         assert build["problems"] == [], build
         assert 0 < build["registers"] <= 255, build
-        assert (build["tensor_core"] == "none") == (build["dtype"] == "fp32"), build  # fp32 is IEEE, never tf32
+        # The product is in the kernel once, neither unrolled nor padded, so bytes and operations can be counted.
+        assert build["flops"] == (0 if build["matrix"] == "tcgen05" else 1), build
+    hopper = {(build["dtype"], build["most_queries"]): build["matrix"] for build in found if build["arch"] == 90}
+    assert {hopper[dtype, MANY] for dtype in ("i8", "bf16", "fp32")} == {"wgmma"}
+
+
+def build_of(**changes):
+    aot = pytest.importorskip("kernels.nearest.aot", reason="triton is not installed", exc_type=ImportError)
+    tile = TILES[90, 2, MANY, CHUNKED]
+    good = aot.Build(90, "bf16", MANY, CHUNKED, False, tile, 200, 0, 1 << 17, "wgmma", "max.f32")
+    return aot.problems(replace(good, **changes))
 
 
 def test_problems_are_seen():
-    aot = pytest.importorskip("kernels.nearest.aot", reason="triton is not installed", exc_type=ImportError)
-    tile = TILES[80, 4, 32]
-    build = aot.Build(80, "fp32", 32, tile, registers=255, stack_bytes=8, shared_bytes=1 << 17, tensor_core="none")
-    assert aot.problems(build) == ["spills 8 bytes", "needs 131072 bytes of shared memory; the limit is 101376"]
+    assert build_of() == []
+    assert build_of(stack_bytes=8) == ["spills 8 bytes"]
+    assert build_of(shared_bytes=1 << 18) == ["needs 1 x 262144 bytes of shared memory; the limit is 232448"]
+    assert build_of(tile=replace(TILES[90, 2, MANY, CHUNKED], programs=2), registers=255) == [
+        "needs 2 x 131072 bytes of shared memory; the limit is 232448",
+        "2 programs of 255 registers do not fit",
+    ]
+    assert build_of(matrix="mma") == ["multiplies by mma; expected: wgmma"]
+    assert build_of(ptx="max.ftz.f32") == ["flushes denormals in max"]
 
 
 @pytest.mark.parametrize(
-    ("arch", "item_bytes", "count", "expected"),
+    ("arch", "item_bytes", "queries", "d", "key"),
     [
-        (80, 2, 1, (80, 2, 32)),
-        (80, 4, 32, (80, 4, 32)),
-        (86, 4, 33, (80, 4, 128)),
-        (90, 2, 128, (90, 2, 128)),
-        (100, 2, 9999, (90, 2, 128)),
-        (120, 2, 9, (80, 2, 32)),
+        (80, 2, 1, 512, (80, 2, FEW, 512)),
+        (86, 2, 1, 513, (80, 2, FEW, CHUNKED)),
+        (89, 1, 17, 512, (80, 1, MANY, CHUNKED)),
+        (90, 2, 17, 512, (90, 2, SOME, 512)),
+        (90, 2, 65, 512, (90, 2, MANY, CHUNKED)),
+        (90, 1, 65, 512, (90, 1, MANY, 512)),
+        (103, 4, 9999, 64, (100, 4, MANY, CHUNKED)),
+        (120, 2, 99, 9, (80, 2, MANY, CHUNKED)),
     ],
 )
-def test_choose(arch, item_bytes, count, expected):
-    assert choose(arch, item_bytes, count) == (expected[2], TILES[expected])
+def test_choose(arch, item_bytes, queries, d, key):
+    tile, whole = choose(arch, item_bytes, queries, d)
+    assert whole == (key[3] != CHUNKED)
+    assert replace(tile, block_d=TILES[key].block_d) == TILES[key]
+    assert tile.block_d == (1 << (d - 1).bit_length() if whole else TILES[key].block_d)
 
 
-def test_every_chosen_entry_is_in_the_table():
+def test_every_scan_finds_an_entry():
     for arch in (INTERPRETER, 80, 86, 89, 90, 100, 103, 120):
-        for item_bytes in (2, 4):
-            kept, tile = choose(arch, item_bytes, 20)
-            assert kept <= tile.block_g  # a tile must hold as many rows as are kept of it
-    assert 90 in LARGE_SHARED
+        for item_bytes in (1, 2, 4):
+            for queries in (1, 16, 17, 64, 65, 10_000):
+                for d in (1, 32, 512, 513, 65_000):
+                    tile, whole = choose(arch, item_bytes, queries, d)
+                    assert tile.block_d >= (d if whole else 16)
+                    assert tile.block_g % 8 == 0  # a tile's validity is whole bytes
+                    assert tile.block_g <= 256  # a column's number replaces 8 bits of a bound at most
+                    assert stages(tile, whole, listed=True) >= tile.num_stages
+
+
+def test_predictions_follow_from_the_tiles():
+    roofline = pytest.importorskip("kernels.nearest.roofline", reason="triton is not installed", exc_type=ImportError)
+    one = roofline.Work(1, 10_000_000, 512, "bf16")
+    tile, whole = choose(90, 2, 1, 512)
+    assert roofline.predict(one, tile, whole).bound == ("memory", 10_000_000 * (1024 + 8) / 3.35e12)
+    many = replace(one, q=8192)
+    tile, whole = choose(90, 2, 8192, 512)
+    found = roofline.predict(many, tile, whole)
+    assert found.memory == roofline.predict(one, *choose(90, 2, 1, 512)).memory
+    assert found.tensor >= 2.0 * 8192 * 1e7 * 512 / 989e12

@@ -20,6 +20,6 @@ def test_kernel_in_the_interpreter():
     if triton.__version__ < "3.9" and "only 0-dimensional arrays can be converted" in result.stdout:
         pytest.skip("the interpreter of this triton cannot run a loop under this numpy (3.6 needs numpy < 2.4)")
     assert result.returncode == 0, result.stdout[-4000:]
-    assert int(re.search(r"(\d+) passed", result.stdout)[1]) >= 19, result.stdout[
+    assert int(re.search(r"(\d+) passed", result.stdout)[1]) >= 160, result.stdout[
         -1000:
     ]  # a skipped file proves nothing

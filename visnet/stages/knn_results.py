@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kernels.nearest import nearest
+from kernels.nearest import Gallery, nearest
 from visnet import tables
 from visnet.log import Log
 from visnet.search import Found, nearest_products
@@ -51,9 +51,10 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
     with log.progress("categories", len(categories), unit="category") as progress:
         for category in categories:
             shop = vectors.of(category=category, side="shop")
-            results += _street(vectors.of(category=category, side="street"), shop, params.k)
-            results += _similar(shop, params.similar_k)
-            probed, hit = _self_hits(shop)
+            gallery = Gallery(shop.matrix)
+            results += _street(vectors.of(category=category, side="street"), shop, gallery, params.k)
+            results += _similar(shop, gallery, params.similar_k)
+            probed, hit = _self_hits(shop, gallery)
             probes, hits = probes + probed, hits + hit
             products = shop.rows["product_id"].nunique()
             fewest = min(fewest or products, products)
@@ -85,19 +86,19 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
     }
 
 
-def _street(street: Vectors, shop: Vectors, k: int) -> list[dict[str, Any]]:
+def _street(street: Vectors, shop: Vectors, gallery: Gallery, k: int) -> list[dict[str, Any]]:
     product, names = pd.factorize(shop.rows["product_id"])
-    found = nearest_products(street.matrix, shop.matrix, product, k)
+    found = nearest_products(street.matrix, gallery, product, k)
     return [
         {"query_id": row.crop_id, "kind": "street", "product_id": row.product_id, "category": row.category, **answer}
         for row, answer in zip(street.rows.itertuples(), _answers(found, shop, names[product]), strict=True)
     ]
 
 
-def _similar(shop: Vectors, k: int) -> list[dict[str, Any]]:
+def _similar(shop: Vectors, gallery: Gallery, k: int) -> list[dict[str, Any]]:
     """Merge the lists of a product's photos: each holds its k nearest products, so their union holds the k of all."""
     product, names = pd.factorize(shop.rows["product_id"])
-    found = nearest_products(shop.matrix, shop.matrix, product, k, exclude=product)
+    found = nearest_products(shop.matrix, gallery, product, k, exclude=product)
     merged_row = np.full((len(names), k), -1, np.int64)
     merged_distance = np.full((len(names), k), np.inf, np.float32)
     for own, photos in pd.Series(range(len(product))).groupby(product):
@@ -127,11 +128,10 @@ def _answers(found: Found, shop: Vectors, product_id: np.ndarray) -> Iterator[di
         }
 
 
-def _self_hits(shop: Vectors) -> tuple[int, int]:
+def _self_hits(shop: Vectors, gallery: Gallery) -> tuple[int, int]:
     """Search some crops in their own gallery: each must find itself, or one that is no farther (a copy)."""
     probes = shop.matrix[:: max(1, len(shop.matrix) // SELF_PROBES)]
     if not len(probes):
         return 0, 0
-    answer = nearest(probes, shop.matrix, 1)
-    found = shop.matrix[answer.row[:, 0]]
+    found = shop.matrix[nearest(probes, gallery, 1).row[:, 0]]
     return len(probes), int(((found - probes).square().sum(1) == 0).sum())

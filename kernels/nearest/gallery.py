@@ -1,0 +1,69 @@
+"""A gallery made ready: checked once, and with the copy of it that a scan reads."""
+
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from kernels.nearest.contract import check_choice, check_vectors
+from kernels.nearest.score import METRICS
+
+BACKENDS = ("auto", "reference", "cpu", "triton")
+COMPUTES = ("auto", "float32", "bfloat16", "int8")
+
+
+class Gallery:
+    """Vectors to be searched many times by one metric; `nearest` takes it in the place of the tensor.
+
+    The vectors are referred to, not copied, and must not change afterwards.
+    """
+
+    def __init__(
+        self, vectors: Tensor, *, metric: str = "sq_euclidean", compute: str = "auto", backend: str = "auto"
+    ) -> None:
+        """Check vectors [G, D] and make the scan's copy; ValueError as `nearest` would raise it."""
+        check_choice("metric", metric, METRICS)
+        check_choice("compute", compute, COMPUTES)
+        check_vectors("gallery", vectors)
+        self.vectors, self.metric = vectors, metric
+        self.backend = choose(backend, vectors.device)
+        self.prepared = module(self.backend).prepare(vectors, metric, compute, keep=True)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the scan's copy, which come on top of the vectors."""
+        return int(self.prepared.nbytes)
+
+
+def choose(backend: str, device: torch.device) -> str:
+    """Name the backend that runs on this device; ValueError says why a named one cannot."""
+    check_choice("backend", backend, BACKENDS)
+    if backend == "auto":
+        if device.type == "cpu":
+            return "cpu"
+        return "reference" if _why_not_triton(device) else "triton"
+    if backend == "cpu" and device.type != "cpu":
+        raise ValueError(f'backend "cpu" cannot run: the tensors are on {device}; move them to the cpu')
+    if backend == "triton" and (reason := _why_not_triton(device)):
+        raise ValueError(f'backend "triton" cannot run: {reason}')
+    return backend
+
+
+def module(backend: str) -> ModuleType:
+    """Import a chosen backend; it has `prepare(vectors, metric, compute, keep)` and `answer(queries, prepared, …)`."""
+    if backend == "triton":
+        from kernels.nearest import gpu  # triton is absent on some platforms
+
+        return gpu
+    from kernels.nearest import cpu, reference
+
+    return cpu if backend == "cpu" else reference
+
+
+def _why_not_triton(device: torch.device) -> str:
+    """Say in a few words why the Triton kernel cannot run on this device; empty where it can."""
+    try:
+        from kernels.nearest import gpu
+    except ImportError as error:
+        return f"triton cannot be imported ({error})"
+    return gpu.why_not(device)

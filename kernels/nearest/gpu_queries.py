@@ -1,0 +1,136 @@
+"""Queries as the GPU's scan reads them, and what its bounds say of a score."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kernels.nearest.encode import NoBoundError
+from kernels.nearest.gpu_rows import UP, Rows
+
+PACKED = 2.0**-14  # twice what the row's number in its last bits may take from a bound
+SMALLEST = 2.0**-100  # of a code; what is less is zero, so that no processor flushes it
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Queries x, as x' = code / inverse; bounds of the scan are of s * inverse.
+
+    codes: [H, D]. inverse, near, size, depth: [H] float32, with near >= |x - x'| and size >= |x'| in the codes' unit,
+    the roundings of the product and its epilogue included; depth is below every row's bound. constant, norm, floor:
+    [H] float64: what turns s into a score (see encode.py), and what float64 and flushed denormals may take from s.
+    """
+
+    rows: Rows
+    codes: Tensor
+    inverse: Tensor
+    near: Tensor
+    size: Tensor
+    depth: Tensor
+    constant: Tensor
+    norm: Tensor
+    floor: Tensor
+
+    def of(self, queries: Tensor) -> "Queries":
+        """Narrow to some of the queries."""
+        part = (self.codes, self.inverse, self.near, self.size, self.depth, self.constant, self.norm, self.floor)
+        return Queries(self.rows, *(column[queries] for column in part))
+
+    def costs(self, query: Tensor, s: Tensor) -> Tensor:
+        """Turn similarities s [P] float64 of queries [P] into costs: the score, negated for a similarity."""
+        if self.rows.metric == "sq_euclidean":
+            return self.constant[query] - 2.0 * s
+        score = self.constant[query] + s
+        if self.rows.metric == "cosine":
+            norm = self.norm[query]
+            score = torch.where(norm > 0.0, score / norm, 0.0)
+        return -score
+
+    def similarities(self, cost: Tensor) -> Tensor:
+        """Turn a cost of each query, [H] float64, into the similarity s that has it."""
+        if self.rows.metric == "sq_euclidean":
+            return (self.constant - cost) / 2.0
+        return -cost * (self.norm if self.rows.metric == "cosine" else 1.0) - self.constant
+
+    @property
+    def lift(self) -> Tensor:
+        """What the kernel multiplies a row's reach with: [H] float32."""
+        return self.near if self.rows.error is None else self.size
+
+    @property
+    def ratio(self) -> float:
+        """How much more a row's length may count than its error, at most."""
+        return float((self.near.double() / self.size.double()).max()) * UP
+
+    def least(self, floor: Tensor) -> Tensor:
+        """Turn thresholds in s, [H] float64, into the scan's, [H] float32, whose cut is not before them."""
+        scaled = (floor - self.floor) * self.inverse.double()
+        if self.rows.length is None:  # one reach for all rows, left out of the bounds
+            scaled -= self.near.double()
+        return torch.maximum((scaled - 2.0 * PACKED * scaled.abs()).float(), self.depth)
+
+    def cut(self, least: Tensor) -> Tensor:
+        """Bound from below the cost of every row whose bound is less than `least` [H] float32: [H] float64."""
+        reached = least.double()
+        reached = reached + PACKED * reached.abs()
+        if self.rows.length is None:
+            reached += self.near.double()
+        every = torch.arange(least.numel(), device=least.device)
+        cost = self.costs(every, reached / self.inverse.double() + self.floor)
+        return torch.where(least <= self.depth, torch.inf, cost)
+
+    def bounds(self, query: Tensor, row: Tensor, bound: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
+        """Bound the costs of pairs [P] from below and above, given the scan's bounds [P] float32 and its ratio."""
+        reach = self.near[query].double()
+        if self.rows.length is not None:
+            reach = self.rows.length[row].double()
+            if self.rows.error is not None:
+                reach = reach * ratio + self.rows.error[row].double()
+            reach = reach * self.lift[query].double()
+        rounding = PACKED * bound.double().abs()
+        inverse, floor = self.inverse[query].double(), self.floor[query]
+        upper = bound.double() + rounding + (reach if self.rows.length is None else 0.0)
+        lower = bound.double() - rounding - reach * (1.0 if self.rows.length is None else 2.0 * UP)
+        if self.rows.bias is not None:  # what was added to -h
+            lower += self.rows.bias[row].double() * 2.0**-19 * inverse
+        return self.costs(query, upper / inverse + floor), self.costs(query, lower / inverse - floor)
+
+
+def encode(vectors: Tensor, rows: Rows) -> Queries:
+    """Encode queries [H, D] for a scan of these rows. Raises NoBoundError."""
+    dtype, d, centre, true = rows.codes.dtype, vectors.shape[1], rows.centre, vectors.double()
+    constant, norm = true @ centre, torch.linalg.vector_norm(true, dim=1)
+    if rows.metric == "sq_euclidean":
+        true = true - centre
+        constant = true.square().sum(dim=1)
+    largest = true.abs().amax(dim=1)
+    if float(largest.max()) > 2.0**60:
+        raise NoBoundError
+    # -h in the unit of the codes must stay far from float32's end, and so must the unit.
+    unit = largest.clamp(min=2.0**-60 * max(1.0, 0.0 if rows.bias is None else rows.longest**2))
+    if dtype == torch.int8 and vectors.dtype == torch.int8 and not rows.copied:
+        inverse = torch.ones_like(unit)
+    elif dtype == torch.int8:
+        inverse = (127.0 / unit).float().double()
+    else:
+        inverse = torch.exp2(-torch.frexp(unit).exponent.double())
+    true = true * inverse[:, None]
+    codes = (true.round().clamp_(-127.0, 127.0) if dtype == torch.int8 else _readable(true, dtype)).to(dtype)
+    kept = codes.double()
+    size, lost = torch.linalg.vector_norm(kept, dim=1), torch.linalg.vector_norm(true - kept, dim=1)
+    near = (lost + rows.roundoff * size) * UP + 2.0**-60
+    size = torch.maximum(size * (1.0 + rows.roundoff) * UP, near)
+    floor = d * 2.0**-50 * (constant.abs() + norm * (1.0 + torch.linalg.vector_norm(centre)))  # of float64
+    floor += (d + 16) * (2.0**-66 if rows.metric == "cosine" else 2.0**-118) / inverse  # of flushed denormals
+    depth = -2.0 * size * rows.longest - 1.0
+    if rows.bias is not None:
+        depth -= rows.longest**2 * inverse
+    return Queries(rows, codes, inverse.float(), near.float(), size.float(), depth.float(), constant, norm, floor)
+
+
+def _readable(true: Tensor, dtype: torch.dtype) -> Tensor:
+    """Round to values that the tensor cores read exactly: [H, D] float64 to float32."""
+    value = true.float()
+    if dtype == torch.float32:  # TF32 has 10 bits of mantissa
+        value = ((value.view(torch.int32) + 0x1000) & -0x2000).view(torch.float32)
+    return value.masked_fill_(value.abs() < SMALLEST, 0.0)

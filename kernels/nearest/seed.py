@@ -1,0 +1,47 @@
+"""Where a scan's thresholds come from: the scores of a sample of the gallery."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kernels.nearest.contract import Admission
+from kernels.nearest.encode import BOUND, QueryCodes, RowCodes
+
+SHARE = 16  # one row in so many is sampled
+LEAST, MOST = 2048, 32768  # rows of a sample
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """QueryCodes of evenly spaced admitted rows, M of them, and how many rows they were taken from."""
+
+    codes: RowCodes
+    population: int
+
+
+def sample_of(block: Callable[[Tensor], RowCodes], admission: Admission, g: int) -> Sample:
+    """Sample the admitted rows of a gallery of G rows, whose codes `block` returns."""
+    mask = admission.mask(0, g)
+    rows = torch.arange(g) if mask is None else torch.nonzero(mask)[:, 0]
+    size = min(rows.numel(), max(LEAST, min(MOST, g // SHARE)))
+    return Sample(block(rows[torch.arange(size) * rows.numel() // max(1, size)]), rows.numel())
+
+
+def threshold(codes: QueryCodes, sample: Sample, wanted: int) -> Tensor:
+    """Guess for each query an s that the `wanted` best admitted rows surely exceed, and not many more: [H] float64.
+
+    A guess only: a scan proves what it found, or is repeated. -inf where the sample is too small to guess.
+    """
+    m = sample.codes.codes.shape[0]
+    expected = wanted * m / max(1, sample.population)
+    rank = wanted if m == sample.population else math.ceil(expected + 4.0 * math.sqrt(expected) + 3.0)
+    if rank > m:
+        return codes.constant.new_full(codes.constant.shape, -torch.inf)
+    room = torch.empty(codes.codes.shape[0] * m, dtype=BOUND[codes.coding.dtype])
+    bound = codes.multiply(sample.codes, room)
+    least = bound.topk(rank, dim=1, sorted=False).values.amin(dim=1).double()
+    slack = codes.terms[:, 1:].double() @ sample.codes.errors.double().mean(dim=0)
+    return least - 2.0 * slack
