@@ -32,7 +32,7 @@ ASSEMBLING = {
     "console",
     "tracking",
 }
-DOING = {"sources", "training", "embedding", "search", "baselines"}
+DOING = {"sources", "training", "embedding", "search", "baselines", "retrieval", "mining"}
 GLUE = {"stages", "runner", "similar", "summary", "__main__", "__init__"}
 FLOORS = [KNOWING, ASSEMBLING, DOING, GLUE]
 
@@ -121,6 +121,7 @@ def test_every_example_is_accepted(path: Path) -> None:
 
 LIBRARY = ["kernels.nearest", "visnet.models", "visnet.zoo", "visnet.losses", "visnet.training", "visnet.embedding"]
 LIBRARY += ["visnet.sampling", "visnet.metrics", "visnet.histogram", "visnet.weights", "visnet.search"]
+LIBRARY += ["visnet.retrieval", "visnet.mining"]
 
 
 def test_the_library_imports_on_a_bare_gpu_machine() -> None:
