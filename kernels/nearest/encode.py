@@ -216,12 +216,15 @@ class QueryCodes(Codes):
         return QueryCodes(self.coding, codes, constant, size, self.floor[queries], self.terms[queries], self.step)
 
     def multiply(self, rows: RowCodes, out: Tensor) -> Tensor:
-        """Bound s from above for every pair with the rows, into the first H W of `out`: [H, W]."""
-        tile = out[: self.codes.shape[0] * rows.codes.shape[0]].view(self.codes.shape[0], -1)
+        """Bound s from above for every pair of rows and queries, into the first W H of `out`: [W, H].
+
+        The many rows stand on the left, since oneDNN first rearranges what stands on the right.
+        """
+        tile = out[: rows.codes.shape[0] * self.codes.shape[0]].view(-1, self.codes.shape[0])
         if rows.terms is None:
-            return torch.mm(self.codes, rows.codes.T, out=tile)
-        tile.copy_(torch._int_mm(self.codes, rows.codes.T)).mul_(rows.terms[:, 0] * self.step)
-        return tile.addmm_(self.terms, rows.terms[:, 1:].T)
+            return torch.mm(rows.codes, self.codes.T, out=tile)
+        tile.copy_(torch._int_mm(rows.codes, self.codes.T)).mul_(rows.terms[:, :1] * self.step)
+        return tile.addmm_(rows.terms[:, 1:], self.terms.T)
 
 
 def step_of(largest: Tensor) -> Tensor:

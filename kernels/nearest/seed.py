@@ -41,7 +41,7 @@ def threshold(codes: QueryCodes, sample: Sample, wanted: int) -> Tensor:
     if rank > m:
         return codes.constant.new_full(codes.constant.shape, -torch.inf)
     room = torch.empty(codes.codes.shape[0] * m, dtype=BOUND[codes.coding.dtype])
-    bound = codes.multiply(sample.codes, room)
+    bound = codes.multiply(sample.codes, room).T.contiguous()
     least = bound.topk(rank, dim=1, sorted=False).values.amin(dim=1).double()
     slack = codes.terms[:, 1:].double() @ sample.codes.errors.double().mean(dim=0)
     return least - 2.0 * slack

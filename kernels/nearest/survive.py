@@ -126,22 +126,22 @@ def _cut(codes: QueryCodes, least: Tensor, unit: float) -> Tensor:
 
 
 def _hits(tile: Tensor, least: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Find what reaches least [H] in a tile [H, W]: query, column and value of each.
+    """Find what reaches least [H] in a tile [W, H]: query, column of the gallery and value of each, sorted by query.
 
-    The largest of every stripe of columns is found first, at the speed of memory, and few stripes are looked into.
+    The largest of every stripe of rows is found first, at the speed of memory, and few stripes are looked into.
     """
-    stripes = STRIPES if tile.shape[1] % STRIPES == 0 else 1
-    striped = tile.view(tile.shape[0], stripes, -1)
+    stripes = STRIPES if tile.shape[0] % STRIPES == 0 else 1
+    striped = tile.view(stripes, -1, tile.shape[1])
     if (least > 0.0).all():
         # The bits of positive floats are in the order of integers, which are compared seven times as fast.
         bits = torch.int16 if tile.dtype == torch.bfloat16 else torch.int32
-        best = striped.view(bits).amax(dim=1).view(tile.dtype)
+        hopeful = striped.view(bits).amax(dim=0) >= least.view(bits)
     else:
-        best = striped.amax(dim=1)
-    query, place = torch.nonzero(best >= least[:, None], as_tuple=True)
-    values = striped[query, :, place]
+        hopeful = striped.amax(dim=0) >= least
+    query, place = torch.nonzero(hopeful.T, as_tuple=True)
+    values = striped[:, place, query].T
     which, stripe = torch.nonzero(values >= least[query, None], as_tuple=True)
-    return query[which], stripe * striped.shape[2] + place[which], values[which, stripe]
+    return query[which], stripe * striped.shape[1] + place[which], values[which, stripe]
 
 
 def _slack(codes: QueryCodes, query: Tensor, block: RowCodes, column: Tensor) -> Tensor:
