@@ -10,7 +10,7 @@ from torch import Tensor
 from kernels.nearest import exact
 from kernels.nearest.contract import Admission, Neighbors
 from kernels.nearest.encode import Coding, NoBoundError, RowCodes, coding_of
-from kernels.nearest.resolve import Resolved, beyond, resolve
+from kernels.nearest.resolve import Resolved, beyond, kth, resolve
 from kernels.nearest.score import nothing, sq_norms
 from kernels.nearest.seed import Sample, sample_of, threshold
 from kernels.nearest.survive import Limits, limits_of, survivors
@@ -139,19 +139,22 @@ def _rounds(
         left, rank = torch.arange(queries.shape[0]), limits.wanted
         floor = threshold(codes, sample, rank)
         for _ in range(ROUNDS):
-            part = codes.of(left)
-            found, overflown = survivors(part, floor, prepared, admission.of(left), limits)
+            found, overflown = survivors(codes, floor, prepared, admission.of(left), limits)
+            limit = kth(found, k, admission)  # of what was found already, k rows are at least as good
+            found.row.masked_fill_(overflown[:, None], -1)
             result = resolve(
                 queries[left], prepared.vectors, k, prepared.metric, admission.of(left), found, prepared.sq_norms
             )
             done = result.proven & ~overflown
             yield left[done], Resolved(*(getattr(result, name)[done] for name in ("score", "row", "proven", "limit")))
-            again = ~result.proven & ~overflown
+            limit = torch.where(overflown, limit, result.limit)
+            lower = codes.similarities(beyond(limit))
+            again = ~done & ~(overflown & ~(lower > floor))  # where there was no room, only a higher threshold helps
             if not again.any():
                 return
             rank *= 8
-            left, limit, part = left[again], result.limit[again], part.of(again)
-            floor = torch.where(limit < torch.inf, part.similarities(beyond(limit)), threshold(part, sample, rank))
+            floor = torch.where(limit < torch.inf, lower, threshold(codes, sample, rank))[again]
+            left, codes = left[again], codes.of(again)
     except NoBoundError:
         return
 

@@ -11,7 +11,7 @@ from kernels.nearest.contract import Admission
 from kernels.nearest.encode import BOUND, QueryCodes, RowCodes
 
 SHARE = 16  # one row in so many is sampled
-LEAST, MOST = 2048, 32768  # rows of a sample
+LEAST, MOST = 2048, 65536  # rows of a sample
 
 
 @dataclass(frozen=True, eq=False)

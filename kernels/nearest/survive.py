@@ -35,7 +35,7 @@ class Limits:
 def limits_of(k: int, admission: Admission, dtype: torch.dtype = torch.float32) -> Limits:
     """Choose the limits for k neighbours in a scan of this type, so that memory is bounded."""
     wanted = k * (1 if admission.group is None else PER_GROUP) + (admission.exclude is not None)
-    most = max(LEAST_SURVIVORS, SPREAD.get(dtype, 4) * wanted)
+    most = max(LEAST_SURVIVORS, SPREAD.get(dtype, 8) * wanted)
     return Limits(wanted, most, max(1, PENDING // most))
 
 
