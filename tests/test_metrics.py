@@ -12,7 +12,6 @@ from visnet.metrics import (
     MISS,
     expected_random_recall,
     first_hits,
-    first_of_each,
     recall_at,
     recall_table,
     triplet_accuracy,
@@ -22,13 +21,6 @@ CODES = nps.arrays(
     np.int64, st.tuples(st.integers(0, 5), st.integers(0, 8)), elements=st.integers(-1, 4)
 )  # -1: no neighbour
 NAMES = np.array([None, "a", "b", "c", "d", "e"], dtype=object)  # by code + 1
-
-
-@given(CODES)
-@settings(deadline=None)
-def test_first_of_each_marks_the_leftmost(products: np.ndarray) -> None:
-    for row, marks in zip(products.tolist(), first_of_each(products).tolist(), strict=True):
-        assert marks == [product not in row[:i] for i, product in enumerate(row)]
 
 
 @given(CODES, st.data())

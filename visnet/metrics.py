@@ -8,17 +8,6 @@ import pandas as pd
 MISS = np.iinfo(np.int64).max  # the rank of a truth that was not found: beyond every k, however long the list was
 
 
-def first_of_each(products: np.ndarray) -> np.ndarray:
-    """Mark the first occurrence of every product in each row, [Q, K] integer codes to [Q, K] bool."""
-    order = np.argsort(products, axis=1, kind="stable")
-    ordered = np.take_along_axis(products, order, axis=1)
-    new = np.ones(products.shape, dtype=bool)
-    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    first = np.empty(products.shape, dtype=bool)
-    np.put_along_axis(first, order, new, axis=1)
-    return first
-
-
 def first_hits(neighbour_products: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return the rank of each query's true product among its neighbours, int64 [Q], 0 for the best, `MISS` if absent.
 
