@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from kernels.nearest import exact
+from kernels.nearest import rounds
+from kernels.nearest.codes import Coding, QueryCodes, RowCodes
 from kernels.nearest.contract import Admission, Neighbors
-from kernels.nearest.encode import Coding, NoBoundError, RowCodes, coding_of
-from kernels.nearest.resolve import Resolved, beyond, kth, resolve
-from kernels.nearest.score import nothing, sq_norms
+from kernels.nearest.encode import NoBoundError, coding_of, encode_queries, encode_rows
+from kernels.nearest.resolve import Survivors
+from kernels.nearest.scale import Scale
+from kernels.nearest.score import sq_norms
 from kernels.nearest.seed import Sample, sample_of, threshold
 from kernels.nearest.survive import Limits, limits_of, survivors
 
@@ -20,7 +22,6 @@ ENCODE_BYTES = 4 << 20  # float32 values encoded at once; more than a cache hold
 QUERIES = 512  # of one scan
 ONE_SHOT_QUERIES = 2048  # of one scan that has to encode the gallery
 ONE_SHOT = 48  # queries from which on it pays to make bfloat16 codes that are used once
-ROUNDS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ def encode(coding: Coding, vectors: Tensor) -> RowCodes:
     codes = coding.empty(vectors.shape[0])
     step = max(1, ENCODE_BYTES // (4 * coding.width))
     for start in range(0, vectors.shape[0], step):
-        coding.rows(vectors[start : start + step], codes[start : start + step])
+        encode_rows(coding, vectors[start : start + step], codes[start : start + step])
     return codes
 
 
@@ -104,59 +105,65 @@ def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) ->
         prepared = replace(prepared, coding=replace(prepared.coding, dtype=TYPES[fastest()]))
     limits = limits_of(k, admission, torch.float32 if prepared.coding is None else prepared.coding.dtype)
     step = min(limits.queries, QUERIES if prepared.codes is not None else ONE_SHOT_QUERIES)
+    parts = []
     with _ieee_matmul():
-        parts = [
-            _answer(queries[start : start + step], prepared, k, admission.of(slice(start, start + step)), limits)
-            for start in range(0, queries.shape[0], step)
-        ]
+        for start in range(0, queries.shape[0], step):
+            part = slice(start, start + step)
+            scan = _scan_of(queries[part], prepared, admission, limits)
+            parts.append(
+                rounds.answer(
+                    queries[part],
+                    prepared.vectors,
+                    k,
+                    prepared.metric,
+                    admission.of(part),
+                    scan,
+                    limits.wanted,
+                    prepared.sq_norms,
+                )
+            )
     return Neighbors(*(torch.cat([getattr(part, name) for part in parts]) for name in ("score", "row", "proven")))
 
 
-def _answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission, limits: Limits) -> Neighbors:
-    h = queries.shape[0]
-    score = torch.full((h, k), nothing(prepared.metric))
-    row, proven = torch.full((h, k), -1, dtype=torch.int64), torch.zeros(h, dtype=torch.bool)
-    for which, result in _rounds(queries, prepared, k, admission, limits):
-        score[which], row[which], proven[which] = result.score, result.row, True
-    left = torch.nonzero(~proven)[:, 0]
-    if left.numel():
-        again = exact.search(queries[left], prepared.vectors, k, prepared.metric, admission.of(left))
-        score[left], row[left] = again
-    return Neighbors(score, row, proven)
-
-
-def _rounds(
-    queries: Tensor, prepared: Prepared, k: int, admission: Admission, limits: Limits
-) -> Iterator[tuple[Tensor, Resolved]]:
-    """Scan, and again for what that did not prove: yields numbers of proven queries, and their answers."""
+def _scan_of(queries: Tensor, prepared: Prepared, admission: Admission, limits: Limits) -> "CpuScan | None":
+    """Encode queries [H, D]; None where no bound holds for them or the gallery."""
     if prepared.coding is None:
-        return
+        return None
     try:
-        codes = prepared.coding.queries(queries)
+        codes = encode_queries(prepared.coding, queries)
         sample = prepared.sample
         if sample is None or admission.valid is not None:
             sample = sample_of(prepared.block, admission, prepared.vectors.shape[0])
-        left, rank = torch.arange(queries.shape[0]), limits.wanted
-        floor = threshold(codes, sample, rank)
-        for _ in range(ROUNDS):
-            found, overflown = survivors(codes, floor, prepared, admission.of(left), limits)
-            limit = kth(found, k, admission)  # of what was found already, k rows are at least as good
-            found.row.masked_fill_(overflown[:, None], -1)
-            result = resolve(
-                queries[left], prepared.vectors, k, prepared.metric, admission.of(left), found, prepared.sq_norms
-            )
-            done = result.proven & ~overflown
-            yield left[done], Resolved(*(getattr(result, name)[done] for name in ("score", "row", "proven", "limit")))
-            limit = torch.where(overflown, limit, result.limit)
-            lower = codes.similarities(beyond(limit))
-            again = ~done & ~(overflown & ~(lower > floor))  # where there was no room, only a higher threshold helps
-            if not again.any():
-                return
-            rank *= 8
-            floor = torch.where(limit < torch.inf, lower, threshold(codes, sample, rank))[again]
-            left, codes = left[again], codes.of(again)
     except NoBoundError:
-        return
+        return None
+    return CpuScan(codes, prepared, sample, limits)
+
+
+@dataclass(frozen=True, eq=False)
+class CpuScan:
+    """A `rounds.Scan` of a gallery prepared for the CPU."""
+
+    codes: QueryCodes
+    prepared: Prepared
+    sample: Sample
+    limits: Limits
+
+    def threshold(self, wanted: int) -> Tensor:
+        """Guess by the sample."""
+        return threshold(self.codes, self.sample, wanted)
+
+    def survivors(self, floor: Tensor, admission: Admission) -> tuple[Survivors, Tensor]:
+        """Read the gallery once."""
+        return survivors(self.codes, floor, self.prepared, admission, self.limits)
+
+    @property
+    def scale(self) -> Scale:
+        """The queries' scale."""
+        return self.codes.scale
+
+    def of(self, queries: Tensor) -> "CpuScan":
+        """Narrow to some of the queries."""
+        return replace(self, codes=self.codes.of(queries))
 
 
 @contextmanager

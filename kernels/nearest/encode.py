@@ -18,17 +18,13 @@ terms in any order, is in the query's |x - x'| and in h; `floor` covers flushed 
 the parts of a float32.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-EXTRA = 5  # columns beside the D values: three parts of -h, |w|, |w - w'|
-ALIGN = 32  # columns of a scan code are a multiple of this
-SAMPLE = 256  # rows whose medians are the centre
+from kernels.nearest.codes import EXTRA, Coding, QueryCodes, RowCodes
+from kernels.nearest.scale import Scale
 
-UNIT = 2.0**-23  # of sums in float32, twice what IEEE says
-BOUND = {torch.float32: torch.float32, torch.bfloat16: torch.bfloat16, torch.int8: torch.float32}  # of a product
+SAMPLE = 256  # rows whose medians are the centre
 OUT = {torch.float32: 2.0**-23, torch.bfloat16: 2.0**-8}  # of a product's one rounding, twice what IEEE says
 UP = 1.0 + 2.0**-7  # more than a rounding to bfloat16 takes away
 SMALLEST = 2.0**-100  # of a query's code
@@ -40,191 +36,80 @@ class NoBoundError(Exception):
     """These values have no proven bound in the scan's arithmetic."""
 
 
-@dataclass(frozen=True, eq=False)
-class Coding:
-    """How a gallery's vectors become scan codes.
-
-    dtype: float32, bfloat16 or int8, of the scan. centre: [D] float32. offset: added to -h, so that few of its bits
-    are spent.
-    """
-
-    metric: str
-    dtype: torch.dtype
-    centre: Tensor
-    offset: float
-
-    @property
-    def width(self) -> int:
-        """Columns of a code."""
-        return -(-(self.centre.numel() + EXTRA) // ALIGN) * ALIGN
-
-    @property
-    def roundoff(self) -> float:
-        """What the sums of one product may lose, as a share of their magnitudes."""
-        return (self.width + 16) * UNIT
-
-    def empty(self, rows: int) -> "RowCodes":
-        """Reserve codes for so many rows."""
-        if self.dtype != torch.int8:
-            return RowCodes(self, torch.empty((rows, self.width), dtype=self.dtype))
-        return RowCodes(self, torch.empty((rows, self.width), dtype=torch.int8), torch.empty((rows, 4)))
-
-    def rows(self, vectors: Tensor, out: "RowCodes") -> None:
-        """Encode gallery rows [W, D] into `out`, of W rows. Raises NoBoundError if a vector is too long."""
-        d = self.centre.numel()
-        if self.metric == "cosine":
-            w, lost = units(vectors)
-            w.sub_(self.centre)
-        else:
-            w = torch.sub(vectors, self.centre)
-        norm = torch.linalg.vector_norm(w, dim=1)
-        self._check(norm)
-        error = norm * 2.0**-22  # of the shift
-        step = torch.ones_like(norm)
-        if self.dtype == torch.int8:
-            step = step_of(w.abs().amax(dim=1))
-            kept = (w / step[:, None]).round_()
-            out.codes[:, :d] = kept
-            error += torch.linalg.vector_norm(w.addcmul_(kept, step[:, None], value=-1.0), dim=1)
-        else:
-            out.codes[:, :d] = w
-            if self.dtype != torch.float32:
-                error += torch.linalg.vector_norm(w.sub_(out.codes[:, :d]), dim=1)
-        if self.metric == "cosine":
-            error += self.roundoff + lost  # of the division by a rounded norm
-        rest = torch.zeros_like(norm)
-        if self.metric == "sq_euclidean":
-            rest = norm.square().mul_(-0.5 * (1.0 - 2.0 * self.roundoff)).add_(self.offset)
-        if out.terms is not None:
-            out.codes[:, d:] = 0
-            torch.stack((step, rest, norm * UP, error * UP), dim=1, out=out.terms)
-            return
-        for part in range(3):
-            out.codes[:, d + part] = rest
-            rest -= out.codes[:, d + part]
-        out.codes[:, d + 3] = norm * UP
-        out.codes[:, d + 4] = error * UP
-        out.codes[:, d + EXTRA :] = 0.0
-
-    def queries(self, vectors: Tensor) -> "QueryCodes":
-        """Encode queries [H, D]. Raises NoBoundError if a vector is too long."""
-        h, d = vectors.shape[0], self.centre.numel()
-        centre = self.centre.double()
-        true = vectors.double()
-        from_origin = true @ centre
-        size = torch.linalg.vector_norm(true, dim=1)
-        if self.metric == "sq_euclidean":
-            true = true - centre
-        norm = torch.linalg.vector_norm(true, dim=1)
-        self._check(norm)
-        codes = torch.zeros((h, self.width), dtype=self.dtype, device=vectors.device)
-        step = 1.0
-        if self.dtype == torch.int8:
-            step = float(step_of(true.abs().amax().float()))  # one for all, so that the product is scaled by row alone
-            codes[:, :d] = (true / step).round()
-        else:  # what is tiny is zero, so that no processor flushes it unseen
-            codes[:, :d] = true.masked_fill(true.abs() < SMALLEST, 0.0)
-        rounded = codes[:, :d].double() * step
-        kept = torch.linalg.vector_norm(rounded, dim=1)
-        error = torch.linalg.vector_norm(true - rounded, dim=1) + self.roundoff * kept
-        terms = torch.stack((torch.ones_like(error), error * UP, kept * UP), dim=1)
-        if self.dtype != torch.int8:
-            codes[:, d : d + 3] = 1.0
-            codes[:, d + 3 : d + EXTRA] = terms[:, 1:]
-            terms = codes[:, d + 2 : d + EXTRA]
-        floor = self.width * 2.0**-50 * (norm.square() + size * (1.0 + torch.linalg.vector_norm(centre)))  # of float64
-        floor += self.width * 2.0**-118 * (1.0 + norm) + self.roundoff * self.offset
-        constant = norm.square() if self.metric == "sq_euclidean" else from_origin
-        return QueryCodes(self, codes, constant, size, floor, terms.float(), step)
-
-    def _check(self, norm: Tensor) -> None:
-        if self.width > SAFE_WIDTH or (norm.numel() and float(norm.max()) > SAFE_SQ_NORM**0.5):
-            raise NoBoundError
+def encode_rows(coding: Coding, vectors: Tensor, out: RowCodes) -> None:
+    """Encode gallery rows [W, D] into `out`, of W rows. Raises NoBoundError if a vector is too long."""
+    d = coding.centre.numel()
+    if coding.metric == "cosine":
+        w, lost = units(vectors)
+        w.sub_(coding.centre)
+    else:
+        w = torch.sub(vectors, coding.centre)
+    norm = torch.linalg.vector_norm(w, dim=1)
+    _check(coding, norm)
+    error = norm * 2.0**-22  # of the shift
+    step = torch.ones_like(norm)
+    if coding.dtype == torch.int8:
+        step = step_of(w.abs().amax(dim=1))
+        kept = (w / step[:, None]).round_()
+        out.codes[:, :d] = kept
+        error += torch.linalg.vector_norm(w.addcmul_(kept, step[:, None], value=-1.0), dim=1)
+    else:
+        out.codes[:, :d] = w
+        if coding.dtype != torch.float32:
+            error += torch.linalg.vector_norm(w.sub_(out.codes[:, :d]), dim=1)
+    if coding.metric == "cosine":
+        error += coding.roundoff + lost  # of the division by a rounded norm
+    rest = torch.zeros_like(norm)
+    if coding.metric == "sq_euclidean":
+        rest = norm.square().mul_(-0.5 * (1.0 - 2.0 * coding.roundoff)).add_(coding.offset)
+    if out.terms is not None:
+        out.codes[:, d:] = 0
+        torch.stack((step, rest, norm * UP, error * UP), dim=1, out=out.terms)
+        return
+    for part in range(3):
+        out.codes[:, d + part] = rest
+        rest -= out.codes[:, d + part]
+    out.codes[:, d + 3] = norm * UP
+    out.codes[:, d + 4] = error * UP
+    out.codes[:, d + EXTRA :] = 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class RowCodes:
-    """Encoded gallery rows: codes [W, width]; of int8 also terms [W, 4] float32: the code's step, -h, |w|, |w - w'|."""
-
-    coding: Coding
-    codes: Tensor
-    terms: Tensor | None = None
-
-    def __getitem__(self, rows: slice | Tensor) -> "RowCodes":
-        """Narrow to some of the rows."""
-        return RowCodes(self.coding, self.codes[rows], None if self.terms is None else self.terms[rows])
-
-    @property
-    def errors(self) -> Tensor:
-        """The bounds of |w| and |w - w'|, [W, 2]."""
-        d = self.coding.centre.numel()
-        return self.codes[:, d + EXTRA - 2 : d + EXTRA] if self.terms is None else self.terms[:, 2:]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of codes and terms."""
-        return self.codes.nbytes + (0 if self.terms is None else self.terms.nbytes)
-
-
-@dataclass(frozen=True, eq=False)
-class Codes:
-    """Encoded queries, and what turns their similarities s into scores.
-
-    codes: [H, width]. constant, size, floor: [H] float64; a bound of s that a scan computes is off by `floor` at most.
-    """
-
-    coding: Coding
-    codes: Tensor
-    constant: Tensor
-    size: Tensor
-    floor: Tensor
-
-    def costs(self, query: Tensor, s: Tensor) -> Tensor:
-        """Turn similarities s [P] float64 of queries [P] into costs: the score, negated for a similarity."""
-        if self.coding.metric == "sq_euclidean":
-            return self.constant[query] - 2.0 * (s - self.coding.offset)
-        score = self.constant[query] + s
-        if self.coding.metric == "cosine":
-            size = self.size[query]
-            score = torch.where(size > 0.0, score / size, 0.0)
-        return -score
-
-    def similarities(self, cost: Tensor) -> Tensor:
-        """Turn a cost of each query, [H] float64, into the similarity s that has it."""
-        if self.coding.metric == "sq_euclidean":
-            return (self.constant - cost) / 2.0 + self.coding.offset
-        return -cost * (self.size if self.coding.metric == "cosine" else 1.0) - self.constant
-
-    def of(self, queries: Tensor) -> "Codes":
-        """Narrow to some of the queries."""
-        return Codes(self.coding, *(part[queries] for part in (self.codes, self.constant, self.size, self.floor)))
+def encode_queries(coding: Coding, vectors: Tensor) -> QueryCodes:
+    """Encode queries [H, D]. Raises NoBoundError if a vector is too long."""
+    h, d = vectors.shape[0], coding.centre.numel()
+    centre = coding.centre.double()
+    true = vectors.double()
+    from_origin = true @ centre
+    size = torch.linalg.vector_norm(true, dim=1)
+    if coding.metric == "sq_euclidean":
+        true = true - centre
+    norm = torch.linalg.vector_norm(true, dim=1)
+    _check(coding, norm)
+    codes = torch.zeros((h, coding.width), dtype=coding.dtype, device=vectors.device)
+    step = 1.0
+    if coding.dtype == torch.int8:
+        step = float(step_of(true.abs().amax().float()))  # one for all, so that the product is scaled by row alone
+        codes[:, :d] = (true / step).round()
+    else:  # what is tiny is zero, so that no processor flushes it unseen
+        codes[:, :d] = true.masked_fill(true.abs() < SMALLEST, 0.0)
+    rounded = codes[:, :d].double() * step
+    kept = torch.linalg.vector_norm(rounded, dim=1)
+    error = torch.linalg.vector_norm(true - rounded, dim=1) + coding.roundoff * kept
+    terms = torch.stack((torch.ones_like(error), error * UP, kept * UP), dim=1)
+    if coding.dtype != torch.int8:
+        codes[:, d : d + 3] = 1.0
+        codes[:, d + 3 : d + EXTRA] = terms[:, 1:]
+        terms = codes[:, d + 2 : d + EXTRA]
+    floor = coding.width * 2.0**-50 * (norm.square() + size * (1.0 + torch.linalg.vector_norm(centre)))  # of float64
+    floor += coding.width * 2.0**-118 * (1.0 + norm) + coding.roundoff * coding.offset
+    constant = norm.square() if coding.metric == "sq_euclidean" else from_origin
+    scale = Scale(coding.metric, constant, size, coding.offset)
+    return QueryCodes(coding, codes, scale, floor, terms.float(), step)
 
 
-@dataclass(frozen=True, eq=False)
-class QueryCodes(Codes):
-    """Queries as the CPU multiplies them.
-
-    terms: [H, 3] float32, 1 and bounds of |x - x'| and |x'|. step: what a unit of the codes is worth.
-    """
-
-    terms: Tensor
-    step: float
-
-    def of(self, queries: Tensor) -> "QueryCodes":
-        """Narrow to some of the queries."""
-        codes, constant, size = self.codes[queries], self.constant[queries], self.size[queries]
-        return QueryCodes(self.coding, codes, constant, size, self.floor[queries], self.terms[queries], self.step)
-
-    def multiply(self, rows: RowCodes, out: Tensor) -> Tensor:
-        """Bound s from above for every pair of rows and queries, into the first W H of `out`: [W, H].
-
-        The many rows stand on the left, since oneDNN first rearranges what stands on the right.
-        """
-        tile = out[: rows.codes.shape[0] * self.codes.shape[0]].view(-1, self.codes.shape[0])
-        if rows.terms is None:
-            return torch.mm(rows.codes, self.codes.T, out=tile)
-        tile.copy_(torch._int_mm(rows.codes, self.codes.T)).mul_(rows.terms[:, :1] * self.step)
-        return tile.addmm_(rows.terms[:, 1:], self.terms.T)
+def _check(coding: Coding, norm: Tensor) -> None:
+    if coding.width > SAFE_WIDTH or (norm.numel() and float(norm.max()) > SAFE_SQ_NORM**0.5):
+        raise NoBoundError
 
 
 def step_of(largest: Tensor) -> Tensor:

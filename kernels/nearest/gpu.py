@@ -1,26 +1,25 @@
 """The GPU: a scan by the Triton kernel whose bounds prove the answer, in rounds, and a fallback that needs no luck."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from kernels.nearest import exact
+from kernels.nearest import rounds
 from kernels.nearest.contract import Admission, Neighbors
 from kernels.nearest.encode import NoBoundError
+from kernels.nearest.gpu_queries import Queries
 from kernels.nearest.gpu_queries import encode as encode_queries
 from kernels.nearest.gpu_rows import Rows, scanned_type
 from kernels.nearest.gpu_rows import encode as encode_rows
 from kernels.nearest.gpu_scan import INTERPRETED, scan
 from kernels.nearest.gpu_seed import Sample, sample_of, threshold
-from kernels.nearest.resolve import Resolved, beyond, kth, resolve
-from kernels.nearest.score import nothing
+from kernels.nearest.resolve import Survivors
+from kernels.nearest.scale import Scale
 
 SLOTS = 1 << 24  # survivors that one scan has room for; 12 bytes each
 MOST_QUERIES, LEAST_MOST = 8192, 1024
 PER_GROUP = 4  # rows looked for per group wanted
-ROUNDS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,51 +84,45 @@ def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) ->
     parts = []
     for start in range(0, queries.shape[0], step):
         part = slice(start, start + step)
-        parts.append(_answer(queries[part], prepared, k, admission.of(part), sample, wanted, most))
+        made = _scan_of(queries[part], prepared, sample, wanted, most)
+        parts.append(
+            rounds.answer(queries[part], prepared.vectors, k, prepared.metric, admission.of(part), made, wanted)
+        )
     return Neighbors(*(torch.cat([getattr(part, name) for part in parts]) for name in ("score", "row", "proven")))
 
 
-def _answer(
-    queries: Tensor, prepared: Prepared, k: int, admission: Admission, sample: Sample | None, wanted: int, most: int
-) -> Neighbors:
-    h, device = queries.shape[0], queries.device
-    score = torch.full((h, k), nothing(prepared.metric), device=device)
-    row = torch.full((h, k), -1, dtype=torch.int64, device=device)
-    proven = torch.zeros(h, dtype=torch.bool, device=device)
-    if sample is not None:
-        for which, result in _rounds(queries, prepared, k, admission, sample, wanted, most):
-            score[which], row[which], proven[which] = result.score, result.row, True
-    left = torch.nonzero(~proven)[:, 0]
-    if left.numel():
-        again = exact.search(queries[left], prepared.vectors, k, prepared.metric, admission.of(left))
-        score[left], row[left] = again
-    return Neighbors(score, row, proven)
-
-
-def _rounds(
-    queries: Tensor, prepared: Prepared, k: int, admission: Admission, sample: Sample, wanted: int, most: int
-) -> Iterator[tuple[Tensor, Resolved]]:
-    """Scan, and again with better thresholds for what that did not prove: numbers and answers of proven queries."""
-    if prepared.scanned is None:
-        return
+def _scan_of(queries: Tensor, prepared: Prepared, sample: Sample | None, wanted: int, most: int) -> "GpuScan | None":
+    """Encode queries [H, D]; None where no bound holds for them or the gallery."""
+    if prepared.scanned is None or sample is None:
+        return None
     try:
-        part = encode_queries(queries, prepared.scanned)
+        return GpuScan(encode_queries(queries, prepared.scanned), sample, wanted, most)
     except NoBoundError:
-        return
-    left = torch.arange(queries.shape[0], device=queries.device)
-    floor = threshold(part, sample, wanted)
-    for turn in range(1, ROUNDS + 1):
-        found, overflown = scan(part, part.least(floor), admission.of(left), sample, wanted, most)
-        limit = kth(found, k, admission)
-        found.row.masked_fill_(overflown[:, None], -1)
-        result = resolve(queries[left], prepared.vectors, k, prepared.metric, admission.of(left), found)
-        done = result.proven & ~overflown
-        yield left[done], Resolved(*(getattr(result, name)[done] for name in ("score", "row", "proven", "limit")))
-        limit = torch.where(overflown, limit, result.limit)
-        lower = part.similarities(beyond(limit))  # of what was found already, k rows are at least as good
-        guess = threshold(part, sample, wanted * 8**turn)
-        again = ~done & ~(overflown & ~(lower > floor))  # where there was no room, only a higher threshold can help
-        if not again.any():
-            return
-        floor = torch.where(limit < torch.inf, lower, guess)[again]
-        left, part = left[again], part.of(again)
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class GpuScan:
+    """A `rounds.Scan` by the Triton kernel; wanted: rows that must be found; most: survivors a query has room for."""
+
+    queries: Queries
+    sample: Sample
+    wanted: int
+    most: int
+
+    def threshold(self, wanted: int) -> Tensor:
+        """Guess by the sample."""
+        return threshold(self.queries, self.sample, wanted)
+
+    def survivors(self, floor: Tensor, admission: Admission) -> tuple[Survivors, Tensor]:
+        """Launch the kernel."""
+        return scan(self.queries, self.queries.least(floor), admission, self.sample, self.wanted, self.most)
+
+    @property
+    def scale(self) -> Scale:
+        """The queries' scale."""
+        return self.queries.scale
+
+    def of(self, queries: Tensor) -> "GpuScan":
+        """Narrow to some of the queries."""
+        return replace(self, queries=self.queries.of(queries))

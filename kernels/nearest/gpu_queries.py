@@ -7,6 +7,7 @@ from torch import Tensor
 
 from kernels.nearest.encode import NoBoundError
 from kernels.nearest.gpu_rows import UP, Rows
+from kernels.nearest.scale import Scale
 
 PACKED = 2.0**-14  # twice what the row's number in its last bits may take from a bound
 SMALLEST = 2.0**-100  # of a code; what is less is zero, so that no processor flushes it
@@ -17,8 +18,8 @@ class Queries:
     """Queries x, as x' = code / inverse; bounds of the scan are of s * inverse.
 
     codes: [H, D]. inverse, near, size, depth: [H] float32, with near >= |x - x'| and size >= |x'| in the codes' unit,
-    the roundings of the product and its epilogue included; depth is below every row's bound. constant, norm, floor:
-    [H] float64: what turns s into a score (see encode.py), and what float64 and flushed denormals may take from s.
+    the roundings of the product and its epilogue included; depth is below every row's bound. floor: [H] float64, what
+    float64 and flushed denormals may take from s.
     """
 
     rows: Rows
@@ -27,30 +28,14 @@ class Queries:
     near: Tensor
     size: Tensor
     depth: Tensor
-    constant: Tensor
-    norm: Tensor
+    scale: Scale
     floor: Tensor
 
     def of(self, queries: Tensor) -> "Queries":
         """Narrow to some of the queries."""
-        part = (self.codes, self.inverse, self.near, self.size, self.depth, self.constant, self.norm, self.floor)
-        return Queries(self.rows, *(column[queries] for column in part))
-
-    def costs(self, query: Tensor, s: Tensor) -> Tensor:
-        """Turn similarities s [P] float64 of queries [P] into costs: the score, negated for a similarity."""
-        if self.rows.metric == "sq_euclidean":
-            return self.constant[query] - 2.0 * s
-        score = self.constant[query] + s
-        if self.rows.metric == "cosine":
-            norm = self.norm[query]
-            score = torch.where(norm > 0.0, score / norm, 0.0)
-        return -score
-
-    def similarities(self, cost: Tensor) -> Tensor:
-        """Turn a cost of each query, [H] float64, into the similarity s that has it."""
-        if self.rows.metric == "sq_euclidean":
-            return (self.constant - cost) / 2.0
-        return -cost * (self.norm if self.rows.metric == "cosine" else 1.0) - self.constant
+        near, size, depth = self.near[queries], self.size[queries], self.depth[queries]
+        scale, floor = self.scale.of(queries), self.floor[queries]
+        return Queries(self.rows, self.codes[queries], self.inverse[queries], near, size, depth, scale, floor)
 
     @property
     def lift(self) -> Tensor:
@@ -76,7 +61,7 @@ class Queries:
         if self.rows.length is None:
             reached += self.near.double()
         every = torch.arange(least.numel(), device=least.device)
-        cost = self.costs(every, reached / self.inverse.double() + self.floor)
+        cost = self.scale.costs(every, reached / self.inverse.double() + self.floor)
         return torch.where(least <= self.depth, torch.inf, cost)
 
     def bounds(self, query: Tensor, row: Tensor, bound: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
@@ -93,7 +78,7 @@ class Queries:
         lower = bound.double() - rounding - reach * (1.0 if self.rows.length is None else 2.0 * UP)
         if self.rows.bias is not None:  # what was added to -h
             lower += self.rows.bias[row].double() * 2.0**-19 * inverse
-        return self.costs(query, upper / inverse + floor), self.costs(query, lower / inverse - floor)
+        return self.scale.costs(query, upper / inverse + floor), self.scale.costs(query, lower / inverse - floor)
 
 
 def encode(vectors: Tensor, rows: Rows) -> Queries:
@@ -125,7 +110,8 @@ def encode(vectors: Tensor, rows: Rows) -> Queries:
     depth = -2.0 * size * rows.longest - 1.0
     if rows.bias is not None:
         depth -= rows.longest**2 * inverse
-    return Queries(rows, codes, inverse.float(), near.float(), size.float(), depth.float(), constant, norm, floor)
+    scale = Scale(rows.metric, constant, norm)
+    return Queries(rows, codes, inverse.float(), near.float(), size.float(), depth.float(), scale, floor)
 
 
 def _readable(true: Tensor, dtype: torch.dtype) -> Tensor:

@@ -63,7 +63,7 @@ def threshold(queries: Queries, sample: Sample, wanted: int) -> Tensor:
     """
     h, m, rank, rows = queries.near.numel(), sample.row.numel(), sample.rank(wanted), queries.rows
     if rank > m:
-        return queries.constant.new_full((h,), -torch.inf)
+        return torch.full_like(queries.floor, -torch.inf)
     scale, bias = (None if column is None else column[sample.row] for column in (rows.scale, rows.bias))
     slack = usual_reach(queries, sample)
     best = torch.empty(h, dtype=torch.float32, device=sample.row.device)

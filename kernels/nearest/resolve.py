@@ -36,6 +36,10 @@ class Resolved:
     proven: Tensor
     limit: Tensor
 
+    def of(self, queries: Tensor) -> "Resolved":
+        """Narrow to some of the queries."""
+        return Resolved(self.score[queries], self.row[queries], self.proven[queries], self.limit[queries])
+
 
 def resolve(
     queries: Tensor,

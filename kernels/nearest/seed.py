@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kernels.nearest.codes import BOUND, QueryCodes, RowCodes
 from kernels.nearest.contract import Admission
-from kernels.nearest.encode import BOUND, QueryCodes, RowCodes
 
 SHARE = 16  # one row in so many is sampled
 LEAST, MOST = 2048, 65536  # rows of a sample
@@ -39,7 +39,7 @@ def threshold(codes: QueryCodes, sample: Sample, wanted: int) -> Tensor:
     expected = wanted * m / max(1, sample.population)
     rank = wanted if m == sample.population else math.ceil(expected + 4.0 * math.sqrt(expected) + 3.0)
     if rank > m:
-        return codes.constant.new_full(codes.constant.shape, -torch.inf)
+        return torch.full_like(codes.floor, -torch.inf)
     room = torch.empty(codes.codes.shape[0] * m, dtype=BOUND[codes.coding.dtype])
     bound = codes.multiply(sample.codes, room).T.contiguous()
     least = bound.topk(rank, dim=1, sorted=False).values.amin(dim=1).double()

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from kernels.nearest.codes import BOUND, QueryCodes, RowCodes
 from kernels.nearest.contract import Admission
-from kernels.nearest.encode import BOUND, OUT, UP, QueryCodes, RowCodes
+from kernels.nearest.encode import OUT, UP
 from kernels.nearest.resolve import Survivors
 
 if TYPE_CHECKING:
@@ -115,13 +116,13 @@ class Table:
         slack = torch.where(there, self.slack[:, :c], 0.0)
         query = torch.arange(h)[:, None]
         rounding = unit * bound.abs() + codes.floor[:, None]
-        far = codes.costs(query, bound - rounding - slack).masked_fill_(~there, torch.inf)
-        return Survivors(row, codes.costs(query, bound + rounding), far, cut)
+        far = codes.scale.costs(query, bound - rounding - slack).masked_fill_(~there, torch.inf)
+        return Survivors(row, codes.scale.costs(query, bound + rounding), far, cut)
 
 
 def _cut(codes: QueryCodes, least: Tensor, unit: float) -> Tensor:
     """Bound from below the cost of a row whose bound is less than `least` [H] float64."""
-    cost = codes.costs(torch.arange(least.numel()), least + unit * least.abs() + codes.floor)
+    cost = codes.scale.costs(torch.arange(least.numel()), least + unit * least.abs() + codes.floor)
     return torch.where(least == -torch.inf, torch.inf, cost)
 
 

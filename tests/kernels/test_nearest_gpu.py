@@ -6,7 +6,7 @@ import torch
 from kernels.nearest import METRICS, Gallery, nearest, pack_bits
 
 gpu = pytest.importorskip("kernels.nearest.gpu", reason="triton is not installed", exc_type=ImportError)
-from kernels.nearest import gpu_queries, gpu_rows, gpu_scan, gpu_seed  # noqa: E402 (triton may be absent)
+from kernels.nearest import exact, gpu_queries, gpu_rows, gpu_scan, gpu_seed  # noqa: E402 (triton may be absent)
 from kernels.nearest.contract import Admission  # noqa: E402
 from kernels.nearest.tiles import choose  # noqa: E402
 
@@ -30,7 +30,7 @@ def no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> None:
         raise AssertionError("the fallback was asked")
 
-    monkeypatch.setattr(gpu.exact, "search", refuse)
+    monkeypatch.setattr(exact, "search", refuse)
 
 
 @pytest.mark.parametrize("metric", METRICS)

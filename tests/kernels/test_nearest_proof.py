@@ -9,7 +9,7 @@ import torch
 
 from kernels.nearest import METRICS, Gallery, Neighbors, cpu, exact, nearest, resolve, score, seed, survive
 from kernels.nearest.contract import Admission
-from kernels.nearest.encode import coding_of
+from kernels.nearest.encode import coding_of, encode_queries
 
 ROOT = Path(__file__).parents[2]
 TYPES = ("float32", "bfloat16", "int8")
@@ -42,7 +42,7 @@ KINDS = {
 def test_bounds_hold_for_every_pair_and_are_tight(kind, compute, metric):
     queries, gallery = KINDS[kind]()
     ready = Gallery(gallery, metric=metric, compute=compute).prepared
-    codes = ready.coding.queries(queries)
+    codes = encode_queries(ready.coding, queries)
     everything = torch.full((9,), -torch.inf, dtype=torch.float64)
     found, overflown = survive.survivors(codes, everything, ready, Admission(), survive.limits_of(300, Admission()))
     assert not overflown.any()
