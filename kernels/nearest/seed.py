@@ -12,11 +12,12 @@ from kernels.nearest.contract import Admission
 
 SHARE = 16  # one row in so many is sampled
 LEAST, MOST = 2048, 65536  # rows of a sample
+TILE_BYTES = 4 << 20  # of bounds at once
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """QueryCodes of evenly spaced admitted rows, M of them, and how many rows they were taken from."""
+    """Codes of evenly spaced admitted rows, M of them, and how many rows they were taken from."""
 
     codes: RowCodes
     population: int
@@ -40,8 +41,14 @@ def threshold(codes: QueryCodes, sample: Sample, wanted: int) -> Tensor:
     rank = wanted if m == sample.population else math.ceil(expected + 4.0 * math.sqrt(expected) + 3.0)
     if rank > m:
         return torch.full_like(codes.floor, -torch.inf)
-    room = torch.empty(codes.codes.shape[0] * m, dtype=BOUND[codes.coding.dtype])
-    bound = codes.multiply(sample.codes, room).T.contiguous()
-    least = bound.topk(rank, dim=1, sorted=False).values.amin(dim=1).double()
+    height = max(rank, TILE_BYTES // (codes.codes.shape[0] * BOUND[codes.coding.dtype].itemsize))
+    room = torch.empty(codes.codes.shape[0] * min(height, m), dtype=BOUND[codes.coding.dtype])
+    best = room.new_empty((codes.codes.shape[0], 0))
+    for start in range(0, m, height):
+        bound = codes.multiply(sample.codes[start : start + height], room).T.contiguous()
+        bound = bound.topk(min(rank, bound.shape[1]), dim=1, sorted=False).values
+        best = torch.cat((best, bound), dim=1)
+        best = best.topk(min(rank, best.shape[1]), dim=1, sorted=False).values
+    least = best.amin(dim=1).double()
     slack = codes.terms[:, 1:].double() @ sample.codes.errors.double().mean(dim=0)
     return least - 2.0 * slack
