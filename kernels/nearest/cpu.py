@@ -77,7 +77,7 @@ def prepare(vectors: Tensor, metric: str, compute: str, *, keep: bool) -> Prepar
     except NoBoundError:
         return Prepared(vectors, metric, None)
     ready = Prepared(vectors, metric, coding, codes, sq_norms=sq_norms(vectors))
-    return replace(ready, sample=sample_of(ready.block, Admission(), vectors.shape[0]))
+    return replace(ready, sample=sample_of(ready.block, Admission(), *vectors.shape))
 
 
 def fastest() -> str:
@@ -133,7 +133,7 @@ def _scan_of(queries: Tensor, prepared: Prepared, admission: Admission, limits: 
         codes = encode_queries(prepared.coding, queries)
         sample = prepared.sample
         if sample is None or admission.valid is not None:
-            sample = sample_of(prepared.block, admission, prepared.vectors.shape[0])
+            sample = sample_of(prepared.block, admission, *prepared.vectors.shape)
     except NoBoundError:
         return None
     return CpuScan(codes, prepared, sample, limits)

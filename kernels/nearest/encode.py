@@ -15,7 +15,7 @@ and both sums are dot products too: a row stores |w| and |w - w'| as two more co
 rounded upward. The scan's one matrix product is thus an upper bound of s for every pair, and that bound minus twice
 these two terms is a lower one. The rounding of the product's own sums, at most n u of the sum of magnitudes for n
 terms in any order, is in the query's |x - x'| and in h; `floor` covers flushed denormals. h stands in three columns,
-the parts of a float32.
+the parts of a float32. Beside int8 codes these columns stand in float32, and are added to the scaled product.
 """
 
 import torch

@@ -12,6 +12,7 @@ from kernels.nearest.contract import Admission
 
 SHARE = 16  # one row in so many is sampled
 LEAST, MOST = 2048, 65536  # rows of a sample
+SAMPLE_BYTES = 64 << 20  # of its vectors, as float32
 TILE_BYTES = 4 << 20  # of bounds at once
 
 
@@ -23,11 +24,11 @@ class Sample:
     population: int
 
 
-def sample_of(block: Callable[[Tensor], RowCodes], admission: Admission, g: int) -> Sample:
-    """Sample the admitted rows of a gallery of G rows, whose codes `block` returns."""
+def sample_of(block: Callable[[Tensor], RowCodes], admission: Admission, g: int, d: int) -> Sample:
+    """Sample the admitted rows of a gallery [G, D], whose codes `block` returns."""
     mask = admission.mask(0, g)
     rows = torch.arange(g) if mask is None else torch.nonzero(mask)[:, 0]
-    size = min(rows.numel(), max(LEAST, min(MOST, g // SHARE)))
+    size = min(rows.numel(), max(LEAST, min(MOST, g // SHARE)), max(1, SAMPLE_BYTES // (4 * d)))
     return Sample(block(rows[torch.arange(size) * rows.numel() // max(1, size)]), rows.numel())
 
 
