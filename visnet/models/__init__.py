@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from torch import nn
 
-from visnet.models.mobilenet import MildnetMobile
-from visnet.models.plain import MildnetPlain
-from visnet.models.visnet import Visnet
+from visnet.models.backbones import Torchvision
+from visnet.models.multiscale import Multiscale
+from visnet.models.tapped import Tapped
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "mildnet_mobile": MildnetMobile,
-    "mildnet_plain": MildnetPlain,
-    "visnet": Visnet,
+    "tapped": Tapped,
+    "multiscale": Multiscale,
+    "torchvision": Torchvision,
 }
 
 
@@ -21,3 +21,12 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     running = sum(b.numel() for name, b in model.named_buffers() if name.endswith((".running_mean", ".running_var")))
     return trainable + frozen + running, trainable
+
+
+def freeze_norms(model: nn.Module) -> None:
+    """Put every batch norm whose parameters are all frozen into eval mode: `train()` would move its running mean."""
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            parameters = list(layer.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                layer.eval()

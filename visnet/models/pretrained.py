@@ -38,7 +38,7 @@ def load_pretrained(model: nn.Module, weights: str, where: str) -> None:
 def _hub_file(model: nn.Module) -> Path:
     named = getattr(model, "imagenet", None)
     if named is None:
-        raise ValueError(f"torchvision has none for {type(model).__name__}")
+        raise ValueError(f"torchvision has none for {getattr(model, 'network', type(model).__name__)}")
     url = get_weight(named).url
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
     if path.is_file():

@@ -1,5 +1,6 @@
 """The zoo: one TOML per model; its file name is the experiment's name."""
 
+import dataclasses
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,23 +13,27 @@ from visnet.losses import LOSSES
 from visnet.models import ARCHITECTURES
 from visnet.models.pretrained import load_pretrained
 from visnet.zoo import strict
-from visnet.zoo.records import Architecture, Augment, Entry, Loss, Optimizer, Schedule
+from visnet.zoo.records import Architecture, Augment, Batches, Entry, Loss, Optimizer, Rounds, Schedule
 
 __all__ = [
     "Architecture",
     "Augment",
+    "Batches",
     "Entry",
     "Loss",
     "Optimizer",
+    "Rounds",
     "Schedule",
     "build_model",
     "entry",
+    "listing",
     "names",
     "parse",
+    "trunk",
 ]
 
 _HERE = Path(__file__).parent
-_SIDES = {"optimizer": Optimizer, "schedule": Schedule, "augment": Augment}
+_SIDES = {"batches": Batches, "optimizer": Optimizer, "schedule": Schedule, "augment": Augment, "rounds": Rounds}
 
 
 def names() -> list[str]:
@@ -82,6 +87,29 @@ def build_model(entry: Entry, *, seed: int) -> nn.Module:
             raise ValueError(f"zoo entry {entry.name}: [architecture] ({kind}): {error}") from None
     load_pretrained(model, entry.weights, f"zoo entry {entry.name}")
     return model
+
+
+def trunk(name: str, weights: str) -> nn.Module:
+    """Build an entry's network without its embedding layer: what its (pretrained) trunk sees, unit vectors [B, D]."""
+    model = build_model(dataclasses.replace(entry(name), weights=weights), seed=0)
+    model.embedding = nn.Identity()
+    return model.eval()
+
+
+def listing() -> str:
+    """Tabulate all entries: size, side, embedding's dimensions, loss and batch, and where each is from."""
+    rows = [f"{'name':<26}{'parameters':>12}{'side':>6}{'dim':>6}  {'loss':<17}{'batch':<18}source"]
+    for name in names():
+        one = entry(name)
+        with torch.device("meta"):
+            model = ARCHITECTURES[one.architecture.kind](**one.architecture.parameters)
+        dimensions = getattr(model, "dimensions", 0)
+        size = sum(p.numel() for p in model.parameters())
+        asked = one.batches
+        batch = f"{asked.triplets} triplets" if asked.triplets else f"{asked.products} products × {asked.photos}"
+        source = one.source.partition(";")[0]
+        rows.append(f"{name:<26}{size:>12,}{one.side_px:>6}{dimensions:>6}  {one.loss.name:<17}{batch:<18}{source}")
+    return "\n".join(rows)
 
 
 def _part(key: str, table: dict[str, Any], where: str) -> object:

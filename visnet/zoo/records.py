@@ -1,11 +1,13 @@
 """What one model of the zoo is: records, each a table of its TOML."""
 
 import functools
+import inspect
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal, cast
 
-from visnet.losses import LOSSES
+from visnet.losses import LOSSES, PER_TRIPLET
 from visnet.losses import Loss as LossFunction
 
 
@@ -31,12 +33,18 @@ class Loss:
     name: str
     parameters: dict[str, object] = field(default_factory=dict)
 
-    def function(self) -> LossFunction:
-        """Return the loss with its parameters set."""
-        return cast(LossFunction, functools.partial(LOSSES[self.name], **self.parameters))
+    def function(self, labels: int, dimensions: int) -> LossFunction:
+        """Return the loss with its parameters set, for so many labels and embeddings of so many dimensions."""
+        chosen = LOSSES[self.name]
+        if inspect.isclass(chosen):  # it learns a proxy for each label
+            make = cast(Callable[..., LossFunction], chosen)
+            return make(labels, dimensions, **self.parameters)
+        return cast(LossFunction, functools.partial(chosen, **self.parameters))
 
-    def on_given_triplets(self) -> "Loss":
-        """Return the same loss on each triplet's own negative: it does not depend on who shares a batch."""
+    def on_given_triplets(self) -> "Loss | None":
+        """Return the same loss on each triplet's own negative alone; None where it has no such form."""
+        if self.name not in PER_TRIPLET:
+            return None
         if "negatives" not in self.parameters:
             return self
         return replace(self, parameters={**self.parameters, "negatives": "given"})
@@ -44,22 +52,34 @@ class Loss:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """How weights move. Weight decay is for weights of two and more dimensions; never for biases and norms."""
+    """How weights move. Weight decay is for weights of two and more dimensions; never for biases and norms.
 
-    name: Literal["sgd", "adamw"]
+    `momentum` is SGD's; AdamW takes it as its first beta, and RMSprop has none at 0. `proxy_lr_factor`: for the weights
+    that a loss itself learns. `accumulate`: batches whose gradients are averaged before a step. `ema_decay`: above 0,
+    the model is the running mean of its weights, one step weighing 1 − this.
+    """
+
+    name: Literal["sgd", "adamw", "rmsprop"]
     lr: float
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 0.0
     bias_lr_factor: float = 1.0
+    proxy_lr_factor: float = 10.0
     clip_norm: float = 0.0
+    accumulate: int = 1
+    ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
         _between("lr", self.lr, 0.0, 1e6, open_below=True)
         _between("momentum", self.momentum, 0.0, 1.0)
         _between("weight_decay", self.weight_decay, 0.0, 1e6)
         _between("bias_lr_factor", self.bias_lr_factor, 0.0, 1e6)
+        _between("proxy_lr_factor", self.proxy_lr_factor, 0.0, 1e6)
         _between("clip_norm", self.clip_norm, 0.0, 1e9)
+        _between("ema_decay", self.ema_decay, 0.0, 0.99999)
+        if self.accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1, is {self.accumulate}")
         if self.nesterov and (self.name != "sgd" or self.momentum == 0):
             raise ValueError("nesterov needs name = 'sgd' and momentum above 0")
 
@@ -84,21 +104,75 @@ class Schedule:
 class Augment:
     """What may happen to each photo of a training batch; every amount at zero is off.
 
-    `flip`: chance of a mirror image. `crop`: up to this share of the area is cut off, the rest resized back.
-    `brightness`, `contrast`, `saturation`: a factor from 1 − v to 1 + v. `rotation_deg`: up to so far either way.
+    `flip`, `flip_vertical`: chance of a mirror image. `crop`: up to this share of the area is cut off, the rest
+    resized back. `zoom`: a factor from 1 − v to 1 + v, drawn for each axis. `rotation_deg`, `shear_deg`: up to so far
+    either way. `fill`: what stands where the photo ends, its mean colour or its edge, drawn out. `brightness`,
+    `contrast`, `saturation`: a factor from 1 − v to 1 + v. `erase`: chance that a box of up to a third of the area is
+    made grey.
     """
 
     flip: float = 0.0
+    flip_vertical: float = 0.0
     crop: float = 0.0
+    zoom: float = 0.0
+    rotation_deg: float = 0.0
+    shear_deg: float = 0.0
+    fill: Literal["mean", "edge"] = "mean"
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
-    rotation_deg: float = 0.0
+    erase: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("flip", "crop", "brightness", "contrast", "saturation"):
-            _between(name, getattr(self, name), 0.0, 0.9 if name == "crop" else 1.0)
+        for name in ("flip", "flip_vertical", "brightness", "contrast", "saturation", "erase"):
+            _between(name, getattr(self, name), 0.0, 1.0)
+        for name in ("crop", "zoom"):
+            _between(name, getattr(self, name), 0.0, 0.9)
         _between("rotation_deg", self.rotation_deg, 0.0, 180.0)
+        _between("shear_deg", self.shear_deg, 0.0, 45.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """What a batch is: so many `triplets`, or so many `products` with as many `photos` each, never both.
+
+    A batch of products makes its own triplets: every ordered pair of a product's photos, each with a photo of another
+    product; of a product with street and shop photos it takes both sides.
+    """
+
+    triplets: int = 0
+    products: int = 0
+    photos: int = 0
+
+    def __post_init__(self) -> None:
+        by_product = (self.products, self.photos)
+        if self.triplets < 0 or (self.triplets > 0) == any(by_product) or (any(by_product) and min(by_product) < 2):
+            raise ValueError(
+                "needs triplets of at least 1, or products and photos of at least 2 each; "
+                f"has triplets = {self.triplets}, products = {self.products}, photos = {self.photos}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """Hard negatives, mined anew every `every_epochs`; off while that is 0.
+
+    With the chance `share`, a triplet's negative is drawn from a band of the nearest other products, `first` to `last`
+    (1 is the nearest, which is often no negative at all).
+    """
+
+    every_epochs: int = 0
+    first: int = 4
+    last: int = 50
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        _between("share", self.share, 0.0, 1.0)
+        if self.every_epochs < 0 or not 1 <= self.first <= self.last:
+            raise ValueError(
+                f"every_epochs must be 0 or more and 1 <= first <= last; they are {self.every_epochs}, {self.first}, "
+                f"{self.last}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,16 +184,19 @@ class Entry:
     departs: tuple[str, ...]
     side_px: int
     weights: str
-    batch_triplets: int
     epochs: int
     architecture: Architecture
     loss: Loss
+    batches: Batches
     optimizer: Optimizer
     schedule: Schedule = field(default_factory=Schedule)
     augment: Augment = field(default_factory=Augment)
+    rounds: Rounds = field(default_factory=Rounds)
 
     def __post_init__(self) -> None:
-        for name, least in (("side_px", 64), ("batch_triplets", 1), ("epochs", 1)):
+        if self.rounds.every_epochs and not self.batches.triplets:
+            raise ValueError("[rounds] mines the negatives of triplets; [batches] must say how many triplets")
+        for name, least in (("side_px", 64), ("epochs", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, is {getattr(self, name)}")
 
@@ -131,7 +208,7 @@ class Entry:
             if isinstance(value, Architecture | Loss):
                 head = {"kind": value.kind} if isinstance(value, Architecture) else {"name": value.name}
                 tables.append((part.name, {**head, **value.parameters}))
-            elif isinstance(value, Optimizer | Schedule | Augment):
+            elif isinstance(value, Batches | Optimizer | Schedule | Augment | Rounds):
                 tables.append((part.name, {key.name: getattr(value, key.name) for key in fields(value)}))
             else:
                 lines.append(f"{part.name} = {_literal(value)}")

@@ -1,0 +1,248 @@
+"""The zoo: every network of the lineage under its own name, with its source's sizes and settings."""
+
+import dataclasses
+import math
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.models import get_weight
+
+from visnet import weights, zoo
+from visnet.models import ARCHITECTURES, parameter_counts
+
+# All and trainable parameters, as Keras counts them.
+COUNTS = {
+    # gofynd/mildnet, its 25 configs
+    "alexnet": (53_108_288, 53_108_288),
+    "mildnet": (21_927_744, 20_192_256),
+    "ranknet": (68_308_224, 68_308_224),
+    "vanila_vgg16": (14_714_688, 14_714_688),
+    "visnet_fynd": (62_998_528, 62_998_528),
+    "visnet_lrn2d": (66_537_472, 66_537_472),
+    "mildnet_skip_1": (21_796_672, 20_061_184),
+    "mildnet_skip_2": (21_534_528, 19_799_040),
+    "mildnet_skip_3": (21_010_240, 19_274_752),
+    "mildnet_skip_4": (19_961_664, 18_226_176),
+    "mildnet_1024_512": (16_747_840, 15_012_352),
+    "mildnet_512_512": (15_731_520, 13_996_032),
+    "mildnet_512_no_dropout": (15_731_520, 13_996_032),
+    "mildnet_angular_1": (21_927_744, 20_192_256),
+    "mildnet_angular_2": (21_927_744, 20_192_256),
+    "mildnet_contrastive": (21_927_744, 20_192_256),
+    "mildnet_hinge_new": (21_927_744, 20_192_256),
+    "mildnet_lossless": (21_927_744, 20_192_256),
+    "mildnet_all_trainable": (21_927_744, 21_927_744),
+    "mildnet_cropped": (21_927_744, 20_192_256),
+    "mildnet_mobilenet": (6_343_872, 6_321_984),  # as the source means it: five taps
+    "mildnet_vgg16_big": (42_940_416, 41_204_928),
+    "mildnet_vgg19": (27_237_440, 25_501_952),
+    "mildnet_without_skip": (16_289_600, 16_289_600),
+    "mildnet_without_skip_big": (19_961_664, 19_961_664),
+    # Flipkart, and those before and after
+    "visnet": (187_521_024, 187_521_024),
+    "visnet_alexnet": (110_128_704, 110_128_704),
+    "deep_ranking": (86_269_504, 86_269_504),
+    "cardigan": (42_559_744, 27_835_456),
+    "cardigan_snippet": (40_932_672, 26_216_960),
+    "blog": (163_661_824, 163_661_824),
+    # ours
+    "mildnet_small": (473_384, 472_408),
+    "mildnet_small_hinge": (473_384, 472_408),
+    "resnet18": (11_317_441, 11_307_841),
+    "resnet50": (24_610_241, 24_557_121),
+    "convnext_tiny": (28_213_856, 28_213_856),
+    "efficientnet_v2_s": (20_987_232, 20_833_360),
+    "mobilenet_v3_large": (3_242_368, 3_217_968),
+    "vit_s_16": (21_813_504, 21_813_504),
+    "vit_b_16": (86_192_384, 86_192_384),
+}
+
+# gofynd/mildnet: loss, learning rate, triplets per step, epochs.
+FYND = {
+    "alexnet": ("hinge", 0.001, 32, 20),
+    "mildnet": ("contrastive", 0.001, 16, 30),
+    "ranknet": ("contrastive", 0.001, 16, 30),
+    "vanila_vgg16": ("hinge", 0.001, 16, 8),
+    "visnet_fynd": ("hinge", 0.001, 16, 20),
+    "visnet_lrn2d": ("hinge", 0.001, 16, 20),
+    "mildnet_skip_1": ("hinge", 0.001, 32, 20),
+    "mildnet_skip_2": ("hinge", 0.001, 32, 20),
+    "mildnet_skip_3": ("hinge", 0.001, 32, 20),
+    "mildnet_skip_4": ("hinge", 0.001, 16, 20),
+    "mildnet_1024_512": ("hinge", 0.001, 16, 20),
+    "mildnet_512_512": ("hinge", 0.001, 16, 20),
+    "mildnet_512_no_dropout": ("hinge", 0.0001, 16, 20),
+    "mildnet_angular_1": ("angular", 0.001, 16, 6),
+    "mildnet_angular_2": ("n_pair_angular", 0.001, 16, 6),
+    "mildnet_contrastive": ("contrastive", 0.001, 16, 8),
+    "mildnet_hinge_new": ("hinge", 0.0001, 16, 18),
+    "mildnet_lossless": ("lossless", 0.001, 16, 6),
+    "mildnet_all_trainable": ("hinge", 0.001, 32, 20),
+    "mildnet_cropped": ("hinge", 0.0001, 16, 20),
+    "mildnet_mobilenet": ("hinge", 0.001, 16, 20),
+    "mildnet_vgg16_big": ("hinge", 0.001, 16, 8),
+    "mildnet_vgg19": ("contrastive", 0.001, 16, 20),
+    "mildnet_without_skip": ("hinge", 0.001, 16, 8),
+    "mildnet_without_skip_big": ("hinge", 0.001, 16, 12),
+}
+
+
+def on_meta(entry: zoo.Entry) -> torch.nn.Module:
+    with torch.device("meta"):
+        return ARCHITECTURES[entry.architecture.kind](**entry.architecture.parameters)
+
+
+def test_every_model_of_the_lineage_is_here() -> None:
+    assert zoo.names() == sorted(COUNTS)
+    assert len(FYND) == 25
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_entry_has_its_sources_parameters_and_runs_at_its_side(name: str) -> None:
+    entry = zoo.entry(name)
+    model = on_meta(entry)
+    assert parameter_counts(model) == COUNTS[name]
+    out = model(torch.empty(2, 3, entry.side_px, entry.side_px, device="meta"))
+    assert out.shape == (2, model.dimensions)
+    assert out.dtype == torch.float32
+    assert entry.weights == "none" or model.imagenet is not None
+
+
+def test_mobilenet_as_its_source_runs_it_has_no_taps() -> None:
+    entry = zoo.entry("mildnet_mobilenet")
+    bare = dataclasses.replace(
+        entry, architecture=zoo.Architecture(kind="tapped", parameters={**entry.architecture.parameters, "taps": ()})
+    )
+    assert parameter_counts(on_meta(bare)) == (5_328_064, 5_306_176)
+
+
+@pytest.mark.parametrize(
+    ("name", "classifier"),
+    [
+        ("resnet18", 512 * 1000 + 1000),
+        ("resnet50", 2048 * 1000 + 1000),
+        ("convnext_tiny", 768 * 1000 + 1000),
+        ("efficientnet_v2_s", 1280 * 1000 + 1000),
+        ("mobilenet_v3_large", 960 * 1280 + 1280 + 1280 * 1000 + 1000),
+        ("vit_b_16", 768 * 1000 + 1000),
+    ],
+)
+def test_modern_networks_are_torchvisions_but_for_the_classifier(name: str, classifier: int) -> None:
+    model = on_meta(zoo.entry(name))
+    pools = [p for part, p in model.named_parameters() if part == "backbone.avgpool.power"]
+    ours = sum(p.numel() for p in (*model.embedding.parameters(), *pools))
+    published = get_weight(model.imagenet).meta["num_params"]
+    assert COUNTS[name][1] - ours == published - classifier
+
+
+@pytest.mark.parametrize("name", FYND)
+def test_fynds_settings_are_its_configs(name: str) -> None:
+    entry = zoo.entry(name)
+    loss, lr, triplets, epochs = FYND[name]
+    assert (entry.loss.name, entry.optimizer.lr, entry.batches.triplets, entry.epochs) == (loss, lr, triplets, epochs)
+    assert entry.loss.parameters.get("margin", 1.0) == 1.0
+    if name == "mildnet_vgg16_big":
+        assert (entry.optimizer.name, entry.optimizer.momentum) == ("rmsprop", 0.0)
+    else:
+        assert (entry.optimizer.name, entry.optimizer.momentum, entry.optimizer.nesterov) == ("sgd", 0.9, True)
+    assert (entry.schedule.name, entry.optimizer.weight_decay, entry.rounds.every_epochs) == ("constant", 0.0, 0)
+    assert entry.side_px == (227 if name == "alexnet" else 224)
+    assert entry.weights == ("none" if name in ("alexnet", "mildnet_mobilenet") else "imagenet")
+    augment = entry.augment
+    assert (augment.flip, augment.flip_vertical, augment.zoom, augment.rotation_deg) == (0.5, 0.5, 0.2, 30.0)
+    assert math.radians(augment.shear_deg) == pytest.approx(0.2, abs=1e-5)
+    assert (augment.fill, augment.crop, augment.brightness) == ("edge", 0.0, 0.0)
+
+
+def test_flipkarts_rates_are_its_sums_over_a_batch() -> None:
+    for name in ("visnet", "visnet_alexnet"):
+        entry = zoo.entry(name)
+        assert entry.optimizer.lr == pytest.approx(0.01 * entry.batches.triplets)
+        assert entry.loss.parameters == {"margin": 0.03**2, "negatives": "given"}
+
+
+# --- reading and writing ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_an_entry_survives_being_written(name: str) -> None:
+    entry = zoo.entry(name)
+    assert zoo.parse(entry.toml(), "written") == entry
+    assert entry.name == name
+    assert entry.source
+    assert entry.departs
+    assert all(sentence.endswith(".") for sentence in entry.departs)
+
+
+def test_the_toml_files_name_no_default_by_accident() -> None:
+    for name in zoo.names():
+        document = tomllib.loads((Path(zoo.__file__).parent / f"{name}.toml").read_text())
+        assert "name" not in document, "the file's name is the entry's"
+
+
+TEXT = zoo.entry("mildnet_small_hinge").toml()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("lr = 0.002", 'lr = "fast"', r"own.toml: \[optimizer\]: lr must be a number, is 'fast'"),
+        ("lr = 0.002", "lr = true", r"\[optimizer\]: lr must be a number, is True"),
+        ("lr = 0.002", "lr = nan", r"\[optimizer\]: lr must be above 0 and at most 1e\+06, is nan"),
+        ("lr = 0.002", "", r"\[optimizer\]: lacks 'lr', a number"),
+        ("margin", "margn", r"\[loss\] \(sq_hinge\): unknown key 'margn'; did you mean 'margin'\?"),
+        ("margin", "alpha", r"\[loss\] \(sq_hinge\): unknown key 'alpha'; allowed are margin, negatives"),
+        ('negatives = "batch"', 'negatives = "harsh"', r"negatives must be one of 'given', 'batch', .*, is 'harsh'"),
+        ('name = "sq_hinge"', 'name = "sqhinge"', r"name 'sqhinge' is unknown; did you mean 'sq_hinge'"),
+        ('name = "adamw"', 'name = "adam"', r"name must be one of 'sgd', 'adamw', 'rmsprop', is 'adam'"),
+        ("dense = [128]", "dense = [10.5]", r"\[architecture\] \(tapped\): dense must be a whole number, is 10.5"),
+        (
+            'trunk = "plain"',
+            'trunk = "vgg11"',
+            r"\(tapped\): trunk must be one of 'vgg16', 'vgg19', .*, is 'vgg11'",
+        ),
+        ('norm = "unit"', 'norm = "l2"', r"\(tapped\): norm must be one of 'unit', 'saturating', 'none', is 'l2'"),
+        ('kind = "tapped"', "kind = []", r"kind \[\] is unknown; .*allowed are multiscale, tapped, torchvision"),
+        ("side_px = 128", "side_px = 32", r"own.toml: side_px must be at least 64, is 32"),
+        ("side_px = 128", "sidepx = 128", r"unknown key 'sidepx'; did you mean 'side_px'"),
+        ("products = 0", "products = 4", r"\[batches\]: needs triplets of at least 1, or products and photos"),
+        ("[schedule]", "[scheduler]", r"unknown key 'scheduler'; did you mean 'schedule'"),
+        ("[loss]", "[loss", r"own.toml: no TOML"),
+    ],
+)
+def test_a_bad_toml_is_refused_in_one_line(old: str, new: str, said: str) -> None:
+    assert old in TEXT
+    with pytest.raises(ValueError, match=said) as caught:
+        zoo.parse(TEXT.replace(old, new, 1), "own.toml")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(ValueError, match="no model is called 'mildnet_mobilnet'; did you mean 'mildnet_mobilenet'"):
+        zoo.entry("mildnet_mobilnet")
+    with pytest.raises(ValueError, match=r"nowhere.toml: cannot be read"):
+        zoo.entry("/nowhere.toml")
+
+
+def test_an_entry_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT.replace('name = "mildnet_small_hinge"\n', "", 1).replace("dense = [128]", "dense = [-1]"))
+    entry = zoo.entry(str(path))
+    assert entry.name == "mine"
+    with pytest.raises(ValueError, match=r"zoo entry mine: \[architecture\] \(tapped\): dense widths must be at least"):
+        zoo.build_model(entry, seed=0)
+
+
+def test_weights_are_drawn_from_the_seed_alone() -> None:
+    for entry in (
+        zoo.entry("mildnet_small"),
+        dataclasses.replace(zoo.entry("mobilenet_v3_large"), weights="none"),
+    ):
+        state = torch.random.get_rng_state()
+        one = weights.digest(zoo.build_model(entry, seed=1).state_dict())
+        assert torch.equal(state, torch.random.get_rng_state())
+        torch.rand(3)
+        assert weights.digest(zoo.build_model(entry, seed=1).state_dict()) == one
+        assert weights.digest(zoo.build_model(entry, seed=2).state_dict()) != one
