@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,16 +33,9 @@ class Standing:
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
-def save(
-    folder: Path, fingerprint: str, standing: Standing, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
+def save(folder: Path, fingerprint: str, standing: Standing, states: Mapping[str, Mapping[str, Any]]) -> None:
     """Write `last.ckpt` in one step, then drop the best weights that it no longer speaks of."""
-    content = {
-        "fingerprint": fingerprint,
-        "standing": asdict(standing),
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
+    content = {"fingerprint": fingerprint, "standing": asdict(standing), **states}
     building = folder / f".{_LAST}.building"
     with building.open("wb") as file:
         torch.save(content, file)

@@ -2,8 +2,9 @@
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
 import numpy as np
@@ -12,13 +13,16 @@ from torch import Tensor, nn
 
 from visnet.log import Log, Progress
 from visnet.losses import right_order
+from visnet.models import freeze_norms
 from visnet.models.inputs import as_floats
 from visnet.training import checkpoint
+from visnet.training.augment import augment
+from visnet.training.averaging import Average
 from visnet.training.batches import Batch, EpochBatches, Rows, step_seed
 from visnet.training.checkpoint import Standing
 from visnet.training.schedule import lr_factor, optimizer_of, set_lr
 from visnet.training.signals import Interrupted, StopSignals
-from visnet.zoo import Loss
+from visnet.zoo import Augment, Loss
 
 if TYPE_CHECKING:
     from visnet.training.options import Options
@@ -39,10 +43,13 @@ class Loop(L.LightningModule):
         *,
         options: "Options",
         loss: Loss,
+        amounts: Augment,
+        dimensions: int,
         standing: Standing,
-        optimizer_state: dict[str, object] | None,
+        kept: dict[str, Any] | None,
         folder: Path,
         fingerprint: str,
+        before_epoch: Callable[[], None],
         log: Log,
         progress: Progress,
         signals: StopSignals,
@@ -51,114 +58,151 @@ class Loop(L.LightningModule):
         self.model = model
         self.batches = batches
         self.options = options
-        self.loss = loss.function()
-        self.validation_loss = loss.on_given_triplets().function()
+        self.amounts = amounts
+        classes = int(labels.max(initial=-1)) + 1
+        self.loss = loss.function(classes, dimensions)
+        given = loss.on_given_triplets()
+        self._validation_loss = given and given.function(classes, dimensions)
         self.standing = standing
-        self.steps_per_epoch = batches.number + len(batches)
+        self.steps_per_epoch = batches.per_epoch
+        self._average = Average(model, options.optimizer.ema_decay)
+        self._compiled = torch.compile(model, dynamic=True) if options.compile else model
         self._photos, rows = np.unique(validation, return_inverse=True)
         self._validation = torch.from_numpy(rows.reshape(-1, 3).astype(np.int64))
         self._labels = torch.from_numpy(labels[self._photos])
-        self._optimizer_state = optimizer_state
+        self._kept = kept
+        self._before_epoch = before_epoch
         self._folder, self._fingerprint = folder, fingerprint
         self._log, self._progress, self._signals = log, progress, signals
         self._embeddings: list[Tensor] = []
         self._measured: dict[str, float] = {}
         self._sums = torch.tensor([standing.loss_sum, standing.right, standing.seen], dtype=torch.float64)
+        self._bad_step = torch.tensor(-1)  # the first of this epoch whose loss was no number
         self._began = time.perf_counter() - standing.wall_s
         self._tick = self._saved = time.perf_counter()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make the optimizer, standing where the checkpoint left it."""
-        self.optimizer = optimizer_of(self.model, self.options.optimizer)
-        if self._optimizer_state is not None:
-            self.optimizer.load_state_dict(self._optimizer_state)
-            self._optimizer_state = None
+        learnt = self.loss if isinstance(self.loss, nn.Module) else None
+        self.optimizer = optimizer_of(self.model, self.options.optimizer, learnt)
+        if self._kept is not None:
+            self.optimizer.load_state_dict(self._kept["optimizer"])
+            self._average.load(self._kept["average"])
+            if learnt is not None:
+                learnt.load_state_dict(self._kept["loss"])
+            self._kept = None
         return self.optimizer
 
     def train_dataloader(self) -> EpochBatches:
-        """Return the batches; Lightning asks at each epoch, since a resumed one is shorter."""
+        """Return the batches; Lightning asks at each epoch: a resumed one is shorter, a round brings others."""
+        self._before_epoch()
         return self.batches
 
     def on_train_start(self) -> None:
         """Listen to signals from here on, after Lightning has set handlers of its own."""
         self._signals.listen()
-        self._sums = self._sums.to(self.device)
+        self._sums, self._bad_step = self._sums.to(self.device), self._bad_step.to(self.device)
+        self._average.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """Begin to count the time of training, without validation."""
+        """Begin to count the time of training, without validation; what is frozen keeps its statistics, too."""
+        freeze_norms(self.model)
         self._tick = time.perf_counter()
 
     def training_step(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch of triplets; each distinct photo is embedded once."""
         torch.manual_seed(step_seed(self.options.seed, batch.epoch, batch.number) ^ 1)  # dropout's
         set_lr(self.optimizer, self._lr_factor(batch))
-        embeddings = self.model(as_floats(batch.photos, channels_last=self.options.channels_last)).float()
-        values = self.loss(embeddings, batch.triplets, batch.labels)
-        right = right_order(embeddings.detach(), batch.triplets)
-        self._sums += torch.stack(
-            (values.detach().sum().double(), right.sum().double(), self._sums.new_tensor(len(values)))
-        )
-        self.standing.photos += len(batch.photos)
+        with torch.autocast(self.device.type, enabled=False):
+            photos = augment(as_floats(batch.photos), self.amounts, batch.draws)
+        layout = torch.channels_last if self.options.channels_last else torch.contiguous_format
+        embeddings = self._compiled(photos.contiguous(memory_format=layout)).float()
+        with torch.autocast(self.device.type, enabled=False):
+            values = self.loss(embeddings, batch.triplets, batch.labels)
+            right = right_order(embeddings.detach(), batch.triplets)
+            # A loss over anchors or pairs gives other numbers of values than there are triplets: take its mean.
+            mean, count = values.detach().mean().double(), self._sums.new_tensor(len(right))
+            self._sums += torch.stack((mean * count, right.sum().double(), count))
+        bad = (self._bad_step < 0) & ~torch.isfinite(mean)
+        self._bad_step = torch.where(bad, batch.number, self._bad_step)
+        self.standing.photos += len(batch.photos) * self.batches.ranks
         return values.mean()
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
         """Count the step; stop on a loss that is no number, on a signal; keep a checkpoint now and then."""
         standing = self.standing
-        standing.batch += 1
+        standing.batch += self.batches.ranks
+        last = standing.batch >= self.steps_per_epoch
+        stepped = last or (batch_idx + 1) % self.options.optimizer.accumulate == 0
+        if stepped:
+            self._average.update()
         now = time.perf_counter()
         standing.training_s += now - self._tick
         self._tick = now
         shown = {}
         if self.device.type == "cpu" or standing.batch % _SHOWN_EVERY == 0:
-            shown = self._train_metrics(f"epoch {standing.epoch + 1}, step {standing.batch} of {self.steps_per_epoch}")
-        self._progress.advance(1, epoch=f"{standing.epoch + 1}/{self.options.epochs}", **shown)
-        if standing.batch < self.steps_per_epoch:  # the end of an epoch is kept once its validation is done
-            if self._signals.asked is not None:
-                self._save()
-                raise Interrupted
-            if now - self._saved >= self.options.checkpoint_every_s:
-                self._save()
+            shown = self._train_metrics()
+        self._progress.advance(self.batches.ranks, epoch=f"{standing.epoch + 1}/{self.options.epochs}", **shown)
+        # The end of an epoch is kept once its validation is done. Gradients that wait for their step, and what other
+        # processes have summed up, are in no checkpoint.
+        if last or not stepped or self.batches.ranks > 1:
+            return
+        if self._signals.asked is not None:
+            self._save()
+            raise Interrupted
+        if now - self._saved >= self.options.checkpoint_every_s:
+            self._save()
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         """Embed some of the validation's distinct photos."""
         photos = as_floats(batch[1], channels_last=self.options.channels_last)
-        self._embeddings.append(self.model(photos).float().cpu())
+        self._embeddings.append(self._average.model(photos).float().cpu())
         if self._signals.asked is not None:
             raise Interrupted  # the last checkpoint is of this epoch, or of the end of the one before
+
+    def on_validation_epoch_start(self) -> None:
+        """Measure with the averaged weights, where there are some."""
+        self._average.model.eval()
 
     def on_validation_epoch_end(self) -> None:
         """Measure loss and triplet accuracy over all validation triplets, each with its own negative."""
         embeddings = torch.cat(self._embeddings)
         self._embeddings = []
         chunks = torch.split(self._validation, _MEASURED_AT_ONCE)
-        losses = [self.validation_loss(embeddings, chunk, self._labels).double().sum().item() for chunk in chunks]
-        right = sum(int(right_order(embeddings, chunk).sum()) for chunk in chunks)
         count = len(self._validation)
-        self._measured = {"validation_loss": sum(losses) / count, "validation_triplet_accuracy": right / count}
+        self._measured = {}
+        if loss := self._validation_loss:
+            losses = [loss(embeddings, chunk, self._labels).double().sum().item() for chunk in chunks]
+            self._measured["validation_loss"] = sum(losses) / count
+        right = sum(int(right_order(embeddings, chunk).sum()) for chunk in chunks)
+        self._measured["validation_triplet_accuracy"] = right / count
 
     def on_train_epoch_end(self) -> None:
         """Draw the curve, keep the best weights and a checkpoint, and stop if nothing got better for long."""
         standing, options = self.standing, self.options
-        where = f"epoch {standing.epoch + 1}, step {standing.batch} of {self.steps_per_epoch}"
-        row = {f"train_{name}": value for name, value in self._train_metrics(where).items()}
+        if self.batches.ranks > 1:
+            self._sums = cast(Tensor, self.all_gather(self._sums)).sum(0)
+        row = {f"train_{name}": value for name, value in self._train_metrics().items()}
         row |= self._measured | {"lr": options.optimizer.lr * self._last_lr_factor}
         if not math.isfinite(row.get("validation_loss", 0.0)):
             raise self._not_finite("validation loss", row["validation_loss"], f"epoch {standing.epoch + 1}")
-        self._check_weights(where)
+        self._check_weights()
         standing.epoch += 1
         standing.batch = 0
         standing.curve.append(row)
         self._log.curve(standing.epoch, row)
         if self._is_best(row):
             standing.best_epoch, standing.best = standing.epoch, row
-            checkpoint.save_best(self._folder, standing.epoch, self.model)
+            if self.batches.rank == 0:
+                checkpoint.save_best(self._folder, standing.epoch, self._average.model)
         if self._measured and options.patience and standing.epoch - standing.best_epoch >= options.patience:
             standing.stopped_early = standing.epoch < options.epochs
             self.trainer.should_stop = True
         standing.finished = standing.epoch >= options.epochs or standing.stopped_early
         self._sums.zero_()
         self.batches.epoch, self.batches.number = standing.epoch, 0
-        self._save()
+        if self.batches.rank == 0:
+            self._save()
         if self._signals.asked is not None:
             raise Interrupted
 
@@ -174,28 +218,42 @@ class Loop(L.LightningModule):
         self._last_lr_factor = lr_factor(self.options.schedule, at, self.options.epochs)
         return self._last_lr_factor
 
-    def _train_metrics(self, where: str) -> dict[str, float]:
-        loss_sum, right, seen = self._sums.tolist()
-        if not math.isfinite(loss_sum):
-            raise self._not_finite("training loss", loss_sum, where)
+    def _train_metrics(self) -> dict[str, float]:
+        loss_sum, right, seen = self._checked_sums()
         return {"loss": loss_sum / seen, "triplet_accuracy": right / seen}
+
+    def _checked_sums(self) -> list[float]:
+        sums: list[float] = self._sums.tolist()
+        if not math.isfinite(sums[0]):
+            number = max(int(self._bad_step), 0)
+            named = self.batches.batches.named(self.standing.epoch, number)
+            raise self._not_finite(
+                "training loss", sums[0], f"{self._where(number + 1)}, a batch of the photos {named}"
+            )
+        return sums
 
     def _save(self) -> None:
         standing = self.standing
-        where = f"epoch {standing.epoch + 1}, step {standing.batch} of {self.steps_per_epoch}"
-        standing.loss_sum, standing.right, standing.seen = self._sums.tolist()
-        if not math.isfinite(standing.loss_sum):
-            raise self._not_finite("training loss", standing.loss_sum, where)
-        self._check_weights(where)
+        standing.loss_sum, standing.right, standing.seen = self._checked_sums()
+        self._check_weights()
         standing.wall_s = time.perf_counter() - self._began
-        checkpoint.save(self._folder, self._fingerprint, standing, self.model, self.optimizer)
+        states = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self._average.state(),
+            "loss": self.loss.state_dict() if isinstance(self.loss, nn.Module) else {},
+        }
+        checkpoint.save(self._folder, self._fingerprint, standing, states)
         self._saved = time.perf_counter()
 
-    def _check_weights(self, where: str) -> None:
+    def _where(self, step: int) -> str:
+        return f"epoch {self.standing.epoch + 1}, step {step} of {self.steps_per_epoch}"
+
+    def _check_weights(self) -> None:
         # A finite loss may have had a gradient that was not: such weights must not replace the last good ones.
         for name, value in self.model.state_dict().items():
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                raise self._not_finite(f"weight {name!r}", math.nan, where)
+                raise self._not_finite(f"weight {name!r}", math.nan, self._where(self.standing.batch))
 
     def _not_finite(self, what: str, value: float, where: str) -> ValueError:
         lr = self.options.optimizer.lr

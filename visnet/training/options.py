@@ -1,41 +1,48 @@
 """What a training is told, and what it gives back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import nn
 
-from visnet.zoo import Entry, Optimizer, Schedule
+from visnet.zoo import Batches, Entry, Optimizer, Rounds, Schedule
 
 Monitor = Literal["validation_loss", "validation_triplet_accuracy"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to train; the last three fields say only where and how fast, and may change between a kill and its resume."""
+    """How to train; the last four fields say only where and how fast, and may change between a kill and its resume.
+
+    devices: GPUs (or CPU processes) that train together, each on every so many-th batch. compile: let torch.compile
+    make one program of the network; slow to start.
+    """
 
     epochs: int
-    batch_triplets: int
+    batches: Batches
     optimizer: Optimizer
     schedule: Schedule
     seed: int
+    rounds: Rounds = field(default_factory=Rounds)
     monitor: Monitor = "validation_triplet_accuracy"  # the loss falls to its margin's noise while ranks still improve
     patience: int = 0  # epochs without a better monitored value before training stops; 0 is never
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # "auto" is bf16 on a GPU, fp32 on a CPU
     channels_last: bool = True
+    devices: int = 1
+    compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int = 0
     checkpoint_every_s: float = 30.0  # beside the one at the end of each epoch
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_triplets", 1), ("seed", 0), ("patience", 0), ("workers", 0)):
+        for name, least in (("epochs", 1), ("devices", 1), ("seed", 0), ("patience", 0), ("workers", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, is {getattr(self, name)}")
 
     @classmethod
     def of(cls, entry: Entry, *, seed: int, **others: Any) -> "Options":
         """Take what an entry of the zoo says about training; `others` win over it."""
-        said = {name: getattr(entry, name) for name in ("epochs", "batch_triplets", "optimizer", "schedule")}
+        said = {name: getattr(entry, name) for name in ("epochs", "batches", "optimizer", "schedule", "rounds")}
         return cls(**{**said, "seed": seed, **others})
 
 

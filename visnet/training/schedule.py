@@ -8,8 +8,11 @@ from torch import nn
 from visnet.zoo import Optimizer, Schedule
 
 
-def optimizer_of(model: nn.Module, chosen: Optimizer) -> torch.optim.Optimizer:
-    """Make the optimizer of a model: biases at their own rate, weight decay for weights of two dimensions or more."""
+def optimizer_of(model: nn.Module, chosen: Optimizer, loss: nn.Module | None = None) -> torch.optim.Optimizer:
+    """Make the optimizer of a model: biases at their own rate, weight decay for weights of two dimensions or more.
+
+    What a loss learns (a proxy for each product) moves at `proxy_lr_factor` times the rate.
+    """
     weights: list[nn.Parameter] = []
     norms: list[nn.Parameter] = []
     biases: list[nn.Parameter] = []
@@ -22,9 +25,13 @@ def optimizer_of(model: nn.Module, chosen: Optimizer) -> torch.optim.Optimizer:
         {"params": norms, "base_lr": chosen.lr, "weight_decay": 0.0},
         {"params": biases, "base_lr": chosen.lr * chosen.bias_lr_factor, "weight_decay": 0.0},
     ]
+    proxies = [] if loss is None else list(loss.parameters())
+    groups.append({"params": proxies, "base_lr": chosen.lr * chosen.proxy_lr_factor, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
     if chosen.name == "sgd":
         return torch.optim.SGD(groups, lr=chosen.lr, momentum=chosen.momentum, nesterov=chosen.nesterov)
+    if chosen.name == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=chosen.lr, alpha=0.9, eps=1e-10, momentum=chosen.momentum)
     return torch.optim.AdamW(groups, lr=chosen.lr, betas=(chosen.momentum, 0.999))
 
 

@@ -1,0 +1,87 @@
+"""Rounds of hard negatives: at the start of each, the network as it is says which photos look too much alike."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from visnet.embedding import Device, embed
+from visnet.log import Log
+from visnet.mining import hardest_negatives
+from visnet.training.batches import Rows
+from visnet.zoo import Rounds
+
+
+@dataclass(frozen=True)
+class Mined:
+    """The triplets of a round [T, 3], how many have a mined negative, and how many of these were in the wrong order."""
+
+    triplets: Rows
+    mined: int
+    wrong: int
+
+
+def mine(
+    model: nn.Module,
+    images: Dataset[Tensor],
+    triplets: Rows,
+    labels: Rows,
+    rounds: Rounds,
+    rng: np.random.Generator,
+    *,
+    batch: int,
+    device: Device,
+    workers: int,
+    log: Log,
+) -> Mined:
+    """Give a share of the triplets another negative: one of the query's nearest products of the training photos.
+
+    Of the products (by `labels` [N]) nearest to the query, each by its nearest photo, one of the ranks `first` to
+    `last` is drawn; a training set with fewer products has fewer ranks, and with `first` products or less there is
+    nothing to mine. The other triplets [T, 3] keep their negatives, and every triplet its query and positive.
+    """
+    photos, places = np.unique(triplets, return_inverse=True)
+    places = places.reshape(-1, 3)
+    found = embed(model, _Some(images, photos), batch=batch, device=device, workers=workers, log=log)
+    embeddings = torch.cat([vectors for _, vectors in found])
+    queries, of_query = np.unique(places[:, 0], return_inverse=True)
+    near = hardest_negatives(embeddings, labels[photos], rounds.last, anchors=queries, log=log).row.cpu().numpy()
+    band = (near >= 0).sum(1)[of_query] - (rounds.first - 1)
+    chosen = (rng.random(len(triplets)) < rounds.share) & (band > 0)
+    rank = rounds.first - 1 + (rng.random(len(triplets)) * np.maximum(band, 1)).astype(np.int64)
+    negative = near[of_query, np.minimum(rank, near.shape[1] - 1)]
+    query, positive, other = (embeddings[column[chosen]] for column in (*places.T[:2], negative))
+    wrong = (query - positive).square().sum(1) >= (query - other).square().sum(1)
+    made = triplets.copy()
+    made[chosen, 2] = photos[negative[chosen]]
+    return Mined(made, int(chosen.sum()), int(wrong.sum()))
+
+
+def save(path: Path, triplets: Rows) -> None:
+    """Write the triplets of a round in one step."""
+    building = path.with_suffix(".building")
+    with building.open("wb") as file:
+        np.save(file, triplets, allow_pickle=False)
+    os.replace(building, path)
+
+
+class _Some(Dataset[Tensor]):
+    """Some rows of a dataset, read many at a time where it can."""
+
+    def __init__(self, images: Dataset[Tensor], rows: Rows) -> None:
+        self._images, self._rows = images, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: int) -> Tensor:
+        return self._images[int(self._rows[place])]
+
+    def __getitems__(self, places: list[int]) -> list[Tensor]:
+        rows = self._rows[places].tolist()
+        read_many = getattr(self._images, "__getitems__", None)
+        return list(read_many(rows)) if read_many is not None else [self._images[row] for row in rows]
