@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from visnet.histogram import BINS, CENTRE, colour_histogram, colour_histograms, lab
+from visnet.histogram import BINS, CENTRE, colour_histogram, colour_histograms, foreground, lab, lightness
 
 
 def photo(seed: int, height: int = 9, width: int = 14) -> np.ndarray:
@@ -95,3 +95,31 @@ def test_what_is_no_rgb_image_is_refused(image: np.ndarray) -> None:
 def test_what_is_no_batch_is_refused() -> None:
     with pytest.raises(ValueError, match=r"needed is \[N, H, W, 3\]"):
         colour_histograms(photo(0))
+
+
+def test_lightness_is_that_of_cielab() -> None:
+    image = photo(3)
+    assert lightness(image) == pytest.approx(lab(image)[..., 0], abs=0.01)
+
+
+def test_a_weight_counts_pixels_as_often_as_it_says() -> None:
+    image = photo(4, 4, 6)
+    times = np.random.default_rng(0).integers(0, 4, image.shape[:2])
+    repeated = image[times > 0].repeat(times[times > 0], axis=0)[None]
+    even = np.ones(repeated.shape[:2])
+    assert colour_histogram(image, times) == pytest.approx(colour_histogram(repeated, even), abs=1e-6)
+    with pytest.raises(ValueError, match=r"weight is \(3,\); needed is \(4, 6\), as the image"):
+        colour_histogram(image, np.ones(3))
+
+
+def test_the_foreground_is_what_the_rim_does_not_look_like_and_else_the_centre() -> None:
+    centre = foreground(plain((90, 90, 90), 40, 40))
+    assert centre == pytest.approx(centre[::-1, ::-1])
+    assert centre.argmax() in (19 * 40 + 19, 19 * 40 + 20, 20 * 40 + 19, 20 * 40 + 20)
+    framed = plain((30, 30, 200), 40, 40)
+    framed[12:, 8:24] = (200, 30, 30)  # off the middle, and out of the picture at the bottom
+    share = foreground(framed)
+    assert share[12:, 8:24].sum() > 0.99 * share.sum()
+    assert share[12:, 8:24] == pytest.approx(centre[12:, 8:24])
+    noise = photo(5, 40, 40)  # a rim of all colours says nothing
+    assert foreground(noise) / foreground(noise).sum() == pytest.approx(centre / centre.sum(), abs=3e-3)
