@@ -1,0 +1,95 @@
+"""The review of sampled triplets by eye: a page to mark what is wrong with them, or a contact sheet."""
+
+import contextlib
+import errno
+import io
+import socket
+from pathlib import Path
+
+import uvicorn
+from PIL import Image
+
+from visnet.pictures import WRONG, Tile, sheet
+from visnet.reports import DATA
+from visnet.review.server import app
+from visnet.review.shown import Shown, choose
+from visnet.sampling import exclusions
+
+EXCLUSIONS = Path("exclusions.csv")
+COUNT, PORT = 100, 8010
+COLUMNS = 4  # of a contact sheet
+
+__all__ = ["COUNT", "EXCLUSIONS", "PORT", "choose", "serve", "write"]
+
+
+def serve(
+    split: str = "train",
+    count: int = COUNT,
+    *,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    data: Path = DATA,
+    path: Path = EXCLUSIONS,
+) -> None:
+    """Show `count` triplets of a split on a page and keep what is marked in `path`, until Ctrl-C; port 0 takes any.
+
+    `ValueError` when there are no such triplets, `path` cannot be read, or the port cannot be had.
+    """
+    shown = choose(data, split, count)
+    exclusions.read(path)
+    with _bound(host, port) as listening:
+        name = f"[{host}]" if ":" in host else host
+        print(
+            f"{len(shown.triplets)} of {shown.total} {split} triplets: http://{name}:{listening.getsockname()[1]}\n"
+            f"What you mark is written to {path}; Ctrl-C stops.",
+            flush=True,
+        )
+        config = uvicorn.Config(app(shown, path, host), log_level="warning", timeout_graceful_shutdown=1)
+        with contextlib.suppress(KeyboardInterrupt):  # the server has closed its connections, and passes the signal on
+            uvicorn.Server(config).run(sockets=[listening])
+        print("Stopped.")
+
+
+def write(out: Path, split: str = "train", count: int = COUNT, *, data: Path = DATA, path: Path = EXCLUSIONS) -> str:
+    """Write the triplets that `serve` shows as a contact sheet, what is marked framed; return a line that says so.
+
+    `ValueError` when there are no such triplets, `path` cannot be read, or `out` is no picture's name.
+    """
+    if out.suffix.lower() not in Image.registered_extensions():
+        raise ValueError(f"--write {out}: no picture's name; allowed are .png, .jpg and others that Pillow writes")
+    shown = choose(data, split, count)
+    marked = exclusions.read(path).rows
+    title = (
+        f"{len(shown.triplets)} of {shown.total} {split} triplets: query, positive, negative; marked ones are framed"
+    )
+    sheet([_tiles(shown, place, marked) for place in range(len(shown.triplets))], title, columns=COLUMNS).save(out)
+    return f"{len(shown.triplets)} of {shown.total} {split} triplets: {out}"
+
+
+def _tiles(shown: Shown, place: int, marked: frozenset[exclusions.Row]) -> list[Tile]:
+    q, p, n, kind = shown.triplets[place]
+    captions = [f"{place + 1} {kind}", *(f"{shown.crops[c]['category']} {shown.crops[c]['colour']}" for c in (p, n))]
+    wrong = [
+        {exclusions.row("photo", q)},
+        {exclusions.row("photo", p), exclusions.row("positive", q, p)},
+        {exclusions.row("photo", n), exclusions.row("negative", q, n)},
+    ]
+    return [
+        Tile(Image.open(io.BytesIO(shown.photos[crop])), caption, WRONG if rows & marked else None)
+        for crop, caption, rows in zip((q, p, n), captions, wrong, strict=True)
+    ]
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket bound to host and port; `ValueError` in one line when it cannot be had."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen()  # two sockets may share a port until one of them listens
+    except (OSError, OverflowError) as error:
+        listening.close()
+        busy = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        why = "is in use; name another one, or 0 for any" if busy else f"cannot be had on {host} ({error})"
+        raise ValueError(f"--port {port} {why}") from None
+    return listening
