@@ -39,12 +39,12 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
     def repro(self, context: dg.AssetExecutionContext, stage: Stage) -> dg.MaterializeResult[None]:
         """Run one stage if anything that it reads has changed, and say what came of it."""
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage.name]
-        code, said = run(command, cwd=Path(self.root), env=_environment(context.run.run_id), grace_s=self.grace_s)
+        code, said = run(command, cwd=Path(self.root), env=environment(context.run.run_id), grace_s=self.grace_s)
         if code and any(BUSY in line for line in said):
             context.log.warning("Another DVC process works on the same files; trying again in %g s.", self.busy_wait_s)
             raise dg.RetryRequested(max_retries=self.busy_tries, seconds_to_wait=self.busy_wait_s)
         if code:
-            raise dg.Failure(f"{stage.name}: {_reason(said)}", allow_retries=False)
+            raise dg.Failure(f"{stage.name}: {reason_of(said)}", allow_retries=False)
         row = read_lock([stage])[stage.name]
         came = next((text for mark, text in SAID.items() if any(mark in line for line in said)), "ran")
         context.log.info(f"{stage.name}: {came}")
@@ -166,12 +166,13 @@ def _seen(root: Path) -> str:
     return hashlib.sha256("\n".join([text, *there]).encode()).hexdigest()[:16]
 
 
-def _environment(run_id: str) -> dict[str, str]:
+def environment(run_id: str) -> dict[str, str]:
+    """Return what a program of the project finds in its environment: this Python's programs, and the run it is of."""
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": programs, "PYTHONUNBUFFERED": "1", "DAGSTER_RUN_ID": run_id}
 
 
-def _reason(said: Sequence[str]) -> str:
+def reason_of(said: Sequence[str]) -> str:
     """Return the line that says why a stage failed: its own, rather than DVC's word that it failed."""
     own = [line for line in said if not line.startswith(("ERROR: failed to reproduce", "ERROR: failed to run"))]
     if TRACEBACK in own:  # the exception stands after the frames, which are indented; its text may have many lines

@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,32 @@ def read_report(file: Path) -> dict[str, Value]:
 
 def metadata(stage: Stage, row: Row, reports: Path) -> Metadata:
     """Return everything that the asset page of `stage` shows: pictures, charts, values, and the files with hashes."""
-    name = stage.name.rpartition(":")[2]
+    charts = [(plot, stage.folder / plot.file) for plot in stage.plots]
+    return {**page(reports, [stage.name.rpartition(":")[2]], charts), "files": _files(row)}
+
+
+def page(reports: Path, names: Sequence[str], charts: Iterable[tuple[Plot, Path]]) -> Metadata:
+    """Return the pictures, charts and values of some stages' reports; of a key in several, the last one's value.
+
+    `charts` are plots, each with the CSV to draw it from, where there is one.
+    """
     shown: Metadata = {}
-    files = sorted(reports.glob(f"{name}.png")) + sorted(reports.glob(f"{name}.*.png"))
+    files = [
+        file for name in names for pattern in ("png", "*.png") for file in sorted(reports.glob(f"{name}.{pattern}"))
+    ]
     pictures = [_picture(file) for file in files]
-    pictures += [_image(plot.title, "svg+xml", svg.encode()) for plot, svg in _charts(stage)]
+    drawn = [(plot.title, draw(plot, file)) for plot, file in charts if file.exists()]
+    pictures += [_image(title, "svg+xml", svg.encode()) for title, svg in drawn if svg]
     if pictures:  # one entry: Dagster opens it with one click, and shows entries of over 1,000 characters no other way
         shown["pictures"] = dg.MetadataValue.md("\n\n".join(pictures))
-    if (reports / f"{name}.json").exists():
-        shown |= {key: _value(value) for key, value in read_report(reports / f"{name}.json").items()}
-    shown["files"] = dg.MetadataValue.table(
+    for name in names:
+        if (reports / f"{name}.json").exists():
+            shown |= {key: _value(value) for key, value in read_report(reports / f"{name}.json").items()}
+    return shown
+
+
+def _files(row: Row) -> dg.MetadataValue[Any]:
+    return dg.MetadataValue.table(
         [
             dg.TableRecord(
                 {
@@ -56,14 +72,6 @@ def metadata(stage: Stage, row: Row, reports: Path) -> Metadata:
             for out in row.get("outs", ())
         ]
     )
-    return shown
-
-
-def _charts(stage: Stage) -> Iterator[tuple[Plot, str]]:
-    for plot in stage.plots:
-        file = stage.folder / plot.file
-        if file.exists() and (svg := draw(plot, file)):
-            yield plot, svg
 
 
 def _value(value: Value) -> dg.MetadataValue[Any]:

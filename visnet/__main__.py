@@ -22,8 +22,75 @@ def parser() -> argparse.ArgumentParser:
     similar.add_argument(
         "--out", type=Path, default=Path("similar.png"), help="the contact sheet (default similar.png)"
     )
+    experiment = commands.add_parser("experiment", help="train and evaluate zoo entries beside the line, one run each")
+    experiment.add_argument("names", nargs="*", metavar="NAME", help="a zoo entry, or the path of a .toml; see `zoo`")
+    experiment.add_argument("--version", type=int, action="append", default=[], help="evaluate a registered version")
+    experiment.add_argument(
+        "-S", dest="settings", action="append", default=[], metavar="STAGE.KEY=VALUE", help="laid over params.toml"
+    )
+    experiment.add_argument("--again", action="store_true", help="also what was done before with the same inputs")
+    commands.add_parser("zoo", help="list the models there are, with their sizes and losses")
+    commands.add_parser("leaderboard", help="compare all evaluated runs; writes reports/leaderboard.html and .csv")
+    promote = commands.add_parser("promote", help="make a run's model champion, and have the line serve it")
+    promote.add_argument("run", help="a run id or its beginning, a version's number, or a config (its newest run)")
+    view = commands.add_parser("triplets-view", help="judge sampled triplets by eye; marks go to exclusions.csv")
+    view.add_argument("--split", default="train", choices=("train", "validation", "test"))
+    view.add_argument("--count", type=int, default=100, help="how many triplets (default 100)")
+    view.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    view.add_argument("--port", type=int, default=8010, help="port to listen on (default %(default)s)")
+    view.add_argument("--write", type=Path, metavar="PICTURE", help="write a contact sheet instead of serving a page")
     commands.add_parser("summary", help="say what is built here, how well it finds, and what to do next")
     return whole
+
+
+def _run(args: argparse.Namespace) -> None:
+    # What a command does not need is not imported: torch and MLflow take seconds.
+    if args.command == "similar":
+        from visnet import similar
+
+        print(similar.answer(args.photo, args.k, args.category, args.box, args.out))
+    elif args.command == "summary":
+        from visnet import summary
+
+        print(summary.text())
+    elif args.command == "experiment":
+        from visnet import experiment
+
+        experiment.run(args.names, args.version, args.settings, again=args.again)
+        print("Next       python -m visnet leaderboard         all runs in one table")
+    elif args.command == "zoo":
+        from visnet import zoo
+
+        print(zoo.listing())
+    elif args.command == "leaderboard":
+        from visnet import leaderboard
+
+        frame = leaderboard.table()
+        leaderboard.write(frame)
+        print(leaderboard.text(frame))
+    elif args.command == "promote":
+        from visnet import experiment, registry, runner
+
+        runner.read_params()  # in a folder where none can be served, no alias moves
+        done = registry.promote(args.run)
+        experiment.serve(int(str(done["version"])))
+        before = done["champion_recall_at_1"]
+        print(
+            f"Champion   version {done['version']} ({done['config']}), recall@1 {done['recall_at_1']:.4f}"
+            + (f"; before, version {done['champion_before']}: {before:.4f}" if before is not None else "")
+            + "\nNext       dvc repro                            the line takes this version, and serves it"
+        )
+    elif args.command == "triplets-view":
+        from visnet import review
+
+        if args.write:
+            print(review.write(args.write, args.split, args.count))
+        else:
+            review.serve(args.split, args.count, host=args.host, port=args.port)
+    else:
+        from visnet import runner
+
+        runner.run(args.command)
 
 
 def main() -> int:
@@ -31,18 +98,7 @@ def main() -> int:
     args = parser().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite stop leaves the same state as Ctrl-C
     try:
-        if args.command == "similar":
-            from visnet import similar
-
-            print(similar.answer(args.photo, args.k, args.category, args.box, args.out))
-        elif args.command == "summary":
-            from visnet import summary
-
-            print(summary.text())
-        else:
-            from visnet import runner
-
-            runner.run(args.command)
+        _run(args)
     except ValueError as error:
         print(f"visnet {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

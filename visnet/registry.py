@@ -1,5 +1,8 @@
 """Which model serves: every training is registered as `challenger`, and held against the `champion`."""
 
+import logging
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,30 +10,54 @@ from visnet.stage import Report
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import RunInfo
+    from mlflow.entities.model_registry import ModelVersion
 
-MODEL = "visnet"
+MODEL = EXPERIMENT = "visnet"
+LEARNT = ("epochs", "best_epoch", "training_s", "images_per_s", "trained_photos", "peak_memory_mib")
 
 
-def register(client: "MlflowClient", run_id: str, artefact: Path) -> Report:
+def connect() -> "MlflowClient":
+    """Connect to `MLFLOW_TRACKING_URI`, by default a SQLite file in this folder, by its absolute path."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow
+    from mlflow import MlflowClient
+
+    for noisy in ("alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    home = Path(".mlflow").absolute()
+    uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
+    home.mkdir(exist_ok=True)
+    mlflow.set_tracking_uri(uri)
+    client = MlflowClient()
+    if client.get_experiment_by_name(EXPERIMENT) is None:
+        own = uri.startswith("sqlite:")  # a server knows a better place
+        client.create_experiment(EXPERIMENT, artifact_location=f"{home}/artifacts" if own else None)
+    return client
+
+
+def register(client: "MlflowClient", run_id: str, artefact: Path, config: str) -> Report:
     """Register the files of a trained model as a new version, alias `challenger`."""
     import mlflow
     from mlflow.entities import LoggedModelStatus
 
     experiment_id = client.get_run(run_id).info.experiment_id
     model = client.create_logged_model(experiment_id, name=MODEL, source_run_id=run_id)
-    for path in sorted(artefact.iterdir()):
+    for path in sorted(path for path in artefact.iterdir() if path.is_file()):
         client.log_model_artifact(model.model_id, str(path))
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     version = mlflow.register_model(f"models:/{model.model_id}", MODEL)
+    client.set_model_version_tag(MODEL, version.version, "config", config)
     client.set_registered_model_alias(MODEL, "challenger", version.version)
     return {"mlflow_model_version": str(version.version)}
 
 
-def judge(client: "MlflowClient", version: str, report: Report, margin: float) -> Report:
+def judge(client: "MlflowClient", version: str, report: Report, margin: float, *, crown: bool = True) -> Report:
     """Note a version's recall@1, and return the floor that the champion's sets on the same test.
 
-    The first version that is judged becomes champion. An empty `version` (a model of another store) is only held
-    against the champion.
+    With `crown`, the first version that is judged becomes champion. An empty `version` (a model of another store) is
+    only held against the champion.
     """
     from mlflow.exceptions import MlflowException
 
@@ -40,9 +67,13 @@ def judge(client: "MlflowClient", version: str, report: Report, margin: float) -
     try:
         champion = client.get_model_version_by_alias(MODEL, "champion")
     except MlflowException:
-        if version:
+        if version and crown:
             client.set_registered_model_alias(MODEL, "champion", version)
-        return {"champion": version or None, "champion_recall_at_1": None, "recall_at_1_min": None}
+        return {
+            "champion": version if version and crown else None,
+            "champion_recall_at_1": None,
+            "recall_at_1_min": None,
+        }
     recall = champion.tags.get("recall_at_1", "None")
     same_test = champion.tags.get("test_digest") == report.get("test_digest")
     theirs = float(recall) if same_test and recall != "None" else None
@@ -51,3 +82,126 @@ def judge(client: "MlflowClient", version: str, report: Report, margin: float) -
         "champion_recall_at_1": theirs,
         "recall_at_1_min": None if theirs is None else round(theirs - margin, 6),
     }
+
+
+def find(version: int) -> "ModelVersion":
+    """Return a registered version; `ValueError` names those there are."""
+    from mlflow.exceptions import MlflowException
+
+    client = connect()
+    try:
+        return client.get_model_version(MODEL, str(version))
+    except MlflowException:
+        raise ValueError(f"version {version} is not registered; there are {_known(_versions(client))}") from None
+
+
+def take(version: int, out: Path) -> Report:
+    """Copy the files of a registered version to a folder; return what its training said of itself.
+
+    `ValueError` when there is no such version, or its files are gone.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    found, client = find(version), connect()
+    try:
+        mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}", dst_path=str(out))
+        run = client.get_run(str(found.run_id))
+    except (MlflowException, OSError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"version {version} cannot be had: {said}") from None
+    learnt = {name: run.data.metrics[name] for name in LEARNT if name in run.data.metrics}
+    return {
+        "mlflow_run_id": run.info.run_id,
+        "mlflow_url": page(run.info),
+        "mlflow_model_version": str(found.version),
+        **{name: int(value) if value.is_integer() else value for name, value in learnt.items()},
+    }
+
+
+def curve(run_id: str) -> dict[int, dict[str, float]]:
+    """Return the curves of a training: epoch -> name -> value, the epochs in order."""
+    client = connect()
+    points: dict[int, dict[str, float]] = {}
+    for name in sorted(client.get_run(run_id).data.metrics):
+        if name.startswith(("train_", "validation_")) or name == "lr":
+            for point in client.get_metric_history(run_id, name):
+                if point.step:  # the others say something of the whole training, once
+                    points.setdefault(point.step, {})[name] = point.value
+    return dict(sorted(points.items()))
+
+
+def page(run: "RunInfo") -> str:
+    """Return the address of a run's page."""
+    home = os.environ.get("VISNET_MLFLOW_UI", "http://127.0.0.1:5000").rstrip("/")
+    return f"{home}/#/experiments/{run.experiment_id}/runs/{run.run_id}?workflowType=machine_learning"
+
+
+def promote(which: str) -> Report:
+    """Make a version champion: by its number, its run's id or the beginning of it, or its config (the newest of it).
+
+    `ValueError` when there is no such version, it was not evaluated, or the gate holds it back: on the same test, its
+    recall@1 must not be lower than the champion's.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = connect()
+    chosen = _find(client, which)
+    name = f"version {chosen.version} ({chosen.tags.get('config', 'of unknown config')})"
+    recall = chosen.tags.get("recall_at_1", "None")
+    if recall == "None":
+        raise ValueError(f"{name} has no recall@1: evaluate it first, on street photos of known products")
+    try:
+        champion = client.get_model_version_by_alias(MODEL, "champion")
+    except MlflowException:
+        champion = None
+    before = None if champion is None else champion.tags.get("recall_at_1", "None")
+    if champion is not None and before != "None" and champion.version != chosen.version:
+        theirs = f"the champion, version {champion.version} ({champion.tags.get('config')})"
+        if champion.tags.get("test_digest") != chosen.tags.get("test_digest"):
+            raise ValueError(
+                f"{name} and {theirs} were evaluated on different tests; evaluate both on one: "
+                f"`python -m visnet experiment --version {champion.version}`, and the same for {chosen.version}"
+            )
+        if float(recall) < float(str(before)):
+            raise ValueError(f"{name} finds recall@1 {float(recall):.4f}, less than {theirs}: {float(str(before)):.4f}")
+    client.set_registered_model_alias(MODEL, "champion", chosen.version)
+    return {
+        "version": int(chosen.version),
+        "config": chosen.tags.get("config"),
+        "recall_at_1": float(recall),
+        "champion_before": None if champion is None else str(champion.version),
+        "champion_recall_at_1": None if before in (None, "None") else float(str(before)),
+    }
+
+
+def standings(client: "MlflowClient") -> dict[str, tuple[str, str]]:
+    """Return run id -> its version and that one's alias, `champion` or `challenger`, "" where it has none."""
+    from mlflow.exceptions import MlflowException
+
+    aliases: dict[str, str] = {}
+    for alias in ("challenger", "champion"):  # who is both is champion
+        try:
+            aliases[str(client.get_model_version_by_alias(MODEL, alias).version)] = alias
+        except MlflowException:
+            continue
+    found = _versions(client)
+    return {v.run_id: (str(v.version), aliases.get(str(v.version), "")) for v in reversed(found) if v.run_id}
+
+
+def _versions(client: "MlflowClient") -> "list[ModelVersion]":
+    """List all versions, newest first; the search leaves their aliases out."""
+    return sorted(client.search_model_versions(f"name='{MODEL}'"), key=lambda v: -int(v.version))
+
+
+def _known(versions: "Sequence[ModelVersion]") -> str:
+    return ", ".join(f"{v.version} ({v.tags.get('config')})" for v in versions[:8]) or "none yet"
+
+
+def _find(client: "MlflowClient", which: str) -> "ModelVersion":
+    versions = _versions(client)
+    for found in versions:
+        by_run = len(which) >= 6 and (found.run_id or "").startswith(which)
+        if str(found.version) == which or by_run or found.tags.get("config") == which:
+            return found
+    raise ValueError(f"no registered version, run or config is called {which!r}; versions are {_known(versions)}")

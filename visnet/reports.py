@@ -1,23 +1,45 @@
-"""What every stage says of itself: `reports/<stage>.json`, flat, keys with their units."""
+"""Where a line stands on disk, and what every stage says of itself: `<stage>.json`, flat, keys with their units."""
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from visnet.stage import Report
 
-REPORTS = Path("reports")
+DATA, REPORTS = Path("data"), Path("reports")
 
 
-def read_report(stage: str) -> Report | None:
-    """Return the last report of a stage, None when there is none."""
-    path = REPORTS / f"{stage}.json"
+@dataclass(frozen=True)
+class Place:
+    """Where artefacts and reports are: the line's folders, or an experiment's for the stages it makes `apart`."""
+
+    data: Path = DATA
+    reports: Path = REPORTS
+    apart: tuple[str, ...] = ()
+
+    def artefact(self, stage: str) -> Path:
+        """Return where a stage's artefact is; what an experiment does not make is the line's."""
+        return (self.data if stage in self.apart else DATA) / stage
+
+    def read_report(self, stage: str) -> Report | None:
+        """Return the last report of a stage, None when there is none."""
+        folder = REPORTS if self.apart and stage not in self.apart else self.reports
+        return read_report(stage, folder)
+
+
+LINE = Place()
+
+
+def read_report(stage: str, folder: Path = REPORTS) -> Report | None:
+    """Return the last report of a stage in a folder, None when there is none."""
+    path = folder / f"{stage}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def write_report(stage: str, report: Report) -> None:
+def write_report(stage: str, report: Report, folder: Path = REPORTS) -> None:
     """Write a report whole or not at all."""
-    path = REPORTS / f"{stage}.json"
+    path = folder / f"{stage}.json"
     scratch = path.with_suffix(".json.building")
     scratch.write_text(json.dumps(report, indent=1) + "\n")
     os.replace(scratch, path)

@@ -1,21 +1,26 @@
 """Run one stage as DVC asks for it: parameters in, artefact, report and pictures out, the training recorded."""
 
+import os
 import shutil
 import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from visnet import stage as stages
 from visnet import tracking
 from visnet.console import Console
-from visnet.reports import REPORTS, write_report
+from visnet.log import SILENT, Log
+from visnet.reports import LINE, Place, write_report
 from visnet.stage import Report
 
-DATA, PARAMS = Path("data"), Path("params.toml")
+PARAMS = Path("params.toml")
+
+Tables = Mapping[str, Mapping[str, Any]]
 
 
-def read_params(path: Path = PARAMS) -> dict[str, Mapping[str, object]]:
+def read_params(path: Path = PARAMS) -> dict[str, dict[str, Any]]:
     """Read params.toml; `ValueError` names the file and line, or the table that no stage reads."""
     if not path.exists():
         raise ValueError(f"{path}: no such file here ({Path.cwd()}); run in the folder that holds {path} and dvc.yaml")
@@ -29,30 +34,38 @@ def read_params(path: Path = PARAMS) -> dict[str, Mapping[str, object]]:
     return tables
 
 
-def run(stage: str) -> Report:
-    """Run `stage` in this folder; `ValueError` for what a user can mend, with nothing half-written."""
+def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report:
+    """Run `stage` in this folder; `ValueError` for what a user can mend, with nothing half-written.
+
+    `tables` are the parameters of all stages, those of params.toml where left out.
+    """
     module = stages.module(stage)
-    params = stages.parse(stage, read_params().get(stage, {}), str(PARAMS))
-    inputs = {name: DATA / name for name in stages.edges(stage)}
+    tables = read_params() if tables is None else tables
+    params = stages.parse(stage, tables.get(stage, {}), str(PARAMS))
+    inputs = {name: place.artefact(name) for name in stages.edges(stage)}
     for name, path in inputs.items():
         if not path.exists():
             raise ValueError(f"{path} is missing; run `dvc repro {name}` (or `dvc pull`) first")
-    REPORTS.mkdir(exist_ok=True)
-    artefact = DATA / stage
+    artefact = place.artefact(stage)
     in_place, resumes = getattr(module, "IN_PLACE", False), getattr(module, "RESUMES", False)
-    out = artefact if in_place else DATA / f"{stage}.building"
+    out = artefact if in_place else artefact.with_name(f"{stage}.building")
+    if int(os.environ.get("LOCAL_RANK", "0")):  # one of several processes of a training: it helps, and leaves no trace
+        helped: Report = module.build(*inputs.values(), out=out, params=params, log=SILENT)
+        return helped
+    place.reports.mkdir(parents=True, exist_ok=True)
     if not in_place and not resumes:
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
 
     begun_s = time.monotonic()
-    with tracking.recorded(stage, params.model_dump(), out) as record:
-        log = Console(stage, REPORTS, on_curve=record.curve)
+    with tracking.recorded(stage, params.model_dump(), out, place, tables) as record:
+        console = Console(stage, place.reports, on_curve=record.curve)
+        log: Log = console
         report: Report = module.build(*inputs.values(), out=out, params=params, log=log)
         if not in_place:
             shutil.rmtree(artefact, ignore_errors=True)
             out.rename(artefact)
         report["wall_s"] = round(time.monotonic() - begun_s, 3)
-        report.update(record.finish(report, artefact, log.pictures))
-    write_report(stage, report)
+        report.update(record.finish(report, artefact, console.pictures))
+    write_report(stage, report, place.reports)
     return report

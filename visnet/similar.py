@@ -7,7 +7,7 @@ import pandas as pd
 from torchvision.transforms.v2 import functional as F
 
 from visnet import embedding, images, pictures, weights
-from visnet.runner import DATA
+from visnet.reports import DATA
 from visnet.search import nearest_products
 from visnet.vectors import read_vectors
 

@@ -5,6 +5,7 @@ a `content` column (hash of what the row says: the digest is made of these). Com
 """
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,11 @@ def compare(path: Path, key: str, wanted: Mapping[str, str]) -> Difference:
     changed = [k for k, source in wanted.items() if k in had and had[k] != source]
     gone = sorted(k for k in had if k not in wanted)
     return Difference(new, changed, gone, same=len(wanted) - len(new) - len(changed))
+
+
+def drop(path: Path) -> None:
+    """Remove a table with all its versions."""
+    shutil.rmtree(path)
 
 
 def put(path: Path, key: str, rows: pa.Table, replaced: Iterable[str] = ()) -> None:

@@ -4,7 +4,6 @@ import abc
 import contextlib
 import functools
 import json
-import logging
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -15,14 +14,17 @@ import yaml
 from PIL import Image
 
 from visnet import registry
-from visnet.reports import REPORTS, read_report
-from visnet.stage import Report
+from visnet.registry import EXPERIMENT
+from visnet.reports import REPORTS, Place
+from visnet.stage import STAGES, Report
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXPERIMENT = "visnet"
 RUN_FILE = "mlflow_run_id"  # beside the checkpoints: a training that goes on goes on in its run
+
+
+Tables = Mapping[str, Mapping[str, Any]]
 
 
 class Record:
@@ -44,13 +46,13 @@ class _Run(Record, abc.ABC):
 
     stage: str
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self.params = params
+    def __init__(self, params: Mapping[str, Any], place: Place, tables: Tables) -> None:
+        self.params, self.place, self.tables = params, place, tables
         self._opened = False
 
     @functools.cached_property
     def client(self) -> "MlflowClient":
-        return _client()
+        return registry.connect()
 
     @functools.cached_property
     def run_id(self) -> str:
@@ -74,9 +76,7 @@ class _Run(Record, abc.ABC):
                 self.client.set_tag(self.run_id, f"{self.stage}.{name}", value)
         for name, path in pictures.items():
             self._picture(f"{self.stage} {name}", path)
-        experiment_id = self.client.get_run(self.run_id).info.experiment_id
-        page = f"#/experiments/{experiment_id}/runs/{self.run_id}?workflowType=machine_learning"
-        return {"mlflow_run_id": self.run_id, "mlflow_url": f"{_ui('MLFLOW', 5000)}/{page}"}
+        return {"mlflow_run_id": self.run_id, "mlflow_url": registry.page(self.client.get_run(self.run_id).info)}
 
     def _picture(self, key: str, path: Path) -> None:
         with Image.open(path) as image:  # by key, so that the page lays the same picture of two runs side by side
@@ -86,29 +86,42 @@ class _Run(Record, abc.ABC):
 class _Training(_Run):
     stage = "trained_model"
 
-    def __init__(self, params: Mapping[str, Any], out: Path) -> None:
-        super().__init__(params)
+    def __init__(self, params: Mapping[str, Any], place: Place, tables: Tables, out: Path) -> None:
+        super().__init__(params, place, tables)
         self.kept = out / "checkpoints" / RUN_FILE
+        self._drawn: dict[int, dict[str, float]] = {}
+
+    def curve(self, step: int, values: Mapping[str, float]) -> None:
+        run_id = self.run_id  # opened first: a training that goes on draws its curves from the beginning
+        drawn = self._drawn.get(step, {})
+        for name, value in values.items():
+            if name not in drawn:
+                self.client.log_metric(run_id, name, value, step=step)
 
     def _open(self) -> str:
         if self.kept.exists() and _known(self.client, known := self.kept.read_text()):
             self.client.update_run(known, status="RUNNING")
+            self._drawn = registry.curve(known)
             run_id = known
         else:
-            run_id = _new_run(self.client, str(self.params["config"]))
+            run_id = _new_run(self.client, Path(str(self.params["config"])).stem)
             self.kept.parent.mkdir(exist_ok=True)
             self.kept.write_text(run_id)  # before all else: a kill must not leave a run that nobody ends
         if self.client.get_run(run_id).data.params:
             return run_id
-        _describe(self.client, run_id)
+        _describe(self.client, run_id, self.place, self.tables)
         for name in ("crops", "triplets"):
             if (path := REPORTS / f"{name}.png").exists():
                 self._picture(f"{name} sheet", path)
         return run_id
 
     def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
-        said = super().finish(report, artefact, pictures)
-        return {**said, **registry.register(self.client, self.run_id, artefact)}
+        drawn = self.client.get_run(self.run_id).data.metrics  # a curve's last point must not be followed by its best
+        said = super().finish({k: v for k, v in report.items() if k not in drawn}, artefact, pictures)
+        entry = tomllib.loads((artefact / "model.toml").read_text())
+        for key, value in _flat({"model": {k: v for k, v in entry.items() if k != "departs"}}):  # prose
+            self.client.log_param(self.run_id, key, value)
+        return {**said, **registry.register(self.client, self.run_id, artefact, str(report["config"]))}
 
     def end(self, status: str) -> None:
         if self._opened:
@@ -121,11 +134,11 @@ class _Evaluation(_Run):
     stage = "evaluation"
 
     def _open(self) -> str:
-        trained = read_report("trained_model") or {}
+        trained = self.place.read_report("trained_model") or {}
         run_id = str(trained.get("mlflow_run_id", ""))
         if not _known(self.client, run_id):  # it was trained elsewhere, and came by `dvc pull`
             run_id = _new_run(self.client, f"{trained.get('config', 'model')} from elsewhere")
-            _describe(self.client, run_id)
+            _describe(self.client, run_id, self.place, self.tables)
             self.client.set_terminated(run_id, "FINISHED")
         return run_id
 
@@ -134,20 +147,24 @@ class _Evaluation(_Run):
 
     def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
         said = super().finish(report, artefact, pictures)
-        trained = read_report("trained_model") or {}
+        trained = self.place.read_report("trained_model") or {}
         mine = self.run_id == trained.get("mlflow_run_id")
         version = str(trained.get("mlflow_model_version", "")) if mine else ""
-        return {**said, **registry.judge(self.client, version, report, self.params["recall_at_1_margin"])}
+        margin, crown = self.params["recall_at_1_margin"], not self.place.apart
+        return {**said, **registry.judge(self.client, version, report, margin, crown=crown)}
 
 
 @contextlib.contextmanager
-def recorded(stage: str, params: Mapping[str, Any], out: Path) -> Iterator[Record]:
-    """Give a stage its record: a run of its own for a training, that of its training for an evaluation."""
+def recorded(stage: str, params: Mapping[str, Any], out: Path, place: Place, tables: Tables) -> Iterator[Record]:
+    """Give a stage its record: a run of its own for a training, that of its training for an evaluation.
+
+    `tables` are the parameters of all stages, which a run keeps.
+    """
     record = Record()
-    if stage == _Training.stage:
-        record = _Training(params, out)
+    if stage == _Training.stage and not params["version"]:  # a registered version has its run
+        record = _Training(params, place, tables, out)
     elif stage == _Evaluation.stage:
-        record = _Evaluation(params)
+        record = _Evaluation(params, place, tables)
     try:
         yield record
     except KeyboardInterrupt:
@@ -157,25 +174,6 @@ def recorded(stage: str, params: Mapping[str, Any], out: Path) -> Iterator[Recor
         record.end("FAILED")
         raise
     record.end("FINISHED")
-
-
-def _client() -> "MlflowClient":
-    """Connect to `MLFLOW_TRACKING_URI`, by default a SQLite file in this folder, by its absolute path."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow
-    from mlflow import MlflowClient
-
-    for noisy in ("alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    home = Path(".mlflow").absolute()
-    uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
-    home.mkdir(exist_ok=True)
-    mlflow.set_tracking_uri(uri)
-    client = MlflowClient()
-    if client.get_experiment_by_name(EXPERIMENT) is None:
-        own = uri.startswith("sqlite:")  # a server knows a better place
-        client.create_experiment(EXPERIMENT, artifact_location=f"{home}/artifacts" if own else None)
-    return client
 
 
 def _known(client: "MlflowClient", run_id: str) -> bool:
@@ -197,7 +195,7 @@ def _new_run(client: "MlflowClient", name: str) -> str:
     return str(client.create_run(experiment.experiment_id, run_name=name).info.run_id)
 
 
-def _describe(client: "MlflowClient", run_id: str) -> None:
+def _describe(client: "MlflowClient", run_id: str, place: Place, tables: Tables) -> None:
     """Give a run what it is made of, the way back to Dagster and, last, every parameter of the line."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.tracking.context.registry import resolve_tags
@@ -205,19 +203,23 @@ def _describe(client: "MlflowClient", run_id: str) -> None:
     tags = dict(resolve_tags())
     lock = yaml.safe_load(Path("dvc.lock").read_text()) if Path("dvc.lock").exists() else {}
     for stage, row in (lock.get("stages") or {}).items():
+        if stage not in STAGES[: STAGES.index(_Training.stage)]:
+            continue  # the line's model is another one, or the one before
         tags |= {f"dvc.{stage}": out["md5"] for out in row.get("outs", []) if out["path"] == f"data/{stage}"}
     if dagster_run := os.environ.get("DAGSTER_RUN_ID"):
         tags["dagster.run_id"] = dagster_run
-        tags["mlflow.note.content"] = f"[Dagster run]({_ui('DAGSTER', 3000)}/runs/{dagster_run})"
+        home = os.environ.get("VISNET_DAGSTER_UI", "http://127.0.0.1:3000").rstrip("/")
+        tags["mlflow.note.content"] = f"[Dagster run]({home}/runs/{dagster_run})"
+    tags["visnet.kind"] = "experiment" if place.apart else "line"
     for key, value in tags.items():
         client.set_tag(run_id, key, value)
     inputs = []
     for stage in ("crops", "triplets"):
-        if digest := str((read_report(stage) or {}).get("digest", "")):
+        if digest := str((place.read_report(stage) or {}).get("digest", "")):
             data = Dataset(name=stage, digest=digest, source_type="local", source=json.dumps({"uri": f"data/{stage}"}))
             inputs.append(DatasetInput(data, [InputTag("mlflow.data.context", "training")]))
     client.log_inputs(run_id, datasets=inputs)
-    for key, value in _flat(tomllib.loads(Path("params.toml").read_text())):
+    for key, value in _flat(tables):
         client.log_param(run_id, key, value)
 
 
@@ -227,7 +229,3 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _ui(which: str, port: int) -> str:
-    return os.environ.get(f"VISNET_{which}_UI", f"http://127.0.0.1:{port}").rstrip("/")

@@ -10,9 +10,11 @@ import pytest
 from orchestration.dvc import asset_key
 from orchestration.project import read_project
 from tests.orchestration.running import REPOSITORY, environment
+from visnet import zoo
 from visnet.stage import STAGES
 
 KEYS = [asset_key(stage) for stage in STAGES]
+EXPERIMENTS = dg.AssetKey("experiments")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def test_assets_are_the_stages_and_edges_are_dvcs(defs: dg.Definitions) -> None:
     graph, stages = defs.resolve_asset_graph(), read_project(REPOSITORY)
     assert list(stages) == list(STAGES)  # the line's order, from its edges
     assert set(stages) == set(tomllib.loads((REPOSITORY / "params.toml").read_text()))
-    assert graph.get_all_asset_keys() == set(KEYS)
+    assert graph.get_all_asset_keys() == {*KEYS, EXPERIMENTS}
     for name, stage in stages.items():
         node = graph.get(asset_key(name))
         assert node.parent_keys == {asset_key(read) for read in stage.reads}
@@ -53,6 +55,15 @@ def test_jobs_gates_and_switches(defs: dg.Definitions) -> None:
     assert all(defs.resolve_asset_graph().get(key).blocking for key in defs.resolve_asset_graph().asset_check_keys)
     assert defs.resolve_schedule_def("nightly_reindex").default_status == dg.DefaultScheduleStatus.STOPPED
     assert defs.resolve_sensor_def("dvc_lock").default_status == dg.DefaultSensorStatus.RUNNING
+
+
+def test_experiments_stand_beside_the_line_one_partition_per_zoo_entry(defs: dg.Definitions) -> None:
+    node = defs.resolve_asset_graph().get(EXPERIMENTS)
+    assert node.partitions_def is not None
+    assert node.partitions_def.get_partition_keys() == zoo.names()
+    assert node.parent_keys == {asset_key("crops"), asset_key("triplets")}
+    assert not node.child_keys
+    assert node.group_name == defs.resolve_asset_graph().get(asset_key("crops")).group_name
 
 
 def test_text_selections_parse() -> None:

@@ -33,6 +33,8 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     frame = tables.read(path, [*COLUMNS, "content"], wanted).to_pandas().sort_values("crop_id", ignore_index=True)
     frame["source"] = [tables.fingerprint(content, made_by, entry.side_px) for content in frame["content"]]
     embeddings = out / "embeddings.lance"
+    if tables.is_table(embeddings) and _dimensions(embeddings) != model.dimensions:
+        tables.drop(embeddings)  # vectors of two sizes have no table in common
     change = tables.compare(embeddings, "crop_id", dict(zip(frame["crop_id"], frame["source"], strict=True)))
     # Gone rows first: a search between two commits may lack new products but never shows one that was removed.
     tables.delete(embeddings, "crop_id", change.gone)
@@ -51,7 +53,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
             progress.advance(len(indices))
     return {
         "embeddings": len(frame),
-        "dimensions": tables.opened(embeddings).schema.field("embedding").type.list_size,
+        "dimensions": _dimensions(embeddings),
         "added": len(change.new),
         "changed": len(change.changed),
         "removed": len(change.gone),
@@ -59,6 +61,10 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
         "model": made_by,
         "digest": tables.digest(embeddings, "crop_id"),
     }
+
+
+def _dimensions(embeddings: Path) -> int:
+    return int(tables.opened(embeddings).schema.field("embedding").type.list_size)
 
 
 def _rows(rows: pd.DataFrame, vectors: torch.Tensor) -> pa.Table:

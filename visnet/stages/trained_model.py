@@ -1,67 +1,97 @@
 """trained_model: the embedding network of a zoo entry, learnt from the triplets."""
 
+import contextlib
 import dataclasses
 import hashlib
+import resource
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
-from visnet import tables, training, weights, zoo
+from visnet import registry, tables, training, weights, zoo
 from visnet.crop_images import CropImages
 from visnet.log import Log
 from visnet.stage import Frozen, Report
 
 RESUMES = True  # what a killed run left in `out` is worth keeping
-INPUTS, CHECKPOINTS = "inputs", "checkpoints"
+INPUTS, CHECKPOINTS, ROUNDS = "inputs", "checkpoints", "rounds"
 
 
 class Params(Frozen):
-    """Which zoo entry, and what this training changes of it; null leaves the entry's own value."""
+    """Which zoo entry, and what this training changes of it; null leaves the entry's own value.
 
-    config: str = "mildnet_mobilenet"
+    version: above 0, nothing is trained: the weights are those of this registered version. precision "auto" is bf16 on
+    a GPU and fp32 on a CPU; a Xeon with AMX learns twice as fast in bf16. devices: GPUs that train together.
+    """
+
+    config: str = "mildnet_small"
     side_px: int | None = None
     epochs: int | None = None
     batch_triplets: int | None = None
     lr: float | None = None
     weights: str | None = None
     patience: int = 10
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
+    devices: int = 1
     workers: int = 0
     seed: int = 1
+    version: int = 0
 
 
 def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -> Report:
-    """Train, or go on where a killed training stopped; write model.safetensors and model.toml."""
-    entry = _changed(zoo.entry(params.config), params)
+    """Train, or go on where a killed training stopped; write model.safetensors, model.toml and the mined rounds."""
+    if params.version:
+        return _taken(params, out, log)
+    _forget_peak()
+    entry = changed(zoo.entry(params.config), params)
     path = crops / "crops.lance"
     parts = {split: pq.read_table(triplets / f"{split}.parquet").to_pandas() for split in ("train", "validation")}
-    crop_ids = sorted(set().union(*[set(frame[c]) for frame in parts.values() for c in ("q", "p", "n")]))
-    products = tables.read(path, ["crop_id", "product_id"]).to_pandas().set_index("crop_id")["product_id"]
-    labels = pd.factorize(products.loc[crop_ids])[0]
-    number = pd.Index(crop_ids)
+    photos = pq.read_table(triplets / "photos.parquet").to_pandas().set_index("crop_id").sort_index()
+    used = set().union(*[set(frame[c]) for frame in parts.values() for c in ("q", "p", "n")])
+    if entry.batches.products:
+        used |= set(photos.index[photos["train"]])
+    photos = photos.loc[sorted(used)]
     numbered = {
-        split: np.stack([number.get_indexer(frame[c].astype(str)) for c in ("q", "p", "n")], axis=1)
+        split: np.stack([photos.index.get_indexer(frame[c].astype(str)) for c in ("q", "p", "n")], axis=1)
         for split, frame in parts.items()
     }
-    _keep_or_clear(out, tables.fingerprint(entry, params, *[_sha256(triplets / f"{s}.parquet") for s in parts]))
+    inputs = [_sha256(triplets / f"{name}.parquet") for name in (*parts, "photos")]
+    _keep_or_clear(out, tables.fingerprint(entry, params, *inputs))
 
     model = zoo.build_model(entry, seed=params.seed)
     size = sum(p.numel() for p in model.parameters())
-    log.say(f"  {entry.name}: {size:,} parameters, {len(crop_ids)} photos, {len(numbered['train'])} triplets")
+    log.say(f"  {entry.name}: {size:,} parameters, {len(photos)} photos, {len(numbered['train'])} triplets")
     fitted = training.fit(
         model,
-        CropImages(path, crop_ids, entry.side_px),
+        CropImages(path, photos.index.tolist(), entry.side_px),
         numbered["train"],
         numbered["validation"],
-        labels=labels,
-        options=training.Options.of(entry, seed=params.seed, patience=params.patience, workers=params.workers),
+        labels=pd.factorize(photos["label"])[0],
+        pool=np.flatnonzero(photos["train"]),
+        street=photos["street"].to_numpy(),
+        options=training.Options.of(
+            entry,
+            seed=params.seed,
+            patience=params.patience,
+            precision=params.precision,
+            compile=params.compile,
+            devices=params.devices,
+            workers=params.workers,
+        ),
         loss=entry.loss,
         augment=entry.augment,
         checkpoint_dir=out / CHECKPOINTS,
+        rounds_dir=out / ROUNDS,
         log=log,
     )
+    _name_rounds(out / ROUNDS, photos.index)
     made_by = weights.save(fitted.model, entry.toml(), out)
     shutil.rmtree(out / CHECKPOINTS)
     (out / INPUTS).unlink()
@@ -69,7 +99,8 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
         "config": entry.name,
         "parameters": size,
         "side_px": entry.side_px,
-        "photos": len(crop_ids),
+        "dimensions": getattr(model, "dimensions", None),
+        "photos": len(photos),
         "train_triplets": len(numbered["train"]),
         "epochs": fitted.epochs,
         "best_epoch": fitted.best_epoch,
@@ -81,20 +112,72 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
         "validation_triplet_accuracy": fitted.validation_triplet_accuracy,
         "training_s": round(fitted.wall_s, 3),
         "images_per_s": round(fitted.images_per_s, 1),
+        "trained_photos": fitted.photos,
+        "peak_memory_mib": _peak_memory_mib(),
         "digest": made_by[:32],
     }
 
 
-def _changed(entry: zoo.Entry, params: Params) -> zoo.Entry:
+def changed(entry: zoo.Entry, params: Params) -> zoo.Entry:
     """Lay the parameters that are not null over the entry's own; `ValueError` names what is out of bounds."""
-    said = {name: getattr(params, name) for name in ("side_px", "epochs", "batch_triplets", "weights")}
+    said = {name: getattr(params, name) for name in ("side_px", "epochs", "weights")}
     try:
         entry = dataclasses.replace(entry, **{name: value for name, value in said.items() if value is not None})
+        if params.batch_triplets is not None:
+            if entry.batches.products:
+                raise ValueError(f"batch_triplets: {entry.name} has batches of products; leave it out")
+            entry = dataclasses.replace(entry, batches=zoo.Batches(triplets=params.batch_triplets))
         if params.lr is not None:
             entry = dataclasses.replace(entry, optimizer=dataclasses.replace(entry.optimizer, lr=params.lr))
     except ValueError as error:
         raise ValueError(f"params.toml: [trained_model] {error}") from None
     return entry
+
+
+def _taken(params: Params, out: Path, log: Log) -> Report:
+    """Take the weights of a registered version instead of training."""
+    shutil.rmtree(out)
+    out.mkdir()
+    try:
+        told = registry.take(params.version, out)
+    except ValueError as error:
+        raise ValueError(f"params.toml: [trained_model] version: {error}") from None
+    for epoch, values in (registry.curve(str(told["mlflow_run_id"])) or {0: {}}).items():
+        log.curve(epoch, values)
+    model, entry = weights.load(out)
+    return {
+        **told,
+        "config": entry.name,
+        "version": params.version,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "side_px": entry.side_px,
+        "dimensions": getattr(model, "dimensions", None),
+        "digest": weights.digest(model.state_dict())[:32],
+    }
+
+
+def _name_rounds(folder: Path, crop_ids: pd.Index) -> None:
+    """Turn the mined triplets from rows into crop ids, one Parquet file a round."""
+    for path in sorted(folder.glob("round-*.npy")):
+        q, p, n = np.load(path, allow_pickle=False).T
+        table = pa.table({"q": crop_ids[q], "p": crop_ids[p], "n": crop_ids[n]})
+        pq.write_table(table, path.with_suffix(".parquet"))
+        path.unlink()
+
+
+def _forget_peak() -> None:
+    """Begin to measure the most memory held; a process may train several models, one after the other."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):  # only Linux has it
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory_mib() -> int:
+    """Return the most memory that was held since the training began: of the GPU, where there is one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() >> 20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def _keep_or_clear(out: Path, inputs: str) -> None:

@@ -1,0 +1,55 @@
+"""The zoo, one partition per entry: each is trained and evaluated beside the line, on the line's own triplets."""
+
+import sys
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from orchestration.dvc import Dvc, asset_key, environment, reason_of
+from orchestration.process import run
+from orchestration.project import read_project
+from orchestration.report import page, read_report
+
+KEY = "experiments"
+ENTRIES = "visnet/zoo"  # an entry's name is its file's
+STAGES = ("evaluation", "trained_model")  # whose reports say what came of it
+
+
+class Settings(dg.Config):
+    """What `python -m visnet experiment` is told besides the name."""
+
+    settings: list[str] = Field(default=[], description='Laid over params.toml, as "trained_model.epochs=3"')
+    again: bool = Field(default=False, description="Also what was done before with the same inputs")
+
+
+def experiment_asset(root: Path) -> dg.AssetsDefinition:
+    """Make the asset of all experiments of the project at `root`, partitioned by the zoo entries there are."""
+    names = sorted(path.stem for path in (root / ENTRIES).glob("*.toml"))
+
+    @dg.asset(
+        key=KEY,
+        deps=[asset_key("crops"), asset_key("triplets")],
+        partitions_def=dg.StaticPartitionsDefinition(names),
+        description="Training and evaluation of a zoo entry, beside the line; one MLflow run each",
+        group_name="visnet",  # the line's: Dagster folds several groups away
+        kinds={"pytorch", "mlflow"},
+    )
+    def _materialize(context: dg.AssetExecutionContext, config: Settings, dvc: Dvc) -> dg.MaterializeResult[None]:
+        name = context.partition_key
+        command = [sys.executable, "-m", "visnet", "experiment", name]
+        command += [word for setting in config.settings for word in ("-S", setting)] + ["--again"] * config.again
+        code, said = run(command, cwd=Path(dvc.root), env=environment(context.run.run_id), grace_s=dvc.grace_s)
+        if code:
+            reason = reason_of(said).removeprefix("visnet experiment: ")
+            raise dg.Failure(f"{name}: {reason}", allow_retries=False)
+        reports = dvc.reports_path / KEY / name
+        stages = read_project(Path(dvc.root))
+        charts = [(plot, reports / Path(plot.file).name) for stage in STAGES for plot in stages[stage].plots]
+        version = str(read_report(reports / "evaluation.json")["digest"])
+        return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata=page(reports, STAGES, charts))
+
+    return _materialize
+
+
+experiments = experiment_asset(Path.cwd())
