@@ -21,7 +21,7 @@ class CropImages(Dataset[torch.Tensor]):
     """
 
     def __init__(self, path: Path, crop_ids: Sequence[str], side_px: int) -> None:
-        self.path, self.side_px = path, side_px
+        self.path, self.side_px, self.names = path, side_px, crop_ids
         position = {crop: i for i, crop in enumerate(tables.read(path, ["crop_id"])["crop_id"].to_pylist())}
         missing = [crop for crop in crop_ids if crop not in position]
         if missing:

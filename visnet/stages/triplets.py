@@ -1,16 +1,37 @@
 """triplets: which query, positive and negative crops a model learns from, validates on and is tested on."""
 
+import functools
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+from pydantic import Field
+from torch import nn
 
-from visnet import sheets, tables
+from visnet import sheets, tables, zoo
+from visnet.crop_images import CropImages
 from visnet.log import Log
-from visnet.sampling import SAMPLERS, SPLITS, Crops, Sampled, metadata, street2shop
+from visnet.sampling import (
+    SAMPLERS,
+    SCORERS,
+    SPLITS,
+    Crops,
+    Sampled,
+    biss,
+    exclusions,
+    importance,
+    metadata,
+    scorers,
+    street2shop,
+)
 from visnet.stage import Frozen, Report
+
+SCORED_SIDE_PX = 96
+DEEP = "resnet18"  # the zoo entry whose pretrained trunk the scorer "deep" looks with
 
 
 class Mix(Frozen):
@@ -22,27 +43,78 @@ class Mix(Frozen):
     colour_in: float = 0.03
 
 
+class Similarity(Frozen):
+    """By what "biss" and "importance" see that two photos are alike.
+
+    scorers: of colour, pattern and deep; deep looks with a pretrained network, whose weights are torchvision's
+    ("imagenet") or a file's.
+    """
+
+    scorers: list[str] = Field(default=["colour", "pattern"])
+    weights: str = "imagenet"
+
+
+class Biss(Frozen):
+    """Ranks of a scorer's list: positives among the first, in-class negatives from first to last; and their share."""
+
+    positives: int = 200
+    first: int = 500
+    last: int = 1000
+    in_class: float = 0.3
+
+
+class Importance(Frozen):
+    """Deep Ranking's buffers: crops held per category, the out-of-class share, the relevance's cap and its gap."""
+
+    buffer: int = 200
+    out_of_class: float = 0.2
+    relevance_cap: float = 0.9
+    relevance_gap: float = 0.1
+
+
 class Params(Frozen):
-    """Which sampler, and how many triplets for each split."""
+    """Which sampler, how many triplets for each split, and what makes two photos the same thing.
+
+    alike: "product", or "colour" where products have one photo each: then photos of one category and colour count as
+    one product for losses over a batch. exclusions: what a person marked unfit.
+    """
 
     sampler: str = "street2shop"
     train: int = 6000
     validation: int = 600
     test: int = 1000
+    alike: Literal["product", "colour"] = "product"
+    exclusions: str = "exclusions.csv"
     negatives: int = 100
     mix: Mix = Mix()
+    similarity: Similarity = Similarity()
+    biss: Biss = Biss()
+    importance: Importance = Importance()
     seed: int = 1
 
 
 def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
-    """Sample the triplets of each split; write `<split>.parquet` with the columns q, p, n (crop ids) and kind."""
+    """Sample the triplets of each split; write `<split>.parquet` with the columns q, p, n (crop ids) and kind.
+
+    `photos.parquet` has a row for every crop: crop_id, label (one number for what counts as one product), street, and
+    whether it may be trained on.
+    """
     if params.sampler not in SAMPLERS:
         raise ValueError(f"[triplets] sampler: {params.sampler!r} is not one of {', '.join(SAMPLERS)}")
     path = crops / "crops.lance"
     columns = ["crop_id", "photo_id", "product_id", "category", "colour", "side", "split"]
     frame = tables.read(path, columns, "lost IS NULL").to_pandas().sort_values("crop_id", ignore_index=True)
-    coded = Crops.from_frame(frame)
-    sampled = {split: _sample(coded, params, split) for split in SPLITS}
+    excluded = exclusions.read(Path(params.exclusions))
+    unknown = excluded.unknown(frame["crop_id"])
+    # Coded first: a product must not change its split because one of its photos is excluded.
+    coded, kept = excluded.keep(Crops.from_frame(frame), frame["crop_id"])
+    frame = frame.iloc[kept].reset_index(drop=True)
+    described = _described(path, frame["crop_id"].tolist(), params, log)
+    sampled = {}
+    for split in SPLITS:
+        rng = np.random.default_rng([params.seed, SPLITS.index(split)])
+        draw = functools.partial(_draw, params=params, split=split, described=described)
+        sampled[split] = excluded.sample(draw, coded, frame["crop_id"], getattr(params, split), rng)
     report: Report = {"triplets": sum(len(s.triplets) for s in sampled.values())}
     for split, found in sampled.items():
         _write(out / f"{split}.parquet", found, frame["crop_id"])
@@ -54,22 +126,66 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
             log.say(f"  {split}: {count} of {getattr(params, split)} triplets could not be had: {reason}")
         for reason, count in found.skipped.items():
             log.say(f"  {split}: {count} crops can be no query: {reason}")
+    report["exclusions"], report["exclusions_unknown"] = len(excluded.rows), unknown
     if not len(sampled["train"].triplets):
         why = "; ".join([*sampled["train"].short, *sampled["train"].skipped]) or "none were asked for"
         raise ValueError(f"[triplets] sampler {params.sampler!r} found no training triplet: {why}")
+    photos = _photos(frame, coded, params.alike)
+    pq.write_table(pa.Table.from_pandas(photos, preserve_index=False), out / "photos.parquet")
     train = sampled["train"]
     log.picture(sheets.triplets(path, frame, train.triplets, train.kind, train.kinds))
-    report["digest"] = tables.fingerprint(*[_content(found, frame["crop_id"]) for found in sampled.values()])
+    content = [_content(found, frame["crop_id"]) for found in sampled.values()]
+    report["digest"] = tables.fingerprint(*content, *photos["label"], *photos["train"])
     return report
 
 
-def _sample(crops: Crops, params: Params, split: str) -> Sampled:
-    rng = np.random.default_rng([params.seed, SPLITS.index(split)])
-    count = getattr(params, split)
+def _draw(
+    crops: Crops,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    params: Params,
+    split: str,
+    described: dict[str, torch.Tensor],
+) -> Sampled:
     if params.sampler == "street2shop":
         return street2shop.sample(crops, params.negatives, rng, split=split, limit=count)
+    if params.sampler == "biss":
+        return biss.sample(crops, described, count, rng, split=split, **params.biss.model_dump())
+    if params.sampler == "importance":
+        return importance.sample(crops, described, count, rng, split=split, **params.importance.model_dump())
     mix = {name.replace("_", "/"): share for name, share in params.mix.model_dump().items()}
     return metadata.sample(crops, count, mix, rng, split=split)
+
+
+def _described(path: Path, crop_ids: list[str], params: Params, log: Log) -> dict[str, torch.Tensor]:
+    """Describe every crop by the scorers, where the sampler asks for them."""
+    if params.sampler not in ("biss", "importance"):
+        return {}
+    asked = params.similarity
+    unknown = [name for name in asked.scorers if name not in SCORERS]
+    if unknown or not asked.scorers:
+        found = f"{unknown[0]!r}" if unknown else "none"
+        raise ValueError(f"[triplets] similarity.scorers: {found}; allowed are some of {', '.join(SCORERS)}")
+    network: nn.Module | None = None
+    if "deep" in asked.scorers:
+        network = zoo.trunk(DEEP, asked.weights)
+    images = CropImages(path, crop_ids, SCORED_SIDE_PX)
+    return scorers.describe(images, len(images), asked.scorers, network=network, log=log)
+
+
+def _photos(frame: pd.DataFrame, crops: Crops, alike: str) -> pd.DataFrame:
+    named = frame["product_id"]
+    if alike == "colour":
+        named = named.where(frame["colour"] == "", frame["category"] + "|" + frame["colour"])
+    return pd.DataFrame(
+        {
+            "crop_id": frame["crop_id"],
+            "label": pd.factorize(named)[0],
+            "street": frame["side"] == "street",
+            "train": crops.pool("train"),
+        }
+    )
 
 
 def _write(path: Path, sampled: Sampled, crop_id: pd.Series) -> None:
