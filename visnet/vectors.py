@@ -23,7 +23,12 @@ class Vectors:
 
     def of(self, **wanted: str) -> "Vectors":
         """Return the rows whose columns have the wanted values."""
-        mask = np.logical_and.reduce([(self.rows[name] == value).to_numpy() for name, value in wanted.items()])
+        return self.where(
+            np.logical_and.reduce([(self.rows[name] == value).to_numpy() for name, value in wanted.items()])
+        )
+
+    def where(self, mask: np.ndarray) -> "Vectors":
+        """Return the rows of a mask, bool [N]."""
         return Vectors(self.rows[mask].reset_index(drop=True), self.matrix[torch.from_numpy(mask)], self.model)
 
     def at(self, crop_ids: Iterable[str]) -> torch.Tensor:

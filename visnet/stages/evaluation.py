@@ -5,14 +5,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+import torch
+from torch import nn
 
 from visnet import baselines, metrics, sheets, tables, weights
 from visnet.crop_images import CropImages
 from visnet.log import Log
 from visnet.stage import Frozen, Report
 from visnet.vectors import Vectors, read_vectors
+from visnet.zoo import Entry, build_model
 
 KS = (1, 3, 5, 10, 20)
+PROBES = 500  # shop photos that are changed, and must find themselves
 METHODS = ("trained", "untrained", "colour_histogram", "random")
 
 
@@ -36,7 +40,9 @@ def build(
 ) -> Report:
     """Measure recall per category and overall, product by product; write `queries.parquet` and `recall.csv`.
 
-    A query counts when a shop photo of its product is in the catalog; the others are counted apart.
+    A query counts when a shop photo of its product is in the catalog; the others are counted apart. Beside recall stand
+    what needs no street photo (do similar products share category and colour, does a changed photo find itself), and
+    how street photos find other street photos of their product; the test's photos ask, the whole catalog answers.
     """
     table = crops / "crops.lance"
     trained = read_vectors(catalog_embeddings)
@@ -49,15 +55,13 @@ def build(
     unfindable, street = int((~findable).sum()), street[findable].reset_index(drop=True)
     tested = pq.read_table(triplets / "test.parquet").to_pandas()
 
-    ids = trained.rows["crop_id"].tolist()
-    _, entry = weights.load(trained_model)
-    searched = {
-        "trained": trained,
-        "untrained": baselines.untrained(CropImages(table, ids, entry.side_px), trained, entry, params.seed, log),
-        "colour_histogram": baselines.colour_histograms(
-            CropImages(table, ids, baselines.HISTOGRAM_SIDE_PX), trained, log
-        ),
-    }
+    model, entry = weights.load(trained_model)
+    split = tables.read(table, ["crop_id", "split"]).to_pandas().set_index("crop_id")["split"]
+    asked = split.loc[trained.rows["crop_id"]].to_numpy() == "test"
+    is_shop = trained.rows["side"].to_numpy() == "shop"
+    if not (asked & is_shop).any():  # shop photos that serve every split are of none
+        asked = is_shop
+    searched, changed, probes = _searched(table, trained, model, entry, asked & is_shop, params.seed, log)
     ranks = {name: baselines.street_ranks(vectors, street, max(KS)) for name, vectors in searched.items()}
     products = shop.groupby("category")["product_id"].nunique()
     recall = baselines.recall_rows(
@@ -79,8 +83,8 @@ def build(
         "model": trained.model[:32],
         "test_digest": tables.fingerprint(*street["query_id"], *shop["crop_id"]),
         **_recall(recall),
-        **_agreement(searched, tested),
-        "random_colour_agreement": _rounded(baselines.random_colour_agreement(trained)),
+        **_agreement(searched, tested, asked, changed, probes),
+        "random_colour_agreement": _rounded(baselines.random_colour_agreement(trained, asked)),
     }
     report["digest"] = tables.fingerprint(recall.to_csv(index=False), *street["query_id"])
     return report
@@ -97,12 +101,56 @@ def _recall(recall: pd.DataFrame) -> Report:
     return report
 
 
-def _agreement(searched: dict[str, Vectors], tested: pd.DataFrame) -> Report:
+def _searched(
+    table: Path, trained: Vectors, model: nn.Module, entry: Entry, asked: np.ndarray, seed: int, log: Log
+) -> tuple[dict[str, Vectors], dict[str, torch.Tensor], np.ndarray]:
+    """Return each method's vectors, its vectors of some shop photos that were changed, and these photos' ids."""
+    ids = trained.rows["crop_id"]
+    spread = sorted(ids[asked], key=tables.fingerprint)[:PROBES]
+    probes = np.array(sorted(spread), dtype=object)
+    before = build_model(entry, seed=seed)
+    photos, changed = CropImages(table, ids.tolist(), entry.side_px), CropImages(table, list(probes), entry.side_px)
+    coarse = [CropImages(table, names, baselines.HISTOGRAM_SIDE_PX) for names in (ids.tolist(), list(probes))]
+    searched = {
+        "trained": trained,
+        "untrained": Vectors(trained.rows, baselines.embedded(before, photos, log), "untrained"),
+        "colour_histogram": Vectors(trained.rows, baselines.colour_histograms(coarse[0], log), "colour_histogram"),
+    }
+    if not len(probes):
+        return searched, {}, probes
+    moved = baselines.Changed(changed, seed)
+    return (
+        searched,
+        {
+            "trained": baselines.embedded(model, moved, log),
+            "untrained": baselines.embedded(before, moved, log),
+            "colour_histogram": baselines.colour_histograms(baselines.Changed(coarse[1], seed), log),
+        },
+        probes,
+    )
+
+
+def _agreement(
+    searched: dict[str, Vectors],
+    tested: pd.DataFrame,
+    asked: np.ndarray,
+    changed: dict[str, torch.Tensor],
+    probes: np.ndarray,
+) -> Report:
     report: Report = {}
     for name, vectors in searched.items():
+        street_recall, street_map = baselines.street_retrieval(vectors)
+        itself = baselines.recall_of_itself(changed[name], probes, vectors) if changed else float("nan")
+        values = {
+            "triplet_accuracy": baselines.triplet_accuracy(vectors, tested),
+            "colour_agreement": baselines.colour_agreement(vectors, asked),
+            "category_agreement": baselines.category_agreement(vectors, asked),
+            "street_recall_at_1": street_recall,
+            "street_map_at_r": street_map,
+            "augmented_recall_at_1": itself,
+        }
         prefix = "" if name == "trained" else f"{name}_"
-        report[f"{prefix}triplet_accuracy"] = _rounded(baselines.triplet_accuracy(vectors, tested))
-        report[f"{prefix}colour_agreement"] = _rounded(baselines.colour_agreement(vectors))
+        report |= {f"{prefix}{measure}": _rounded(value) for measure, value in values.items()}
     return report
 
 
