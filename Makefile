@@ -16,7 +16,7 @@ ui: .venv/installed
 	@exec python -m orchestration.ui
 
 test: .venv/installed
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest -n 2
 
 check: .venv/installed
 	ruff check .
@@ -28,6 +28,8 @@ check: .venv/installed
 gpu:
 	$(PYTHON) -m pytest -q -m gpu tests/kernels tests/test_gpu.py -p no:cacheprovider
 	$(PYTHON) -m kernels.nearest.bench --device cuda
+	PYTHONPATH=. $(PYTHON) benchmarks/training.py --config mildnet_all_trainable --side 224 --device cuda
+	PYTHONPATH=. $(PYTHON) benchmarks/training.py --config mildnet_small_hinge --photos 8192 --triplets 128 --device cuda
 
 lock: .venv/installed
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \

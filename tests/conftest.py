@@ -1,17 +1,50 @@
 """Fixtures that several test files share."""
 
+import fcntl
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import workspace
 
+# Long files of tests that share nothing but `built`: either process of `make test` takes the next of them.
+APART = ("tests/test_errors.py", "tests/test_kill.py", "tests/test_pipeline.py", "tests/test_training.py")
+TOGETHER = "tests/orchestration/"  # ask the same servers
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process a file at a time, but for `APART` and `TOGETHER`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith(TOGETHER):
+                return TOGETHER
+            return nodeid if nodeid.startswith(APART) else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
+
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small shop after one `dvc repro`, committed. Tests that change it copy it first."""
-    folder = workspace.make(tmp_path_factory.mktemp("built") / "shop")
-    workspace.shell(folder, "dvc", "repro")
-    workspace.shell(folder, "git", "add", "-A")
-    workspace.shell(folder, "git", "commit", "-qm", "Built")
-    return folder
+    """A small shop after one `dvc repro`, committed. Tests that change it copy it first.
+
+    Of several pytest processes one builds it, and each has a copy of its own.
+    """
+    mine = tmp_path_factory.getbasetemp()
+    shared = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    folder, whole = shared / "built" / "shop", shared / "built" / "whole"
+    with (shared / "built.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a build that failed
+            workspace.make(folder)
+            workspace.shell(folder, "dvc", "repro")
+            workspace.shell(folder, "git", "add", "-A")
+            workspace.shell(folder, "git", "commit", "-qm", "Built")
+            whole.touch()
+    return Path(shutil.copytree(folder, mine / "shop", symlinks=True))

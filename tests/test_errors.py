@@ -1,12 +1,15 @@
 """What a user can get wrong: one line with the file, the field and what is allowed; exit 2; nothing half-written."""
 
+import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.workspace import SMALL, make, report, visnet
+from visnet import tables, weights, zoo
 
 
 @pytest.fixture(scope="module")
@@ -15,13 +18,13 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refused(folder: Path, *command: str) -> str:
-    """Run a command that must be refused: exit 2, one line, nothing left under construction. Return the line."""
+    """Run a command that must be refused: exit 2, one line, nothing half-written. Return the line."""
     done = visnet(folder, *command)
     assert done.returncode == 2, f"exited {done.returncode}: {done.stderr}"
     said = [line for line in done.stderr.splitlines() if line.startswith("visnet ")]
     assert len(said) == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(folder.glob("data/*.building"))
+    assert not list(folder.glob("data/*.building/*"))
     assert not list(folder.glob("reports/*.building"))
     return said[0]
 
@@ -118,6 +121,68 @@ def test_corrupt_weights(built: Path, tmp_path: Path) -> None:
     before = report(shop, "catalog_embeddings")
     assert "model.safetensors" in refused(shop, "catalog_embeddings")
     assert report(shop, "catalog_embeddings") == before
+
+
+def test_a_checkpoint_of_another_architecture(built: Path, tmp_path: Path) -> None:
+    shop = Path(shutil.copytree(built, tmp_path / "shop", symlinks=True))
+    entry = dataclasses.replace(zoo.entry("resnet18"), weights="none")
+    (shop / "data/trained_model/model.toml").write_text(entry.toml())
+    said = refused(shop, "catalog_embeddings")
+    assert "data/trained_model/model.safetensors: its tensors are not those of Torchvision" in said
+    assert "first 'backbone." in said
+
+
+def test_an_unknown_config_suggests_the_nearest(built: Path, tmp_path: Path) -> None:
+    shop = trained_with(built, tmp_path, config="mildnet_smal")
+    assert "no model is called 'mildnet_smal'; did you mean 'mildnet_small'" in refused(shop, "trained_model")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("margin = 0.2", "margn = 0.2", "[loss] (sq_hinge): unknown key 'margn'; did you mean 'margin'"),
+        ("margin = 0.2", "alpha_deg = 45.0", "[loss] (sq_hinge): unknown key 'alpha_deg'; allowed are margin"),
+    ],
+    ids=["a misspelt key", "a parameter of another loss"],
+)
+def test_a_toml_of_ones_own(old: str, new: str, named: str, built: Path, tmp_path: Path) -> None:
+    shop = trained_with(built, tmp_path, config="own.toml")
+    (shop / "own.toml").write_text(OWN.toml().replace(old, new))
+    said = refused(shop, "trained_model")
+    assert "own.toml" in said
+    assert named in said
+
+
+def test_a_loss_that_is_no_number(built: Path, tmp_path: Path) -> None:
+    shop = trained_with(built, tmp_path, config="own.toml")
+    (shop / "own.toml").write_text(OWN.toml())
+    kept = weights.digest(weights.load(shop / "data/trained_model")[0].state_dict())
+    done = visnet(shop, "trained_model")
+    assert done.returncode == 2, done.stderr
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("visnet ")]
+    crop = tables.read(shop / "data/crops/crops.lance", ["crop_id"])["crop_id"].to_pylist()
+    assert re.search(r"(training loss|weight '.*') is (nan|inf) at epoch 1, step \d+ of \d+", said)
+    if "training loss" in said:
+        assert any(name in said for name in crop), "the photos of the batch are named"
+    assert "a lower lr than 1e+06" in said
+    assert weights.digest(weights.load(shop / "data/trained_model")[0].state_dict()) == kept, "the last model stays"
+
+
+def trained_with(built: Path, tmp_path: Path, *, config: str) -> Path:
+    """Copy the built shop, and have it train another config."""
+    shop = Path(shutil.copytree(built, tmp_path / "shop", symlinks=True))
+    (shop / "params.toml").write_text(SMALL.replace('"mildnet_small"', f'"{config}"'))
+    return shop
+
+
+OWN = dataclasses.replace(  # without a norm, nothing keeps its embeddings from growing
+    zoo.entry("mildnet_small"),
+    architecture=zoo.Architecture(kind="tapped", parameters={"trunk": "plain", "dense": (128,), "norm": "none"}),
+    batches=zoo.Batches(triplets=8),
+    loss=zoo.Loss(name="sq_hinge", parameters={"margin": 0.2}),
+    optimizer=zoo.Optimizer(name="sgd", lr=1e6, momentum=0.99),
+    schedule=zoo.Schedule(),
+)
 
 
 def test_more_answers_than_products(built: Path, tmp_path: Path) -> None:

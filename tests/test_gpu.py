@@ -40,7 +40,9 @@ class Shapes(Dataset[torch.Tensor]):
 
 def test_training_learns_on_the_gpu(tmp_path: Path) -> None:
     photos = Shapes(128)
-    entry = dataclasses.replace(zoo.entry("mildnet_mobilenet"), side_px=128, epochs=4, batch_triplets=32)
+    entry = dataclasses.replace(
+        zoo.entry("mildnet_small_hinge"), side_px=128, epochs=4, batches=zoo.Batches(triplets=32)
+    )
     fitted = training.fit(
         zoo.build_model(entry, seed=1),
         photos,
@@ -57,7 +59,7 @@ def test_training_learns_on_the_gpu(tmp_path: Path) -> None:
     assert next(fitted.model.parameters()).device.type == "cpu"
 
 
-@pytest.mark.parametrize("name", ["visnet", "mildnet_mobilenet"])
+@pytest.mark.parametrize("name", ["visnet", "mildnet_mobilenet", "resnet18", "vit_s_16"])
 def test_embeddings_on_the_gpu_are_those_of_the_cpu(name: str) -> None:
     entry = dataclasses.replace(zoo.entry(name), weights="none")
     model = zoo.build_model(entry, seed=1)

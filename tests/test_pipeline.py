@@ -61,6 +61,13 @@ def test_the_evaluation_stands_beside_its_baselines(built: Path) -> None:
         recall = [said[f"{prefix}recall_at_{k}"] for k in (1, 3, 5, 10, 20)]
         assert recall == sorted(recall)
         assert 0 <= recall[0] <= recall[-1] <= 1
+    for prefix in ("", "untrained_", "colour_histogram_"):
+        for measure in ("triplet_accuracy", "category_agreement", "colour_agreement", "augmented_recall_at_1"):
+            assert 0 < said[f"{prefix}{measure}"] <= 1
+        for measure in ("street_recall_at_1", "street_map_at_r"):  # the test has few photos of a product
+            assert 0 <= said[f"{prefix}{measure}"] <= 1
+        # Of eight products per category, the ten nearest others are all there are: any search agrees as chance does.
+        assert said[f"{prefix}colour_agreement"] == said["random_colour_agreement"]
     rows = list(csv.DictReader((built / "reports/evaluation.csv").open()))
     assert [row["step"] for row in rows] == ["1", "3", "5", "10", "20"]
 
@@ -135,7 +142,7 @@ def test_metrics_diff_and_plots_compare_two_versions(shop: Path) -> None:
     assert difference["reports/trained_model.json"]["epochs"] == {"old": 2, "new": 3, "diff": 1}
     page = shop / "dvc_plots" / "index.html"
     shell(shop, "dvc", "plots", "diff", "HEAD")
-    assert "validation_loss" in page.read_text()
+    assert "validation_triplet_accuracy" in page.read_text()
     assert "colour_histogram" in page.read_text()
 
 

@@ -34,7 +34,6 @@ test = 64
 config = "mildnet_small"
 side_px = 64
 epochs = 2
-batch_triplets = 16
 
 [catalog_embeddings]
 batch = 16
@@ -60,7 +59,7 @@ def make(folder: Path, params: str = SMALL) -> Path:
     folder.mkdir(parents=True)
     for name in ("visnet", "kernels", "orchestration"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "pyproject.toml"):
+    for name in ("dvc.yaml", "exclusions.csv", ".dvcignore", ".gitignore", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "params.toml").write_text(params)
     shell(folder, "git", "init", "-q", "-b", "main")
