@@ -1,5 +1,6 @@
 """Run one stage as DVC asks for it: parameters in, artefact, report and pictures out, the training recorded."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -61,7 +62,12 @@ def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report
     with tracking.recorded(stage, params.model_dump(), out, place, tables) as record:
         console = Console(stage, place.reports, on_curve=record.curve)
         log: Log = console
-        report: Report = module.build(*inputs.values(), out=out, params=params, log=log)
+        try:
+            report: Report = module.build(*inputs.values(), out=out, params=params, log=log)
+        except ValueError:  # refused: an empty folder would only make one wonder
+            with contextlib.suppress(OSError):
+                out.rmdir()
+            raise
         if not in_place:
             shutil.rmtree(artefact, ignore_errors=True)
             out.rename(artefact)

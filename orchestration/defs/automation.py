@@ -6,7 +6,7 @@ import dagster as dg
 
 from orchestration.dvc import lock_sensor
 
-LINE = dg.AssetSelection.groups("visnet")  # without the experiments, which stand beside it
+LINE = dg.AssetSelection.all() - dg.AssetSelection.assets("experiments")  # these stand beside it
 REINDEXED = dg.AssetSelection.assets("raw_images", "crops", "catalog_embeddings", "knn_results")
 # What is learnt from the crops that are there: a training fetches no photo, so two trainings can be compared.
 RETRAINED = dg.AssetSelection.assets("triplets", "trained_model", "catalog_embeddings", "knn_results", "evaluation")
