@@ -35,7 +35,17 @@ from visnet.training.augment import augment, draw
 from visnet.training.plans import ByProduct, ByTriplet
 
 BEST = "mildnet_small"
-BIG = ("mildnet_all_trainable", "mildnet_mobilenet", "ranknet", "resnet18", "resnet50", "cardigan", "visnet_fynd")
+BIG = (
+    "mildnet_all_trainable",
+    "mildnet_mobilenet",
+    "ranknet",
+    "resnet18",
+    "resnet50",
+    "alexnet",
+    "mobilenet_v3_large",
+    "cardigan",
+    "visnet_fynd",
+)
 MEASURES = {
     "recall_at_1": "recall@1",
     "recall_at_5": "recall@5",

@@ -135,8 +135,9 @@ def bare(entry: zoo.Entry, photos: Tensor, triplets: np.ndarray, labels: np.ndar
     """Train by a plain loop over tensors that are ready on their device; return photos per second."""
     place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
     model = zoo.build_model(entry, seed=1).to(place, memory_format=torch.channels_last).train()
-    optimizer = optimizer_of(model, entry.optimizer)
-    loss = entry.loss.function(int(labels.max()) + 1, 0)
+    loss = entry.loss.function(int(labels.max()) + 1, int(model.dimensions))  # type: ignore[arg-type]
+    learnt = loss.to(place) if isinstance(loss, torch.nn.Module) else None
+    optimizer = optimizer_of(model, entry.optimizer, learnt)
     plan = ByTriplet(triplets, per_batch=entry.batches.triplets, seed=1)
     ready = []
     for number in range(plan.batches):
