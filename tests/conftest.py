@@ -11,7 +11,7 @@ import pytest
 from tests import workspace
 
 # Long files of tests that share nothing but `built`: either process of `make test` takes the next of them.
-APART = ("tests/test_errors.py", "tests/test_kill.py", "tests/test_pipeline.py", "tests/test_training.py")
+APART = ("tests/test_errors.py", "tests/test_kill.py", "tests/test_pipeline.py", "tests/training/test_fit.py")
 TOGETHER = "tests/orchestration/"  # ask the same servers
 
 

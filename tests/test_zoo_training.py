@@ -4,7 +4,7 @@ What is reduced, so that 39 networks of up to 187 million weights fit into a min
 twelve, a batch has two triplets or two products with three photos, nothing is dropped out (that noise alone can make an
 angular loss 0), and networks begin with random weights (each layer's own distribution, but the numbers are one list of
 draws over and over). The steps are the training loop's own, without its checkpoints, validation and rounds, which
-test_training.py has.
+training/test_fit.py has.
 """
 
 import dataclasses

@@ -22,6 +22,7 @@ from visnet.training.batches import Batch, EpochBatches, Rows, step_seed
 from visnet.training.checkpoint import Standing
 from visnet.training.schedule import lr_factor, optimizer_of, set_lr
 from visnet.training.signals import Interrupted, StopSignals
+from visnet.training.sums import Sums
 from visnet.zoo import Augment, Loss
 
 if TYPE_CHECKING:
@@ -76,8 +77,7 @@ class Loop(L.LightningModule):
         self._log, self._progress, self._signals = log, progress, signals
         self._embeddings: list[Tensor] = []
         self._measured: dict[str, float] = {}
-        self._sums = torch.tensor([standing.loss_sum, standing.right, standing.seen], dtype=torch.float64)
-        self._bad_step = torch.tensor(-1)  # the first of this epoch whose loss was no number
+        self._sums = Sums(standing.loss_sum, standing.right, standing.seen)
         self._began = time.perf_counter() - standing.wall_s
         self._tick = self._saved = time.perf_counter()
 
@@ -101,7 +101,7 @@ class Loop(L.LightningModule):
     def on_train_start(self) -> None:
         """Listen to signals from here on, after Lightning has set handlers of its own."""
         self._signals.listen()
-        self._sums, self._bad_step = self._sums.to(self.device), self._bad_step.to(self.device)
+        self._sums.to(self.device)
         self._average.to(self.device)
 
     def on_train_epoch_start(self) -> None:
@@ -120,11 +120,7 @@ class Loop(L.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             values = self.loss(embeddings, batch.triplets, batch.labels)
             right = right_order(embeddings.detach(), batch.triplets)
-            # A loss over anchors or pairs gives other numbers of values than there are triplets: take its mean.
-            mean, count = values.detach().mean().double(), self._sums.new_tensor(len(right))
-            self._sums += torch.stack((mean * count, right.sum().double(), count))
-        bad = (self._bad_step < 0) & ~torch.isfinite(mean)
-        self._bad_step = torch.where(bad, batch.number, self._bad_step)
+            self._sums.add(values, right, batch.number)
         self.standing.photos += len(batch.photos) * self.batches.ranks
         return values.mean()
 
@@ -181,7 +177,7 @@ class Loop(L.LightningModule):
         """Draw the curve, keep the best weights and a checkpoint, and stop if nothing got better for long."""
         standing, options = self.standing, self.options
         if self.batches.ranks > 1:
-            self._sums = cast(Tensor, self.all_gather(self._sums)).sum(0)
+            self._sums.values = cast(Tensor, self.all_gather(self._sums.values)).sum(0)
         row = {f"train_{name}": value for name, value in self._train_metrics().items()}
         row |= self._measured | {"lr": options.optimizer.lr * self._last_lr_factor}
         if not math.isfinite(row.get("validation_loss", 0.0)):
@@ -199,7 +195,7 @@ class Loop(L.LightningModule):
             standing.stopped_early = standing.epoch < options.epochs
             self.trainer.should_stop = True
         standing.finished = standing.epoch >= options.epochs or standing.stopped_early
-        self._sums.zero_()
+        self._sums.clear()
         self.batches.epoch, self.batches.number = standing.epoch, 0
         if self.batches.rank == 0:
             self._save()
@@ -223,9 +219,8 @@ class Loop(L.LightningModule):
         return {"loss": loss_sum / seen, "triplet_accuracy": right / seen}
 
     def _checked_sums(self) -> list[float]:
-        sums: list[float] = self._sums.tolist()
-        if not math.isfinite(sums[0]):
-            number = max(int(self._bad_step), 0)
+        sums, number = self._sums.read()
+        if number is not None:
             named = self.batches.batches.named(self.standing.epoch, number)
             raise self._not_finite(
                 "training loss", sums[0], f"{self._where(number + 1)}, a batch of the photos {named}"

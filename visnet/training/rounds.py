@@ -61,8 +61,22 @@ def mine(
     return Mined(made, int(chosen.sum()), int(wrong.sum()))
 
 
+def round_of(epoch: int, rounds: Rounds) -> int:
+    """Count the rounds that have begun by an epoch; 0 is the time before the first, or there are none."""
+    return epoch // rounds.every_epochs if rounds.every_epochs else 0
+
+
+def load(path: Path, checkpoint_dir: Path) -> Rows:
+    """Read the triplets [T, 3] of a round that a resumed training stands in; `ValueError` when they are gone."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file, though the training stands in that round; delete {checkpoint_dir}")
+    triplets: Rows = np.load(path, allow_pickle=False)
+    return triplets
+
+
 def save(path: Path, triplets: Rows) -> None:
     """Write the triplets of a round in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     building = path.with_suffix(".building")
     with building.open("wb") as file:
         np.save(file, triplets, allow_pickle=False)

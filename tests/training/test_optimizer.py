@@ -1,0 +1,48 @@
+"""Learning rates, groups of parameters, and averaged weights."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.training.toy import Tiny
+from visnet import zoo
+from visnet.training.averaging import Average
+from visnet.training.schedule import lr_factor, optimizer_of
+
+
+def test_averaged_weights_are_the_running_mean() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = Average(model, 0.5)
+    expected = None
+    for step, value in enumerate([4.0, 8.0, 6.0, 1.0]):
+        with torch.no_grad():
+            model.weight.fill_(value)
+        average.update()
+        weight = 1 - min(0.5, (1 + step) / (10 + step))
+        expected = value if expected is None else expected + (value - expected) * weight
+    assert average.model.weight.item() == pytest.approx(expected)
+    assert Average(model, 0.0).model is model
+
+
+def test_the_learning_rate_follows_its_schedule() -> None:
+    step = zoo.Schedule(name="step", step_epochs=5, factor=0.1)
+    assert [lr_factor(step, epoch, 30) for epoch in (0, 4.99, 5, 12)] == pytest.approx([1, 1, 0.1, 0.01])
+    cosine = zoo.Schedule(name="cosine", warmup_epochs=1.0)
+    values = [lr_factor(cosine, epoch, 5) for epoch in (0, 0.5, 1, 3, 5)]
+    assert values == pytest.approx([0, 0.5, 1, 0.5, 0], abs=2e-3)
+    assert lr_factor(zoo.Schedule(), 3.0, 5) == 1.0
+
+
+def test_biases_have_their_own_rate_and_no_decay() -> None:
+    chosen = zoo.Optimizer(name="sgd", lr=0.2, momentum=0.9, nesterov=True, weight_decay=0.01, bias_lr_factor=2.0)
+    model = Tiny()
+    groups = optimizer_of(model, chosen).param_groups
+    assert [(g["base_lr"], g["weight_decay"], g["nesterov"]) for g in groups] == [
+        (0.2, 0.01, True), (0.2, 0.0, True), (0.4, 0.0, True),
+    ]  # fmt: skip
+    names = {id(value): name for name, value in model.named_parameters()}
+    assert [sorted(names[id(p)] for p in g["params"]) for g in groups] == [
+        ["body.0.weight", "body.3.weight", "body.9.weight"],
+        ["body.1.weight", "body.4.weight"],
+        ["body.0.bias", "body.1.bias", "body.3.bias", "body.4.bias", "body.9.bias"],
+    ]
