@@ -17,10 +17,22 @@ from kernels.nearest.contract import (
     pack_bits,
 )
 from kernels.nearest.gallery import BACKENDS, COMPUTES, Gallery, choose, module
+from kernels.nearest.pairs import Pairs, pairs_within
 from kernels.nearest.score import METRICS, nothing
 from kernels.nearest.select import merge
 
-__all__ = ["BACKENDS", "COMPUTES", "METRICS", "Gallery", "Neighbors", "merge", "nearest", "pack_bits"]
+__all__ = [
+    "BACKENDS",
+    "COMPUTES",
+    "METRICS",
+    "Gallery",
+    "Neighbors",
+    "Pairs",
+    "merge",
+    "nearest",
+    "pack_bits",
+    "pairs_within",
+]
 
 Answer = Callable[[Tensor, Any, int, Admission], Neighbors]
 

@@ -1,0 +1,92 @@
+"""Range search with a limit per row: the pairs that are near enough, each with its exact score."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kernels.nearest.contract import check_pair, check_vectors
+from kernels.nearest.score import pair_scores
+
+SCAN_BYTES = 8 << 20  # float32 bounds of one block of pairs
+SINGLE = 2.0**-24  # unit roundoff of float32
+FLUSHED = 2.0**-100  # more than all that flushed denormals may add
+NORM_MAX = 2.0**60  # of a vector; beyond it float32 squares overflow
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of a query and a gallery row, by query, then by row. query, row: [P] int64. sq_distance: [P] float32."""
+
+    query: Tensor
+    row: Tensor
+    sq_distance: Tensor
+
+
+@torch.no_grad()
+def pairs_within(queries: Tensor, gallery: Tensor, sq_limit: Tensor) -> Pairs:
+    """Find all pairs whose squared Euclidean distance is at most the gallery row's limit.
+
+    queries: [Q, D]; gallery: [G, D]; finite, on one device. sq_limit: [G] float32, inf for all queries, negative for
+    none. The distances are those of `nearest`, to the bit. Memory beyond the pairs is bounded at any Q and G.
+    ValueError, in one line, for anything else.
+    """
+    check_vectors("queries", queries)
+    check_vectors("gallery", gallery)
+    check_pair(queries, gallery, 1)
+    g, device = gallery.shape[0], queries.device
+    if sq_limit.shape != (g,) or sq_limit.dtype != torch.float32 or sq_limit.device != device or sq_limit.isnan().any():
+        raise ValueError(
+            f"sq_limit is {sq_limit.dtype} {tuple(sq_limit.shape)} on {sq_limit.device}; needed: float32 ({g},) on "
+            f"{device}, without NaN"
+        )
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    open_ = torch.nonzero(sq_limit >= 0)[:, 0]
+    step = max(1, min(queries.shape[0], 1024))
+    width = max(1, SCAN_BYTES // (4 * step))
+    for start in range(0, open_.numel() if queries.shape[0] else 0, width):
+        rows = open_[start : start + width]
+        y, y_sq = _shifted(gallery[rows], gallery[0])
+        for top in range(0, queries.shape[0], step):
+            x, x_sq = _shifted(queries[top : top + step], gallery[0])
+            query, column = _near(x, x_sq, y, y_sq, sq_limit[rows])
+            query += top
+            row = rows[column]
+            found.append((query, row, _scores(queries, gallery, query, row)))
+    query, row, score = (
+        (torch.cat(parts) for parts in zip(*found, strict=True))
+        if found
+        else (torch.empty(0, dtype=kind, device=device) for kind in (torch.int64, torch.int64, torch.float32))
+    )
+    kept = score <= sq_limit[row]
+    query, row, score = query[kept], row[kept], score[kept]
+    order = torch.argsort(query * g + row)
+    return Pairs(query[order], row[order], score[order])
+
+
+def _shifted(vectors: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """Move the origin into the gallery, where cancellation is between shorter norms; with their squares, float64."""
+    moved = vectors.double() - centre.double()
+    return moved.float(), moved.square().sum(dim=1)
+
+
+def _near(x: Tensor, x_sq: Tensor, y: Tensor, y_sq: Tensor, sq_limit: Tensor) -> tuple[Tensor, Tensor]:
+    """List the pairs of a block that may be within the limit: a float32 product, less all that its rounding may add."""
+    longest = torch.maximum(x_sq.max(), y_sq.max())
+    if longest > NORM_MAX**2:
+        return tuple(torch.ones((len(x), len(y)), dtype=torch.bool, device=x.device).nonzero().T)  # type: ignore
+    # |fl(x.y) - x.y| <= (D + 4) u |x| |y| for the products, their sum in any order, and the rounding of x and y, and
+    # 2 |x| |y| <= |x|^2 + |y|^2. Four times that also covers the terms' own rounding to float32.
+    share = 4.0 * (x.shape[1] + 16) * SINGLE
+    left = (x_sq * (1.0 - share)).float()
+    right = (y_sq * (1.0 - share) - sq_limit.double() * (1.0 + share)).float()
+    near = torch.addmm(right[None, :].expand(len(x), -1), x, y.T, alpha=-2.0).add_(left[:, None])
+    return tuple(torch.nonzero(near <= FLUSHED).T)  # type: ignore[return-value]
+
+
+def _scores(queries: Tensor, gallery: Tensor, query: Tensor, row: Tensor) -> Tensor:
+    parts = [
+        pair_scores(queries[query[part]], gallery, row[part, None], "sq_euclidean")[:, 0]
+        for part in (slice(start, start + 65536) for start in range(0, query.numel(), 65536))
+    ]
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float32, device=queries.device)
