@@ -32,7 +32,7 @@ ASSEMBLING = {
     "console",
     "tracking",
 }
-DOING = {"sources", "training", "embedding", "search", "baselines", "retrieval", "mining"}
+DOING = {"sources", "training", "embedding", "search", "lists", "baselines", "retrieval", "mining"}
 GLUE = {
     *("stages", "runner", "similar", "summary", "experiment", "leaderboard", "review", "__main__", "__init__"),
 }

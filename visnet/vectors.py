@@ -15,7 +15,7 @@ COLUMNS = ["crop_id", "product_id", "category", "side", "colour", "model"]
 
 @dataclass(frozen=True)
 class Vectors:
-    """Rows (sorted by crop_id) and their embeddings [N, D] float32, all by one model."""
+    """Rows (sorted by crop_id; `source` says what they are) and their embeddings [N, D] float32, all by one model."""
 
     rows: pd.DataFrame
     matrix: torch.Tensor
@@ -44,14 +44,16 @@ class Vectors:
 def read_vectors(catalog_embeddings: Path) -> Vectors:
     """Read all vectors; `ValueError` when two models made them, since their distances mean nothing to each other."""
     path = catalog_embeddings / "embeddings.lance"
-    table = tables.read(path, [*COLUMNS, "embedding"])
-    rows = table.select(COLUMNS).to_pandas()
+    table = tables.read(path, [*COLUMNS, "content", "embedding"])
+    rows = table.select([*COLUMNS, "content"]).to_pandas()
     models = sorted(set(rows["model"]))
     if len(models) != 1:
         raise ValueError(
             f"{path}: made by {len(models)} models ({', '.join(m[:8] for m in models) or 'no rows'}); run the stage "
             "catalog_embeddings to its end"
         )
+    rows["source"] = rows.pop("content") + "|" + rows["product_id"] + "|" + rows["category"] + "|" + rows["side"]
+    rows["content"] = rows["source"]
     width = table.schema.field("embedding").type.list_size
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     order = np.argsort(rows["crop_id"].to_numpy(), kind="stable")

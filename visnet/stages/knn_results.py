@@ -1,35 +1,31 @@
-"""knn_results: the nearest shop products of every test street crop, and of every product its most similar others."""
+"""knn_results: the nearest shop products of every test street crop, and of every product its most similar others.
 
-from collections.abc import Iterator
+Lists are brought up to date, not made anew: of a changed catalog only the lists that lose or win a product are written,
+and only those that lost too many are searched for again. What stands there is what a full search would give.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import torch
 
 from kernels.nearest import Gallery, nearest
 from visnet import tables
+from visnet.lists import SPARE, Ints, Shelf, nothing, search, update
+from visnet.lists.table import Changes, Known, known_of, lists_of, made_by, rows_of
 from visnet.log import Log
-from visnet.search import Found, nearest_products
 from visnet.stage import Frozen, Report
 from visnet.vectors import Vectors, read_vectors
 
 IN_PLACE = True
-SELF_PROBES = 256  # crops per category that are searched for in their own gallery
-RESULT = pa.schema(
-    [
-        ("query_id", pa.string()),  # a street crop, or category|product
-        ("kind", pa.string()),  # "street" or "similar"
-        ("product_id", pa.string()),  # the query's own
-        ("category", pa.string()),
-        ("products", pa.list_(pa.string())),  # nearest first
-        ("crops", pa.list_(pa.string())),  # the nearest photo of each
-        ("sq_distances", pa.list_(pa.float32())),
-        ("model", pa.string()),
-        *tables.HASH_COLUMNS,
-    ]
-)
+SELF_PROBES = 64  # photos per category that are searched for in their own gallery, and as many of the new ones
+ANEW_SHARE = 0.25  # of a category's products: where more are new, a full search is cheaper
+COMMIT_ROWS = 50_000
 
 
 class Params(Frozen):
@@ -40,97 +36,114 @@ class Params(Frozen):
 
 
 def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> Report:
-    """Search every category's shop crops for its test street crops and for each of its own products."""
+    """Bring the lists up to the catalog: of every test street crop, and of every shop product in its category."""
     for field in ("k", "similar_k"):
         if getattr(params, field) < 1:
             raise ValueError(f"[knn_results] {field}: {getattr(params, field)} answers were asked for; at least 1")
     vectors = read_vectors(catalog_embeddings)
+    known = known_of(out)
+    changes = Changes(out, known, vectors.rows, COMMIT_ROWS)
     categories = sorted(set(vectors.rows["category"]))
-    results: list[dict[str, Any]] = []
+    counts: Counter[str] = Counter()
     probes = hits = fewest = 0
     with log.progress("categories", len(categories), unit="category") as progress:
         for category in categories:
-            shop = vectors.of(category=category, side="shop")
+            now, before = vectors.of(category=category), known.of(category)
+            shop, street = now.of(side="shop"), now.of(side="street")
             gallery = Gallery(shop.matrix)
-            results += _street(vectors.of(category=category, side="street"), shop, gallery, params.k)
-            results += _similar(shop, gallery, params.similar_k)
-            probed, hit = _self_hits(shop, gallery)
+            asked = {"street": (street, params.k), "similar": (shop, params.similar_k)}
+            for kind, (queries, k) in asked.items():
+                changes.take(*_answers(kind, category, queries, Standing(shop, gallery, before), k, counts))
+            probed, hit = _self_hits(shop, gallery, before)
             probes, hits = probes + probed, hits + hit
             products = shop.rows["product_id"].nunique()
             fewest = min(fewest or products, products)
             progress.advance(category=category)
+        removed = changes.finish()
     if fewest < params.k:
         log.say(f"  the smallest category has {fewest} products: its queries get fewer than {params.k} answers")
-
-    frame = pd.DataFrame(results, columns=[name for name in RESULT.names if name not in ("model", "source", "content")])
-    frame["model"] = vectors.model
-    frame["source"] = [tables.fingerprint(*map(str, row)) for row in frame.itertuples(index=False, name=None)]
-    frame["content"] = frame["source"]
-    path = out / "knn.lance"
-    change = tables.compare(path, "query_id", dict(zip(frame["query_id"], frame["source"], strict=True)))
-    rows = frame[frame["query_id"].isin(set(change.todo))]
-    tables.put(path, "query_id", pa.Table.from_pandas(rows, schema=RESULT, preserve_index=False), change.changed)
-    tables.delete(path, "query_id", change.gone)
     return {
-        "street_queries": int((frame["kind"] == "street").sum()),
-        "products": int((frame["kind"] == "similar").sum()),
+        "street_queries": counts["street"],
+        "products": counts["similar"],
         "gallery": int((vectors.rows["side"] == "shop").sum()),
         "smallest_gallery_products": fewest,
         "self_hit_share": round(hits / probes, 6) if probes else 1.0,
         "self_hit_share_min": 1.0,
-        "added": len(change.new),
-        "changed": len(change.changed),
-        "removed": len(change.gone),
+        "added": changes.added,
+        "changed": changes.changed,
+        "removed": removed,
+        "lists_searched": counts["searched"],
+        "lists_merged": counts["merged"],
         "model": vectors.model,
-        "digest": tables.digest(path, "query_id"),
+        "digest": tables.digest(out / "knn.lance", "query_id"),
     }
 
 
-def _street(street: Vectors, shop: Vectors, gallery: Gallery, k: int) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Standing:
+    """A category's gallery as it is, and what stands in the tables."""
+
+    shop: Vectors
+    gallery: Gallery
+    before: Known
+
+
+def _answers(
+    kind: str, category: str, queries: Vectors, standing: Standing, k: int, counts: Counter[str]
+) -> tuple[list[str], pa.Table]:
+    """Name all the queries, and make the rows of those whose answer may differ from what stands there."""
+    shop, applied = standing.shop, standing.before.applied
     product, names = pd.factorize(shop.rows["product_id"])
-    found = nearest_products(street.matrix, gallery, product, k)
-    return [
-        {"query_id": row.crop_id, "kind": "street", "product_id": row.product_id, "category": row.category, **answer}
-        for row, answer in zip(street.rows.itertuples(), _answers(found, shop, names[product]), strict=True)
-    ]
+    owners, shelf = _shelf(kind, category, queries, shop, product, names)
+    crop_id, width = shop.rows["crop_id"].to_numpy(object), SPARE * k
+    table = standing.before.answers.filter(pc.equal(standing.before.answers["kind"], kind))
+    touched = np.isin(names, _differing(shop.rows, applied[applied["side"] == "shop"], "product_id"))
+    made = made_by(queries.model, kind, k)
+    if set(table["made"].to_pylist()) != {made} or touched.sum() > ANEW_SHARE * len(names):
+        numbers = searched = np.arange(len(owners))
+        lists = search(shelf, width, gallery=standing.gallery)
+    else:
+        before = lists_of(table, owners["query_id"].tolist(), crop_id, width)
+        if kind == "similar":
+            again = touched
+        else:
+            differing = _differing(queries.rows, applied[applied["side"] == "street"], "crop_id")
+            again = np.isin(owners["query_id"].to_numpy(object), differing)
+        before.put(again, nothing(int(again.sum()), width))
+        lists, merged, searched = update(before, shelf, touched, k, standing.gallery)
+        numbers = np.union1d(merged, searched)
+    rows = rows_of(kind, category, owners.iloc[numbers], lists.of(numbers), k, crop_id, names[product], queries.model)
+    counts[kind] += len(owners)
+    counts["searched"] += len(searched)
+    counts["merged"] += len(numbers) - len(searched)
+    return owners["query_id"].tolist(), rows
 
 
-def _similar(shop: Vectors, gallery: Gallery, k: int) -> list[dict[str, Any]]:
-    """Merge the lists of a product's photos: each holds its k nearest products, so their union holds the k of all."""
-    product, names = pd.factorize(shop.rows["product_id"])
-    found = nearest_products(shop.matrix, gallery, product, k, exclude=product)
-    merged_row = np.full((len(names), k), -1, np.int64)
-    merged_distance = np.full((len(names), k), np.inf, np.float32)
-    for own, photos in pd.Series(range(len(product))).groupby(product):
-        rows, distances = found.row[photos].ravel(), found.sq_distance[photos].ravel()
-        order = np.lexsort((rows, distances))
-        order = order[rows[order] >= 0]
-        _, first = np.unique(product[rows[order]], return_index=True)
-        best = order[np.sort(first)][:k]
-        merged_row[own, : len(best)] = rows[best]
-        merged_distance[own, : len(best)] = distances[best]
-    category = shop.rows["category"].iloc[0] if len(shop.rows) else ""
-    answers = _answers(Found(merged_row, merged_distance), shop, names[product])
-    return [
-        {"query_id": f"{category}|{name}", "kind": "similar", "product_id": name, "category": category, **answer}
-        for name, answer in zip(names, answers, strict=True)
-    ]
+def _shelf(
+    kind: str, category: str, queries: Vectors, shop: Vectors, product: Ints, names: pd.Index
+) -> tuple[pd.DataFrame, Shelf]:
+    """Say who asks: each street crop for itself, or each product with all its photos, and never for itself."""
+    if kind == "street":
+        owners = queries.rows[["crop_id", "product_id"]].rename(columns={"crop_id": "query_id"})
+        owner, own = np.arange(len(owners)), np.full(len(owners), -1)
+    else:
+        owners = pd.DataFrame({"query_id": f"{category}|" + names.astype(str), "product_id": names})
+        owner, own = product, np.arange(len(owners))
+    return owners, Shelf(shop.matrix, product, queries.matrix, owner, own)
 
 
-def _answers(found: Found, shop: Vectors, product_id: np.ndarray) -> Iterator[dict[str, Any]]:
-    crop_id = shop.rows["crop_id"].to_numpy()
-    for rows, distances in zip(found.row, found.sq_distance, strict=True):
-        there = rows >= 0
-        yield {
-            "products": list(product_id[rows[there]]),
-            "crops": list(crop_id[rows[there]]),
-            "sq_distances": [float(d) for d in distances[there]],
-        }
+def _differing(now: pd.DataFrame, before: pd.DataFrame, column: str) -> list[str]:
+    """List the values of `column` whose photos are not those that the lists were made of."""
+    columns = ["crop_id", "product_id", "source"]
+    both = pd.concat([now[columns], before[columns]])
+    return both.drop_duplicates(["crop_id", "source"], keep=False)[column].unique().tolist()
 
 
-def _self_hits(shop: Vectors, gallery: Gallery) -> tuple[int, int]:
-    """Search some crops in their own gallery: each must find itself, or one that is no farther (a copy)."""
-    probes = shop.matrix[:: max(1, len(shop.matrix) // SELF_PROBES)]
+def _self_hits(shop: Vectors, gallery: Gallery, before: Known) -> tuple[int, int]:
+    """Search some photos in their own gallery: each must find itself, or one that is no farther (a copy)."""
+    new = np.flatnonzero(~shop.rows["source"].isin(before.applied["source"]))[:SELF_PROBES]
+    some = np.arange(0, len(shop.rows), max(1, len(shop.rows) // SELF_PROBES))
+    probes = shop.matrix[torch.from_numpy(np.union1d(new, some))]
     if not len(probes):
         return 0, 0
     found = shop.matrix[nearest(probes, gallery, 1).row[:, 0]]
