@@ -58,12 +58,9 @@ class Known:
     answers: pa.Table
     applied: pd.DataFrame
 
-    def of(self, category: str) -> "Known":
+    def answers_of(self, category: str) -> pa.Table:
         """Narrow to a category."""
-        return Known(
-            self.answers.filter(pc.equal(self.answers["category"], category)),
-            self.applied[self.applied["category"] == category],
-        )
+        return self.answers.filter(pc.equal(self.answers["category"], category))
 
 
 def known_of(folder: Path) -> Known:
@@ -83,6 +80,8 @@ class Changes:
 
     Photos that differ are marked in `applied` before the first list is written, and said to be what they are after the
     last. So the lists of a run that died are never taken for those of the photos before it.
+
+    differing: the photos that are not those which the lists were made of, as they are and as they were.
     """
 
     def __init__(self, folder: Path, known: Known, photos: pd.DataFrame, commit_rows: int) -> None:
@@ -93,9 +92,14 @@ class Changes:
         self._commit_rows = commit_rows
         self._rows: list[pa.Table] = []
         before = known.applied.set_index("crop_id", drop=False)
-        differs = before["source"].reindex(photos["crop_id"]).to_numpy(object) != photos["source"].to_numpy(object)
-        self._new = photos.loc[differs, APPLIED.names]
-        self._left = before.loc[before.index.difference(photos["crop_id"]), APPLIED.names]
+        at = before.index.get_indexer(photos["crop_id"])
+        was = np.where(at >= 0, before["source"].to_numpy(object)[at], None) if len(before) else [None] * len(at)
+        self._new = photos.loc[was != photos["source"].to_numpy(object), APPLIED.names]
+        stays = np.zeros(len(before), bool)
+        stays[at[at >= 0]] = True
+        self._left = before.loc[~stays, APPLIED.names]
+        old = before.loc[before.index.intersection(self._new["crop_id"]), APPLIED.names]
+        self.differing = pd.concat([self._new, self._left, old])
         marked = pd.concat([self._new, self._left]).assign(source=MARK, content=MARK)
         tables.put(self._applied, "crop_id", _applied(marked), before.index)
 

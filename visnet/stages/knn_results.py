@@ -17,7 +17,7 @@ import torch
 from kernels.nearest import Gallery, nearest
 from visnet import tables
 from visnet.lists import SPARE, Ints, Shelf, nothing, search, update
-from visnet.lists.table import Changes, Known, known_of, lists_of, made_by, rows_of
+from visnet.lists.table import Changes, known_of, lists_of, made_by, rows_of
 from visnet.log import Log
 from visnet.stage import Frozen, Report
 from visnet.vectors import Vectors, read_vectors
@@ -43,18 +43,19 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
     vectors = read_vectors(catalog_embeddings)
     known = known_of(out)
     changes = Changes(out, known, vectors.rows, COMMIT_ROWS)
-    categories = sorted(set(vectors.rows["category"]))
+    categories = sorted(vectors.rows["category"].unique())
     counts: Counter[str] = Counter()
     probes = hits = fewest = 0
     with log.progress("categories", len(categories), unit="category") as progress:
         for category in categories:
-            now, before = vectors.of(category=category), known.of(category)
+            now = vectors.of(category=category)
             shop, street = now.of(side="shop"), now.of(side="street")
-            gallery = Gallery(shop.matrix)
+            gallery, differing = Gallery(shop.matrix), changes.differing[changes.differing["category"] == category]
+            standing = Standing(shop, gallery, known.answers_of(category), differing)
             asked = {"street": (street, params.k), "similar": (shop, params.similar_k)}
             for kind, (queries, k) in asked.items():
-                changes.take(*_answers(kind, category, queries, Standing(shop, gallery, before), k, counts))
-            probed, hit = _self_hits(shop, gallery, before)
+                changes.take(*_answers(kind, category, queries, standing, k, counts))
+            probed, hit = _self_hits(standing)
             probes, hits = probes + probed, hits + hit
             products = shop.rows["product_id"].nunique()
             fewest = min(fewest or products, products)
@@ -81,34 +82,37 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
 
 @dataclass(frozen=True)
 class Standing:
-    """A category's gallery as it is, and what stands in the tables."""
+    """A category's gallery, the answers that stand in the table, and the photos that these were not made of."""
 
     shop: Vectors
     gallery: Gallery
-    before: Known
+    answers: pa.Table
+    differing: pd.DataFrame
+
+    def touched(self, side: str, column: str) -> list[str]:
+        """List what of `column` is not as it was."""
+        return self.differing.loc[self.differing["side"] == side, column].unique().tolist()
 
 
 def _answers(
     kind: str, category: str, queries: Vectors, standing: Standing, k: int, counts: Counter[str]
 ) -> tuple[list[str], pa.Table]:
     """Name all the queries, and make the rows of those whose answer may differ from what stands there."""
-    shop, applied = standing.shop, standing.before.applied
+    shop = standing.shop
     product, names = pd.factorize(shop.rows["product_id"])
     owners, shelf = _shelf(kind, category, queries, shop, product, names)
     crop_id, width = shop.rows["crop_id"].to_numpy(object), SPARE * k
-    table = standing.before.answers.filter(pc.equal(standing.before.answers["kind"], kind))
-    touched = np.isin(names, _differing(shop.rows, applied[applied["side"] == "shop"], "product_id"))
+    table = standing.answers.filter(pc.equal(standing.answers["kind"], kind))
+    touched = names.isin(standing.touched("shop", "product_id"))
     made = made_by(queries.model, kind, k)
-    if set(table["made"].to_pylist()) != {made} or touched.sum() > ANEW_SHARE * len(names):
+    if table["made"].unique().to_pylist() != [made] or touched.sum() > ANEW_SHARE * len(names):
         numbers = searched = np.arange(len(owners))
         lists = search(shelf, width, gallery=standing.gallery)
     else:
         before = lists_of(table, owners["query_id"].tolist(), crop_id, width)
-        if kind == "similar":
-            again = touched
-        else:
-            differing = _differing(queries.rows, applied[applied["side"] == "street"], "crop_id")
-            again = np.isin(owners["query_id"].to_numpy(object), differing)
+        again = touched
+        if kind == "street":
+            again = owners["query_id"].isin(standing.touched("street", "crop_id")).to_numpy()
         before.put(again, nothing(int(again.sum()), width))
         lists, merged, searched = update(before, shelf, touched, k, standing.gallery)
         numbers = np.union1d(merged, searched)
@@ -132,19 +136,13 @@ def _shelf(
     return owners, Shelf(shop.matrix, product, queries.matrix, owner, own)
 
 
-def _differing(now: pd.DataFrame, before: pd.DataFrame, column: str) -> list[str]:
-    """List the values of `column` whose photos are not those that the lists were made of."""
-    columns = ["crop_id", "product_id", "source"]
-    both = pd.concat([now[columns], before[columns]])
-    return both.drop_duplicates(["crop_id", "source"], keep=False)[column].unique().tolist()
-
-
-def _self_hits(shop: Vectors, gallery: Gallery, before: Known) -> tuple[int, int]:
+def _self_hits(standing: Standing) -> tuple[int, int]:
     """Search some photos in their own gallery: each must find itself, or one that is no farther (a copy)."""
-    new = np.flatnonzero(~shop.rows["source"].isin(before.applied["source"]))[:SELF_PROBES]
+    shop = standing.shop
+    new = np.flatnonzero(shop.rows["crop_id"].isin(standing.touched("shop", "crop_id")))[:SELF_PROBES]
     some = np.arange(0, len(shop.rows), max(1, len(shop.rows) // SELF_PROBES))
     probes = shop.matrix[torch.from_numpy(np.union1d(new, some))]
     if not len(probes):
         return 0, 0
-    found = shop.matrix[nearest(probes, gallery, 1).row[:, 0]]
+    found = shop.matrix[nearest(probes, standing.gallery, 1).row[:, 0]]
     return len(probes), int(((found - probes).square().sum(1) == 0).sum())
