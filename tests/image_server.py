@@ -22,6 +22,9 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
+_LONG_AGO = "Mon, 05 Jan 2026 00:00:00 GMT"
+
+
 class Gauge:
     """How many requests are being answered at once, and the most that ever were."""
 
@@ -62,7 +65,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def good(self) -> None:
-        self.say(200, self.server.photo, Content_Type="image/jpeg")
+        path = self.path.split("?")[0].strip("/")
+        body = self.server.photos.get(path, self.server.photo)
+        marks = {"ETag": f'"{zlib.crc32(body)}"', "Last_Modified": self.server.dates.get(path, _LONG_AGO)}
+        marks = {name: value for name, value in marks.items() if name in self.server.marks}
+        asked = {"ETag": self.headers.get("If-None-Match"), "Last_Modified": self.headers.get("If-Modified-Since")}
+        if any(asked[name] == value for name, value in marks.items()):
+            self.server.not_modified[path] += 1
+            self.say(304, length=None, **marks)
+        else:
+            self.server.bodies[path] += 1
+            self.say(200, body, Content_Type="image/jpeg", **marks)
 
     def first(self, times: int, bad: Callable[[], None]) -> None:
         bad() if self.server.hits[self.path.strip("/")] <= times else self.good()
@@ -148,6 +161,11 @@ class ImageServer(http.server.ThreadingHTTPServer):
         self.asked: list[tuple[str, float, str]] = []  # path, monotonic time, user agent
         self.gauge, self.total = Gauge(), total or Gauge()
         self.sent = 0
+        self.photos: dict[str, bytes] = {}  # path -> bytes other than `photo`
+        self.marks: tuple[str, ...] = ()  # of "ETag" and "Last_Modified": what it sends, and answers a condition on
+        self.dates: dict[str, str] = {}  # path -> Last-Modified
+        self.bodies: collections.Counter[str] = collections.Counter()  # photos sent whole
+        self.not_modified: collections.Counter[str] = collections.Counter()
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="image-server")
 

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from visnet import images
 from visnet.log import SILENT, Log
-from visnet.request import Failure, Options, read_file, try_once
+from visnet.request import NO_MARK, Brought, Failure, Mark, Options, read_file, try_once
 
 TIMEOUT_TRIES = 2  # a timeout is tried again only once, so a host that hangs costs 2 timeouts a photo, not `tries`
 HOST_FAILURES, HOST_PATIENCE_S = 16, 60.0  # so many photos in a row, over so long, without a connection: it is dead
@@ -25,14 +25,21 @@ HOST_FAILURES, HOST_PATIENCE_S = 16, 60.0  # so many photos in a row, over so lo
 
 @dataclass(frozen=True)
 class Answer:
-    """What came for one wanted photo: its bytes, or a short reason why it is lost. Exactly one of the two is set."""
+    """What came for one wanted photo: its bytes, or a short reason why it is lost, or that it is `unchanged`.
+
+    Exactly one of the three is set. Unchanged: what it was at the mark it was asked with. passing: asked again later, a
+    lost photo may well come. mark: how the source marks the bytes.
+    """
 
     photo_id: str
     data: bytes | None
     lost: str | None
+    unchanged: bool = False
+    passing: bool = False
+    mark: Mark = NO_MARK
 
     def __post_init__(self) -> None:
-        if (self.data is None) == (self.lost is None):
+        if (self.data is not None) + (self.lost is not None) + self.unchanged != 1:
             raise ValueError(f"an answer has either data or a reason, not both or neither: photo {self.photo_id!r}")
 
 
@@ -40,19 +47,21 @@ def fetch(
     wanted: Sequence[tuple[str, str]],
     *,
     options: Options,
+    known: Mapping[str, Mark] | None = None,
     log: Log = SILENT,
     rng: np.random.Generator | None = None,
 ) -> Iterator[Answer]:
     """Fetch photos lazily and answer each wanted one exactly once, in any order.
 
     wanted: (photo_id, locator) pairs; a locator is an http(s) address or the path of a file.
+    known: the marks of photos that are here; those are sent only if they changed, and answered as unchanged if not.
     rng: jitter of the waits between tries; it changes nothing else.
     A photo that decodes is answered with its bytes as they came, any other one with a reason. Abandoning the iterator
     closes the connections and ends the thread behind it.
     """
     if not wanted:
         return
-    line = _Line(wanted, options, rng or np.random.default_rng(0))
+    line = _Line(wanted, options, known or {}, rng or np.random.default_rng(0))
     lost = 0
     try:
         with log.progress("photos", len(wanted), unit="photo") as bar:
@@ -86,8 +95,14 @@ class _Host:
 class _Line:
     """An event loop in a thread of its own: requests stay under way while the caller works on what came."""
 
-    def __init__(self, wanted: Sequence[tuple[str, str]], options: Options, rng: np.random.Generator) -> None:
-        self.options, self.rng = options, rng
+    def __init__(
+        self,
+        wanted: Sequence[tuple[str, str]],
+        options: Options,
+        known: Mapping[str, Mark],
+        rng: np.random.Generator,
+    ) -> None:
+        self.options, self.known, self.rng = options, known, rng
         self.hosts: dict[str, _Host] = collections.defaultdict(_Host)
         for photo_id, locator in wanted:
             self.hosts[_host(locator)].waiting.append((photo_id, locator))
@@ -168,26 +183,29 @@ class _Line:
         return self.options.per_host if name else self.options.concurrency
 
     async def _answer(self, client: httpx.AsyncClient, host: _Host, photo_id: str, locator: str) -> Answer:
+        known = self.known.get(photo_id)
         try:
             if "://" in locator:
-                data = await self._ask(client, host, locator)
+                data, mark = await self._ask(client, host, locator, known)
             else:
-                data = await asyncio.to_thread(read_file, locator, self.options)
+                data, mark = await asyncio.to_thread(read_file, locator, self.options, known)
+            if data is None:
+                return Answer(photo_id, None, None, unchanged=True, mark=mark)
             async with self.decoding:
                 await asyncio.to_thread(images.decode, data, max_pixels=self.options.max_pixels)
         except Failure as failure:
-            return Answer(photo_id, None, failure.reason)
+            return Answer(photo_id, None, failure.reason, passing=failure.again)
         except images.Undecodable as error:
             return Answer(photo_id, None, f"undecodable: {error}")
-        return Answer(photo_id, data, None)
+        return Answer(photo_id, data, None, mark=mark)
 
-    async def _ask(self, client: httpx.AsyncClient, host: _Host, url: str) -> bytes:
+    async def _ask(self, client: httpx.AsyncClient, host: _Host, url: str, known: Mark | None) -> Brought:
         tried = timeouts = 0
         while True:
             if host.dead:
-                raise Failure("host unreachable")
+                raise Failure("host unreachable", again=True)
             try:
-                data = await try_once(client, url, self.options)
+                brought = await try_once(client, url, self.options, known)
             except Failure as failure:
                 tried += 1
                 timeouts += failure.reason == "timeout"
@@ -198,7 +216,7 @@ class _Line:
                 await asyncio.sleep(jittered_s if failure.wait_s is None else failure.wait_s)
             else:
                 host.note(connected=True)
-                return data
+                return brought
 
 
 def _host(locator: str) -> str:

@@ -1,4 +1,7 @@
-"""Ask for one photo, once: an address over HTTP, or a file, and why it did not come."""
+"""Ask for one photo, once: an address over HTTP, or a file, and why it did not come.
+
+Whoever has the photo says how it was marked when it came (`Mark`); while the mark holds, the bytes are not sent again.
+"""
 
 import asyncio
 import datetime
@@ -8,6 +11,7 @@ import socket
 import ssl
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 from pydantic import Field
@@ -36,6 +40,23 @@ class Options(Frozen):
     user_agent: str = "visnet/0.1"
 
 
+class Mark(NamedTuple):
+    """How a source marks a photo's bytes: HTTP's ETag and Last-Modified, or a file's time and size as the ETag."""
+
+    etag: str = ""
+    last_modified: str = ""
+
+
+NO_MARK = Mark()
+
+
+class Brought(NamedTuple):
+    """What came of one question: the photo's bytes, None when those of the mark asked with still stand."""
+
+    data: bytes | None
+    mark: Mark
+
+
 class Failure(Exception):
     """One try came to nothing: why, whether another may do better, and whether the host was there at all."""
 
@@ -46,17 +67,18 @@ class Failure(Exception):
         self.reason, self.again, self.wait_s, self.connected = reason, again, wait_s, connected
 
 
-async def try_once(client: httpx.AsyncClient, url: str, options: Options) -> bytes:
+async def try_once(client: httpx.AsyncClient, url: str, options: Options, known: Mark | None = None) -> Brought:
+    """Ask an address once, and on condition that it changed since `known`; `Failure` when no photo comes."""
     answered = False
     try:
         async with asyncio.timeout(options.deadline_s):
-            request = client.build_request("GET", url)
+            request = client.build_request("GET", url, headers=_condition(known))
             for _ in range(REDIRECTS + 1):  # by hand, because httpx would read a redirect's body, however long
                 response = await client.send(request, stream=True)
                 try:
                     answered = True
                     if response.next_request is None:
-                        return await _body(response, options)
+                        return await _brought(response, options, known)
                     request = response.next_request
                 finally:
                     await response.aclose()
@@ -76,8 +98,16 @@ async def try_once(client: httpx.AsyncClient, url: str, options: Options) -> byt
         raise Failure("bad address") from error
 
 
-async def _body(response: httpx.Response, options: Options) -> bytes:
+def _condition(known: Mark | None) -> dict[str, str]:
+    asked = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified} if known else {}
+    return {name: value for name, value in asked.items() if value}
+
+
+async def _brought(response: httpx.Response, options: Options, known: Mark | None) -> Brought:
     status = response.status_code
+    mark = Mark(response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
+    if status == 304 and known and any(known):  # it may leave out what has not changed
+        return Brought(None, Mark(mark.etag or known.etag, mark.last_modified or known.last_modified))
     if status != 200:
         wait_s = _retry_after_s(response.headers.get("Retry-After", ""))
         raise Failure(f"http {status}", again=status in TRY_AGAIN, wait_s=wait_s)
@@ -86,21 +116,23 @@ async def _body(response: httpx.Response, options: Options) -> bytes:
         body += chunk
         if len(body) > options.max_mb * 1e6:  # counted, since what the header says of the length may be a lie
             raise Failure(f"too large: over {options.max_mb:g} MB")
-    return bytes(body)
+    return Brought(bytes(body), mark)
 
 
-def read_file(path: str, options: Options) -> bytes:
+def read_file(path: str, options: Options, known: Mark | None = None) -> Brought:
+    """Read a file, if its time or size differ from `known`; `Failure` when no photo comes."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, for ever
             raise Failure("not a file")
         if status.st_size > options.max_mb * 1e6:
             raise Failure(f"too large: over {options.max_mb:g} MB")
-        return Path(path).read_bytes()
+        mark = Mark(f"{status.st_mtime_ns}-{status.st_size}")
+        return Brought(None if known and known.etag == mark.etag else Path(path).read_bytes(), mark)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Failure("no such file") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise Failure("not readable") from error
+        raise Failure("not readable", again=isinstance(error, OSError)) from error
 
 
 def _retry_after_s(text: str) -> float | None:

@@ -1,5 +1,6 @@
 """What every source tells: which photos there are, which product each one shows, and what came when asked for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -41,8 +42,13 @@ class Listing:
     photos: rows of `PHOTOS`, one per photo that a record names, each `photo_id` once.
     records: rows of `RECORDS`; every `photo_id` stands in `photos`.
     dropped: reason -> number of metadata records that could not be used for it.
+    stamps: photo_id -> what changes when the source speaks of the photo anew, of a source whose photos may change in
+    place: such a photo is asked for again, on condition that it changed. Empty = photos never change in place.
+    report: counts of the source's own, for the stage's report.
     """
 
     photos: pa.Table
     records: pa.Table
     dropped: dict[str, int] = field(default_factory=dict)
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    report: Mapping[str, int] = field(default_factory=dict)

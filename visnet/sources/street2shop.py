@@ -34,7 +34,7 @@ class Params(Frozen):
     download: Options = Options()
 
 
-def listing(params: Params, metadata: Path) -> Listing:
+def listing(params: Params, metadata: Path, state: Path | None = None) -> Listing:
     """List the photos and records under the root folder `metadata`.
 
     Street records keep the split of their file; a shop photo is "test" when its product is in test pairs only, else

@@ -55,7 +55,7 @@ def _address(recipe: Recipe) -> str:
     return f"synthetic:{digest}"
 
 
-def listing(params: Params, metadata: Path) -> Listing:
+def listing(params: Params, metadata: Path, state: Path | None = None) -> Listing:
     """List the shop's photos and what each shows; `metadata` is not read, the generator is its own description."""
     recipe = _recipe(params)
     rows: list[tuple[str | float | None, ...]] = []

@@ -53,7 +53,7 @@ class Params(Frozen):
     download: Options = Options()
 
 
-def listing(params: Params, metadata: Path) -> Listing:
+def listing(params: Params, metadata: Path, state: Path | None = None) -> Listing:
     """List the photos and records of the table `metadata`.
 
     A photo's id is its path or address as the table gives it (the path where a row has both); every value is read as

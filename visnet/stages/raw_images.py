@@ -1,6 +1,5 @@
 """raw_images: the photos of a source, and the records that name them. A lost photo is a row with its reason."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,8 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from visnet import tables
+from visnet.feed.validators import Heard, content
 from visnet.log import SILENT, Log, Progress
 from visnet.sources import SOURCES
+from visnet.sources.feed import Params as Feed
 from visnet.sources.listing import RECORDS, Answer, Listing
 from visnet.sources.street2shop import Params as Street2Shop
 from visnet.sources.synthetic import Params as Synthetic
@@ -42,6 +43,7 @@ class Params(Frozen):
     synthetic: Synthetic = Synthetic()
     street2shop: Street2Shop = Street2Shop()
     table: Table = Table()
+    feed: Feed = Feed()
 
 
 def build(*, out: Path, params: Params, log: Log) -> Report:
@@ -52,7 +54,7 @@ def build(*, out: Path, params: Params, log: Log) -> Report:
     metadata = Path(params.metadata)
     if not metadata.exists():
         raise ValueError(f"[raw_images] metadata: {metadata} does not exist; give the file or folder of the source")
-    listing: Listing = source.listing(asked, metadata)
+    listing: Listing = source.listing(asked, metadata, out)
     if listing.photos.num_rows == 0:
         raise ValueError(f"[raw_images] metadata: {metadata} lists no photo")
     photos, records = out / "photos.lance", out / "records.lance"
@@ -60,15 +62,21 @@ def build(*, out: Path, params: Params, log: Log) -> Report:
     locators = dict(zip(listing.photos["photo_id"].to_pylist(), listing.photos["locator"].to_pylist(), strict=True))
     change = tables.compare(photos, "photo_id", {p: tables.fingerprint(url) for p, url in locators.items()})
     again = _lost_before(photos, params.ask_again)
-    todo = sorted({*change.todo, *(again & locators.keys())})
+    heard = Heard(out / "validators.lance", photos, listing.stamps, [*change.todo, *again])
+    todo = sorted({*change.todo, *(again & locators.keys()), *heard.stale})
     if not tables.is_table(photos):
         tables.put(photos, "photo_id", PHOTO.empty_table())
-    replaced = {*change.changed, *again}
+    replaced = {*change.changed, *again, *heard.stale}.difference(change.new)
+    how = {"known": heard.marks} if listing.stamps else {}
     with log.progress("photos", len(locators), done=len(locators) - len(todo), unit="photo") as progress:
-        answers = source.fetch(asked, [(p, locators[p]) for p in todo], metadata=metadata, log=SILENT)
+        answers = source.fetch(asked, [(p, locators[p]) for p in todo], metadata=metadata, log=SILENT, **how)
         for batch in _batches(_counted(answers, progress), params.commit_every):
-            tables.put(photos, "photo_id", _rows(batch, locators, params.ask_again), replaced)
+            tables.put(photos, "photo_id", _rows(heard.news(batch), locators, params.ask_again), replaced)
+            heard.keep(batch)
     tables.delete(photos, "photo_id", change.gone)
+    heard.forget(change.gone)
+    if kept := heard.counts["kept_stale"]:
+        log.say(f"  kept {kept} photo{'s' * (kept != 1)} that could not be asked for just now")
     records_written = _write_records(records, listing.records)
 
     lost = Counter(tables.read(photos, ["lost"], "lost IS NOT NULL")["lost"].to_pylist())
@@ -84,9 +92,12 @@ def build(*, out: Path, params: Params, log: Log) -> Report:
         "lost_share_max": params.lost_share_max,
         **{f"lost_{_key(reason)}": count for reason, count in sorted(lost.items())},
         "added": len(change.new),
-        "changed": len(change.changed),
+        "changed": len(change.changed) + heard.changed,
         "removed": len(change.gone),
         "asked_again": len(again),
+        **heard.counts,
+        "megabytes_downloaded": round(heard.downloaded_bytes / 1e6, 3),
+        **{f"feed_{name}": count for name, count in listing.report.items()},
         "records": listing.records.num_rows,
         "records_written": records_written,
         "records_dropped": sum(listing.dropped.values()),
@@ -139,7 +150,7 @@ def _rows(batch: list[Answer], locators: dict[str, str], ask_again: int) -> pa.T
         "lost": [a.lost for a in batch],
         "asked": [ask_again] * len(batch),
         "source": [tables.fingerprint(locators[a.photo_id]) for a in batch],
-        "content": [hashlib.sha256(a.data).hexdigest()[:32] if a.data is not None else f"lost {a.lost}" for a in batch],
+        "content": [content(a) for a in batch],
     }
     return pa.table(columns, schema=PHOTO)
 
@@ -149,7 +160,7 @@ def _write_records(path: Path, records: pa.Table) -> int:
     frame = records.to_pandas().sort_values(["photo_id", "product_id", "left", "top", "width", "height"], kind="stable")
     number = frame.groupby(["photo_id", "product_id"], sort=False).cumcount()
     frame.insert(0, "crop_id", frame["photo_id"] + "|" + frame["product_id"] + "|" + number.astype(str))
-    frame["source"] = [tables.fingerprint(*row) for row in frame[RECORDS.names].itertuples(index=False, name=None)]
+    frame["source"] = list(map(tables.fingerprint, *(frame[name].tolist() for name in RECORDS.names)))
     frame["content"] = frame["source"]
     change = tables.compare(path, "crop_id", dict(zip(frame["crop_id"], frame["source"], strict=True)))
     schema = pa.schema([("crop_id", pa.string()), *RECORDS, *tables.HASH_COLUMNS])

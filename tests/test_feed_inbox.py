@@ -1,0 +1,153 @@
+"""visnet.feed.inbox and the command `feed`: new batches come whole, once, and what is not there changes nothing."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from tests.workspace import ROOT, environment
+from visnet.feed.inbox import bring
+
+LINE = '{"product_id": "%s", "op": "delete", "seq": 1}\n'
+SUMS = ("batches", "new", "records", "upserts", "deletes", "dead")
+
+
+@pytest.fixture(params=["folder", "memory"])
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A store of batches: a folder, and one that fsspec alone can reach."""
+    url = str(tmp_path / "their") if request.param == "folder" else f"memory://{tmp_path.name}/their"
+    system, root = fsspec.core.url_to_fs(url)
+    system.makedirs(root)
+    yield url
+    if system.exists(root):
+        system.rm(root, recursive=True)
+
+
+def put(source: str, name: str, text: str) -> None:
+    with fsspec.open(f"{source}/{name}", "w") as file:
+        file.write(text)
+
+
+def counts(report: dict[str, object]) -> tuple[object, ...]:
+    return tuple(report[name] for name in SUMS)
+
+
+def test_new_and_changed_batches_come_and_the_others_stay(source: str, tmp_path: Path) -> None:
+    inbox = tmp_path / "in" / "box"
+    put(source, "1.jsonl", LINE % "a" + "broken\n")
+    put(source, "2.jsonl", LINE % "b")
+    put(source, "notes.txt", "not asked for")
+    put(source, ".3.jsonl", "on its way")
+    report = bring(source, "*.jsonl", inbox)
+    assert counts(report) == (2, 2, 2, 0, 2, 1)
+    assert report["dead_letters"] == [{"batch": "1.jsonl", "line": 2, "reason": "not JSON", "text": "broken"}]
+    assert report["by_batch"][0] == {"batch": "1.jsonl", "records": 1, "upserts": 0, "deletes": 1, "dead": 1}
+    assert {path.name for path in inbox.iterdir()} == {"1.jsonl", "2.jsonl"}
+    times = {path.name: path.stat().st_mtime_ns for path in inbox.iterdir()}
+    assert counts(bring(source, "*.jsonl", inbox)) == (2, 0, 0, 0, 0, 0)
+    assert counts(bring(source, "*.jsonl", inbox, ["2.jsonl"])) == (2, 1, 1, 0, 1, 0)
+    assert {path.name: path.stat().st_mtime_ns for path in inbox.iterdir()} == times, "the same bytes are left alone"
+    put(source, "1.jsonl", LINE % "longer")
+    put(source, "4.jsonl", LINE % "d")
+    assert counts(bring(source, "*.jsonl", inbox)) == (3, 2, 2, 0, 2, 0)
+    assert (inbox / "1.jsonl").read_text() == LINE % "longer"
+
+
+def test_what_left_the_source_stays_and_what_left_the_inbox_comes_again(source: str, tmp_path: Path) -> None:
+    inbox = tmp_path / "box"
+    put(source, "1.jsonl", LINE % "a")
+    put(source, "2.jsonl", LINE % "b")
+    bring(source, "*", inbox)
+    system, root = fsspec.core.url_to_fs(source)
+    system.rm(f"{root}/1.jsonl")
+    (inbox / "2.jsonl").unlink()
+    assert counts(bring(source, "*", inbox))[:2] == (2, 1)
+
+
+def test_a_source_that_vanished_is_said_in_one_line_and_changes_nothing(source: str, tmp_path: Path) -> None:
+    inbox = tmp_path / "box"
+    put(source, "1.jsonl", LINE % "a")
+    bring(source, "*", inbox)
+    with pytest.raises(ValueError, match=r"no batch is called 9.jsonl; there are 1.jsonl$"):
+        bring(source, "*", inbox, ["9.jsonl"])
+    system, root = fsspec.core.url_to_fs(source)
+    system.rm(root, recursive=True)
+    with pytest.raises(ValueError, match=rf"from: {source}: no such folder$"):
+        bring(source, "*", inbox)
+    assert [path.name for path in inbox.iterdir()] == ["1.jsonl"]
+
+
+def test_an_unknown_kind_of_address_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="from: nowhere://x: Protocol not known") as caught:
+        bring("nowhere://x", "*", tmp_path / "box")
+    assert "\n" not in str(caught.value)
+
+
+def test_batches_that_others_put_there_are_read_once(tmp_path: Path) -> None:
+    inbox = tmp_path / "box"
+    inbox.mkdir()
+    (inbox / "1.jsonl").write_text(LINE % "a")
+    assert counts(bring("", "*", inbox)) == (1, 1, 1, 0, 1, 0)
+    assert counts(bring("", "*", inbox)) == (1, 0, 0, 0, 0, 0)
+    assert counts(bring("", "*", inbox, ["1.jsonl"])) == (1, 1, 1, 0, 1, 0)
+
+
+def test_only_one_process_brings_batches(tmp_path: Path) -> None:
+    inbox = tmp_path / "box"
+    bring("", "*", inbox)
+    with (tmp_path / "box.arriving" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="already"):
+            bring("", "*", inbox)
+
+
+def test_a_killed_bringing_leaves_whole_batches_and_goes_on(tmp_path: Path) -> None:
+    their, inbox = tmp_path / "their", tmp_path / "box"
+    their.mkdir()
+    whole = "".join(LINE % i for i in range(5_000))
+    for number in range(200):
+        (their / f"{number:03d}.jsonl").write_text(whole)
+    code = (
+        "import sys, pathlib; from visnet.feed import inbox; inbox.bring(sys.argv[1], '*', pathlib.Path(sys.argv[2]))"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(their), str(inbox)], cwd=ROOT, env=environment())
+    deadline_s = time.monotonic() + 60
+    while child.poll() is None and time.monotonic() < deadline_s and not (inbox / "020.jsonl").exists():
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL, "the kill came too late: nothing was tested"
+    came = sorted(inbox.iterdir())
+    assert len(came) < 200
+    assert all(path.read_text() == whole for path in came)
+    for number in range(30, 200):
+        (their / f"{number:03d}.jsonl").write_text(LINE % "a")  # less to read, for the test's sake
+    assert bring(str(their), "*", inbox)["batches"] == 200
+    assert all(path.read_bytes() == (their / path.name).read_bytes() for path in inbox.iterdir())
+    assert json.loads((tmp_path / "box.arriving" / "arrived.json").read_text()).keys() == set(os.listdir(their))
+
+
+def test_the_command_writes_a_report_and_refuses_another_source(tmp_path: Path) -> None:
+    (tmp_path / "their").mkdir()
+    (tmp_path / "their" / "1.jsonl").write_text(LINE % "a")
+
+    def feed(source: str) -> subprocess.CompletedProcess[str]:
+        params = f'[raw_images]\nsource = "{source}"\nmetadata = "inbox"\n[raw_images.feed]\nfrom = "their"\n'
+        (tmp_path / "params.toml").write_text(params)
+        command = [sys.executable, "-m", "visnet", "feed"]
+        paths = {**environment(), "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, cwd=tmp_path, env=paths, capture_output=True, text=True, timeout=120)
+
+    done = feed("feed")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Feed       inbox: 1 batches; 1 new, 1 records, 0 upserts, 1 deletes, 0 dead\n")
+    assert counts(json.loads((tmp_path / "reports" / "feed.json").read_text())) == (1, 1, 1, 0, 1, 0)
+    done = feed("table")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)

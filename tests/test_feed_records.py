@@ -1,0 +1,217 @@
+"""visnet.feed.batches and records: what a file says, in each format, and what becomes of what cannot be used."""
+
+import csv
+import datetime
+import gzip
+import io
+import json
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from visnet.feed.batches import TEXT_MAX, Batch, read
+from visnet.feed.records import Record, record
+
+GOOD: dict[str, object] = {
+    "product_id": "0017",
+    "op": "upsert",
+    "photos": ["17/a b.jpg", "https://shop/17.jpg?w=1|2"],
+    "street_photos": ["17/s.jpg"],
+    "category": "hats",
+    "colour": "röd",
+    "title": 'A "red" hat',
+    "price": 12.5,
+    "seq": 5,
+    "updated_at": "2026-01-05T10:00:00+01:00",
+    "brand": "Acme",
+}
+GONE: dict[str, object] = {"product_id": "18", "op": "delete", "seq": 6}
+
+
+def json_lines(*rows: object) -> bytes:
+    return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows).encode()
+
+
+def as_csv(*rows: dict[str, object]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(GOOD))
+    writer.writeheader()
+    writer.writerows({k: json.dumps(v) if isinstance(v, list) else v for k, v in row.items()} for row in rows)
+    return text.getvalue().encode()
+
+
+def as_parquet(*rows: dict[str, object]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist([{**dict.fromkeys(GOOD), **row} for row in rows]), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def batch(tmp_path: Path, data: bytes, name: str = "b.jsonl") -> Batch:
+    (tmp_path / name).write_bytes(data)
+    return read(tmp_path / name)
+
+
+def test_every_format_says_the_same(tmp_path: Path) -> None:
+    expected = Record(
+        product_id="0017",
+        op="upsert",
+        seq=5,
+        updated_at=1767603600_000000,  # 09:00 UTC
+        photos=["17/a b.jpg", "https://shop/17.jpg?w=1|2"],
+        street_photos=["17/s.jpg"],
+        street_boxes=[None] * 4,
+        category="hats",
+        colour="röd",
+        gender="",
+        title='A "red" hat',
+        price=12.5,
+        split="",
+        attributes='{"brand": "Acme"}',
+        content=record(GOOD).content,
+    )
+    assert int(datetime.datetime(2026, 1, 5, 9, tzinfo=datetime.UTC).timestamp() * 10**6) == expected.updated_at
+    files = {
+        "b.jsonl": json_lines(GOOD, GONE),
+        "b.jsonl.gz": gzip.compress(json_lines(GOOD, GONE)),
+        "b.csv": b"\xef\xbb\xbf" + as_csv(GOOD, GONE),
+        "B.CSV.gz": gzip.compress(as_csv(GOOD, GONE)),
+        "b.parquet": as_parquet(GOOD, GONE),
+    }
+    for name, data in files.items():
+        found = batch(tmp_path, data, name)
+        assert found.dead == [], name
+        assert found.records == [expected, record(GONE)], name
+        assert found.counts() == {"records": 2, "upserts": 1, "deletes": 1, "dead_letters": 0}
+
+
+@pytest.mark.parametrize(
+    ("value", "photos"),
+    [("a.jpg| b.jpg|", ["a.jpg", "b.jpg"]), ('["a|b.jpg", "a|b.jpg"]', ["a|b.jpg"]), (["a.jpg", "a.jpg"], ["a.jpg"])],
+)
+def test_photos_are_a_list_or_a_text(value: object, photos: list[str]) -> None:
+    assert record({**GOOD, "photos": value}).photos == photos
+
+
+def test_street_photos_may_have_boxes_and_are_not_shop_photos_too() -> None:
+    street = ["17/a b.jpg", {"photo": "s.jpg", "box": [1, 2, 3.5, 4]}, {"photo": "t.jpg"}]
+    found = record({**GOOD, "street_photos": street})
+    assert (found.street_photos, found.street_boxes) == (["s.jpg", "t.jpg"], [1, 2, 3.5, 4, None, None, None, None])
+
+
+@pytest.mark.parametrize(
+    ("value", "microseconds"),
+    [
+        ("1970-01-02", 86_400_000_000),
+        ("1970-01-01T00:00:01.5Z", 1_500_000),
+        ("1970-01-01 01:00:00+01:00", 0),
+        (1.5, 1_500_000),
+        ("2", 2_000_000),
+        (datetime.datetime(1970, 1, 1, 0, 0, 3), 3_000_000),  # as Parquet gives it
+    ],
+)
+def test_a_time_alone_numbers_the_record(value: object, microseconds: int) -> None:
+    found = record({"product_id": 7, "op": "DELETE", "updated_at": value})
+    assert (found.product_id, found.updated_at, found.seq) == ("7", microseconds, microseconds)
+
+
+BAD: dict[str, dict[str, object]] = {
+    "product_id is missing": {"product_id": " "},
+    "product_id: text is wanted": {"product_id": 1.5},
+    "product_id: over 512 characters, or one that cannot be printed": {"product_id": "a\nb"},
+    "op: upsert | delete is allowed": {"op": "sell"},
+    "upsert without photos": {"photos": "|"},
+    "upsert without a category": {"category": None},
+    "photos: an entry is no path or address": {"photos": ["a", 3]},
+    "photos: not a JSON list": {"photos": "[a"},
+    "photos: a list is wanted": {"photos": {"a": 1}},
+    "street_photos: a box is [left, top, width, height] in pixels, the last two above 0": {
+        "street_photos": [{"photo": "s", "box": [0, 0, 0, 5]}]
+    },
+    "price: a number is wanted": {"price": "12,50"},
+    "seq: a whole number of 64 bits is wanted": {"seq": 2**63},
+    "updated_at: ISO 8601 or seconds since 1970 is wanted": {"updated_at": 1767600000000},  # milliseconds
+    "neither seq nor updated_at": {"seq": None, "updated_at": ""},
+    "split: train | validation | test is allowed": {"split": "dev"},
+    "title: text is wanted": {"title": ["a"]},
+    "not UTF-8 text": {"title": "\ud800"},
+}
+
+
+def test_a_bad_record_is_a_dead_letter_and_the_rest_goes_on(tmp_path: Path) -> None:
+    rows: list[object] = [
+        GOOD,
+        *({**GOOD, **fault} for fault in BAD.values()),
+        "",
+        "no",
+        "[1]",
+        '{"product_id": "7',
+        GONE,
+    ]
+    found = batch(tmp_path, json_lines(*rows))
+    assert [r.product_id for r in found.records] == ["0017", "18"]
+    assert [letter.reason for letter in found.dead] == [*BAD, "not JSON", "not a JSON object", "not JSON"]
+    n = len(BAD)
+    assert [letter.line for letter in found.dead] == [*range(2, n + 2), n + 3, n + 4, n + 5]  # the empty line is none
+    assert found.dead[-1].text == '{"product_id": "7'
+    assert all(len(letter.text) <= TEXT_MAX for letter in found.dead)
+
+
+@pytest.mark.parametrize("fault", [{"price": float("nan")}, {"seq": True}, {"seq": 1.5}, {"updated_at": "soon"}])
+def test_odd_values_are_refused(tmp_path: Path, fault: dict[str, object]) -> None:
+    assert batch(tmp_path, json_lines({**GOOD, **fault})).counts()["dead_letters"] == 1
+
+
+def test_bytes_that_are_no_text_cost_only_their_line(tmp_path: Path) -> None:
+    found = batch(tmp_path, json_lines(GOOD) + b'{"product_id": "\xff", "op": "delete", "seq": 1}\n' + json_lines(GONE))
+    assert [r.product_id for r in found.records] == ["0017", "18"]
+    assert [letter.line for letter in found.dead] == [2]
+    deep = "[" * 100_000
+    assert batch(tmp_path, json_lines(deep, GONE)).dead[0].text == "[" * TEXT_MAX
+
+
+@pytest.mark.parametrize("cut", [2, 7, 40])
+@pytest.mark.parametrize(("name", "write"), [("b.jsonl", json_lines), ("b.csv", as_csv)])
+def test_a_file_cut_short_loses_its_last_line(tmp_path: Path, name: str, write: object, cut: int) -> None:
+    whole = write(GOOD, GOOD)  # type: ignore[operator]
+    found = batch(tmp_path, whole[:-cut], name)
+    assert len(found.records) == 1
+    assert [letter.line for letter in found.dead] == [3 if name == "b.csv" else 2]
+
+
+def test_csv_goes_on_after_a_quote_without_end_and_a_wrong_number_of_columns(tmp_path: Path) -> None:
+    text = "product_id,op,seq,note\r\n1,delete,1,\r\n" + '2,delete,2,"never ends\r\n'
+    text += "3,delete,3,\r\n4,delete\r\n" + '5,delete,5,"two\r\nlines"\r\n\r\n6,delete,6,\r\n'
+    found = batch(tmp_path, text.encode(), "b.csv")
+    assert [r.product_id for r in found.records] == ["1", "3", "5", "6"]
+    assert [(letter.line, letter.text[:3]) for letter in found.dead] == [(3, "2,d"), (5, "4,d")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("b.parquet", b"PAR1 not", "broken Parquet"),
+        ("b.parquet", as_parquet(GOOD)[:-20], "broken Parquet"),
+        ("b.jsonl.gz", gzip.compress(json_lines(GOOD))[:-12], "broken gzip"),
+        ("b.jsonl.gz", json_lines(GOOD), "broken gzip"),
+        ("b.csv", b"id,op\n1,delete\n", "no column product_id in its first line"),
+        ("b.csv", b"", "no column product_id, op in its first line"),
+        ("b.xlsx", b"", "not a batch; .jsonl, .csv, .parquet, .jsonl.gz, .csv.gz are"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_dead_letter(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
+    found = batch(tmp_path, data, name)
+    assert (found.records, [tuple(letter) for letter in found.dead]) == ([], [(0, reason, "")])
+
+
+def test_an_empty_file_is_an_empty_batch(tmp_path: Path) -> None:
+    assert batch(tmp_path, b"") == Batch([], [])
+
+
+def test_ten_thousand_records_take_about_a_second(tmp_path: Path) -> None:
+    data = json_lines(*({**GOOD, "product_id": str(i)} for i in range(10_000)))
+    begun_s = time.process_time()
+    assert len(batch(tmp_path, data).records) == 10_000
+    assert time.process_time() - begun_s < 3

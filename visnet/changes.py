@@ -1,0 +1,55 @@
+"""The commands of the change feed: bring its new batches here, and write the synthetic shop's."""
+
+import datetime
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from visnet import runner
+from visnet import stage as stages
+from visnet.console import Console
+from visnet.feed import inbox
+from visnet.reports import REPORTS, write_report
+from visnet.sources.shop.feed import hours, write
+from visnet.sources.shop.trade import Habits
+from visnet.stages.raw_images import Params
+
+_SAID = ("new", "records", "upserts", "deletes", "dead")
+
+
+def bring(names: Sequence[str] = ()) -> str:
+    """Bring the feed's new batches (or those named) into the inbox, write reports/feed.json, and say what came.
+
+    Errors: `ValueError` in one line, when the line reads no feed or the feed is not there.
+    """
+    params = stages.parse("raw_images", runner.read_params().get("raw_images", {}), str(runner.PARAMS))
+    if not isinstance(params, Params) or params.source != "feed":
+        raise ValueError(f'{runner.PARAMS}: [raw_images] source: "feed" is wanted, since this brings its batches')
+    feed, folder = params.feed, Path(params.metadata)
+    report = inbox.bring(feed.origin, feed.pattern, folder, names, log=Console("feed", REPORTS))
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    write_report("feed", report)
+    lines = [f"Feed       {folder}: {report['batches']} batches; " + ", ".join(f"{report[k]} {k}" for k in _SAID)]
+    lines += [f"           {d['batch']} line {d['line']}: {d['reason']}" for d in report["dead_letters"][:5]]
+    if report["new"]:
+        lines.append("Next       make refresh                         takes them into what is served")
+    return "\n".join(lines)
+
+
+def emit(out: Path, habits: Habits, count: int, first: int = 0) -> str:
+    """Write `count` hours of the synthetic shop's feed under `out`, from the hour `first` on, and say what is there."""
+    if count < 1 or first < 0:
+        raise ValueError(f"{count} hours from hour {first} on: at least one hour, and none before 0, can be written")
+    records = photos = 0
+    with Console("emit-feed", REPORTS).progress("hours", count, unit="hour") as progress:
+        for hour in itertools.islice(hours(habits), first, first + count):
+            write(out, habits, hour)
+            records, photos = records + len(hour.lines), photos + len(hour.written)
+            progress.advance(records=records, photos=photos)
+    return f"Feed       {out}/batches: {records} records, {photos} photos; {len(hour.items)} products after {hour.name}"
+
+
+def moment(text: str) -> datetime.datetime:
+    """Read ISO 8601, UTC where no zone is given; `ValueError` when it is none."""
+    read = datetime.datetime.fromisoformat(text)
+    return read if read.tzinfo else read.replace(tzinfo=datetime.UTC)

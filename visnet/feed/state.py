@@ -1,0 +1,170 @@
+"""Fold batches into the catalog: per product the record of the highest rank, whatever came when and how often.
+
+Three tables: `catalog.lance` (one row per product; a delete stays as a row, so that a late upsert finds it),
+`batches.lance` (one row per batch read) and `dead_letters.lance`. The catalog is committed first and a batch's own row
+last: after a kill the batch is read again, and finds its records there. A batch that leaves the folder changes nothing;
+one whose bytes changed is read as a further batch, so what it said before still counts until a higher rank replaces it.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from visnet import tables
+from visnet.feed import batches
+from visnet.feed.records import Record, rank
+from visnet.log import SILENT, Log
+
+RECORDS_AT_ONCE = 200_000  # folded per commit, so that memory is bounded and small batches share a commit
+CATALOG = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("op", pa.string()),
+        ("seq", pa.int64()),
+        ("updated_at", pa.int64()),  # microseconds since 1970, UTC
+        ("photos", pa.list_(pa.string())),
+        ("street_photos", pa.list_(pa.string())),
+        ("street_boxes", pa.list_(pa.float64())),  # four per street photo
+        *((name, pa.string()) for name in ("category", "colour", "gender", "title")),
+        ("price", pa.float64()),
+        ("split", pa.string()),
+        ("attributes", pa.string()),  # JSON
+        *tables.HASH_COLUMNS,
+    ]
+)
+COUNTS = ("records", "upserts", "deletes", "dead_letters")  # functions of a batch's bytes
+BATCHES = pa.schema(
+    [
+        ("batch", pa.string()),
+        ("stamp", pa.string()),  # size and time of the file: while they stay it is not opened
+        *((name, pa.int64()) for name in COUNTS),
+        *tables.HASH_COLUMNS,  # both are the digest of its bytes
+    ]
+)
+DEAD_LETTERS = pa.schema(
+    [
+        ("letter_id", pa.string()),
+        ("batch", pa.string()),
+        ("line", pa.int64()),  # from 1; 0 = the whole file
+        ("reason", pa.string()),
+        ("text", pa.string()),
+        *tables.HASH_COLUMNS,
+    ]
+)
+
+
+@dataclass
+class _Chunk:
+    """What is folded in one commit."""
+
+    records: list[Record] = field(default_factory=list)
+    batches: list[dict[str, object]] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)  # those of them whose bytes are new
+    dead: list[dict[str, object]] = field(default_factory=list)
+
+
+def fold(inbox: Path, pattern: str, state: Path, *, log: Log = SILENT) -> dict[str, int]:
+    """Read the batches of the folder `inbox` that are new or changed into the tables of the folder `state`.
+
+    Returns counts: batches (files there), batches_new, records, upserts, deletes, dead_letters of what was read; stale
+    (came after one of a higher rank), repeated (what stands already, word for word), unknown_deletes; products_live.
+    """
+    catalog, read, dead = (state / f"{name}.lance" for name in ("catalog", "batches", "dead_letters"))
+    for path, key, schema in (
+        (catalog, "product_id", CATALOG),
+        (dead, "letter_id", DEAD_LETTERS),
+        (read, "batch", BATCHES),
+    ):
+        if not tables.is_table(path):
+            tables.put(path, key, schema.empty_table())
+    there = listed(inbox, pattern)
+    had = {row["batch"]: row for row in tables.read(read, BATCHES.names).to_pylist()}
+    stamps = {name: stamp(path) for name, path in there.items()}  # before it is read: if written to since, read again
+    todo = [name for name in there if had.get(name, {}).get("stamp") != stamps[name]]
+    counts = dict.fromkeys(("batches_new", *COUNTS, "stale", "repeated", "unknown_deletes"), 0)
+    chunk = _Chunk()
+    with log.progress("batches", len(todo), unit="batch") as progress:
+        for name in todo:
+            digest = _digest(there[name])
+            row = had.get(name)
+            if row is None or row["source"] != digest:
+                batch = batches.read(there[name])
+                row = {"batch": name, **batch.counts(), "source": digest, "content": digest}
+                counts["batches_new"] += 1
+                chunk.read.append(name)
+                for count in COUNTS:
+                    counts[count] += batch.counts()[count]
+                chunk.records += batch.records
+                chunk.dead += [_letter(name, *letter) for letter in batch.dead]
+            chunk.batches.append({**row, "stamp": stamps[name]})
+            progress.advance(records=counts["records"])
+            if len(chunk.records) >= RECORDS_AT_ONCE:
+                _commit(chunk, catalog, read, dead, counts)
+                chunk = _Chunk()
+    _commit(chunk, catalog, read, dead, counts)
+    live = tables.opened(catalog).count_rows("op = 'upsert'")
+    return {"batches": len(there), **counts, "products_live": live}
+
+
+def listed(inbox: Path, pattern: str) -> dict[str, Path]:
+    """Return name -> path of the batches in a folder, by name; what starts with "." or "_" is none."""
+    paths = {path.relative_to(inbox).as_posix(): path for path in sorted(inbox.glob(pattern)) if path.is_file()}
+    return {name: path for name, path in paths.items() if not any(part[0] in "._" for part in name.split("/"))}
+
+
+def stamp(path: Path) -> str:
+    """Return what differs when a file has been written again."""
+    status = path.stat()
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _commit(chunk: _Chunk, catalog: Path, read: Path, dead: Path, counts: dict[str, int]) -> None:
+    if not chunk.batches:
+        return
+    standing = _standing(catalog, {record.product_id for record in chunk.records})
+    best: dict[str, Record] = {}
+    ranks = dict(standing)
+    for record in chunk.records:
+        had = ranks.get(record.product_id)
+        if had is None:
+            counts["unknown_deletes"] += record.op == "delete"
+        if had is None or record.rank > had:
+            ranks[record.product_id], best[record.product_id] = record.rank, record
+        else:
+            counts["repeated" if record.rank == had else "stale"] += 1
+    rows = [{**best[p]._asdict(), "source": best[p].content} for p in sorted(best)]
+    tables.put(catalog, "product_id", pa.Table.from_pylist(rows, CATALOG), standing)
+
+    known = tables.read(dead, ["letter_id", "batch"])
+    mine = pc.is_in(known["batch"], pa.array(chunk.read, pa.string()))
+    had_letters = set(known.filter(mine)["letter_id"].to_pylist())
+    tables.put(dead, "letter_id", pa.Table.from_pylist(chunk.dead, DEAD_LETTERS), had_letters)
+    tables.delete(dead, "letter_id", sorted(had_letters - {str(letter["letter_id"]) for letter in chunk.dead}))
+
+    known = tables.read(read, ["batch"])["batch"].to_pylist()
+    tables.put(read, "batch", pa.Table.from_pylist(chunk.batches, BATCHES), known)
+
+
+def _standing(catalog: Path, product_ids: set[str]) -> dict[str, tuple[int, int, str]]:
+    """Return the ranks of those products that have a row; of the others nothing is held in memory."""
+    wanted = pa.array(sorted(product_ids), pa.string())
+    columns = ["product_id", "seq", "updated_at", "content"]
+    ranks = {}
+    for batch in tables.opened(catalog).scanner(columns=columns).to_batches():
+        for row in batch.filter(pc.is_in(batch["product_id"], wanted)).to_pylist():
+            ranks[row["product_id"]] = rank(row["seq"], row["updated_at"], row["content"])
+    return ranks
+
+
+def _letter(batch: str, line: int, reason: str, text: str) -> dict[str, object]:
+    content = tables.fingerprint(batch, line, reason, text)
+    said = {"batch": batch, "line": line, "reason": reason, "text": text}
+    return {"letter_id": f"{batch}:{line}", **said, "source": content, "content": content}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]

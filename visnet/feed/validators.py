@@ -1,0 +1,98 @@
+"""What is known of the photos that were asked for: the record they were asked at, and how the source marked the bytes.
+
+A table beside photos.lance, because Lance writes a few columns of a row only by reading its others, the photos' bytes.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from visnet import tables
+from visnet.download import Answer
+from visnet.request import Mark
+
+COLUMNS = ["photo_id", "stamp", "etag", "last_modified"]
+SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS] + tables.HASH_COLUMNS)
+
+
+class Heard:
+    """What is heard of a source's photos while they are asked for, and what was heard of them before.
+
+    stale: photos that are in the table, and that the source has spoken of since they were last asked for. marks: how
+    those of them that are not lost were marked. Such a photo is replaced by other bytes only. What may pass, a timeout
+    say, does not take it away, and its stamp is not kept, so that it is asked for again in the next run; nor is that of
+    a photo that never came.
+    """
+
+    def __init__(self, path: Path, photos: Path, stamps: Mapping[str, str], others: Iterable[str]) -> None:
+        """Compare the stamps with the table at `path`; `others` are the photos that are asked for anyhow."""
+        self.path, self.stamps = path, stamps
+        known = read(path) if stamps else {}
+        self.known = set(known)
+        self.stale = {p for p, stamp in stamps.items() if p not in known or known[p][0] != stamp}.difference(others)
+        self.there: dict[str, str] = {}  # stale photo -> content, the reason of a lost one
+        if self.stale:
+            rows = tables.read(photos, ["photo_id", "content"])
+            pairs = zip(rows["photo_id"].to_pylist(), rows["content"].to_pylist(), strict=True)
+            self.there = {photo_id: content for photo_id, content in pairs if photo_id in self.stale}
+        whole = {p for p, content in self.there.items() if not content.startswith("lost ")}
+        self.marks = {p: Mark(*known[p][1:]) for p in whole if p in known}
+        self.changed = 0
+        self.counts = {
+            "asked_conditionally": sum(any(mark) for mark in self.marks.values()),
+            "not_modified": 0,  # the source said so
+            "same_bytes": 0,  # sent again, and the same
+            "kept_stale": 0,
+            "downloaded": 0,
+        }
+        self.downloaded_bytes = 0
+
+    def news(self, answers: Iterable[Answer]) -> list[Answer]:
+        """Return the answers that change a row of the photos, and count them all."""
+        changing = []
+        for answer in answers:
+            had, now = self.there.get(answer.photo_id), content(answer)
+            self.counts["downloaded"] += answer.data is not None
+            self.downloaded_bytes += len(answer.data or b"")
+            if answer.unchanged:
+                self.counts["not_modified"] += 1
+            elif had == now:
+                self.counts["same_bytes"] += answer.data is not None
+            elif answer.passing and had is not None and not had.startswith("lost "):
+                self.counts["kept_stale"] += 1
+            else:
+                self.changed += had is not None
+                changing.append(answer)
+        return changing
+
+    def keep(self, answers: Iterable[Answer]) -> None:
+        """Commit at which stamps the photos were asked for, after what came of it is committed."""
+        rows = []
+        for answer in answers:
+            if answer.photo_id in self.stamps and not answer.passing:
+                said = (self.stamps[answer.photo_id], *answer.mark)
+                rows.append((answer.photo_id, *said, *[tables.fingerprint(*said)] * 2))
+        if rows:
+            columns = [list(column) for column in zip(*sorted(rows), strict=True)]
+            tables.put(self.path, "photo_id", pa.table(columns, schema=SCHEMA), self.known)
+
+    def forget(self, gone: Iterable[str]) -> None:
+        """Drop what is known of photos that are gone."""
+        if known := sorted(self.known.intersection(gone)):
+            tables.delete(self.path, "photo_id", known)
+
+
+def read(path: Path) -> dict[str, tuple[str, str, str]]:
+    """Return photo_id -> stamp of the record it was last asked at, etag and last_modified of the bytes that came."""
+    if not tables.is_table(path):
+        return {}
+    columns = tables.read(path, COLUMNS)
+    photo_ids, *said = (columns[name].to_pylist() for name in COLUMNS)
+    return dict(zip(photo_ids, zip(*said, strict=True), strict=True))
+
+
+def content(answer: Answer) -> str:
+    """Return what the digest of a photo's row is made of: the hash of its bytes, or why it is lost."""
+    return hashlib.sha256(answer.data).hexdigest()[:32] if answer.data is not None else f"lost {answer.lost}"

@@ -1,0 +1,97 @@
+"""A change feed: a folder of batches, each a file of records that say what was added, changed and removed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ConfigDict, Field
+
+from visnet import download, tables
+from visnet.feed.state import fold
+from visnet.log import Log
+from visnet.request import Mark, Options
+from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
+from visnet.stage import Frozen
+
+_FACTS = ("category", "colour", "gender", "split")
+
+
+class Params(Frozen):
+    """Where batches come from, where their photos are, and how to ask for them."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    origin: str = Field(default="", alias="from", description='URL or folder of new batches; "" = others bring them')
+    pattern: str = Field(default="*", description="which files of the folders are batches")
+    photos: str = Field(default="", description='what relative photo paths start at; "" = photos beside the inbox')
+    download: Options = Options()
+
+
+def listing(params: Params, metadata: Path, state: Path | None = None) -> Listing:
+    """Fold the batches of the folder `metadata` into the tables of `state`, and list the photos of the live products.
+
+    A photo's id is its path or address as the records give it. Its stamp is that of the newest record that names it, so
+    a new record of a product has its photos looked at again. Raises `ValueError` in one line.
+    """
+    if not metadata.is_dir():
+        raise ValueError(f"[raw_images] metadata: {metadata} is no folder; give the one that batches are put into")
+    if state is None:
+        raise ValueError(f"{metadata}: the feed needs a folder to keep its state in")
+    counts = fold(metadata, params.pattern, state)
+    columns = ["product_id", "seq", "updated_at", "photos", "street_photos", "street_boxes", *_FACTS]
+    live = tables.read(state / "catalog.lance", columns, "op = 'upsert'").combine_chunks().sort_by("product_id")
+    records = pa.concat_tables([_side(live, "shop", "photos"), _side(live, "street", "street_photos")])
+    stamps = _stamps(records)
+    base = params.photos or str(metadata.absolute().parent / "photos")
+    if "://" not in base:
+        base = str(Path(base).absolute())
+    photo_ids = pa.array(list(stamps), pa.string())
+    is_place = pc.or_(pc.match_substring(photo_ids, "://"), pc.starts_with(photo_ids, "/"))
+    locators = pc.if_else(is_place, photo_ids, pc.binary_join_element_wise(base.rstrip("/"), photo_ids, "/"))
+    photos = pa.table([photo_ids, locators], schema=PHOTOS)
+    return Listing(photos, records.select(RECORDS.names), stamps=stamps, report=counts)
+
+
+def fetch(
+    params: Params,
+    wanted: Sequence[tuple[str, str]],
+    *,
+    metadata: Path,
+    log: Log,
+    known: Mapping[str, Mark] | None = None,
+) -> Iterator[Answer]:
+    """Read the photos from the disk or ask the web; one whose mark is known is sent only if it changed."""
+    return download.fetch(wanted, options=params.download, known=known, log=log)
+
+
+def _side(live: pa.Table, side: str, column: str) -> pa.Table:
+    """Return one row per product and photo of that side: `RECORDS`, then seq and updated_at."""
+    lists = live[column].combine_chunks()
+    owner = pc.list_parent_indices(lists)
+    of = live.take(owner)
+    count = len(owner)
+    box = np.full((count, 4), np.nan)
+    if side == "street":
+        given = pc.list_flatten(live["street_boxes"].combine_chunks())
+        box = given.to_numpy(zero_copy_only=False).astype(np.float64).reshape(count, 4)
+    values: dict[str, pa.Array | pa.ChunkedArray] = {
+        "photo_id": pc.list_flatten(lists),
+        "product_id": of["product_id"],
+        "side": pa.array([side] * count, pa.string()),
+        **{name: of[name] for name in _FACTS},
+        **{name: pa.array(box[:, i], pa.float64(), from_pandas=True) for i, name in enumerate(RECORDS.names[-4:])},
+        **{name: of[name] for name in ("seq", "updated_at")},
+    }
+    schema = pa.schema([*RECORDS, ("seq", pa.int64()), ("updated_at", pa.int64())])
+    return pa.table([values[name] for name in schema.names], schema=schema)
+
+
+def _stamps(records: pa.Table) -> dict[str, str]:
+    """Return photo_id -> `seq/updated_at` of the newest record that names it."""
+    time = pc.fill_null(records["updated_at"], -(2**63))  # none = the oldest, as in `visnet.feed.records`
+    order = pc.sort_indices(records.append_column("time", time), [("seq", "ascending"), ("time", "ascending")])
+    rows = zip(*(records[name].take(order).to_pylist() for name in ("photo_id", "seq", "updated_at")), strict=True)
+    newest = {photo_id: f"{seq}/{'' if at is None else at}" for photo_id, seq, at in rows}
+    return dict(sorted(newest.items()))
