@@ -6,11 +6,15 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run test ui check gpu lock clean
+.PHONY: run refresh test ui check gpu lock clean
 
 run: .venv/installed
 	dvc repro
 	@python -m visnet summary
+
+# What Dagster's job of this name does: the catalog's news, with the model that is there.
+refresh: .venv/installed
+	dvc repro --single-item raw_images crops catalog_embeddings knn_results publish
 
 ui: .venv/installed
 	@exec python -m orchestration.ui

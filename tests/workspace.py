@@ -44,6 +44,9 @@ k = 20
 
 [evaluation]
 recall_at_1_margin = 1.0
+
+[publish]
+probe_recall_at_1_drop_max = 1.0
 """
 
 

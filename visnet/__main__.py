@@ -1,10 +1,14 @@
 """The command line: `visnet STAGE` as DVC calls it, and what a person asks of a built catalog."""
 
 import argparse
+import errno
+import os
+import re
 import signal
 import sys
 from pathlib import Path
 
+from visnet.reports import DATA
 from visnet.stage import STAGES
 
 
@@ -39,6 +43,28 @@ def parser() -> argparse.ArgumentParser:
     view.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     view.add_argument("--port", type=int, default=8010, help="port to listen on (default %(default)s)")
     view.add_argument("--write", type=Path, metavar="PICTURE", help="write a contact sheet instead of serving a page")
+    feed = commands.add_parser("feed", help="bring the change feed's new batches into the inbox, and check them")
+    feed.add_argument("names", nargs="*", metavar="NAME", help="just these batches, again")
+    emit = commands.add_parser("emit-feed", help="write the synthetic shop as a change feed: batches/, photos/, truth/")
+    emit.add_argument("out", type=Path, metavar="OUT", help="the folder that they are written under")
+    emit.add_argument(
+        "--hours", type=int, default=24, help="how many batches, the first the whole catalog (default 24)"
+    )
+    emit.add_argument(
+        "--first", type=int, default=0, help="the hour to begin with, those before it being there already"
+    )
+    emit.add_argument("--products", type=int, default=440, help="at first (default 440)")
+    emit.add_argument("--churn", type=float, default=0.02, help="share that changes in an hour (default 0.02)")
+    emit.add_argument("--seed", type=int, default=7)
+    emit.add_argument("--start", default="2026-01-05", metavar="TIME", help="ISO 8601 (default %(default)s)")
+    emit.add_argument("--side-px", type=int, default=160, help="a shop photo's side (default 160)")
+    emit.add_argument("--photos", type=int, nargs=2, default=(2, 3), metavar=("LEAST", "MOST"), help="per product")
+    for name, share in (("late", 0.1), ("repeated", 0.1), ("bad", 0.02)):
+        emit.add_argument(f"--{name}", type=float, default=share, help=f"share of the records (default {share})")
+    rollback = commands.add_parser("rollback", help="serve an earlier version of the catalog again")
+    rollback.add_argument("version", type=int, nargs="?", help="its number (default: the one before); see `versions`")
+    commands.add_parser("versions", help="list the versions of the catalog that were published")
+    commands.add_parser("compact", help="write the tables' small files together, and remove what nobody reads")
     commands.add_parser("summary", help="say what is built here, how well it finds, and what to do next")
     return whole
 
@@ -49,6 +75,18 @@ def _run(args: argparse.Namespace) -> None:
         from visnet import similar
 
         print(similar.answer(args.photo, args.k, args.category, args.box, args.out))
+    elif args.command == "feed":
+        from visnet import changes
+
+        print(changes.bring(args.names))
+    elif args.command == "emit-feed":
+        from visnet import changes
+        from visnet.sources.shop.trade import Habits
+
+        taken = ("products", "churn", "seed", "side_px", "late", "repeated", "bad")
+        said = {name: getattr(args, name) for name in taken}
+        habits = Habits(**said, start=changes.moment(args.start), shop_photos=tuple(args.photos))
+        print(changes.emit(args.out, habits, args.hours, args.first))
     elif args.command == "summary":
         from visnet import summary
 
@@ -80,6 +118,14 @@ def _run(args: argparse.Namespace) -> None:
             + (f"; before, version {done['champion_before']}: {before:.4f}" if before is not None else "")
             + "\nNext       dvc repro                            the line takes this version, and serves it"
         )
+    elif args.command in ("rollback", "versions"):
+        from visnet import versions
+
+        print(versions.listing() if args.command == "versions" else versions.rollback(args.version))
+    elif args.command == "compact":
+        from visnet import compaction
+
+        print(compaction.text(compaction.run()))
     elif args.command == "triplets-view":
         from visnet import review
 
@@ -93,6 +139,16 @@ def _run(args: argparse.Namespace) -> None:
         runner.run(args.command)
 
 
+def _no_room(error: OSError) -> str | None:
+    """Say in one line that the disk is full; None of any other error. Lance has the number in its text only."""
+    found = re.search(r"os error (\d+)", str(error))
+    number = error.errno or (int(found[1]) if found else 0)
+    if number not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        return None
+    where = error.filename or f"the disk of {DATA.absolute()}"
+    return f"{where}: {os.strerror(number)}; make room and run it again: what was there before still is"
+
+
 def main() -> int:
     """Run one command; return 2 for what the user can mend (said in one line), 130 when interrupted."""
     args = parser().parse_args()
@@ -101,6 +157,11 @@ def main() -> int:
         _run(args)
     except ValueError as error:
         print(f"visnet {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if (said := _no_room(error)) is None:
+            raise
+        print(f"visnet {args.command}: {said}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"visnet {args.command}: interrupted; run it again to go on", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Contact sheets: rows of captioned photos, to be judged by eye."""
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +24,16 @@ class Tile:
 
 def sheet(rows: Sequence[Sequence[Tile]], title: str = "", side_px: int = 96, columns: int = 1) -> Image.Image:
     """Lay rows of tiles out under a title, `columns` rows beside each other; return an RGB image."""
-    font = ImageFont.load_default(size=11)
+    font, large = ImageFont.load_default(size=11), ImageFont.load_default(size=14)
     gap, text_px, head_px = 8, 15, 26 if title else 0
     width_px = max((len(row) for row in rows), default=1) * (side_px + gap) + 3 * gap
     height_px = side_px + text_px + gap
     deep = -(-len(rows) // columns)
-    page = Image.new("RGB", (columns * width_px, head_px + deep * height_px + gap), "white")
+    whole_px = max(columns * width_px, math.ceil(large.getlength(title)) + 2 * gap)
+    page = Image.new("RGB", (whole_px, head_px + deep * height_px + gap), "white")
     draw = ImageDraw.Draw(page)
     if title:
-        draw.text((gap, 6), title, fill="black", font=ImageFont.load_default(size=14))
+        draw.text((gap, 6), title, fill="black", font=large)
     for i, row in enumerate(rows):
         left, top = (i // deep) * width_px + gap, head_px + (i % deep) * height_px
         for tile in row:

@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from visnet import locks, mending, tracking
 from visnet import stage as stages
-from visnet import tracking
 from visnet.console import Console
 from visnet.log import SILENT, Log
-from visnet.reports import LINE, Place, write_report
-from visnet.stage import Report
+from visnet.reports import DATA, LINE, Place, write_report
+from visnet.stage import Frozen, Report
 
 PARAMS = Path("params.toml")
+TABLES = DATA / "tables"  # whose lock every run shares, so that a compaction waits for all of them
 
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -38,7 +39,8 @@ def read_params(path: Path = PARAMS) -> dict[str, dict[str, Any]]:
 def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report:
     """Run `stage` in this folder; `ValueError` for what a user can mend, with nothing half-written.
 
-    `tables` are the parameters of all stages, those of params.toml where left out.
+    `tables` are the parameters of all stages, those of params.toml where left out. What the stage makes is locked, what
+    it reads stays as it is meanwhile; a second run at once is refused.
     """
     module = stages.module(stage)
     tables = read_params() if tables is None else tables
@@ -48,26 +50,40 @@ def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report
         if not path.exists():
             raise ValueError(f"{path} is missing; run `dvc repro {name}` (or `dvc pull`) first")
     artefact = place.artefact(stage)
-    in_place, resumes = getattr(module, "IN_PLACE", False), getattr(module, "RESUMES", False)
-    out = artefact if in_place else artefact.with_name(f"{stage}.building")
+    out = artefact if getattr(module, "IN_PLACE", False) else artefact.with_name(f"{stage}.building")
     if int(os.environ.get("LOCAL_RANK", "0")):  # one of several processes of a training: it helps, and leaves no trace
         helped: Report = module.build(*inputs.values(), out=out, params=params, log=SILENT)
         return helped
+    with contextlib.ExitStack() as locked:
+        locked.enter_context(locks.held(TABLES, shared=True))
+        locked.enter_context(locks.held(artefact))
+        for path in () if place.apart else inputs.values():  # an experiment of hours keeps nobody from the line
+            locked.enter_context(locks.held(path, shared=True))
+        return _make(stage, place, tables, params, inputs, out)
+
+
+def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapping[str, Path], out: Path) -> Report:
+    module, artefact = stages.module(stage), place.artefact(stage)
+    in_place, resumes = out == artefact, getattr(module, "RESUMES", False)
     place.reports.mkdir(parents=True, exist_ok=True)
     if not in_place and not resumes:
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
 
+    mending.mend(out)  # what a run left that a full disk and then a kill ended
+    before = mending.marks(out)
     begun_s = time.monotonic()
     with tracking.recorded(stage, params.model_dump(), out, place, tables) as record:
         console = Console(stage, place.reports, on_curve=record.curve)
         log: Log = console
         try:
             report: Report = module.build(*inputs.values(), out=out, params=params, log=log)
-        except ValueError:  # refused: an empty folder would only make one wonder
-            with contextlib.suppress(OSError):
+        except (ValueError, OSError):
+            mending.check(out, before)  # a full disk is said to be that, whatever could not be read because of it
+            with contextlib.suppress(OSError):  # refused: an empty folder would only make one wonder
                 out.rmdir()
             raise
+        mending.check(out, before)
         if not in_place:
             shutil.rmtree(artefact, ignore_errors=True)
             out.rename(artefact)

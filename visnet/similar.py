@@ -1,12 +1,14 @@
-"""Answer one photo from the built catalog."""
+"""Answer one photo from the catalog: from the version that is served, or from the line where none is yet."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 from torchvision.transforms.v2 import functional as F
 
-from visnet import embedding, images, pictures, weights
+from visnet import embedding, images, pictures, serving, weights
 from visnet.reports import DATA
 from visnet.search import nearest_products
 from visnet.vectors import read_vectors
@@ -21,21 +23,39 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
         raise ValueError(f"{photo}: no such photo")
     if k < 1:
         raise ValueError(f"-k {k}: at least 1 product must be asked for")
-    for stage in ("crops", "trained_model", "catalog_embeddings"):
-        if not (DATA / stage).exists():
-            raise ValueError(f"{DATA / stage} is missing: build the catalog first, with `dvc repro` (or `dvc pull`)")
     try:
         whole = images.decode(photo.read_bytes())
         picture = images.crop(whole, None if box is None else (box[0], box[1], box[2], box[3]))
     except ValueError as error:
         raise ValueError(f"{photo}: {error}") from None
-    model, entry = weights.load(DATA / "trained_model")
-    shop = read_vectors(DATA / "catalog_embeddings").of(side="shop")
-    made_by = weights.digest(model.state_dict())
-    if shop.model != made_by:
-        raise ValueError(
-            f"{DATA}/catalog_embeddings is by another model than {DATA}/trained_model; run `dvc repro` first"
-        )
+    with serving.open_current() if serving.is_published() else contextlib.nullcontext() as version:
+        if version is None:
+            return _answer(photo, picture, k, category, out, *_line())
+        return _answer(photo, picture, k, category, out, version.trained_model, version.folder, version.crops)
+
+
+def _line() -> tuple[Path, Path, Path]:
+    """Return the line's model, the folder of its embeddings, and its crops."""
+    for stage in ("crops", "trained_model", "catalog_embeddings"):
+        if not (DATA / stage).exists():
+            raise ValueError(f"{DATA / stage} is missing: build the catalog first, with `dvc repro` (or `dvc pull`)")
+    return DATA / "trained_model", DATA / "catalog_embeddings", DATA / "crops" / "crops.lance"
+
+
+def _answer(
+    photo: Path,
+    picture: Image.Image,
+    k: int,
+    category: str | None,
+    out: Path,
+    trained_model: Path,
+    embeddings: Path,
+    crops: Path,
+) -> str:
+    model, entry = weights.load(trained_model)
+    shop = read_vectors(embeddings).of(side="shop")
+    if shop.model != weights.digest(model.state_dict()):
+        raise ValueError(f"{embeddings} is by another model than {trained_model}; run `dvc repro` first")
     if category is not None:
         allowed = sorted(set(shop.rows["category"]))
         if category not in allowed:
@@ -48,7 +68,7 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
     rows = found.row[0][found.row[0] >= 0]
     answers = shop.rows.iloc[rows].assign(sq_distance=found.sq_distance[0][: len(rows)])
 
-    pictures_of = pictures.open_images(DATA / "crops" / "crops.lance", answers["crop_id"].tolist())
+    pictures_of = pictures.open_images(crops, answers["crop_id"].tolist())
     tiles = [pictures.Tile(picture, photo.name)]
     tiles += [
         pictures.Tile(pictures_of[row.crop_id], f"{row.product_id} {row.sq_distance:.3f}")

@@ -16,6 +16,7 @@ STAGES = (
     "catalog_embeddings",
     "knn_results",
     "evaluation",
+    "publish",
 )
 
 Report = dict[str, str | int | float | bool | None]

@@ -4,7 +4,9 @@ Every table has a string key, a `source` column (hash of what the row was made f
 a `content` column (hash of what the row says: the digest is made of these). Commits are atomic; a kill leaves the last.
 """
 
+import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -66,23 +68,39 @@ def compare(path: Path, key: str, wanted: Mapping[str, str]) -> Difference:
 
 
 def drop(path: Path) -> None:
-    """Remove a table with all its versions."""
-    shutil.rmtree(path)
+    """Remove a table with all its versions; a kill leaves all of it, or a hidden folder that nobody reads."""
+    doomed = path.with_name(f".{path.name}.deleting")
+    shutil.rmtree(doomed, ignore_errors=True)
+    path.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether each data file that the latest version names is as long as its manifest says; none is read."""
+    return all(
+        size is None or _length(path / "data" / name) == size
+        for fragment in opened(path).get_fragments()
+        for name, size in ((file.path, file.file_size_bytes) for file in fragment.metadata.files)
+    )
 
 
 def put(path: Path, key: str, rows: pa.Table, replaced: Iterable[str] = ()) -> None:
-    """Commit rows, replacing those whose key is in `replaced` (all others must be new)."""
+    """Commit rows, replacing those whose key is in `replaced` (all others must be new).
+
+    `OSError` when the disk was full and the commit was cut short; `mending` takes it back.
+    """
+    known = set(replaced)
     if not is_table(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lance.write_dataset(rows, str(path), mode="create")
+    elif rows.num_rows == 0:
         return
-    if rows.num_rows == 0:
-        return
-    known = set(replaced)
-    if any(k in known for k in rows[key].to_pylist()):
+    elif any(k in known for k in rows[key].to_pylist()):
         lance.dataset(str(path)).merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(rows)
     else:
         lance.write_dataset(rows, str(path), mode="append")
+    if not is_whole(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.absolute()))
 
 
 def delete(path: Path, key: str, gone: list[str], at_once: int = 1000) -> None:
@@ -97,3 +115,7 @@ def digest(path: Path, key: str) -> str:
     table = read(path, [key, "content"])
     lines = sorted(f"{k}\t{c}\n" for k, c in zip(table[key].to_pylist(), table["content"].to_pylist(), strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]
+
+
+def _length(file: Path) -> int:
+    return file.stat().st_size if file.exists() else -1

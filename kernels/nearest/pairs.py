@@ -74,14 +74,16 @@ def _near(x: Tensor, x_sq: Tensor, y: Tensor, y_sq: Tensor, sq_limit: Tensor) ->
     """List the pairs of a block that may be within the limit: a float32 product, less all that its rounding may add."""
     longest = torch.maximum(x_sq.max(), y_sq.max())
     if longest > NORM_MAX**2:
-        return tuple(torch.ones((len(x), len(y)), dtype=torch.bool, device=x.device).nonzero().T)  # type: ignore
+        query, row = torch.ones((len(x), len(y)), dtype=torch.bool, device=x.device).nonzero().unbind(1)
+        return query, row
     # |fl(x.y) - x.y| <= (D + 4) u |x| |y| for the products, their sum in any order, and the rounding of x and y, and
     # 2 |x| |y| <= |x|^2 + |y|^2. Four times that also covers the terms' own rounding to float32.
     share = 4.0 * (x.shape[1] + 16) * SINGLE
     left = (x_sq * (1.0 - share)).float()
     right = (y_sq * (1.0 - share) - sq_limit.double() * (1.0 + share)).float()
     near = torch.addmm(right[None, :].expand(len(x), -1), x, y.T, alpha=-2.0).add_(left[:, None])
-    return tuple(torch.nonzero(near <= FLUSHED).T)  # type: ignore[return-value]
+    query, row = torch.nonzero(near <= FLUSHED).unbind(1)
+    return query, row
 
 
 def _scores(queries: Tensor, gallery: Tensor, query: Tensor, row: Tensor) -> Tensor:

@@ -1,19 +1,23 @@
 """catalog_embeddings: one vector per shop crop, and per street crop of the test split, all by one model."""
 
+import errno
 import hashlib
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import torch
 
-from visnet import embedding, tables, weights
+from visnet import embedding, folders, mending, tables, weights
 from visnet.crop_images import CropImages
 from visnet.log import Log
 from visnet.stage import Frozen, Report
 
 IN_PLACE = True
 COLUMNS = ["crop_id", "product_id", "category", "side", "colour"]
+WANTED = "lost IS NULL AND (side = 'shop' OR split = 'test')"
 
 
 class Params(Frozen):
@@ -25,17 +29,22 @@ class Params(Frozen):
 
 
 def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: Log) -> Report:
-    """Bring the embeddings up to the crops and the model: embed what is new, changed, or made by another model."""
+    """Bring the embeddings up to the crops and the model: embed what is new, changed, or made by another model.
+
+    Another model's vectors are made in `next.lance`, and take the place of the others when all of them are there.
+    """
     model, entry = weights.load(trained_model)
     made_by = weights.digest(model.state_dict())
     path = crops / "crops.lance"
-    wanted = "lost IS NULL AND (side = 'shop' OR split = 'test')"
-    frame = tables.read(path, [*COLUMNS, "content"], wanted).to_pandas().sort_values("crop_id", ignore_index=True)
-    frame["source"] = [tables.fingerprint(content, made_by, entry.side_px) for content in frame["content"]]
-    embeddings = out / "embeddings.lance"
-    if tables.is_table(embeddings) and _dimensions(embeddings) != model.dimensions:
-        tables.drop(embeddings)  # vectors of two sizes have no table in common
-    change = tables.compare(embeddings, "crop_id", dict(zip(frame["crop_id"], frame["source"], strict=True)))
+    frame = tables.read(path, [*COLUMNS, "content"], WANTED).to_pandas().sort_values("crop_id", ignore_index=True)
+    frame["source"] = sources(frame["content"], made_by, entry.side_px)
+    wanted = dict(zip(frame["crop_id"], frame["source"], strict=True))
+    served = out / "embeddings.lance"
+    embeddings = _table(out, wanted)
+    before = tables.compare(served, "crop_id", wanted)
+    change = before if embeddings == served else tables.compare(embeddings, "crop_id", wanted)
+    if embeddings != served:
+        log.say(f"  another model: all {len(frame)} crops are embedded anew, beside the vectors that are there")
     # Gone rows first: a search between two commits may lack new products but never shows one that was removed.
     tables.delete(embeddings, "crop_id", change.gone)
     todo = frame[frame["crop_id"].isin(set(change.todo))].reset_index(drop=True)
@@ -51,20 +60,55 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
                 tables.put(embeddings, "crop_id", _rows(rows, torch.cat(held)), change.changed)
                 held, first = [], last
             progress.advance(len(indices))
+    if embeddings != served:
+        if mending.mend(out):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(embeddings.absolute()))
+        _switch(out)
     return {
         "embeddings": len(frame),
-        "dimensions": _dimensions(embeddings),
-        "added": len(change.new),
-        "changed": len(change.changed),
-        "removed": len(change.gone),
-        "unchanged": change.same,
+        "dimensions": int(tables.opened(served).schema.field("embedding").type.list_size),
+        "added": len(before.new),
+        "changed": len(before.changed),
+        "removed": len(before.gone),
+        "unchanged": before.same,
         "model": made_by,
-        "digest": tables.digest(embeddings, "crop_id"),
+        "digest": tables.digest(served, "crop_id"),
     }
 
 
-def _dimensions(embeddings: Path) -> int:
-    return int(tables.opened(embeddings).schema.field("embedding").type.list_size)
+def sources(contents: Iterable[str], made_by: str, side_px: int) -> list[str]:
+    """Return what each crop's vector is made from: its content, and the model with the size of its input."""
+    return [tables.fingerprint(content, made_by, side_px) for content in contents]
+
+
+def _table(out: Path, wanted: Mapping[str, str]) -> Path:
+    """Return the table to be written, after mending what a killed run left.
+
+    That is the one that is served, unless not one of its vectors stays: then it is of another model, and goes on being
+    read until `next.lance` is whole.
+    """
+    served, coming, going = (out / f"{name}.lance" for name in ("embeddings", "next", "previous"))
+    folders.clean(out)
+    if going.exists():
+        if not served.exists():
+            coming.rename(served)  # killed in the middle of `_switch`: it was whole
+        folders.remove(going)
+    in_place = not tables.is_table(served) or not tables.opened(served).count_rows() or _some(served, wanted)
+    if tables.is_table(coming) and (in_place or not _some(coming, wanted)):
+        folders.remove(coming)  # of a model that is no longer asked for
+    return served if in_place else coming
+
+
+def _some(embeddings: Path, wanted: Mapping[str, str]) -> bool:
+    """Whether at least one vector of the table is wanted."""
+    return tables.compare(embeddings, "crop_id", wanted).same > 0
+
+
+def _switch(out: Path) -> None:
+    """Put the whole new table in the place of the old one; `_table` ends what a kill leaves of this."""
+    (out / "embeddings.lance").rename(out / "previous.lance")
+    (out / "next.lance").rename(out / "embeddings.lance")
+    folders.remove(out / "previous.lance")
 
 
 def _rows(rows: pd.DataFrame, vectors: torch.Tensor) -> pa.Table:

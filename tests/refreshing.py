@@ -1,0 +1,225 @@
+"""A tiny shop whose stock is a CSV file, and its refreshes: in this process, or in one that may be killed."""
+
+import contextlib
+import csv
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from visnet import __main__ as visnet
+from visnet import runner, serving, tables, versions, weights, zoo
+from visnet.zoo import build_model
+
+REFRESH = ("raw_images", "crops", "catalog_embeddings", "knn_results", "publish")
+TABLES = {
+    "raw_images/photos": "photo_id",
+    "raw_images/records": "crop_id",
+    "crops/crops": "crop_id",
+    "catalog_embeddings/embeddings": "crop_id",
+    "knn_results/knn": "query_id",
+}
+PARAMS = """
+[raw_images]
+source = "table"
+metadata = "stock.csv"
+commit_every = 8
+
+[raw_images.table.columns]
+side = "side"
+split = "split"
+
+[crops]
+side_px = 32
+
+[catalog_embeddings]
+batch = 8
+commit_every = 8
+
+[knn_results]
+k = 5
+similar_k = 3
+
+[publish]
+removed_share_max = 0.5
+probe_recall_at_1_drop_max = 1.0
+"""
+HEADER = ["_category", "_color", "_id", "_name", "side", "split"]
+CATEGORIES = ("bag", "hat")
+
+Stock = Mapping[str, int]  # product -> which look its photos have
+
+
+def stock(products: int, look: int = 0) -> dict[str, int]:
+    """Return so many products, all of one look."""
+    return {f"p{number:03d}": look for number in range(products)}
+
+
+def make(folder: Path, products: Stock, model_seed: int = 1) -> Path:
+    """Lay a shop out: parameters, photos, its stock, and a model that has learnt nothing."""
+    folder.mkdir(parents=True)
+    (folder / "params.toml").write_text(PARAMS)
+    put_stock(folder, products)
+    put_model(folder, model_seed)
+    return folder
+
+
+def put_stock(folder: Path, products: Stock) -> None:
+    """Write the stock, each product with two shop photos; each fourth has a street photo, too."""
+    rows = []
+    for number, (product, look) in enumerate(sorted(products.items())):
+        sides = ["shop", "shop", *["street"] * (number % 4 == 0)]
+        for at, side in enumerate(sides):
+            name = f"{product}-{look}-{at}.png"
+            draw(folder / "images" / name, f"{product} {look}", at)
+            rows.append([CATEGORIES[int(product[1:]) % 2], "red", product, name, side, "test"])
+    scratch = folder / "stock.csv.new"
+    with scratch.open("w", newline="") as file:
+        csv.writer(file).writerows([HEADER, *rows])
+    scratch.replace(folder / "stock.csv")
+
+
+def draw(path: Path, product: str, at: int) -> None:
+    """Draw a product's photo: its own colours, and a little that every photo has of its own."""
+    if path.exists():
+        return
+    path.parent.mkdir(exist_ok=True)
+    coarse = np.random.default_rng(list(product.encode())).integers(0, 256, (4, 4, 3))
+    noise = np.random.default_rng([at, *product.encode()]).integers(-12, 13, (32, 32, 3))
+    pixels = np.clip(coarse.repeat(8, 0).repeat(8, 1) + noise, 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def put_model(folder: Path, seed: int) -> None:
+    """Put a small network with first weights in the place of a trained one."""
+    toml = zoo.entry("mildnet_small").toml().replace("side_px = 128", "side_px = 64")
+    model = build_model(zoo.parse(toml, "a small entry"), seed=seed)
+    weights.save(model, toml, folder / "data" / "trained_model")
+
+
+@contextlib.contextmanager
+def within(folder: Path) -> Iterator[None]:
+    """Work in a folder, on one thread."""
+    before, threads = Path.cwd(), torch.get_num_threads()
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        torch.set_num_threads(threads)
+
+
+def refresh(folder: Path, *stages: str) -> None:
+    """Run stages in a shop, all of a refresh if none is named."""
+    with within(folder):
+        for stage in stages or REFRESH:
+            runner.run(stage)
+
+
+def state(folder: Path) -> dict[str, str]:
+    """Return the digests of the shop's tables and of the parts of the version that is served."""
+    found = {name: tables.digest(folder / "data" / f"{name}.lance", key) for name, key in TABLES.items()}
+    with serving.open_current(folder / "data") as version:
+        return found | {f"served {name}": digest for name, digest in version.facts()["parts"].items()}
+
+
+def torn(version: serving.Serving) -> list[str]:
+    """Return the parts of a version that are not what it says of itself."""
+    said = version.facts()["parts"]
+    wrong = [
+        name
+        for name, key in (("crops", "crop_id"), ("embeddings", "crop_id"), ("knn", "query_id"))
+        if tables.digest(version.folder / f"{name}.lance", key) != said[name]
+    ]
+    model, _ = weights.load(version.trained_model)
+    made_by = {
+        weights.digest(model.state_dict()),
+        version.vectors().model,
+        *version.lists(["model"])["model"].to_pylist(),
+    }
+    return wrong + ["model"] * (made_by != {said["model"]})
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """List what an undisturbed run would not have left."""
+    endings = ("building", "deleting")
+    hidden = [path for ending in endings for path in folder.rglob(f"*.{ending}")]
+    shelves = [folder / "data/catalog_embeddings" / f"{name}.lance" for name in ("next", "previous")]
+    return [*hidden, *(path for path in shelves if path.exists())]
+
+
+def numbers(folder: Path) -> list[int]:
+    """List the numbers of the versions that are there."""
+    return versions.numbers(folder / "data" / "publish")
+
+
+# The process that is forked has imported Lance, but started nothing of it.
+warnings.filterwarnings("ignore", message="lance is not fork-safe")
+SERVER = multiprocessing.get_context("forkserver")  # forks a process that has everything imported: a run costs its work
+SERVER.set_forkserver_preload(["tests.refreshing", *(f"visnet.stages.{stage}" for stage in REFRESH)])
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A run in a process of its own: its exit code (negative: the signal that killed it), and what it said."""
+
+    exit: int
+    said: str
+    wall_s: float
+
+
+def begin(folder: Path, *commands: str, file_bytes: int | None = None) -> "Work":
+    """Start `visnet COMMAND`, one after the other, a whole refresh if none is named; no file may pass `file_bytes`."""
+    return Work(folder, commands or REFRESH, file_bytes)
+
+
+class Work:
+    """A process that works in a shop."""
+
+    def __init__(self, folder: Path, commands: tuple[str, ...], file_bytes: int | None) -> None:
+        self._said = folder / f"said-{time.monotonic_ns()}"
+        self._begun_s = time.monotonic()
+        self._child = SERVER.Process(target=_work, args=(folder, commands, self._said, file_bytes))
+        self._child.start()
+
+    def end(self, kill_after_s: float | None = None) -> Apart:
+        """Wait for it, or kill -9 it after so long."""
+        self._child.join(kill_after_s)
+        if self._child.is_alive():
+            assert self._child.pid is not None
+            os.kill(self._child.pid, signal.SIGKILL)
+            self._child.join()
+        assert self._child.exitcode is not None
+        said = self._said.read_text() if self._said.exists() else ""
+        self._said.unlink(missing_ok=True)
+        return Apart(self._child.exitcode, said, time.monotonic() - self._begun_s)
+
+
+def refresh_apart(folder: Path) -> float:
+    """Refresh in another process to the end; return the seconds that it took."""
+    done = begin(folder).end()
+    assert done.exit == 0, done.said
+    return done.wall_s
+
+
+def _work(folder: Path, commands: tuple[str, ...], said: Path, file_bytes: int | None) -> None:
+    with said.open("w") as file:
+        os.dup2(file.fileno(), 2)
+        if file_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+        with within(folder):
+            for command in commands:
+                sys.argv = ["visnet", *command.split()]
+                if code := visnet.main():
+                    sys.exit(code)

@@ -1,0 +1,149 @@
+"""Compaction: many small refreshes leave a table that is not much larger than a fresh one, with the same rows."""
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tests import refreshing
+from tests.refreshing import make, put_stock, refresh, stock, within
+from tests.workspace import report, run, shell, visnet
+from visnet import compaction, locks, serving, tables
+
+REFRESHES = int(os.environ.get("VISNET_REFRESHES", "300"))  # 1000 takes half a minute
+COMPACT_EVERY = 100
+
+
+def rows(content: dict[str, str]) -> pa.Table:
+    """Make rows with some weight: a vector of 64 numbers that a key and its content give."""
+    keys = sorted(content)
+    vectors = [random.Random(f"{key} {content[key]}").randbytes(256) for key in keys]
+    said = [content[key] for key in keys]
+    return pa.table({"key": keys, "vector": pa.array(vectors, pa.binary(256)), "source": said, "content": said})
+
+
+def test_many_small_refreshes_leave_at_most_twice_the_bytes_of_a_fresh_build(tmp_path: Path) -> None:
+    table, chance = tmp_path / "table.lance", random.Random(1)
+    there = {f"k{number:05d}": "0" for number in range(4000)}
+    tables.put(table, "key", rows(there))
+    largest = 0
+    for number in range(1, REFRESHES + 1):
+        gone = chance.sample(sorted(there), 2)
+        changed = {key: str(number) for key in chance.sample(sorted(there.keys() - set(gone)), 3)}
+        new = {f"n{number:05d}{at}": "0" for at in range(2)}
+        there = {key: said for key, said in there.items() if key not in gone} | changed | new
+        tables.delete(table, "key", gone)
+        tables.put(table, "key", rows(changed | new), changed)
+        if number % COMPACT_EVERY == 0:
+            largest = max(largest, compaction.size(table).bytes)
+            compaction.compact(table)
+    tables.put(tmp_path / "fresh.lance", "key", rows(there))
+    found, fresh = compaction.size(table), compaction.size(tmp_path / "fresh.lance")
+    assert tables.digest(table, "key") == tables.digest(tmp_path / "fresh.lance", "key")
+    assert (found.rows, found.versions) == (fresh.rows, 1) == (4000, 1)
+    assert found.bytes <= 2 * fresh.bytes, f"{found.bytes / fresh.bytes:.2f} times a fresh build"
+    assert found.files <= 8
+    assert largest > 2 * fresh.bytes, "without compaction it would have grown: else nothing was tested"
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop after three refreshes."""
+    folder = make(tmp_path_factory.mktemp("compaction") / "shop", stock(16))
+    for look in range(3):
+        put_stock(folder, {**stock(16), "p003": look})
+        refresh(folder)
+    return folder
+
+
+@pytest.fixture
+def shop(first: Path, tmp_path: Path) -> Path:
+    """A copy of the shop, to be changed."""
+    return Path(shutil.copytree(first, tmp_path / "shop", symlinks=True))
+
+
+def test_all_tables_keep_their_rows_and_published_versions_stay_readable(shop: Path) -> None:
+    before = refreshing.state(shop)
+    with within(shop):
+        report = compaction.run()
+        again = compaction.run()
+    assert report["stages"] == "raw_images crops catalog_embeddings knn_results"
+    assert "dvc commit -f" in compaction.text(report)
+    assert "dvc commit -f" not in compaction.text(again)
+    assert refreshing.state(shop) == before
+    with serving.open_current(shop / "data") as version:
+        assert not refreshing.torn(version)
+    assert int(report["files"] or 0) < int(report["files_before"] or 0) / 2
+    assert int(report["bytes"] or 0) < int(report["bytes_before"] or 0)
+    assert again["stages"] == "", "what is compact stays as it is"
+    assert again["files"] == again["files_before"] == report["files"]
+    put_stock(shop, stock(18))
+    refresh(shop)
+    assert len(refreshing.numbers(shop)) == 4
+
+
+def test_what_killed_writers_left_is_removed_and_what_can_be_gone_on_with_is_not(shop: Path) -> None:
+    data = shop / "data"
+    with within(shop):
+        compaction.run()
+    left = [
+        data / "crops/crops.lance/data/never_committed.lance",
+        data / "crops/crops.lance/data/half.lance#1",
+        data / "crops/crops.lance/_versions/18446744073709551000.manifest#1",
+        data / "crops/crops.lance/_deletions/0-1-2.arrow",
+        data / "publish/versions/.000009.building/knn.lance/data/x.lance",
+        data / "publish/versions/.000001.deleting/lock",
+        data / "publish/.current.building",
+        data / "catalog_embeddings/.previous.lance.deleting/x",
+        data / "evaluation.building/x",
+    ]
+    resumed = data / "trained_model.building/checkpoints/x"
+    for path in (*left, resumed):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x" * 1000)
+    before = refreshing.state(shop)
+    with within(shop):
+        compaction.run()
+    assert [path for path in left if path.exists()] == []
+    assert resumed.exists()
+    assert refreshing.state(shop) == before
+
+
+def test_it_waits_for_nobody_and_works_beside_nobody(shop: Path) -> None:
+    with within(shop):
+        for path, shared in [("data/tables", True), ("data/publish", False)]:  # as a stage, or a rollback, holds them
+            with (
+                locks.held(Path(path), shared=shared),
+                pytest.raises(ValueError, match=rf"{path} is in use by another process; wait"),
+            ):
+                compaction.run()
+        with locks.held(Path("data/tables")), pytest.raises(ValueError, match="data/tables is being changed"):
+            refresh(shop, "crops")
+
+
+def test_dvc_keeps_what_is_served_when_a_gate_closes_and_takes_compacted_tables_for_the_same(
+    built: Path, tmp_path: Path
+) -> None:
+    shop = Path(shutil.copytree(built, tmp_path / "shop", symlinks=True))
+    params, closed = shop / "params.toml", "lost_share_max = -1.0"
+    params.write_text(params.read_text().replace("k = 20", "k = 10").replace("[publish]", f"[publish]\n{closed}"))
+    shell(shop, "dvc", "repro", "--single-item", "knn_results")
+    before = (shop / "reports/publish.json").read_bytes()
+    done = run(shop, "dvc", "repro", "--single-item", "publish")
+    assert done.returncode != 0
+    assert f"allowed is {closed.split()[-1]}; version 1 stays" in done.stderr
+    assert (shop / "reports/publish.json").read_bytes() == before, "DVC removes reports that it is not told to keep"
+    assert (shop / "reports/publish.png").exists()
+
+    made = ["raw_images", "crops", "triplets", "trained_model", "catalog_embeddings", "knn_results"]
+    assert "knn_results_knn" in visnet(shop, "compact").stdout
+    assert report(shop, "compaction")["files"] < report(shop, "compaction")["files_before"]
+    shell(shop, "dvc", "commit", "-f", *made)
+    assert "up to date" in shell(shop, "dvc", "status", *made)
+    params.write_text(params.read_text().replace(closed, ""))
+    shell(shop, "dvc", "repro", "--single-item", "publish")
+    assert refreshing.numbers(shop) == [1, 2]
+    assert shell(shop, "git", "status", "--porcelain", "data") == "", "neither versions nor locks are git's"

@@ -1,0 +1,136 @@
+"""The versions that were published: folders complete in themselves, and a link to the one that is served."""
+
+import contextlib
+import json
+import os
+import re
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from visnet import folders, locks
+from visnet.reports import DATA
+
+PUBLISH = DATA / "publish"
+BUILDING = ".building"
+LOCK = "lock"  # in a version's folder: readers hold it shared
+SERVED = "served"  # likewise: what has this was once current, so that its number is never used again
+FACTS = "version.json"
+
+
+def folder(publish: Path, number: int) -> Path:
+    """Return the folder of a version."""
+    return publish / "versions" / f"{number:06d}"
+
+
+def numbers(publish: Path) -> list[int]:
+    """List the versions that were published and are still there, oldest first."""
+    names = [path.name for path in (publish / "versions").glob("*") if re.fullmatch(r"\d{6,}", path.name)]
+    return sorted(int(name) for name in names)
+
+
+def current(publish: Path) -> int | None:
+    """Return the version that is served, None before the first."""
+    try:
+        return int(Path(os.readlink(publish / "current")).name)
+    except FileNotFoundError:
+        return None
+
+
+def facts(publish: Path, number: int) -> dict[str, Any]:
+    """Read what is written about a version."""
+    read: dict[str, Any] = json.loads((folder(publish, number) / FACTS).read_text())
+    return read
+
+
+def begin(publish: Path) -> tuple[int, Path]:
+    """Clean up after killed runs; return the number of the next version, and the empty folder to build it in.
+
+    A version that was completed but never served, since its run was killed in between, is removed, too.
+    """
+    (publish / "versions").mkdir(parents=True, exist_ok=True)
+    served = current(publish)
+    if served is not None:
+        (folder(publish, served) / SERVED).touch()
+    for number in numbers(publish):
+        if not (folder(publish, number) / SERVED).exists():
+            folders.remove(folder(publish, number))
+    clean(publish)
+    number = max(numbers(publish), default=0) + 1
+    building = folder(publish, number).with_name(f".{number:06d}{BUILDING}")
+    building.mkdir()
+    return number, building
+
+
+def clean(publish: Path) -> int:
+    """Remove the leftovers of killed runs; return how many there were."""
+    return sum(folders.clean(place, BUILDING) for place in (publish, publish / "versions"))
+
+
+def finish(publish: Path, number: int, building: Path, said: dict[str, Any]) -> None:
+    """Complete a version and serve it from now on: whoever opens `current` finds all of it, or the one before."""
+    (building / FACTS).write_text(json.dumps(said, indent=1) + "\n")
+    (building / LOCK).touch()
+    for path in (building / FACTS, building):
+        folders.sync(path)
+    building.rename(folder(publish, number))
+    folders.sync(publish / "versions")
+    switch(publish, number)
+
+
+def switch(publish: Path, number: int) -> None:
+    """Serve a version, in one step."""
+    link = publish / f".current{BUILDING}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path("versions") / f"{number:06d}")
+    os.replace(link, publish / "current")
+    folders.sync(publish)
+    (folder(publish, number) / SERVED).touch()
+
+
+def prune(publish: Path, keep: int) -> list[int]:
+    """Remove all but the newest `keep` versions, the current one, and those that a reader holds; return which went."""
+    gone = []
+    for number in numbers(publish)[:-keep]:
+        place = folder(publish, number)
+        if number == current(publish):
+            continue
+        with FileIO(place / LOCK, "a+") as lock:
+            if locks.taken(lock, shared=False):
+                folders.remove(place)
+                gone.append(number)
+    return gone
+
+
+def rollback(number: int | None = None, publish: Path = PUBLISH) -> str:
+    """Serve an earlier version again, or the one that is named; `ValueError` lists those that there are."""
+    with locks.held(publish) if publish.exists() else contextlib.nullcontext():
+        there, served = numbers(publish), current(publish)
+        if served is None:
+            raise ValueError(f"{publish}: nothing was published yet; run `dvc repro publish`")
+        before = [version for version in there if version < served]
+        if number is None and not before:
+            raise ValueError(f"{publish}: no version is older than {served}, which is served")
+        wanted = before[-1] if number is None else number
+        if wanted not in there:
+            raise ValueError(f"{publish}: no version {wanted}; there are {', '.join(map(str, there))}")
+        if wanted == served:
+            return f"Version {wanted} is served already"
+        switch(publish, wanted)
+    return f"Version {wanted} is served; before, version {served}. The next publish makes a newer one"
+
+
+def listing(publish: Path = PUBLISH) -> str:
+    """Return a table of the versions that are there; `ValueError` when there are none."""
+    there, served = numbers(publish), current(publish)
+    if not there:
+        raise ValueError(f"{publish}: nothing was published yet; run `dvc repro publish`")
+    rows = [f"{'version':>7}   {'when':<20} {'products':>9} {'added':>7} {'changed':>8} {'removed':>8} {'recall@1':>9}"]
+    for number in there:
+        said = facts(publish, number)
+        recall = "-" if said["recall_at_1"] is None else f"{said['recall_at_1']:.4f}"
+        rows.append(
+            f"{number:>7} {'*' if number == served else ' '} {said['created_at']:<20} {said['products']:>9}"
+            f" {said['added']:>7} {said['changed']:>8} {said['removed']:>8} {recall:>9}"
+        )
+    return "\n".join([*rows, "* is served"])
