@@ -17,6 +17,7 @@ from kernels.nearest.contract import (
     pack_bits,
 )
 from kernels.nearest.gallery import BACKENDS, COMPUTES, Gallery, choose, module
+from kernels.nearest.live import LiveGallery
 from kernels.nearest.pairs import Pairs, pairs_within
 from kernels.nearest.score import METRICS, nothing
 from kernels.nearest.select import merge
@@ -26,6 +27,7 @@ __all__ = [
     "COMPUTES",
     "METRICS",
     "Gallery",
+    "LiveGallery",
     "Neighbors",
     "Pairs",
     "merge",

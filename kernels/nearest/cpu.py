@@ -1,5 +1,6 @@
 """The CPU backend: low-precision scans whose survivors prove the answer, and a fallback that needs no luck."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +29,8 @@ ONE_SHOT = 48  # queries from which on it pays to make bfloat16 codes that are u
 class Prepared:
     """A gallery as the scan reads it: codes of all rows made once, or None to encode block by block in every scan.
 
-    hurry: may the scan choose its type? coding: None where no bound holds for these vectors.
+    coding: None where no bound holds for these vectors. hurry: may the scan choose its type? sample_stands: is the
+    sample meant for the valid rows too, so that a filter draws no new one?
     """
 
     vectors: Tensor
@@ -38,6 +40,7 @@ class Prepared:
     sample: Sample | None = None
     sq_norms: Tensor | None = None
     hurry: bool = False
+    sample_stands: bool = False
 
     @property
     def scan(self) -> str:
@@ -132,7 +135,7 @@ def _scan_of(queries: Tensor, prepared: Prepared, admission: Admission, limits: 
     try:
         codes = encode_queries(prepared.coding, queries)
         sample = prepared.sample
-        if sample is None or admission.valid is not None:
+        if sample is None or (admission.valid is not None and not prepared.sample_stands):
             sample = sample_of(prepared.block, admission, *prepared.vectors.shape)
     except NoBoundError:
         return None
@@ -166,13 +169,30 @@ class CpuScan:
         return replace(self, codes=self.codes.of(queries))
 
 
-@contextmanager
-def _ieee_matmul() -> Iterator[None]:
-    """Keep `torch.set_float32_matmul_precision("medium")`, which means bfloat16 on some CPUs, out of the scan."""
-    setting = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = setting.fp32_precision
-    setting.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        setting.fp32_precision = before
+class _IeeeMatmul:
+    """Keep `torch.set_float32_matmul_precision("medium")`, which means bfloat16 on some CPUs, out of all scans.
+
+    The setting is the process's: the first thread that scans saves it, and the last one puts it back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.scans, self.before = threading.Lock(), 0, ""
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        setting = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+        with self.lock:
+            if self.scans == 0:
+                self.before = setting.fp32_precision
+                setting.fp32_precision = "ieee"
+            self.scans += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.scans -= 1
+                if self.scans == 0:
+                    setting.fp32_precision = self.before
+
+
+_ieee_matmul = _IeeeMatmul()
