@@ -1,30 +1,32 @@
-"""The bridge between Dagster and DVC: a DVC stage as an asset, `dvc repro` as its materialization, and back again.
+"""The bridge between Dagster and DVC: a DVC stage as an asset, `dvc repro` as its materialization.
 
 Nothing here knows what the stages do; any DVC project would do. Whoever runs a stage, Dagster or a shell, DVC does the
 work, so both share one cache, one dvc.lock and one idea of what is up to date.
 """
 
-import hashlib
-import os
-import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
 
+from orchestration.commands import USERS, environment, mendable, reason_of
 from orchestration.process import run
-from orchestration.project import Row, Stage, read_lock, read_project
-from orchestration.report import metadata, read_report
+from orchestration.project import Stage, read_lock, read_project
+from orchestration.provenance import asset_key, provenance
+from orchestration.report import Metadata, changes, metadata, read_report
 
 BUSY = "is busy, it is being blocked by"
+RAN = "ran"
 SAID = {  # how DVC says, in its last lines, that a stage did not run
     "didn't change, skipping": "unchanged: skipped, nothing that it reads has changed",
     "is cached - skipping run": "restored from the cache: it ran before with the same inputs",
 }
-TRACEBACK = "Traceback (most recent call last):"
-UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+MOVES = 20  # how often a stage is run again because what it reads changed under it
+
+Before = Callable[[dg.AssetExecutionContext, "Dvc"], Metadata]
 
 
 class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -32,26 +34,66 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     root: str
     reports: str = "reports"
+    package: str = "visnet"  # whose `python -m` commands do what DVC does not
     grace_s: float = 20.0  # between interrupting a cancelled stage, terminating and killing it
     busy_wait_s: float = 20.0  # before trying again while a shell's `dvc repro` holds the same files
     busy_tries: int = 90
 
     def repro(self, context: dg.AssetExecutionContext, stage: Stage) -> dg.MaterializeResult[None]:
-        """Run one stage if anything that it reads has changed, and say what came of it."""
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage.name]
-        code, said = run(command, cwd=Path(self.root), env=environment(context.run.run_id), grace_s=self.grace_s)
-        if code and any(BUSY in line for line in said):
-            context.log.warning("Another DVC process works on the same files; trying again in %g s.", self.busy_wait_s)
-            raise dg.RetryRequested(max_retries=self.busy_tries, seconds_to_wait=self.busy_wait_s)
-        if code:
-            raise dg.Failure(f"{stage.name}: {reason_of(said)}", allow_retries=False)
-        row = read_lock([stage])[stage.name]
-        came = next((text for mark, text in SAID.items() if any(mark in line for line in said)), "ran")
-        context.log.info(f"{stage.name}: {came}")
+        """Run one stage if anything that it reads has changed, and say what came of it.
+
+        DVC notes what a stage has read when the stage has ended. If that changed meanwhile (a batch that came into the
+        inbox), the note claims more than was read, so the stage is run again.
+        """
+        came = ""
+        for turn in range(MOVES):
+            before = read_project(Path(self.root))[stage.name]
+            made = self._repro(context, stage.name, ["--force"] * bool(turn))
+            came = came if came == RAN else made
+            stages = read_project(Path(self.root))
+            rows = read_lock(stages.values())
+            row = rows[stage.name]
+            if made != RAN or before.locked_code_version(row) == before.code_version:
+                break
+            context.log.warning(f"{stage.name}: what it reads changed while it ran; running it again.")
+        else:
+            raise dg.Failure(
+                f"{stage.name}: what it reads never stands still; stop what writes there and "
+                f"run `dvc repro --single-item --force {stage.name}`",
+                allow_retries=False,
+            )
+        shown = metadata(stage, row, self.reports_path)
+        context.log.info(", ".join(filter(None, [f"{stage.name}: {came}", changes(shown) if came == RAN else ""])))
         return dg.MaterializeResult(
             data_version=dg.DataVersion(stage.data_version(row)),
-            metadata={"dvc": came, **metadata(stage, row, self.reports_path)},
+            metadata={"dvc": came, **shown},
+            tags=provenance(stages[stage.name], rows, stages),  # as it is now, not as when Dagster was loaded
         )
+
+    def dvc(self, run_id: str, *words: str) -> tuple[int, list[str]]:
+        """Run `dvc WORDS`; wait while another DVC process holds the same files. Return its exit code and last lines."""
+        command = [sys.executable, "-m", "dvc", *words]
+        for _ in range(self.busy_tries):
+            code, said = run(command, cwd=Path(self.root), env=environment(run_id), grace_s=self.grace_s)
+            if not code or not any(BUSY in line for line in said):
+                break
+            dg.get_dagster_logger().warning(f"Another DVC process is at work; trying again in {self.busy_wait_s:g} s.")
+            time.sleep(self.busy_wait_s)
+        return code, said
+
+    def command(self, run_id: str, *words: str) -> None:
+        """Run `python -m PACKAGE WORDS`; `dg.Failure` with its own reason, not to be retried if it exits with 2."""
+        command = [sys.executable, "-m", self.package, *words]
+        code, said = run(command, cwd=Path(self.root), env=environment(run_id), grace_s=self.grace_s)
+        if code:
+            reason = reason_of(said).removeprefix(f"{self.package} {words[0]}: ")
+            raise dg.Failure(f"{' '.join(words)}: {reason}", allow_retries=code != USERS)
+
+    def _repro(self, context: dg.AssetExecutionContext, stage: str, options: Sequence[str]) -> str:
+        code, said = self.dvc(context.run.run_id, "--wait-for-lock", "repro", "--single-item", *options, stage)
+        if code:
+            raise dg.Failure(f"{stage}: {reason_of(said)}", allow_retries=mendable(code, said))
+        return next((text for mark, text in SAID.items() if any(mark in line for line in said)), RAN)
 
     @property
     def reports_path(self) -> Path:
@@ -59,13 +101,11 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Path(self.root) / self.reports
 
 
-def asset_key(stage: str) -> dg.AssetKey:
-    """Return the asset key of a stage: its name, with what Dagster does not allow replaced (`embed@b0`: `embed_b0`)."""
-    return dg.AssetKey(re.sub(r"\W", "_", stage))
+def stage_asset(stage: Stage, before: Before | None = None, **look: Any) -> dg.AssetsDefinition:
+    """Make the asset of a stage; `look` (group, kinds, pool, retries …) is all that is not read from the DVC project.
 
-
-def stage_asset(stage: Stage, **look: Any) -> dg.AssetsDefinition:
-    """Make the asset of a stage; `look` (group, kinds, tags …) is all that is not read from the DVC project."""
+    `before` is done first: it may bring new input, and returns what the asset's page shows of that.
+    """
 
     @dg.asset(
         key=asset_key(stage.name),
@@ -75,7 +115,9 @@ def stage_asset(stage: Stage, **look: Any) -> dg.AssetsDefinition:
         **look,
     )
     def _materialize(context: dg.AssetExecutionContext, dvc: Dvc) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        return dvc.repro(context, stage)
+        brought = before(context, dvc) if before else {}
+        made = dvc.repro(context, stage)
+        return made._replace(metadata={**brought, **(made.metadata or {})})
 
     return _materialize
 
@@ -105,77 +147,3 @@ def gate(stage: str, key: str, bound: Literal["max", "min"], why: str) -> dg.Ass
         )
 
     return _check
-
-
-def lock_sensor(root: Path, name: str = "dvc_lock", reports: str = "reports", **options: Any) -> dg.SensorDefinition:
-    """Make a sensor that turns what `dvc repro`, `dvc pull` or `dvc checkout` did in a shell into materializations."""
-
-    @dg.sensor(name=name, **options)
-    def _sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        seen = _seen(root)
-        if seen == context.cursor:
-            return dg.SkipReason("dvc.lock and what it lists are as they were")
-        if context.instance.get_runs_count(dg.RunsFilter(statuses=UNDER_WAY)):
-            return dg.SkipReason("a run is under way; it reports for itself")
-        stages = read_project(root)
-        rows = read_lock(stages.values())
-        events = [
-            dg.AssetMaterialization(
-                asset_key(stage.name),
-                description="Made outside Dagster, by DVC",
-                metadata={"dvc": "made in a shell", **metadata(stage, rows[stage.name], root / reports)},
-                tags=tags,
-            )
-            for stage in stages.values()
-            if stage.name in rows
-            and all((stage.folder / out).exists() for out in stage.outs)
-            and (tags := provenance(stage, rows, stages)) != _recorded(context.instance, stage, tags)
-        ]
-        idle = None if events else "what dvc.lock lists is known"
-        return dg.SensorResult(asset_events=events, cursor=seen, skip_reason=idle)
-
-    return _sensor
-
-
-def provenance(stage: Stage, rows: Mapping[str, Row], stages: Mapping[str, Stage]) -> dict[str, str]:
-    """Return the tags by which Dagster knows what a materialization was made of; without them it turns stale."""
-    inputs = stage.input_versions(rows, stages).items()
-    return {
-        "dagster/code_version": stage.locked_code_version(rows[stage.name]),
-        "dagster/data_version": stage.data_version(rows[stage.name]),
-        "dagster/data_version_is_user_provided": "true",
-        **{f"dagster/input_data_version/{asset_key(name).to_user_string()}": version for name, version in inputs},
-        **{f"dagster/input_event_pointer/{asset_key(name).to_user_string()}": "NULL" for name, _ in inputs},
-    }
-
-
-def _recorded(instance: dg.DagsterInstance, stage: Stage, asked: Iterable[str]) -> dict[str, str]:
-    event = instance.get_latest_materialization_event(asset_key(stage.name))
-    tags = event.asset_materialization.tags if event and event.asset_materialization else None
-    found = {key: (tags or {}).get(key, "") for key in asked}
-    # Dagster's own events point to their inputs' events, ours to none: no difference in what was made.
-    return {key: "NULL" if key.startswith("dagster/input_event_pointer/") else value for key, value in found.items()}
-
-
-def _seen(root: Path) -> str:
-    """Return a digest that changes with any dvc.lock row, and when data that a row lists comes or goes."""
-    lock = root / "dvc.lock"
-    text = lock.read_text() if lock.exists() else ""
-    listed = re.findall(r"^\s*- path: (.+)$", text, re.MULTILINE)
-    there = [path for path in listed if (root / path).exists()]
-    return hashlib.sha256("\n".join([text, *there]).encode()).hexdigest()[:16]
-
-
-def environment(run_id: str) -> dict[str, str]:
-    """Return what a program of the project finds in its environment: this Python's programs, and the run it is of."""
-    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": programs, "PYTHONUNBUFFERED": "1", "DAGSTER_RUN_ID": run_id}
-
-
-def reason_of(said: Sequence[str]) -> str:
-    """Return the line that says why a stage failed: its own, rather than DVC's word that it failed."""
-    own = [line for line in said if not line.startswith(("ERROR: failed to reproduce", "ERROR: failed to run"))]
-    if TRACEBACK in own:  # the exception stands after the frames, which are indented; its text may have many lines
-        after = own[len(own) - own[::-1].index(TRACEBACK) :]
-        own = [line for line in after if not line.startswith(" ")][:1] or own
-    return (own or said or ["dvc said nothing"])[-1].removeprefix("ERROR: ")

@@ -79,7 +79,8 @@ def read_project(root: Path) -> dict[str, Stage]:
         found = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
         makers = {out.fs_path: _name(stage) for stage in found for out in stage.outs}
         read = {made for stage in found for dep in stage.deps for made in _overlapping(dep.fs_path, makers)}
-        stages = {_name(stage): _stage(stage, makers, read) for stage in found}
+        asked = {stage.path: stage.dvcfile.plots for stage in {stage.path: stage for stage in found}.values()}
+        stages = {_name(stage): _stage(stage, makers, read, asked[stage.path]) for stage in found}
     order = TopologicalSorter({name: list(stage.reads) for name, stage in stages.items()}).static_order()
     return {name: stages[name] for name in order}
 
@@ -100,6 +101,26 @@ def read_lock(stages: Iterable[Stage]) -> dict[str, Row]:
     return rows
 
 
+def due(stages: Mapping[str, Stage], rows: Mapping[str, Row]) -> dict[str, str]:
+    """Return stage -> why DVC would run it, directly: for its own inputs, not for a stage that may change them."""
+    why = {}
+    for name, stage in stages.items():
+        row = rows.get(name)
+        if row is None:
+            why[name] = "it never ran"
+        elif gone := [out for out in stage.outs if not (stage.folder / out).exists()]:
+            why[name] = f"{gone[0]} is missing"
+        elif stage.code_version != stage.locked_code_version(row):
+            why[name] = "its code, parameters or source have changed"
+        else:
+            read = stage.input_versions(rows, stages).items()
+            known = [(other, version) for other, version in read if other in rows]
+            changed = [other for other, version in known if version != stages[other].data_version(rows[other])]
+            if changed:
+                why[name] = f"{', '.join(changed)} changed"
+    return why
+
+
 def hashes(entries: Iterable[Row]) -> dict[str, str]:
     """Return path -> hash of the `deps` or `outs` of a dvc.lock row, whichever kind of hash each has."""
     kinds = ("md5", "etag", "checksum")
@@ -112,7 +133,7 @@ def _name(stage: Any) -> str:
     return str(stage.name if file == "dvc.yaml" else f"{file}:{stage.name}")
 
 
-def _stage(stage: Any, makers: Mapping[str, str], read: set[str]) -> Stage:
+def _stage(stage: Any, makers: Mapping[str, str], read: set[str], plots: Iterable[Any]) -> Stage:
     reads: dict[str, tuple[str, ...]] = {}
     sources, params = {}, {}
     for dep in stage.deps:
@@ -138,7 +159,7 @@ def _stage(stage: Any, makers: Mapping[str, str], read: set[str]) -> Stage:
         params=params,
         outs=tuple(outs),
         known_by=tuple(known_by),
-        plots=tuple(_plots(stage.dvcfile.plots, set(outs))),
+        plots=tuple(_plots(plots, set(outs))),
     )
 
 

@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,10 @@ from orchestration.project import Plot, Row, Stage
 
 PICTURE_BYTES = 100_000  # Dagster keeps each materialization's metadata for ever
 PICTURE_SIDES_PX = (1400, 1100, 850, 600)
+TABLE_ROWS = 20
+
+# What a report counts of its run, where it does.
+CHANGES = ("added", "changed", "removed", "not_modified", "skipped", "lost", "feed_dead_letters")
 
 Value = str | int | float | bool | None
 Metadata = dict[str, dg.MetadataValue[Any]]
@@ -38,6 +42,21 @@ def metadata(stage: Stage, row: Row, reports: Path) -> Metadata:
     return {**page(reports, [stage.name.rpartition(":")[2]], charts), "files": _files(row)}
 
 
+def changes(shown: Metadata) -> str:
+    """Return what a run changed, in a line: `added 3, changed 0, removed 1`; "" where the report counts nothing."""
+    return ", ".join(f"{key.replace('_', ' ')} {shown[key].value}" for key in CHANGES if key in shown)
+
+
+def table(rows: Sequence[Mapping[str, Value]]) -> dg.MetadataValue[Any]:
+    """Return the rows of a report as a table, the first `TABLE_ROWS` of them."""
+    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows[:TABLE_ROWS]])
+
+
+def values(report: Mapping[str, Value]) -> Metadata:
+    """Return a report's values, each of its own type."""
+    return {key: _value(value) for key, value in report.items()}
+
+
 def page(reports: Path, names: Sequence[str], charts: Iterable[tuple[Plot, Path]]) -> Metadata:
     """Return the pictures, charts and values of some stages' reports; of a key in several, the last one's value.
 
@@ -54,7 +73,7 @@ def page(reports: Path, names: Sequence[str], charts: Iterable[tuple[Plot, Path]
         shown["pictures"] = dg.MetadataValue.md("\n\n".join(pictures))
     for name in names:
         if (reports / f"{name}.json").exists():
-            shown |= {key: _value(value) for key, value in read_report(reports / f"{name}.json").items()}
+            shown |= values(read_report(reports / f"{name}.json"))
     return shown
 
 

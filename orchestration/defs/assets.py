@@ -1,9 +1,15 @@
-"""One asset per stage of dvc.yaml; only their icons are written here."""
+"""One asset per stage of dvc.yaml; only their icons and what is promised of them is written here."""
 
 from pathlib import Path
 
-from orchestration.dvc import stage_asset
+import dagster as dg
+
+from orchestration import feed
+from orchestration.dvc import Dvc, stage_asset
+from orchestration.policy import LATE, ON_NEW_DATA, POOL, RETRY
 from orchestration.project import read_project
+from orchestration.report import Metadata
+from orchestration.selection import refreshed
 
 KINDS = {  # the icons in the asset graph
     "raw_images": {"dvc", "lance", "image"},
@@ -12,11 +18,32 @@ KINDS = {  # the icons in the asset graph
     "trained_model": {"dvc", "pytorch", "mlflow"},
     "catalog_embeddings": {"dvc", "lance", "pytorch"},
     "knn_results": {"dvc", "lance"},
+    "publish": {"dvc", "lance"},
     "evaluation": {"dvc", "mlflow"},
 }
+STAGES = read_project(Path.cwd())
+
+
+def bring(context: dg.AssetExecutionContext, dvc: Dvc) -> Metadata:
+    """Bring the batches that lie elsewhere into the inbox, where params.toml says from where."""
+    inbox = feed.read_inbox(Path(dvc.root))
+    if inbox is None or not inbox.brought_from:
+        return {}
+    dvc.command(context.run.run_id, "feed")
+    return feed.told(dvc.reports_path)
+
 
 # One group: Dagster folds several away, and the line is short enough to be seen whole.
 assets = [
-    stage_asset(stage, group_name="visnet", kinds=KINDS.get(name, {"dvc"}))
-    for name, stage in read_project(Path.cwd()).items()
+    stage_asset(
+        stage,
+        before=bring if name == "raw_images" else None,
+        group_name="visnet",
+        kinds=KINDS.get(name, {"dvc"}),
+        pool=POOL,
+        retry_policy=RETRY,
+        freshness_policy=LATE.get(name),
+        automation_condition=ON_NEW_DATA if name in refreshed(STAGES) else None,
+    )
+    for name, stage in STAGES.items()
 ]

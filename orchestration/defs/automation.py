@@ -1,31 +1,74 @@
-"""The jobs a person starts, the nightly one, and the eye on dvc.lock."""
+"""The jobs a person starts, the hourly one, what starts by itself on new data, and the eye on dvc.lock."""
 
 from pathlib import Path
 
 import dagster as dg
 
-from orchestration.dvc import lock_sensor
+from orchestration.feed import read_inbox
+from orchestration.policy import LATE, REFRESH_AT, REFRESH_TAGS
+from orchestration.project import due, read_lock, read_project
+from orchestration.provenance import UNDER_WAY, asset_key, lock_sensor, looked_at
+from orchestration.selection import refreshed, retrained
 
-LINE = dg.AssetSelection.all() - dg.AssetSelection.assets("experiments")  # these stand beside it
-REINDEXED = dg.AssetSelection.assets("raw_images", "crops", "catalog_embeddings", "knn_results")
+STAGES = read_project(Path.cwd())
+WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *UNDER_WAY]
+
+refresh = dg.define_asset_job(
+    "refresh",
+    dg.AssetSelection.assets(*map(asset_key, refreshed(STAGES))),
+    tags=REFRESH_TAGS,
+    description="Bring what is served up to date with the catalog, with the model that is there.",
+)
 # What is learnt from the crops that are there: a training fetches no photo, so two trainings can be compared.
-RETRAINED = dg.AssetSelection.assets("triplets", "trained_model", "catalog_embeddings", "knn_results", "evaluation")
-
-reindex = dg.define_asset_job(
-    "reindex", REINDEXED, description="Bring the index up to date with the catalog, with the model that is there."
-)
 retrain = dg.define_asset_job(
-    "retrain", RETRAINED, description="Learn a model from the crops that are there, index and evaluate with it."
+    "retrain",
+    dg.AssetSelection.assets(*map(asset_key, retrained(STAGES))),
+    description="Learn a model from the crops that are there, index and evaluate with it. The next refresh serves it.",
 )
-everything = dg.define_asset_job("everything", LINE, description="The whole line; what is up to date is skipped.")
+everything = dg.define_asset_job(
+    "everything",
+    dg.AssetSelection.assets(*map(asset_key, STAGES)),
+    description="The whole line; what is up to date is skipped.",
+)
 
-nightly_reindex = dg.ScheduleDefinition(
-    name="nightly_reindex",
-    target=reindex,
-    cron_schedule="0 3 * * *",
+
+def under_way(instance: dg.DagsterInstance, job: str) -> str:
+    """Return the id of a run of `job` that waits or runs, "" where there is none."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=WAITING), limit=1)
+    return runs[0].run_id[:8] if runs else ""
+
+
+@dg.schedule(
+    job=refresh,
+    cron_schedule=REFRESH_AT,
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Every night at three, UTC. Off until it is switched on.",
+    description="Every full hour: a refresh, if anything that it reads has changed. Off until it is switched on.",
+)
+def hourly_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a refresh where DVC would run a stage of it; where not, note that it was looked at."""
+    if run := under_way(context.instance, refresh.name):
+        return dg.SkipReason(f"the refresh before is still under way (run {run})")
+    stages = read_project(Path.cwd())
+    rows = read_lock(stages.values())
+    why = {name: reason for name, reason in due(stages, rows).items() if name in refreshed(stages)}
+    if why:
+        name, reason = next(iter(why.items()))
+        return dg.RunRequest(tags={"visnet/why": f"{name}: {reason}"[:200]})
+    inbox = read_inbox(Path.cwd())
+    if inbox is not None and inbox.brought_from:
+        return dg.RunRequest(tags={"visnet/why": "to ask for new batches"})
+    for name in LATE.keys() & stages.keys():
+        context.instance.report_runless_asset_event(looked_at(stages[name], rows, stages))
+    return dg.SkipReason("nothing that a refresh reads has changed")
+
+
+by_data_version = dg.AutomationConditionSensorDefinition(
+    "by_data_version",
+    target=dg.AssetSelection.assets(*map(asset_key, refreshed(STAGES))),
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Instead of the hourly refresh: a stage runs as soon as what it reads is another, and only then. "
+    "Off until it is switched on.",
 )
 
 # On from the start: it starts nothing, and without it the UI would not know what `dvc repro` did in a shell.

@@ -1,14 +1,14 @@
 """The zoo, one partition per entry: each is trained and evaluated beside the line, on the line's own triplets."""
 
-import sys
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
-from orchestration.dvc import Dvc, asset_key, environment, reason_of
-from orchestration.process import run
+from orchestration.dvc import Dvc
+from orchestration.policy import POOL
 from orchestration.project import read_project
+from orchestration.provenance import asset_key
 from orchestration.report import page, read_report
 
 KEY = "experiments"
@@ -34,15 +34,12 @@ def experiment_asset(root: Path) -> dg.AssetsDefinition:
         description="Training and evaluation of a zoo entry, beside the line; one MLflow run each",
         group_name="visnet",  # the line's: Dagster folds several groups away
         kinds={"pytorch", "mlflow"},
+        pool=POOL,  # a refresh would change the crops under it
     )
     def _materialize(context: dg.AssetExecutionContext, config: Settings, dvc: Dvc) -> dg.MaterializeResult[None]:
         name = context.partition_key
-        command = [sys.executable, "-m", "visnet", "experiment", name]
-        command += [word for setting in config.settings for word in ("-S", setting)] + ["--again"] * config.again
-        code, said = run(command, cwd=Path(dvc.root), env=environment(context.run.run_id), grace_s=dvc.grace_s)
-        if code:
-            reason = reason_of(said).removeprefix("visnet experiment: ")
-            raise dg.Failure(f"{name}: {reason}", allow_retries=False)
+        options = [word for setting in config.settings for word in ("-S", setting)] + ["--again"] * config.again
+        dvc.command(context.run.run_id, "experiment", name, *options)
         reports = dvc.reports_path / KEY / name
         stages = read_project(Path(dvc.root))
         charts = [(plot, reports / Path(plot.file).name) for stage in STAGES for plot in stages[stage].plots]

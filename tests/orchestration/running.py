@@ -58,18 +58,24 @@ class UI:
     mlflow_url: str
     dagster: Dagster
 
-    def launch(self) -> str:
-        """Press "Materialize all", and return the run's id."""
+    def launch(self, job: str = "__ASSET_JOB") -> str:
+        """Launch a job (of itself, press "Materialize all"), and return the run's id."""
         query = """mutation ($s: JobOrPipelineSelector!) {
             launchRun(executionParams: {selector: $s, mode: "default"}) {
                 __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
-        launched = self.dagster.ask(query, s={**LOCATION, "pipelineName": "__ASSET_JOB"})["launchRun"]
+        launched = self.dagster.ask(query, s={**LOCATION, "pipelineName": job})["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
 
     def status(self, run: str) -> str:
         query = "query ($r: ID!) { runOrError(runId: $r) { ... on Run { status } } }"
         return str(self.dagster.ask(query, r=run)["runOrError"]["status"])
+
+    def times(self, run: str) -> tuple[float, float]:
+        """Return when a run that has ended began and ended, in seconds."""
+        query = "query ($r: ID!) { runOrError(runId: $r) { ... on Run { startTime endTime } } }"
+        found = self.dagster.ask(query, r=run)["runOrError"]
+        return float(found["startTime"]), float(found["endTime"])
 
     def ended(self, run: str) -> str:
         """Wait until a run has ended, and return how."""

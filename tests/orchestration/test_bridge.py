@@ -6,20 +6,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import psutil
 import pytest
 
+from orchestration.commands import mendable
 from orchestration.dvc import Dvc, gate, stage_asset
 from orchestration.process import run
-from orchestration.project import read_project
+from orchestration.project import due, read_lock, read_project
 from tests.orchestration.running import Toy, environment, lives, wait
 
 
-def materialize(toy: Toy, only: str, checks: list[dg.AssetChecksDefinition]) -> dg.ExecuteInProcessResult:
+def materialize(toy: Toy, only: str, checks: list[dg.AssetChecksDefinition], **look: Any) -> dg.ExecuteInProcessResult:
     resources = {"dvc": Dvc(root=str(toy.root), busy_wait_s=0.5)}
-    assets = [stage_asset(stage) for name, stage in read_project(toy.root).items() if name == only]
+    assets = [stage_asset(stage, **look) for name, stage in read_project(toy.root).items() if name == only]
     return dg.materialize([*assets, *checks], resources=resources, raise_on_error=False)
 
 
@@ -76,7 +78,53 @@ def test_what_a_shell_holds_is_waited_for(toy: Toy) -> None:
     result = materialize(toy, "photos", [])
     assert shell.wait() == 0
     assert result.success
-    assert any(event.event_type_value == "STEP_UP_FOR_RETRY" for event in result.all_events)
+    assert (toy.root / "data/photos").read_text() == "crimson"
+
+
+@pytest.mark.parametrize(
+    ("kills", "rate", "tries", "success"),
+    [
+        (1, 1e-05, 2, True),  # a killed process is tried again,
+        (9, 1e-05, 2, False),  # but not for ever;
+        (0, 2.0, 1, False),  # what the user must mend is not,
+        (0, -1.0, 2, False),  # and what broke by itself is
+    ],
+)
+def test_only_what_may_mend_is_tried_again(toy: Toy, kills: int, rate: float, tries: int, success: bool) -> None:
+    toy.dvc("repro", "--single-item", "photos")
+    toy.set("learning_rate", rate)
+    (toy.root / "kills").write_text(str(kills))
+    result = materialize(toy, "model", [], retry_policy=dg.RetryPolicy(max_retries=1, delay=0))
+    starts = [e for e in result.all_events if e.event_type_value in ("STEP_START", "STEP_RESTARTED")]
+    assert (len(starts), result.success) == (tries, success)
+
+
+def test_what_comes_while_a_stage_runs_is_read_too(toy: Toy) -> None:
+    """DVC alone would note the late word as read, and never read it."""
+    (toy.root / "late.txt").write_text("navy")
+    result = materialize(toy, "photos", [])
+    assert result.success
+    assert (toy.root / "data/photos").read_text().split() == ["crimson", "gold", "teal", "navy"]
+    stages = read_project(toy.root)
+    rows = read_lock(stages.values())
+    assert "photos" not in due(stages, rows)
+    recorded = result.asset_materializations_for_node("photos")[0].tags or {}
+    assert recorded["dagster/code_version"] == stages["photos"].code_version
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "expected"),
+    [
+        (255, ["ERROR: failed to reproduce 'a': failed to run: python -m a, exited with 2"], False),
+        (255, ["ERROR: failed to reproduce 'a': failed to run: python -m a, exited with 1"], True),
+        (255, ["ERROR: failed to reproduce 'a': failed to run: python -m a, exited with -9"], True),
+        (255, ["ERROR: failed to reproduce 'a': failed to run: python -m a, exited with 137"], True),
+        (255, ["it exited with 1, said a stage", "ERROR: failed to reproduce 'a': missing data 'source': b"], False),
+        (-9, [], True),
+    ],
+)
+def test_what_may_mend_is_told_by_the_stages_own_exit(code: int, said: list[str], expected: bool) -> None:
+    assert mendable(code, said) is expected
 
 
 def test_no_process_of_a_group_survives_its_run(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from visnet.stage import STAGES
 
 KEYS = [asset_key(stage) for stage in STAGES]
 EXPERIMENTS = dg.AssetKey("experiments")
+FEED_BATCHES = dg.AssetKey("feed_batches")
+LEARNT = {"triplets", "trained_model", "evaluation"}  # when a person asks for it
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def test_assets_are_the_stages_and_edges_are_dvcs(defs: dg.Definitions) -> None:
     graph, stages = defs.resolve_asset_graph(), read_project(REPOSITORY)
     assert list(stages) == list(STAGES)  # the line's order, from its edges
     assert set(stages) == set(tomllib.loads((REPOSITORY / "params.toml").read_text()))
-    assert graph.get_all_asset_keys() == {*KEYS, EXPERIMENTS}
+    assert graph.get_all_asset_keys() == {*KEYS, EXPERIMENTS, FEED_BATCHES}
     for name, stage in stages.items():
         node = graph.get(asset_key(name))
         assert node.parent_keys == {asset_key(read) for read in stage.reads}
@@ -40,10 +42,10 @@ def test_assets_are_the_stages_and_edges_are_dvcs(defs: dg.Definitions) -> None:
 def test_jobs_gates_and_switches(defs: dg.Definitions) -> None:
     selected = {
         job: {key.to_user_string() for key in defs.resolve_job_def(job).asset_layer.selected_asset_keys}
-        for job in ("reindex", "retrain", "everything")
+        for job in ("refresh", "retrain", "everything")
     }
-    assert selected["reindex"] == {"raw_images", "crops", "catalog_embeddings", "knn_results"}
-    assert selected["retrain"] == set(STAGES) - {"raw_images", "crops"}
+    assert selected["refresh"] == set(STAGES) - LEARNT
+    assert selected["retrain"] == set(STAGES) - {"raw_images", "crops", "publish"}  # a new model is looked at first
     assert selected["everything"] == set(STAGES)
     gates = {(key.asset_key.to_user_string(), key.name) for key in defs.resolve_asset_graph().asset_check_keys}
     assert gates == {
@@ -53,8 +55,18 @@ def test_jobs_gates_and_switches(defs: dg.Definitions) -> None:
         ("evaluation", "recall_at_1"),
     }
     assert all(defs.resolve_asset_graph().get(key).blocking for key in defs.resolve_asset_graph().asset_check_keys)
-    assert defs.resolve_schedule_def("nightly_reindex").default_status == dg.DefaultScheduleStatus.STOPPED
-    assert defs.resolve_sensor_def("dvc_lock").default_status == dg.DefaultSensorStatus.RUNNING
+
+
+def test_whatever_touches_the_catalog_is_in_one_pool(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    assert {key for key in graph.get_all_asset_keys() if graph.get(key).pools != {"catalog"}} == set()
+    assert defs.resolve_job_def("maintain").get_node_named("compact").definition.pools == {"catalog"}
+
+
+def test_batches_of_the_feed_stand_beside_the_line(defs: dg.Definitions) -> None:
+    node = defs.resolve_asset_graph().get(FEED_BATCHES)
+    assert isinstance(node.partitions_def, dg.DynamicPartitionsDefinition)
+    assert not node.parent_keys | node.child_keys
 
 
 def test_experiments_stand_beside_the_line_one_partition_per_zoo_entry(defs: dg.Definitions) -> None:

@@ -5,24 +5,14 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from orchestration.project import read_lock, read_project
+from orchestration.project import due, read_lock, read_project
 from tests.orchestration.running import Toy
 
 
 def stale(root: Path) -> set[str]:
-    """The stages that Dagster would call stale: other code than last time, or other inputs."""
+    """The stages that the hourly refresh would find due, and Dagster call stale."""
     stages = read_project(root)
-    rows = read_lock(stages.values())
-    return {
-        name
-        for name, stage in stages.items()
-        if name not in rows
-        or stage.code_version != stage.locked_code_version(rows[name])
-        or any(
-            version != stages[read].data_version(rows[read])
-            for read, version in stage.input_versions(rows, stages).items()
-        )
-    }
+    return set(due(stages, read_lock(stages.values())))
 
 
 def changed(toy: Toy) -> set[str]:

@@ -42,6 +42,21 @@ def test_a_dvc_repro_is_seen_and_a_click_then_runs_nothing(ui: UI) -> None:
     assert fresh(ui)
 
 
+def test_runs_over_the_catalog_wait_for_each_other_and_others_do_not(ui: UI) -> None:
+    ui.toy.set("seconds", 300)
+    mark = ui.toy.root / "under_way"
+    mark.unlink(missing_ok=True)
+    first = ui.launch()
+    wait(mark.exists, "the slow stage to start")
+    second, bell = ui.launch(), ui.launch("bell")
+    assert ui.ended(bell) == "SUCCESS"
+    assert (ui.status(first), ui.status(second)) == ("STARTED", "QUEUED")
+    ui.toy.set("seconds", 0)
+    ui.dagster.ask("mutation ($r: String!) { terminateRun(runId: $r) { __typename } }", r=first)
+    assert (ui.ended(first), ui.ended(second)) == ("CANCELED", "SUCCESS")
+    assert ui.times(second)[0] >= ui.times(first)[1]
+
+
 def test_a_cancelled_run_leaves_nothing_behind(ui: UI) -> None:
     ui.toy.set("seconds", 300)
     mark = ui.toy.root / "under_way"

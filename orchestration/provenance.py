@@ -1,0 +1,98 @@
+"""What Dagster knows of a stage's making, and how it learns of what DVC made without it, in a shell."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from orchestration.project import Row, Stage, read_lock, read_project
+from orchestration.report import metadata
+
+UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+
+def asset_key(stage: str) -> dg.AssetKey:
+    """Return the asset key of a stage: its name, with what Dagster does not allow replaced (`embed@b0`: `embed_b0`)."""
+    return dg.AssetKey(re.sub(r"\W", "_", stage))
+
+
+def provenance(stage: Stage, rows: Mapping[str, Row], stages: Mapping[str, Stage]) -> dict[str, str]:
+    """Return the tags by which Dagster knows what a materialization was made of; without them it turns stale."""
+    inputs = stage.input_versions(rows, stages).items()
+    return {
+        "dagster/code_version": stage.locked_code_version(rows[stage.name]),
+        "dagster/data_version": stage.data_version(rows[stage.name]),
+        "dagster/data_version_is_user_provided": "true",
+        **{f"dagster/input_data_version/{asset_key(name).to_user_string()}": version for name, version in inputs},
+    }
+
+
+def unreported(
+    instance: dg.DagsterInstance, root: Path, reports: Path, description: str
+) -> list[dg.AssetMaterialization]:
+    """Return a materialization for every row of dvc.lock that Dagster does not know yet, in the line's order."""
+    stages = read_project(root)
+    rows = read_lock(stages.values())
+    return [
+        _materialization(
+            stage,
+            tags,
+            description=description,
+            metadata={"dvc": "made in a shell", **metadata(stage, rows[name], reports)},
+        )
+        for name, stage in stages.items()
+        if name in rows
+        and all((stage.folder / out).exists() for out in stage.outs)
+        and (tags := provenance(stage, rows, stages)) != _recorded(instance, stage, tags)
+    ]
+
+
+def looked_at(stage: Stage, rows: Mapping[str, Row], stages: Mapping[str, Stage]) -> dg.AssetMaterialization:
+    """Return the materialization that says: looked at now, and as new as what it is made of."""
+    return _materialization(
+        stage,
+        provenance(stage, rows, stages),
+        description="Looked at: nothing has changed",
+        metadata={"dvc": "looked at: nothing that it is made of has changed"},
+    )
+
+
+def lock_sensor(root: Path, name: str = "dvc_lock", reports: str = "reports", **options: Any) -> dg.SensorDefinition:
+    """Make a sensor that turns what `dvc repro`, `dvc pull` or `dvc checkout` did in a shell into materializations."""
+
+    @dg.sensor(name=name, **options)
+    def _sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        seen = _seen(root)
+        if seen == context.cursor:
+            return dg.SkipReason("dvc.lock and what it lists are as they were")
+        if context.instance.get_runs_count(dg.RunsFilter(statuses=UNDER_WAY)):
+            return dg.SkipReason("a run is under way; it reports for itself")
+        events = unreported(context.instance, root, root / reports, "Made outside Dagster, by DVC")
+        idle = None if events else "what dvc.lock lists is known"
+        return dg.SensorResult(asset_events=events, cursor=seen, skip_reason=idle)
+
+    return _sensor
+
+
+def _materialization(stage: Stage, tags: Mapping[str, str], **said: Any) -> dg.AssetMaterialization:
+    # Dagster points from an event to its inputs' events. What it did not run itself has none to point to.
+    pointers = {f"dagster/input_event_pointer/{asset_key(name).to_user_string()}": "NULL" for name in stage.reads}
+    return dg.AssetMaterialization(asset_key(stage.name), tags={**tags, **pointers}, **said)
+
+
+def _recorded(instance: dg.DagsterInstance, stage: Stage, asked: Iterable[str]) -> dict[str, str]:
+    event = instance.get_latest_materialization_event(asset_key(stage.name))
+    tags = event.asset_materialization.tags if event and event.asset_materialization else None
+    return {key: (tags or {}).get(key, "") for key in asked}
+
+
+def _seen(root: Path) -> str:
+    """Return a digest that changes with any dvc.lock row, and when data that a row lists comes or goes."""
+    lock = root / "dvc.lock"
+    text = lock.read_text() if lock.exists() else ""
+    listed = re.findall(r"^\s*- path: (.+)$", text, re.MULTILINE)
+    there = [path for path in listed if (root / path).exists()]
+    return hashlib.sha256("\n".join([text, *there]).encode()).hexdigest()[:16]
