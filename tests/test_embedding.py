@@ -1,11 +1,14 @@
 """Embedding a dataset of photos."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Subset
 
+from visnet import zoo
 from visnet.embedding import chosen_device, embed
 
 
@@ -49,6 +52,20 @@ def test_every_photo_is_embedded_once_and_in_order(count: int, batch: int) -> No
         for row, embedding in zip(rows.tolist(), embeddings, strict=True):
             alone = model(photos[row][None].float() / 255)[0]
             torch.testing.assert_close(embedding, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_a_vector_is_the_same_to_the_bit_in_whatever_company() -> None:
+    model = zoo.build_model(zoo.entry("mildnet_small"), seed=1)
+    drawn = torch.Generator().manual_seed(1)
+    photos = torch.randint(0, 256, (21, 3, 64, 64), dtype=torch.uint8, generator=drawn)
+
+    def vectors(rows: list[int]) -> Tensor:
+        some = Subset(cast("torch.utils.data.Dataset[Tensor]", photos), rows)
+        return torch.cat([part for _, part in embed(model, some, batch=16, device="cpu")])
+
+    whole = vectors(list(range(21)))
+    for rows in ([3], [20, 1, 7], list(range(20, -1, -1))):
+        assert torch.equal(vectors(rows), whole[rows])
 
 
 def test_the_model_is_left_as_it_was_found() -> None:

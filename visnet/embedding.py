@@ -26,7 +26,8 @@ def embed(
     """Yield (rows [B] int64, embeddings [B, D] float32, both on the CPU) for every photo of `images`, in order.
 
     `images` gives uint8 RGB [3, S, S] and has a length. The model runs in eval mode, in bfloat16 on a GPU (on a CPU
-    only with `cpu_bf16`), and is as before once the iterator ends or is closed. `ValueError` for a batch below 1.
+    only with `cpu_bf16`), always on `batch` photos, and is as before once the iterator ends or is closed. `ValueError`
+    for a batch below 1.
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, is {batch}")
@@ -40,9 +41,12 @@ def embed(
     try:
         with log.progress("embedding", len(rows), unit="photo") as progress:
             for numbers, photos in loader:
+                # A library sums in another order for another batch size: a short batch is filled up, so that a photo's
+                # vector is the same to the bit in whatever company it comes.
+                whole = torch.cat([photos, photos.new_zeros((batch - len(photos), *photos.shape[1:]))])
                 with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=half):
-                    embeddings = model(as_floats(photos.to(place, non_blocking=True), channels_last=True))
-                    embeddings = embeddings.float().cpu()
+                    embeddings = model(as_floats(whole.to(place, non_blocking=True), channels_last=True))
+                    embeddings = embeddings[: len(photos)].float().cpu()
                 # Out of inference mode, and a copy: an inference tensor could not be trained upon, or written to.
                 yield numbers, embeddings.clone()
                 progress.advance(len(numbers))

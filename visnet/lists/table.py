@@ -44,6 +44,17 @@ APPLIED = pa.schema(  # the photos that the lists were made of
     ]
 )
 MARK = "being applied"
+STATE = [
+    "query_id",
+    "kind",
+    "category",
+    "kept_crops",
+    "kept_sq_distances",
+    "reach_sq_distance",
+    "reach_crop",
+    "made",
+    "content",
+]
 
 
 def made_by(model: str, kind: str, k: int) -> str:
@@ -71,8 +82,8 @@ def known_of(folder: Path) -> Known:
             tables.drop(path)
         if not tables.is_table(path):
             tables.put(path, "", schema.empty_table())
-    answers, applied = (tables.read(path, schema.names) for path, schema in paths.items())
-    return Known(answers, applied.to_pandas())
+    answers, applied = paths
+    return Known(tables.read(answers, STATE), tables.read(applied, APPLIED.names).to_pandas())
 
 
 class Changes:
