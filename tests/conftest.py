@@ -11,8 +11,17 @@ import pytest
 from tests import workspace
 
 # Long files of tests that share nothing but `built`: either process of `make test` takes the next of them.
-APART = ("tests/test_errors.py", "tests/test_kill.py", "tests/test_pipeline.py", "tests/training/test_fit.py")
-TOGETHER = "tests/orchestration/"  # ask the same servers
+APART = (
+    "tests/test_compaction.py",
+    "tests/test_errors.py",
+    "tests/test_kill.py",
+    "tests/test_pipeline.py",
+    "tests/training/test_fit.py",
+)
+TOGETHER = (
+    "tests/orchestration/test_browser.py",
+    "tests/orchestration/test_ui.py",
+)  # ask the same servers, in this order
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -23,7 +32,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith(TOGETHER):
-                return TOGETHER
+                return "servers"
             return nodeid if nodeid.startswith(APART) else nodeid.partition("::")[0]
 
     return ByFile(config, log)
