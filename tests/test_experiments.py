@@ -179,7 +179,7 @@ def test_dagster_says_why_an_experiment_failed(here: Path) -> None:
     result = materialize(here, "trained_model.lr=-1")
     (failed,) = [event for event in result.all_events if event.is_step_failure]
     said = failed.step_failure_data.error_display_string
-    assert "Failure: tiny: params.toml: [trained_model] lr must be" in said
+    assert "Failure: experiment tiny -S trained_model.lr=-1: params.toml: [trained_model] lr must be" in said
 
 
 def test_a_promotion_that_is_refused_changes_nothing(here: Path) -> None:

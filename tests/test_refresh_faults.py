@@ -20,7 +20,7 @@ from tests import refreshing
 from tests.refreshing import REFRESH, begin, make, put_model, put_stock, refresh_apart, state, stock
 from visnet import mending, serving, tables, vectors
 
-KILLS = int(os.environ.get("VISNET_KILLS", "12"))
+KILLS = int(os.environ.get("VISNET_KILLS", "8"))
 IN_A_ROW = 3
 FIRST = stock(12)
 LEAST_BYTES = {"publish": 300}  # what it writes is less than the first commit of the others
