@@ -31,6 +31,16 @@ def bring_up_to(path: Path, wanted: dict[str, str]) -> tables.Difference:
     return change
 
 
+def test_two_rows_have_the_same_fingerprint_only_if_every_value_is_the_same() -> None:
+    left = pa.array(["a", "a", "", None, "a:1", "a", "1:a"])
+    right = pa.array(["b", "b", "ab", "ab", "b", "1:b", "b"])
+    number = pa.array([0.1, 0.1, 0.1, 0.1, 0.1, None, 0.1])
+    first, again, *others = tables.fingerprints(left, right, number)
+    assert first == again == tables.fingerprints(left[:1], right[:1], number[:1])[0]
+    assert len({first, *others}) == 6
+    assert tables.fingerprints(pa.chunked_array([left[:3], left[3:]]), right, number) == [first, again, *others]
+
+
 def test_a_difference_names_what_is_new_changed_and_gone(tmp_path: Path) -> None:
     path = tmp_path / "t.lance"
     bring_up_to(path, {"a": "1", "b": "1", "c": "1"})

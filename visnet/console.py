@@ -59,7 +59,7 @@ class Console:
         """Keep the picture as `<stage>.png` or `<stage>.<name>.png`."""
         path = self.folder / f"{self.stage}{'.' if name else ''}{name}.png"
         scratch = path.with_suffix(".png.building")
-        image.convert("P", palette=Image.Palette.ADAPTIVE).save(scratch, format="PNG", optimize=True)
+        image.convert("RGB").quantize(method=Image.Quantize.FASTOCTREE).save(scratch, format="PNG", optimize=True)
         os.replace(scratch, path)
         self.pictures[name or "sheet"] = path
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch.utils.data import Dataset
-from torchvision.io import ImageReadMode, decode_image
-from torchvision.transforms.v2 import functional as F
 
 from visnet import tables
 
@@ -22,11 +22,12 @@ class CropImages(Dataset[torch.Tensor]):
 
     def __init__(self, path: Path, crop_ids: Sequence[str], side_px: int) -> None:
         self.path, self.side_px, self.names = path, side_px, crop_ids
-        position = {crop: i for i, crop in enumerate(tables.read(path, ["crop_id"])["crop_id"].to_pylist())}
-        missing = [crop for crop in crop_ids if crop not in position]
-        if missing:
-            raise ValueError(f"{path}: {len(missing)} crops asked for are not there, the first is {missing[0]!r}")
-        self.positions = [position[crop] for crop in crop_ids]
+        wanted = pa.array(crop_ids, pa.string())
+        found = pc.index_in(wanted, value_set=tables.read(path, ["crop_id"])["crop_id"].combine_chunks())
+        if found.null_count:
+            first = wanted.filter(found.is_null())[0].as_py()
+            raise ValueError(f"{path}: {found.null_count} crops asked for are not there, the first is {first!r}")
+        self.positions: list[int] = found.to_pylist()
         self._table: Any = None
         self._cache: torch.Tensor | None = None
         self._held = torch.zeros(0, dtype=torch.bool)
@@ -60,5 +61,9 @@ class CropImages(Dataset[torch.Tensor]):
         return torch.stack([self._square(data.as_py()) for data in taken])
 
     def _square(self, data: bytes) -> torch.Tensor:
+        # Here, because torchvision takes seconds to import, and not every process that knows of this opens a photo.
+        from torchvision.io import ImageReadMode, decode_image
+        from torchvision.transforms.v2 import functional as F
+
         picture = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
         return F.resize(picture, [self.side_px, self.side_px], antialias=True)

@@ -113,6 +113,7 @@ class _Line:
         self.pool = ThreadPoolExecutor(options.concurrency, "visnet-download")
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(self.pool)
+        self.client: httpx.AsyncClient | None = None
         self.main = self.loop.create_task(self._main())  # first in the loop's queue, before anything it is told
         self.thread = threading.Thread(target=self._run, name="visnet-download", daemon=True)
         self.thread.start()
@@ -144,23 +145,30 @@ class _Line:
             self.loop.close()
 
     async def _main(self) -> None:
-        client = httpx.AsyncClient(
+        self.work = asyncio.create_task(self._work())
+        try:
+            with contextlib.suppress(asyncio.CancelledError):  # only the work is ever cancelled, so all gets closed
+                await self.work
+        finally:
+            if self.client:
+                await self.client.aclose()
+
+    def _opened(self) -> httpx.AsyncClient:
+        """Open the client for the first address only: it reads the machine's certificates, which takes its time."""
+        self.client = self.client or httpx.AsyncClient(
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=self.options.concurrency),
             timeout=self.options.timeout_s,
             headers={"User-Agent": self.options.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"},
         )
-        self.work = asyncio.create_task(self._work(client))
-        async with client:
-            with contextlib.suppress(asyncio.CancelledError):  # only the work is ever cancelled, so all gets closed
-                await self.work
+        return self.client
 
-    async def _work(self, client: httpx.AsyncClient) -> None:
+    async def _work(self) -> None:
         turn = collections.deque(self.hosts)  # the hosts that have photos waiting and are below their limit
         freed = asyncio.Event()
 
         async def one(name: str, photo_id: str, locator: str) -> None:
             host = self.hosts[name]
-            self.answers.put(await self._answer(client, host, photo_id, locator))
+            self.answers.put(await self._answer(host, photo_id, locator))
             if host.waiting and host.active == self._limit(name):
                 turn.append(name)
                 freed.set()
@@ -182,11 +190,11 @@ class _Line:
     def _limit(self, name: str) -> int:
         return self.options.per_host if name else self.options.concurrency
 
-    async def _answer(self, client: httpx.AsyncClient, host: _Host, photo_id: str, locator: str) -> Answer:
+    async def _answer(self, host: _Host, photo_id: str, locator: str) -> Answer:
         known = self.known.get(photo_id)
         try:
             if "://" in locator:
-                data, mark = await self._ask(client, host, locator, known)
+                data, mark = await self._ask(host, locator, known)
             else:
                 data, mark = await asyncio.to_thread(read_file, locator, self.options, known)
             if data is None:
@@ -199,13 +207,13 @@ class _Line:
             return Answer(photo_id, None, f"undecodable: {error}")
         return Answer(photo_id, data, None, mark=mark)
 
-    async def _ask(self, client: httpx.AsyncClient, host: _Host, url: str, known: Mark | None) -> Brought:
+    async def _ask(self, host: _Host, url: str, known: Mark | None) -> Brought:
         tried = timeouts = 0
         while True:
             if host.dead:
                 raise Failure("host unreachable", again=True)
             try:
-                brought = await try_once(client, url, self.options, known)
+                brought = await try_once(self._opened(), url, self.options, known)
             except Failure as failure:
                 tried += 1
                 timeouts += failure.reason == "timeout"

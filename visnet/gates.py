@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from visnet import tables
 from visnet.search import nearest_products
@@ -38,11 +40,14 @@ class Gate:
 
 def products(crops: Path) -> dict[str, str]:
     """Return category|product -> what its shop photos are, for the products of a crops table that can be found."""
-    table = tables.read(crops, ["category", "product_id", "crop_id", "content"], SHOP)
-    photos: dict[str, list[str]] = {}
-    for category, product, *photo in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        photos.setdefault(f"{category}|{product}", []).append("=".join(photo))
-    return {product: "\n".join(sorted(said)) for product, said in photos.items()}
+    category, product_id, *photo = tables.read(crops, ["category", "product_id", "crop_id", "content"], SHOP).columns
+    names = ("product", "photo")
+    joined = [pc.binary_join_element_wise(*pair) for pair in ((category, product_id, "|"), (*photo, "="))]
+    rows = pa.table(joined, names=names).sort_by([(name, "ascending") for name in names]).combine_chunks()
+    product = rows["product"].combine_chunks().dictionary_encode()
+    first = np.flatnonzero(np.diff(product.indices.to_numpy(), prepend=-1))
+    said = pa.ListArray.from_arrays(pa.array([*first, len(rows)], pa.int32()), rows["photo"].combine_chunks())
+    return dict(zip(product.dictionary.to_pylist(), pc.binary_join(said, "\n").to_pylist(), strict=True))
 
 
 def whole(
@@ -91,10 +96,10 @@ def self_hit_share(shop: Vectors) -> float:
 def street_hits(knn: Path, there: Mapping[str, str]) -> dict[str, bool]:
     """Return street crop -> whether its nearest product is its own, where that is in the catalog."""
     columns = ["query_id", "product_id", "category", "products"]
-    rows = tables.read(knn, columns, "kind = 'street'").to_pandas()
-    rows = rows[(rows["category"] + "|" + rows["product_id"]).isin(there.keys())]
-    first = [answers[0] if len(answers) else None for answers in rows["products"]]
-    return dict(zip(rows["query_id"], rows["product_id"] == first, strict=True))
+    rows = tables.read(knn, columns, "kind = 'street'")
+    first = pc.list_element(pc.list_slice(rows["products"], 0, 1, return_fixed_size_list=True), 0)  # null of none
+    said = zip(*(column.to_pylist() for column in (*rows.select(columns[:3]).columns, first)), strict=True)
+    return {query: product == nearest for query, product, category, nearest in said if f"{category}|{product}" in there}
 
 
 def recall(hits: Mapping[str, bool], over: set[str] | None = None) -> float | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 
 HASH_COLUMNS = [("source", pa.string()), ("content", pa.string())]
 
@@ -36,6 +37,20 @@ class Difference:
 def fingerprint(*parts: object) -> str:
     """Return 32 hex digits that differ when any part differs, `None` and "" included."""
     return hashlib.sha256("\x1f".join(repr(part) for part in parts).encode()).hexdigest()[:32]
+
+
+def fingerprints(*columns: pa.Array | pa.ChunkedArray) -> list[str]:
+    """Return 32 hex digits per row of equally long columns, that differ when any value or a column's null does.
+
+    Faster than `fingerprint` row by row, and not the same digits: each value is preceded by its length in bytes, -1 of
+    a null, so that no two rows are written alike.
+    """
+    pieces = []
+    for column in columns:
+        text = pc.cast(column, pa.string())
+        pieces += [pc.cast(pc.fill_null(pc.binary_length(text), -1), pa.string()), pc.fill_null(text, "")]
+    said = pc.binary_join_element_wise(*pieces, ":").to_pylist()
+    return [hashlib.sha256(row.encode()).hexdigest()[:32] for row in said]
 
 
 def is_table(path: Path) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import torch
 
 from visnet import tables
@@ -45,17 +46,15 @@ def read_vectors(catalog_embeddings: Path) -> Vectors:
     """Read all vectors; `ValueError` when two models made them, since their distances mean nothing to each other."""
     path = catalog_embeddings / "embeddings.lance"
     table = tables.read(path, [*COLUMNS, "content", "embedding"])
-    rows = table.select([*COLUMNS, "content"]).to_pandas()
-    models = sorted(set(rows["model"]))
+    models = sorted(table["model"].unique().to_pylist())
     if len(models) != 1:
         raise ValueError(
             f"{path}: made by {len(models)} models ({', '.join(m[:8] for m in models) or 'no rows'}); run the stage "
             "catalog_embeddings to its end"
         )
-    rows["source"] = rows.pop("content") + "|" + rows["product_id"] + "|" + rows["category"] + "|" + rows["side"]
-    rows["content"] = rows["source"]
+    source = pc.binary_join_element_wise(*(table[name] for name in ("content", "product_id", "category", "side")), "|")
+    order = pc.sort_indices(table["crop_id"])
+    rows = table.select(COLUMNS).append_column("source", source).append_column("content", source).take(order)
     width = table.schema.field("embedding").type.list_size
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    order = np.argsort(rows["crop_id"].to_numpy(), kind="stable")
-    matrix = torch.from_numpy(np.ascontiguousarray(flat.reshape(-1, width)[order]))
-    return Vectors(rows.iloc[order].reset_index(drop=True), matrix, models[0])
+    return Vectors(rows.to_pandas(), torch.from_numpy(flat.reshape(-1, width)[order.to_numpy()]), models[0])

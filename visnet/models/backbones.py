@@ -1,19 +1,20 @@
 """Networks of torchvision, with an embedding for their classifier."""
 
-from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import VisionTransformer
 
 from visnet.models.initial import initialise
 from visnet.models.inputs import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from visnet.models.norms import AveragePool, GeneralisedMeanPool, unit_norm
 from visnet.models.transfer import take
 from visnet.models.trunks import refuse_small
+
+if TYPE_CHECKING:
+    from torchvision.models import VisionTransformer
 
 Network = Literal[
     "resnet18",
@@ -27,29 +28,19 @@ Network = Literal[
 
 
 class _Backbone(NamedTuple):
-    build: Callable[[], nn.Module]
     head: str  # the classifier's name
     imagenet: str | None
 
 
 _PATCH_PX = 16
-
-
-def _vit_s_16() -> nn.Module:
-    return VisionTransformer(224, _PATCH_PX, num_layers=12, num_heads=6, hidden_dim=384, mlp_dim=1536)
-
-
-_models = torchvision.models
 _BACKBONES: dict[Network, _Backbone] = {
-    "resnet18": _Backbone(_models.resnet18, "fc", "ResNet18_Weights.IMAGENET1K_V1"),
-    "resnet50": _Backbone(_models.resnet50, "fc", "ResNet50_Weights.IMAGENET1K_V2"),
-    "convnext_tiny": _Backbone(_models.convnext_tiny, "classifier", "ConvNeXt_Tiny_Weights.IMAGENET1K_V1"),
-    "efficientnet_v2_s": _Backbone(_models.efficientnet_v2_s, "classifier", "EfficientNet_V2_S_Weights.IMAGENET1K_V1"),
-    "mobilenet_v3_large": _Backbone(
-        _models.mobilenet_v3_large, "classifier", "MobileNet_V3_Large_Weights.IMAGENET1K_V2"
-    ),
-    "vit_s_16": _Backbone(_vit_s_16, "heads", None),
-    "vit_b_16": _Backbone(_models.vit_b_16, "heads", "ViT_B_16_Weights.IMAGENET1K_V1"),
+    "resnet18": _Backbone("fc", "ResNet18_Weights.IMAGENET1K_V1"),
+    "resnet50": _Backbone("fc", "ResNet50_Weights.IMAGENET1K_V2"),
+    "convnext_tiny": _Backbone("classifier", "ConvNeXt_Tiny_Weights.IMAGENET1K_V1"),
+    "efficientnet_v2_s": _Backbone("classifier", "EfficientNet_V2_S_Weights.IMAGENET1K_V1"),
+    "mobilenet_v3_large": _Backbone("classifier", "MobileNet_V3_Large_Weights.IMAGENET1K_V2"),
+    "vit_s_16": _Backbone("heads", None),
+    "vit_b_16": _Backbone("heads", "ViT_B_16_Weights.IMAGENET1K_V1"),
 }
 
 
@@ -70,16 +61,16 @@ class Torchvision(nn.Module):
     ) -> None:
         super().__init__()
         self.normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
-        build, head, self.imagenet = _BACKBONES[network]
+        head, self.imagenet = _BACKBONES[network]
         self.network, self.dimensions = network, embedding
-        self.backbone = build()
+        self.backbone = _built(network)
         theirs = set(self.backbone.state_dict())
-        transformer = isinstance(self.backbone, VisionTransformer)
-        if (pool == "token") != transformer:
-            allowed = "'token'" if transformer else "'average' or 'gem'"
+        self.is_transformer = network.startswith("vit")
+        if (pool == "token") != self.is_transformer:
+            allowed = "'token'" if self.is_transformer else "'average' or 'gem'"
             raise ValueError(f"pool of {network} must be {allowed}, is {pool!r}")
         width = _cut(self.backbone, head)
-        if not transformer:
+        if not self.is_transformer:
             self.backbone.avgpool = GeneralisedMeanPool() if pool == "gem" else AveragePool()
         self._kept = sorted(theirs & set(self.backbone.state_dict()))
         self.embedding = nn.Linear(width, embedding)
@@ -89,12 +80,21 @@ class Torchvision(nn.Module):
         """Return unit vectors, [B, D] float32."""
         refuse_small(photos)
         x = self.normalise(photos)
-        vit = self.backbone
-        return unit_norm(self.embedding(_class_token(vit, x) if isinstance(vit, VisionTransformer) else vit(x)))
+        seen = _class_token(cast("VisionTransformer", self.backbone), x) if self.is_transformer else self.backbone(x)
+        return unit_norm(self.embedding(seen))
 
     def load_trunk(self, state: Mapping[str, Tensor]) -> None:
         """Take torchvision's weights but for the classifier; `ValueError` when they do not fit."""
         take(self, state, {f"backbone.{name}": name for name in self._kept}, self.network)
+
+
+def _built(network: Network) -> nn.Module:
+    from torchvision import models  # here, because it takes seconds to import, and only these networks need it
+
+    if network == "vit_s_16":
+        return models.VisionTransformer(224, _PATCH_PX, num_layers=12, num_heads=6, hidden_dim=384, mlp_dim=1536)
+    made: nn.Module = models.get_model(network)
+    return made
 
 
 def _cut(backbone: nn.Module, head: str) -> int:
@@ -108,7 +108,7 @@ def _cut(backbone: nn.Module, head: str) -> int:
     return linear.in_features
 
 
-def _class_token(vit: VisionTransformer, photos: Tensor) -> Tensor:
+def _class_token(vit: "VisionTransformer", photos: Tensor) -> Tensor:
     """Run a vision transformer at any side; torchvision's own forward knows the one it was made for."""
     sides = [round(side / _PATCH_PX) for side in photos.shape[-2:]]
     wanted = [side * _PATCH_PX for side in sides]

@@ -7,7 +7,6 @@ from urllib.parse import urlparse
 
 import torch
 from torch import nn
-from torchvision.models import get_weight
 
 from visnet.models.state import load_exactly, read_state
 
@@ -39,6 +38,8 @@ def _hub_file(model: nn.Module) -> Path:
     named = getattr(model, "imagenet", None)
     if named is None:
         raise ValueError(f"torchvision has none for {getattr(model, 'network', type(model).__name__)}")
+    from torchvision.models import get_weight  # here, because it takes seconds to import
+
     url = get_weight(named).url
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
     if path.is_file():

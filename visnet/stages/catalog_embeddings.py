@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +24,7 @@ class Params(Frozen):
     """How many crops at a time."""
 
     batch: int = 64
-    commit_every: int = 512
+    commit_every: int = 2048
     workers: int = 0
 
 
@@ -36,8 +36,8 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     model, entry = weights.load(trained_model)
     made_by = weights.digest(model.state_dict())
     path = crops / "crops.lance"
-    frame = tables.read(path, [*COLUMNS, "content"], WANTED).to_pandas().sort_values("crop_id", ignore_index=True)
-    frame["source"] = sources(frame["content"], made_by, entry.side_px)
+    table = tables.read(path, [*COLUMNS, "content"], WANTED).sort_by("crop_id")
+    frame = table.to_pandas().assign(source=sources(table["content"], made_by, entry.side_px))
     wanted = dict(zip(frame["crop_id"], frame["source"], strict=True))
     served = out / "embeddings.lance"
     embeddings = _table(out, wanted)
@@ -76,9 +76,10 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     }
 
 
-def sources(contents: Iterable[str], made_by: str, side_px: int) -> list[str]:
+def sources(contents: pa.Array | pa.ChunkedArray, made_by: str, side_px: int) -> list[str]:
     """Return what each crop's vector is made from: its content, and the model with the size of its input."""
-    return [tables.fingerprint(content, made_by, side_px) for content in contents]
+    model = pa.repeat(tables.fingerprint(made_by, side_px), len(contents))
+    return tables.fingerprints(contents, model)
 
 
 def _table(out: Path, wanted: Mapping[str, str]) -> Path:

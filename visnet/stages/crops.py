@@ -15,7 +15,7 @@ from visnet.splits import Shares, assign_splits
 from visnet.stage import Frozen, Report
 
 IN_PLACE = True
-COMMIT_EVERY = 1024
+COMMIT_EVERY = 4096
 DRAWING = 1  # raise when the same photo and parameters give another picture than before
 COLUMNS = ["crop_id", "photo_id", "product_id", "category", "side", "split", "colour", "gender"]
 CROP = pa.schema(
@@ -57,7 +57,8 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     making = (DRAWING, params.side_px, params.quality)
     box = ["left", "top", "width", "height"]
     columns = [*COLUMNS, *box, "photo_content"]
-    records["source"] = [tables.fingerprint(*making, *row) for row in records[columns].itertuples(False, None)]
+    made = pa.repeat(tables.fingerprint(*making), len(records))
+    records["source"] = tables.fingerprints(made, *(pa.array(records[name], from_pandas=True) for name in columns))
     change = tables.compare(crops, "crop_id", dict(zip(records["crop_id"], records["source"], strict=True)))
     if not tables.is_table(crops):
         tables.put(crops, "crop_id", CROP.empty_table())

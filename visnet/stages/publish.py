@@ -109,7 +109,7 @@ def _model(folder: Path) -> tuple[str, int]:
 def _wanted(crops: Path, made_by: str, side_px: int) -> dict[str, str]:
     """Return crop -> what its vector is to be made from."""
     table = tables.read(crops, ["crop_id", "content"], WANTED)
-    made_from = sources(table["content"].to_pylist(), made_by, side_px)
+    made_from = sources(table["content"], made_by, side_px)
     return dict(zip(table["crop_id"].to_pylist(), made_from, strict=True))
 
 

@@ -39,7 +39,7 @@ class Params(Frozen):
     metadata: str
     lost_share_max: float | None = None
     ask_again: int = 0
-    commit_every: int = 256
+    commit_every: int = 2048
     synthetic: Synthetic = Synthetic()
     street2shop: Street2Shop = Street2Shop()
     table: Table = Table()
@@ -59,8 +59,10 @@ def build(*, out: Path, params: Params, log: Log) -> Report:
         raise ValueError(f"[raw_images] metadata: {metadata} lists no photo")
     photos, records = out / "photos.lance", out / "records.lance"
 
-    locators = dict(zip(listing.photos["photo_id"].to_pylist(), listing.photos["locator"].to_pylist(), strict=True))
-    change = tables.compare(photos, "photo_id", {p: tables.fingerprint(url) for p, url in locators.items()})
+    photo_ids = listing.photos["photo_id"].to_pylist()
+    locators = dict(zip(photo_ids, listing.photos["locator"].to_pylist(), strict=True))
+    sources = dict(zip(photo_ids, tables.fingerprints(listing.photos["locator"]), strict=True))
+    change = tables.compare(photos, "photo_id", sources)
     again = _lost_before(photos, params.ask_again)
     heard = Heard(out / "validators.lance", photos, listing.stamps, [*change.todo, *again])
     todo = sorted({*change.todo, *(again & locators.keys()), *heard.stale})
@@ -71,7 +73,7 @@ def build(*, out: Path, params: Params, log: Log) -> Report:
     with log.progress("photos", len(locators), done=len(locators) - len(todo), unit="photo") as progress:
         answers = source.fetch(asked, [(p, locators[p]) for p in todo], metadata=metadata, log=SILENT, **how)
         for batch in _batches(_counted(answers, progress), params.commit_every):
-            tables.put(photos, "photo_id", _rows(heard.news(batch), locators, params.ask_again), replaced)
+            tables.put(photos, "photo_id", _rows(heard.news(batch), locators, sources, params.ask_again), replaced)
             heard.keep(batch)
     tables.delete(photos, "photo_id", change.gone)
     heard.forget(change.gone)
@@ -140,7 +142,7 @@ def _batches(answers: Iterable[Answer], size: int, limit_bytes: int = 64 << 20) 
         yield batch
 
 
-def _rows(batch: list[Answer], locators: dict[str, str], ask_again: int) -> pa.Table:
+def _rows(batch: list[Answer], locators: dict[str, str], sources: dict[str, str], ask_again: int) -> pa.Table:
     batch = sorted(batch, key=lambda a: a.photo_id)
     columns = {
         "photo_id": [a.photo_id for a in batch],
@@ -149,7 +151,7 @@ def _rows(batch: list[Answer], locators: dict[str, str], ask_again: int) -> pa.T
         "bytes": [len(a.data) if a.data is not None else 0 for a in batch],
         "lost": [a.lost for a in batch],
         "asked": [ask_again] * len(batch),
-        "source": [tables.fingerprint(locators[a.photo_id]) for a in batch],
+        "source": [sources[a.photo_id] for a in batch],
         "content": [content(a) for a in batch],
     }
     return pa.table(columns, schema=PHOTO)
@@ -157,14 +159,16 @@ def _rows(batch: list[Answer], locators: dict[str, str], ask_again: int) -> pa.T
 
 def _write_records(path: Path, records: pa.Table) -> int:
     """Key the records by crop and bring the table up to them; return how many rows were written."""
-    frame = records.to_pandas().sort_values(["photo_id", "product_id", "left", "top", "width", "height"], kind="stable")
-    number = frame.groupby(["photo_id", "product_id"], sort=False).cumcount()
-    frame.insert(0, "crop_id", frame["photo_id"] + "|" + frame["product_id"] + "|" + number.astype(str))
-    frame["source"] = list(map(tables.fingerprint, *(frame[name].tolist() for name in RECORDS.names)))
-    frame["content"] = frame["source"]
-    change = tables.compare(path, "crop_id", dict(zip(frame["crop_id"], frame["source"], strict=True)))
+    order = ["photo_id", "product_id", "left", "top", "width", "height"]
+    records = records.sort_by([(name, "ascending") for name in order])
+    ids = records.select(order[:2]).to_pandas()
+    number = ids.groupby(order[:2], sort=False).cumcount().astype(str)
+    crop_id = pa.array(ids["photo_id"] + "|" + ids["product_id"] + "|" + number, pa.string())
+    source = tables.fingerprints(*records.columns)
+    change = tables.compare(path, "crop_id", dict(zip(crop_id.to_pylist(), source, strict=True)))
     schema = pa.schema([("crop_id", pa.string()), *RECORDS, *tables.HASH_COLUMNS])
-    rows = pa.Table.from_pandas(frame[frame["crop_id"].isin(set(change.todo))], schema=schema, preserve_index=False)
+    rows = pa.table([crop_id, *records.columns, source, source], schema=schema)
+    rows = rows.filter(pc.is_in(rows["crop_id"], pa.array(change.todo, pa.string())))
     tables.put(path, "crop_id", rows, change.changed)
     tables.delete(path, "crop_id", change.gone)
     return len(change.todo)
