@@ -1,17 +1,29 @@
 """Crops read from their table as tensors, by number."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from PIL import Image
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from visnet import tables
 
 CACHE_BYTES = 2 << 30
+
+
+def square(picture: Image.Image, side_px: int) -> torch.Tensor:
+    """Squash a picture to a square, uint8 [3, S, S]: bilinear, with antialiasing."""
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    return F.interpolate(pixels[None], (side_px, side_px), mode="bilinear", antialias=True)[0]
 
 
 class CropImages(Dataset[torch.Tensor]):
@@ -58,12 +70,4 @@ class CropImages(Dataset[torch.Tensor]):
     def _decoded(self, indices: list[int]) -> torch.Tensor:
         self._table = self._table or tables.opened(self.path)
         taken = self._table.take([self.positions[i] for i in indices], columns=["image"])["image"]
-        return torch.stack([self._square(data.as_py()) for data in taken])
-
-    def _square(self, data: bytes) -> torch.Tensor:
-        # Here, because torchvision takes seconds to import, and not every process that knows of this opens a photo.
-        from torchvision.io import ImageReadMode, decode_image
-        from torchvision.transforms.v2 import functional as F
-
-        picture = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
-        return F.resize(picture, [self.side_px, self.side_px], antialias=True)
+        return torch.stack([square(Image.open(io.BytesIO(data.as_py())), self.side_px) for data in taken])

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kernels.nearest import nearest
 from visnet import tables
-from visnet.search import nearest_products
 from visnet.vectors import Vectors
 
 PROBES = 256  # shop photos that must find themselves, spread over the catalog
@@ -83,13 +82,11 @@ def self_hit_share(shop: Vectors) -> float:
     """Return how many of some shop photos, each searched in its own category, find themselves or a copy."""
     probes = np.zeros(len(shop.rows), bool)
     probes[:: max(1, len(probes) // PROBES)] = True
-    hits = 0
-    for category in sorted(set(shop.rows["category"][probes])):
-        gallery = shop.of(category=category)
-        asked = shop.where(probes).of(category=category)
-        product = pd.factorize(gallery.rows["product_id"])[0]
-        found = gallery.matrix[nearest_products(asked.matrix, gallery.matrix, product, 1).row[:, 0]]
-        hits += int(((found - asked.matrix).square().sum(1) == 0).sum())
+    sampled, hits = shop.where(probes), 0
+    for category in sorted(set(sampled.rows["category"])):
+        gallery, asked = shop.of(category=category).matrix, sampled.of(category=category).matrix
+        found = gallery[nearest(asked, gallery, 1).row[:, 0]]
+        hits += int(((found - asked).square().sum(1) == 0).sum())
     return round(hits / max(1, probes.sum()), 6)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 from PIL import Image
-from torchvision.transforms.v2 import functional as F
 
 from visnet import embedding, images, pictures, serving, weights
+from visnet.crop_images import square
 from visnet.reports import DATA
 from visnet.search import nearest_products
 from visnet.vectors import read_vectors
@@ -61,8 +61,8 @@ def _answer(
         if category not in allowed:
             raise ValueError(f"--category {category!r} is not in the catalog; allowed are {', '.join(allowed)}")
         shop = shop.of(category=category)
-    square = F.resize(F.pil_to_tensor(picture), [entry.side_px, entry.side_px], antialias=True)
-    ((_, vector),) = embedding.embed(model, [square], batch=1)  # type: ignore[arg-type]
+    asked = square(picture, entry.side_px)
+    ((_, vector),) = embedding.embed(model, [asked], batch=1)  # type: ignore[arg-type]
     product, names = pd.factorize(shop.rows["product_id"])
     found = nearest_products(vector, shop.matrix, product, k)
     rows = found.row[0][found.row[0] >= 0]

@@ -39,8 +39,6 @@ def assign_splits(records: pd.DataFrame, shares: Shares) -> tuple[pd.Series, lis
 
 def _draw(ids: pd.Series, seed: int, purpose: str) -> np.ndarray:
     """Return one number in [0, 1) per id, [N] float64, the same for the same id."""
-    unique = {
-        key: int.from_bytes(hashlib.sha256(f"{purpose}:{seed}:{key}".encode()).digest()[:7], "big") / 2**56
-        for key in ids.unique()
-    }
-    return ids.map(unique).to_numpy(np.float64)
+    number, unique = pd.factorize(ids)
+    drawn = [hashlib.sha256(f"{purpose}:{seed}:{key}".encode()).digest()[:7] for key in unique]
+    return np.array([int.from_bytes(digits, "big") / 2**56 for digits in drawn], np.float64)[number]

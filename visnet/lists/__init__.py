@@ -18,7 +18,7 @@ from visnet.search import nearest_products
 
 Ints = NDArray[np.int64]
 GONE = -2  # in the place of a row: the photo that stood there is no more
-SPARE = 2  # a list keeps this many times what is asked for: a search anew is due after that many of its products went
+SPARE = 1.5  # a list keeps this many times what is asked for: a search anew is due after that many of its products went
 
 
 @dataclass(frozen=True)

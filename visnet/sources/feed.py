@@ -70,7 +70,7 @@ def _side(live: pa.Table, side: str, column: str) -> pa.Table:
     """Return one row per product and photo of that side: `RECORDS`, then seq and updated_at."""
     lists = live[column].combine_chunks()
     owner = pc.list_parent_indices(lists)
-    of = live.take(owner)
+    of = live.select(["product_id", *_FACTS, "seq", "updated_at"]).take(owner)
     count = len(owner)
     box = np.full((count, 4), np.nan)
     if side == "street":
@@ -90,8 +90,9 @@ def _side(live: pa.Table, side: str, column: str) -> pa.Table:
 
 def _stamps(records: pa.Table) -> dict[str, str]:
     """Return photo_id -> `seq/updated_at` of the newest record that names it."""
-    time = pc.fill_null(records["updated_at"], -(2**63))  # none = the oldest, as in `visnet.feed.records`
-    order = pc.sort_indices(records.append_column("time", time), [("seq", "ascending"), ("time", "ascending")])
-    rows = zip(*(records[name].take(order).to_pylist() for name in ("photo_id", "seq", "updated_at")), strict=True)
-    newest = {photo_id: f"{seq}/{'' if at is None else at}" for photo_id, seq, at in rows}
-    return dict(sorted(newest.items()))
+    seq, at = (records[name] for name in ("seq", "updated_at"))
+    stamp = pc.binary_join_element_wise(seq.cast(pa.string()), pc.fill_null(at.cast(pa.string()), ""), "/")
+    time = pc.fill_null(at, -(2**63))  # none = the oldest, as in `visnet.feed.records`
+    told = pa.table([records["photo_id"], seq, time, stamp], names=["photo_id", "seq", "time", "stamp"])
+    told = told.sort_by([(name, "ascending") for name in ("photo_id", "seq", "time")])
+    return dict(zip(told["photo_id"].to_pylist(), told["stamp"].to_pylist(), strict=True))  # the last one counts

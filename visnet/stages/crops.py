@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from visnet import images, sheets, tables
 from visnet.log import Log
@@ -94,12 +95,13 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
 
 def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
     """Join the records with the photos that are there; refuse or drop categories in which nothing can be told apart."""
-    frame = tables.read(raw_images / "records.lance", [*COLUMNS, "left", "top", "width", "height"]).to_pandas()
-    photos = tables.read(raw_images / "photos.lance", ["photo_id", "content"], "lost IS NULL").to_pandas()
-    listed = set(frame["category"])
-    joined = frame.merge(photos.rename(columns={"content": "photo_content"}), on="photo_id", how="inner")
+    listed = tables.read(raw_images / "records.lance", [*COLUMNS, "left", "top", "width", "height"])
+    photos = tables.read(raw_images / "photos.lance", ["photo_id", "content"], "lost IS NULL").combine_chunks()
+    at = pc.index_in(listed["photo_id"], value_set=photos["photo_id"].combine_chunks())
+    found = listed.append_column("photo_content", photos["content"].take(at)).filter(at.is_valid())
+    joined = found.sort_by("crop_id").to_pandas()
     shop = joined[joined["side"] == "shop"].groupby("category")["product_id"].nunique()
-    small = sorted(category for category in listed if shop.get(category, 0) < 2)
+    small = sorted(category for category in listed["category"].unique().to_pylist() if shop.get(category, 0) < 2)
     if small and params.small_categories == "refuse":
         raise ValueError(
             f"[crops] small_categories: category {small[0]!r} has {shop.get(small[0], 0)} product(s) with shop photos, "
@@ -108,7 +110,7 @@ def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
     joined = joined[~joined["category"].isin(small)]
     if joined.empty:
         raise ValueError(f"{raw_images}: no record has a photo; see the lost photos in reports/raw_images.json")
-    return joined.sort_values("crop_id", kind="stable", ignore_index=True), len(frame) - len(joined)
+    return joined.reset_index(drop=True), len(listed) - len(joined)
 
 
 def _cut(raw_images: Path, batch: pd.DataFrame, params: Params) -> pa.Table:

@@ -101,7 +101,7 @@ def _answers(
     shop = standing.shop
     product, names = pd.factorize(shop.rows["product_id"])
     owners, shelf = _shelf(kind, category, queries, shop, product, names)
-    crop_id, width = shop.rows["crop_id"].to_numpy(object), SPARE * k
+    crop_id, width = shop.rows["crop_id"].to_numpy(object), round(SPARE * k)
     table = standing.answers.filter(pc.equal(standing.answers["kind"], kind))
     touched = names.isin(standing.touched("shop", "product_id"))
     made = made_by(queries.model, kind, k)
