@@ -1,11 +1,11 @@
 """What a refresh costs beside a full build, when a share of the catalog changes.
 
-    python benchmarks/refresh.py line --products 10000 --workspace EMPTY_FOLDER    # photos to published answers
-    python benchmarks/refresh.py lists --products 100000                           # synthetic vectors to answers
+    python benchmarks/refresh.py line --products 10000 --workspace NEW_FOLDER    # photos to published answers
+    python benchmarks/refresh.py lists --products 100000                         # synthetic vectors to answers
 
-`line` emits the synthetic shop as a feed, builds it (raw_images to publish, without training) with a
-network that is not trained, then takes in batches that change `--churn` of the products each, and builds the last state
-once more from nothing, beside. `lists` runs the stage knn_results alone, on clustered unit vectors. Both print, per
+`line` emits the synthetic shop as a feed, builds it (raw_images to publish, without training) with a network that is
+not trained, then takes in batches that change `--churn` of the products each, and builds the last state once more from
+nothing, beside. `lists` runs the stage knn_results alone, on clustered unit vectors. Both print, per
 stage, seconds of the full build, seconds of each refresh, and their ratio; and fail when the digests of the refreshed
 and the clean build differ. Seconds are those of the stages; each is also a process that starts (about as long whatever
 the catalog), which `dvc repro` pays and this does not count.
@@ -36,19 +36,27 @@ ROOT = Path(__file__).resolve().parent.parent
 D = 128
 
 
+def asked(options: argparse.Namespace) -> dict[str, Any]:
+    """Say what is measured, and on how many cores; the seconds are still to come."""
+    cores = len(os.sched_getaffinity(0))
+    return {"products": options.products, "churn": options.churn, "cores": cores, "full_s": {}, "refresh_s": []}
+
+
 def line(options: argparse.Namespace) -> dict[str, Any]:
     """Build the shop's feed in a workspace, refresh it batch by batch, and build its last state beside."""
+    shop = (options.shop or options.workspace / "shop").absolute()
     options.workspace.mkdir(parents=True)
     os.chdir(options.workspace)
-    emit = [sys.executable, "-m", "visnet", "emit-feed", "shop", "--hours", str(options.rounds), "--seed", "1"]
-    emit += ["--products", str(options.products), "--churn", str(options.churn)]
-    subprocess.run(emit, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    batches = sorted(Path("shop/batches").iterdir())
+    if options.shop is None:
+        emit = [sys.executable, "-m", "visnet", "emit-feed", str(shop), "--hours", str(options.rounds + 1)]
+        emit += ["--products", str(options.products), "--churn", str(options.churn), "--seed", "1"]
+        subprocess.run(emit, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    batches = sorted((shop / "batches").iterdir())[: options.rounds + 1]
     entry = zoo.entry("mildnet_small")
-    told: dict[str, Any] = {"products": options.products, "churn": options.churn, "full_s": {}, "refresh_s": []}
+    told: dict[str, Any] = asked(options)
     for name in ("line", "clean"):
         Path(name, "inbox").mkdir(parents=True)
-        (Path(name) / "photos").symlink_to(Path("shop/photos").absolute())
+        (Path(name) / "photos").symlink_to(shop / "photos")
         weights.save(zoo.build_model(entry, seed=1), entry.toml(), Path(name) / "data" / "trained_model")
     params = {
         "raw_images": {"source": "feed", "metadata": "inbox", "lost_share_max": 0.5},
@@ -88,7 +96,7 @@ def lists(options: argparse.Namespace) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     centres = rng.standard_normal((max(1, options.products // 20), D)).astype(np.float32)
     folder = Path(tempfile.mkdtemp(prefix="visnet-refresh-"))
-    told: dict[str, Any] = {"products": options.products, "churn": options.churn, "full_s": {}, "refresh_s": []}
+    told: dict[str, Any] = asked(options)
 
     def vectors(products: np.ndarray) -> pa.Table:
         drawn = centres[rng.integers(0, len(centres), len(products))] + 0.7 * rng.standard_normal((len(products), D))
@@ -134,7 +142,8 @@ def lists(options: argparse.Namespace) -> dict[str, Any]:
 def text(told: dict[str, Any]) -> str:
     """Lay the figures out as a Markdown table: medians over the refreshes."""
     rows = [
-        f"| {told['products']:,} products, {told['churn']:.1%} changed | full, s | refresh, s | ratio |",
+        f"| {told['products']:,} products, {told['churn']:.1%} changed, {told['cores']} cores | full, s | refresh, s"
+        " | ratio |",
         "|---" * 4 + "|",
     ]
     stages = [*told["full_s"], "all"]
@@ -154,7 +163,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--categories", type=int, default=10, help="of `lists`: each is a gallery of its own")
     parser.add_argument("--workspace", type=Path, help="of `line`: a folder that is not there yet")
-    parser.add_argument("--out", type=Path, help="a JSON file")
+    parser.add_argument("--shop", type=Path, help="of `line`: what `emit-feed` wrote before, of --products and --churn")
+    parser.add_argument("--out", type=Path, help="a JSON file that keeps the figures of several such runs")
     options = parser.parse_args()
     if options.what == "line" and (options.workspace is None or options.workspace.exists()):
         parser.error("line needs --workspace, a folder that is not there yet")
@@ -163,7 +173,9 @@ def main() -> None:
     told = run[options.what](options)
     print(text(told))
     if out:
-        out.write_text(json.dumps(told, indent=1) + "\n")
+        kept = json.loads(out.read_text()) if out.exists() else {}
+        kept[f"{options.what}, {told['products']:,} products, {told['cores']} cores"] = told
+        out.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

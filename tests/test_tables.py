@@ -25,7 +25,7 @@ def rows(content: dict[str, str]) -> pa.Table:
 
 
 def bring_up_to(path: Path, wanted: dict[str, str]) -> tables.Difference:
-    change = tables.compare(path, "id", wanted)
+    change = tables.compare(path, "id", tables.wanted(list(wanted), list(wanted.values())))
     tables.put(path, "id", rows({key: wanted[key] for key in change.todo}), change.changed)
     tables.delete(path, "id", change.gone)
     return change

@@ -49,13 +49,11 @@ def products(crops: Path) -> dict[str, str]:
     return dict(zip(product.dictionary.to_pylist(), pc.binary_join(said, "\n").to_pylist(), strict=True))
 
 
-def whole(
-    folder: Path, applied: Path, vectors: Vectors, there: Iterable[str], wanted: Mapping[str, str], made_by: str
-) -> None:
+def whole(folder: Path, applied: Path, vectors: Vectors, there: Iterable[str], wanted: pa.Table, made_by: str) -> None:
     """Hold the parts of a version against each other; `ValueError` names what is behind, and the stage that mends it.
 
-    applied: the photos that the lists were made of; there: the `products`; wanted: crop -> what its vector is to be
-    made from; made_by: the model that embeds a visitor's photo.
+    applied: the photos that the lists were made of; there: the `products`; wanted: the crops, and what the vector of
+    each is to be made from (`tables.wanted`); made_by: the model that embeds a visitor's photo.
     """
     if vectors.model != made_by:
         raise ValueError("the vectors are by another model than trained_model; run `dvc repro catalog_embeddings`")
@@ -64,7 +62,7 @@ def whole(
             f"{len(behind)} vectors are not of today's crops (the first: {behind[0]}); "
             "run `dvc repro catalog_embeddings`"
         )
-    sources = dict(zip(vectors.rows["crop_id"], vectors.rows["source"], strict=True))
+    sources = tables.wanted(vectors.rows["crop_id"], vectors.rows["source"])
     said = tables.read(folder / "knn.lance", ["query_id", "kind", "model"]).to_pandas()
     listed = set(said["query_id"][said["kind"] == "similar"])
     behind = _differing(applied, sources) or sorted(listed.symmetric_difference(there))
@@ -73,7 +71,7 @@ def whole(
         raise ValueError(f"the lists are not of today's vectors{first}; run `dvc repro knn_results`")
 
 
-def _differing(table: Path, wanted: Mapping[str, str]) -> list[str]:
+def _differing(table: Path, wanted: pa.Table) -> list[str]:
     change = tables.compare(table, "crop_id", wanted)
     return [*change.new, *change.changed, *change.gone]
 

@@ -8,11 +8,13 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import lance
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -70,16 +72,24 @@ def read(path: Path, columns: list[str], where: str | None = None) -> pa.Table:
     return opened(path).to_table(columns=columns, filter=where)
 
 
-def compare(path: Path, key: str, wanted: Mapping[str, str]) -> Difference:
-    """Hold the wanted rows (key -> source hash) against those the table has."""
-    had: dict[str, str] = {}
-    if is_table(path):
-        table = read(path, [key, "source"])
-        had = dict(zip(table[key].to_pylist(), table["source"].to_pylist(), strict=True))
-    new = [k for k in wanted if k not in had]
-    changed = [k for k, source in wanted.items() if k in had and had[k] != source]
-    gone = sorted(k for k in had if k not in wanted)
-    return Difference(new, changed, gone, same=len(wanted) - len(new) - len(changed))
+def wanted(keys: Sequence[str] | pd.Series, sources: Sequence[str] | pd.Series) -> pa.Table:
+    """Return the rows that a table should have, as `compare` takes them: unique keys, and the rows' source hashes."""
+    return pa.table([pa.array(keys, pa.string()), pa.array(sources, pa.string())], names=["key", "source"])
+
+
+def compare(path: Path, key: str, wanted: pa.Table) -> Difference:
+    """Hold the wanted rows against those the table has."""
+    keys, sources = (wanted[name].combine_chunks() for name in ("key", "source"))
+    if not is_table(path):
+        return Difference(new=keys.to_pylist(), changed=[], gone=[], same=0)
+    had = read(path, [key, "source"]).combine_chunks()
+    had_keys = had[key].combine_chunks()
+    at = pc.index_in(keys, value_set=had_keys)
+    there = at.is_valid()
+    changed = pc.not_equal(sources.filter(there), had["source"].take(at.drop_null()))
+    gone = had_keys.filter(pc.invert(pc.is_in(had_keys, value_set=keys)))
+    new, other = keys.filter(at.is_null()).to_pylist(), keys.filter(there).filter(changed).to_pylist()
+    return Difference(new, other, sorted(gone.to_pylist()), same=len(keys) - len(new) - len(other))
 
 
 def drop(path: Path) -> None:
@@ -128,8 +138,12 @@ def delete(path: Path, key: str, gone: list[str], at_once: int = 1000) -> None:
 def digest(path: Path, key: str) -> str:
     """Return the digest of a table's logical content: equal content, equal digest, on any machine."""
     table = read(path, [key, "content"])
-    lines = sorted(f"{k}\t{c}\n" for k, c in zip(table[key].to_pylist(), table["content"].to_pylist(), strict=True))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]
+    parts = (table[key], pa.scalar("\t"), table["content"], pa.scalar("\n"), pa.scalar(""))
+    lines = pc.binary_join_element_wise(*(part.cast(pa.large_string()) for part in parts)).combine_chunks()
+    lines = lines.take(pc.sort_indices(lines))  # of bytes, which in UTF-8 is the order of code points
+    _, ends, text = lines.buffers()
+    size = int(np.frombuffer(ends, np.int64)[len(lines)]) if len(lines) else 0
+    return hashlib.sha256(memoryview(text)[:size] if size else b"").hexdigest()[:32]
 
 
 def _length(file: Path) -> int:

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +37,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     path = crops / "crops.lance"
     table = tables.read(path, [*COLUMNS, "content"], WANTED).sort_by("crop_id")
     frame = table.to_pandas().assign(source=sources(table["content"], made_by, entry.side_px))
-    wanted = dict(zip(frame["crop_id"], frame["source"], strict=True))
+    wanted = tables.wanted(frame["crop_id"], frame["source"])
     served = out / "embeddings.lance"
     embeddings = _table(out, wanted)
     before = tables.compare(served, "crop_id", wanted)
@@ -82,7 +81,7 @@ def sources(contents: pa.Array | pa.ChunkedArray, made_by: str, side_px: int) ->
     return tables.fingerprints(contents, model)
 
 
-def _table(out: Path, wanted: Mapping[str, str]) -> Path:
+def _table(out: Path, wanted: pa.Table) -> Path:
     """Return the table to be written, after mending what a killed run left.
 
     That is the one that is served, unless not one of its vectors stays: then it is of another model, and goes on being
@@ -100,7 +99,7 @@ def _table(out: Path, wanted: Mapping[str, str]) -> Path:
     return served if in_place else coming
 
 
-def _some(embeddings: Path, wanted: Mapping[str, str]) -> bool:
+def _some(embeddings: Path, wanted: pa.Table) -> bool:
     """Whether at least one vector of the table is wanted."""
     return tables.compare(embeddings, "crop_id", wanted).same > 0
 

@@ -60,7 +60,7 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     columns = [*COLUMNS, *box, "photo_content"]
     made = pa.repeat(tables.fingerprint(*making), len(records))
     records["source"] = tables.fingerprints(made, *(pa.array(records[name], from_pandas=True) for name in columns))
-    change = tables.compare(crops, "crop_id", dict(zip(records["crop_id"], records["source"], strict=True)))
+    change = tables.compare(crops, "crop_id", tables.wanted(records["crop_id"], records["source"]))
     if not tables.is_table(crops):
         tables.put(crops, "crop_id", CROP.empty_table())
     todo = records[records["crop_id"].isin(set(change.todo))].sort_values("photo_id", kind="stable")

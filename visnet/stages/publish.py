@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from visnet import folders, gates, pictures, tables, versions, weights
 from visnet.folders import Brought
 from visnet.gates import Gate
@@ -106,11 +108,10 @@ def _model(folder: Path) -> tuple[str, int]:
     return weights.digest(model.state_dict()), entry.side_px
 
 
-def _wanted(crops: Path, made_by: str, side_px: int) -> dict[str, str]:
-    """Return crop -> what its vector is to be made from."""
-    table = tables.read(crops, ["crop_id", "content"], WANTED)
-    made_from = sources(table["content"], made_by, side_px)
-    return dict(zip(table["crop_id"].to_pylist(), made_from, strict=True))
+def _wanted(crops: Path, made_by: str, side_px: int) -> pa.Table:
+    """Return the crops that are to have a vector, and what each is to be made from."""
+    table = tables.read(crops, ["crop_id", "content"], WANTED).combine_chunks()
+    return tables.wanted(table["crop_id"].combine_chunks(), sources(table["content"], made_by, side_px))
 
 
 def _measured(
