@@ -5,6 +5,7 @@ and only those that lost too many are searched for again. What stands there is w
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
     vectors = read_vectors(catalog_embeddings)
     known = known_of(out)
     changes = Changes(out, known, vectors.rows, COMMIT_ROWS)
+    differing = dict(iter(changes.differing.groupby(["category", "side"])))
     categories = sorted(vectors.rows["category"].unique())
     counts: Counter[str] = Counter()
     probes = hits = fewest = 0
@@ -50,8 +52,8 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
         for category in categories:
             now = vectors.of(category=category)
             shop, street = now.of(side="shop"), now.of(side="street")
-            gallery, differing = Gallery(shop.matrix), changes.differing[changes.differing["category"] == category]
-            standing = Standing(shop, gallery, known.answers_of(category), differing)
+            news = {side: differing[category, side] for side in ("street", "shop") if (category, side) in differing}
+            standing = Standing(shop, Gallery(shop.matrix), known.answers_of(category), news)
             asked = {"street": (street, params.k), "similar": (shop, params.similar_k)}
             for kind, (queries, k) in asked.items():
                 changes.take(*_answers(kind, category, queries, standing, k, counts))
@@ -82,16 +84,16 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
 
 @dataclass(frozen=True)
 class Standing:
-    """A category's gallery, the answers that stand in the table, and the photos that these were not made of."""
+    """A category's gallery, the answers that stand in the table, and by side the photos that these were not made of."""
 
     shop: Vectors
     gallery: Gallery
     answers: pa.Table
-    differing: pd.DataFrame
+    differing: Mapping[str, pd.DataFrame]
 
     def touched(self, side: str, column: str) -> list[str]:
         """List what of `column` is not as it was."""
-        return self.differing.loc[self.differing["side"] == side, column].unique().tolist()
+        return self.differing[side][column].unique().tolist() if side in self.differing else []
 
 
 def _answers(
