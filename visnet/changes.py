@@ -41,11 +41,10 @@ def emit(out: Path, habits: Habits, count: int, first: int = 0) -> str:
     if count < 1 or first < 0:
         raise ValueError(f"{count} hours from hour {first} on: at least one hour, and none before 0, can be written")
     records = photos = 0
-    with Console("emit-feed", REPORTS).progress("hours", count, unit="hour") as progress:
-        for hour in itertools.islice(hours(habits), first, first + count):
-            write(out, habits, hour)
-            records, photos = records + len(hour.lines), photos + len(hour.written)
-            progress.advance(records=records, photos=photos)
+    log = Console("emit-feed", REPORTS)
+    for hour in itertools.islice(hours(habits), first, first + count):
+        write(out, habits, hour, log=log)
+        records, photos = records + len(hour.lines), photos + len(hour.written)
     return f"Feed       {out}/batches: {records} records, {photos} photos; {len(hour.items)} products after {hour.name}"
 
 

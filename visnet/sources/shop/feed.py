@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from visnet.log import SILENT, Log
 from visnet.sources.shop.painter import painted
 from visnet.sources.shop.seeds import generator
 from visnet.sources.shop.trade import Habits, Item, Shop, described, priced
@@ -77,12 +78,14 @@ def hours(habits: Habits) -> Iterator[Hour]:
         number += 1
 
 
-def write(out: Path, habits: Habits, hour: Hour) -> None:
+def write(out: Path, habits: Habits, hour: Hour, *, log: Log = SILENT) -> None:
     """Write an hour under the folder `out`: photos/, truth/ and, last, its batch in batches/, every file whole."""
     names = list(hour.written.values())
     processes = min(os.cpu_count() or 1, 8) if len(names) > _ALONE else 0
-    for path, data in zip(hour.written, painted(habits.recipe, names, processes), strict=True):
-        _put(out / "photos" / path, data)
+    with log.progress(f"photos of {hour.name}", len(names), unit="photo") as progress:
+        for path, data in zip(hour.written, painted(habits.recipe, names, processes), strict=True):
+            _put(out / "photos" / path, data)
+            progress.advance()
     for path in hour.removed:
         (out / "photos" / path).unlink(missing_ok=True)
     sink = pa.BufferOutputStream()

@@ -1,5 +1,6 @@
 """What the synthetic shop does in an hour: it adds and removes products, takes photos anew and changes prices."""
 
+import bisect
 import datetime
 import functools
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from visnet.sources.shop.assortment import Product, Recipe, headcounts, product
-from visnet.sources.shop.scenes import photo_id, scene
+from visnet.sources.shop.scenes import Box, photo_id, scene
 from visnet.sources.shop.seeds import generator
 
 KINDS = {"add": 0.3, "remove": 0.3, "look": 0.2, "price": 0.2}  # what is done to a product that changes
@@ -75,10 +76,11 @@ class Item:
 
 @dataclass
 class Shop:
-    """What is on sale, what was, and how many records were written of it."""
+    """What is on sale (`ids` in order), what was, and how many records were written of it."""
 
     habits: Habits
     live: dict[str, Item] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
     past: dict[str, Item] = field(default_factory=dict)
     shelves: dict[str, int] = field(default_factory=dict)  # category -> products that were ever on sale
     seq: int = 0
@@ -86,12 +88,16 @@ class Shop:
     def tell(self, op: str, item: Item, at: datetime.datetime) -> dict[str, object]:
         """Do to the catalog what a record says, and return the record."""
         self.seq += 1
+        place = bisect.bisect_left(self.ids, item.product_id)
         if op == "upsert":
+            if item.product_id not in self.live:
+                self.ids.insert(place, item.product_id)
             self.live[item.product_id] = item = replace(item, seq=self.seq)
             self.past.pop(item.product_id, None)
             facts = described(self.habits.recipe, item)
         else:
             self.past[item.product_id] = self.live.pop(item.product_id)
+            del self.ids[place]
             facts = {"product_id": item.product_id}
         return {**facts, "op": op, "seq": self.seq, "updated_at": at.isoformat()}
 
@@ -107,8 +113,9 @@ class Shop:
         kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
         if kind == "add":
             return "upsert", self._added(rng)
-        item = self.live[sorted(self.live)[int(rng.integers(len(self.live)))]]
-        if kind == "remove" and sum(other.category == item.category for other in self.live.values()) > _FEWEST:
+        item = self.live[self.ids[int(rng.integers(len(self.ids)))]]
+        first, last = (bisect.bisect_left(self.ids, item.category + mark) for mark in ("/", "0"))  # "0" follows "/"
+        if kind == "remove" and last - first > _FEWEST:
             return "delete", item
         return "upsert", _looking(item, rng) if kind == "look" else priced(item, rng)
 
@@ -126,7 +133,7 @@ def described(recipe: Recipe, item: Item) -> dict[str, object]:
     return {
         "product_id": item.product_id,
         "photos": list(item.photos),
-        "street_photos": [{"photo": path, "box": list(scene(recipe, name).box)} for path, name in item.street.items()],
+        "street_photos": [{"photo": path, "box": list(_box(recipe, name))} for path, name in item.street.items()],
         "category": shown.category,
         "colour": shown.look["colour"],
         "gender": shown.gender,
@@ -161,6 +168,12 @@ def _new(habits: Habits, product_id: str) -> Item:
     return Item(product_id, photos, taken, round(float(rng.uniform(5, 200)), 2), count)
 
 
-@functools.lru_cache(maxsize=100_000)
+# What an hour says of the whole catalog is nearly what the hour before said.
+@functools.lru_cache(maxsize=1_000_000)
+def _box(recipe: Recipe, name: str) -> Box:
+    return scene(recipe, name).box
+
+
+@functools.lru_cache(maxsize=1_000_000)
 def _product(recipe: Recipe, product_id: str) -> Product:
     return product(recipe, product_id)
