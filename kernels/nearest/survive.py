@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SCORE_BYTES = 4 << 20  # one tile of queries x gallery
 MOST_ROWS, LEAST_ROWS = 32768, 512  # of a tile
+FEW_SCORES = 1 << 17  # of a tile of few queries: smaller ones cost more steps than they save cache
 STRIPES = 16  # columns of a tile whose largest is looked at first
 SPARSE = 0.5  # below this share of valid rows, only those are multiplied
 PER_GROUP = 4  # rows looked for per group wanted
@@ -53,8 +54,10 @@ def survivors(
     least = torch.where(lowered == -torch.inf, lowered, lowered - 2.0 * unit * lowered.abs()).to(dtype)
     cut = _cut(codes, least.double(), unit)
     table = Table(h, limits.survivors)
-    scores = torch.empty(max(h * LEAST_ROWS, SCORE_BYTES // dtype.itemsize), dtype=dtype)
-    width = min(MOST_ROWS, scores.numel() // h // STRIPES * STRIPES)
+    width = min(MOST_ROWS, max(h * LEAST_ROWS, SCORE_BYTES // dtype.itemsize) // h // STRIPES * STRIPES)
+    if prepared.codes is not None:
+        width = max(width, FEW_SCORES // h // STRIPES * STRIPES)
+    scores = torch.empty(h * width, dtype=dtype)
     for start in range(0, prepared.vectors.shape[0], width):
         stop = min(start + width, prepared.vectors.shape[0])
         rows: slice | Tensor = slice(start, stop)

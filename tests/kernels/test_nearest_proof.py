@@ -159,6 +159,7 @@ def test_blocks_of_any_size_give_the_same_answer(kind, metric, monkeypatch, asse
     for size in (64, 300, 5000):
         monkeypatch.setattr(survive, "SCORE_BYTES", size)
         monkeypatch.setattr(survive, "LEAST_ROWS", 16)
+        monkeypatch.setattr(survive, "FEW_SCORES", size)
         monkeypatch.setattr(cpu, "ENCODE_BYTES", size)
         monkeypatch.setattr(cpu, "QUERIES", size // 60)
         monkeypatch.setattr(cpu, "ONE_SHOT_QUERIES", size // 60)
