@@ -42,7 +42,7 @@ def fingerprint(*parts: object) -> str:
 
 
 def fingerprints(*columns: pa.Array | pa.ChunkedArray) -> list[str]:
-    """Return 32 hex digits per row of equally long columns, that differ when any value or a column's null does.
+    """Return 32 hex digits per row of equally long columns, that differ when any value differs, null and "" included.
 
     Faster than `fingerprint` row by row, and not the same digits: each value is preceded by its length in bytes, -1 of
     a null, so that no two rows are written alike.
