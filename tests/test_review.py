@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -253,6 +253,10 @@ def test_a_person_judges_by_keyboard_and_mouse(data: Path, path: Path) -> None:
     def rows() -> list[str]:
         return path.read_text().splitlines()[1:]
 
+    def saved(page: Page, act: Callable[[], None]) -> None:  # a mark is shown at once, and is in the file when answered
+        with page.expect_response(lambda answer: answer.request.method == "POST" and answer.ok):
+            act()
+
     def at(page: Page, said: str, judged: int, marked: int) -> None:
         expect(page.locator("h2")).to_have_text(said)
         expect(page.locator("#counted")).to_have_text(f"{judged} of 8 judged · {marked} marked")
@@ -270,7 +274,7 @@ def test_a_person_judges_by_keyboard_and_mouse(data: Path, path: Path) -> None:
         expect(page.locator("#negative .photo.wrong")).to_have_text("in truth alike")
         page.keyboard.press("Space")
         at(page, "2 / 8 product/in", 2, 2)  # the same pair stands in the fourth
-        page.locator("#positive .photo").click()  # the same pair stands in three triplets
+        saved(page, page.locator("#positive .photo").click)  # the same pair stands in three triplets
         at(page, "2 / 8 product/in", 4, 4)
         assert rows() == [f"negative,{Q},{N}", f"positive,{Q},{P}"]
 
@@ -283,11 +287,11 @@ def test_a_person_judges_by_keyboard_and_mouse(data: Path, path: Path) -> None:
         expect(page.locator("#todo")).to_contain_text("3 rows")  # and the first tab hears of it
         at(page, "2 / 8 product/in", 6, 6)
         page.bring_to_front()
-        page.keyboard.press("2")
+        saved(page, lambda: page.keyboard.press("2"))
         expect(page.locator("#positive .wrong")).to_have_count(0)
         page.wait_for_function("document.querySelector('#todo').textContent.startsWith('2 rows')")
         assert rows() == [f"negative,{Q},{N}", f"photo,{crop('a', 2)},"]
-        page.keyboard.press("u")
+        saved(page, lambda: page.keyboard.press("u"))
         expect(page.locator("#todo")).to_contain_text("3 rows")
         assert f"positive,{Q},{P}" in rows()
 

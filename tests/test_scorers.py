@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as F
 
 from visnet.sampling import SCORERS
@@ -223,7 +223,8 @@ def test_on_real_garments_each_scorer_finds_more_alike_than_chance() -> None:
         pytest.skip(f"{root} is not here")
     table = pd.read_csv(root / "sample_set.csv", sep="\t").sample(800, random_state=0)
     paths = [str(root / "images" / name) for name in table["_name"]]
-    photos = [F.resize(decode_image(path, ImageReadMode.RGB), [SIDE_PX, SIDE_PX], antialias=True) for path in paths]
+    opened = [F.pil_to_tensor(Image.open(path).convert("RGB")) for path in paths]
+    photos = [F.resize(photo, [SIDE_PX, SIDE_PX], antialias=True) for photo in opened]
     found = describe(Photos(torch.stack(photos)), len(photos), ["colour", "pattern"])
     category, tint = (torch.from_numpy(pd.factorize(table[name])[0]) for name in ("_category", "_color"))
     alike = {
