@@ -164,6 +164,17 @@ def numbers(folder: Path) -> list[int]:
     return versions.numbers(folder / "data" / "publish")
 
 
+def served(folder: Path) -> int | None:
+    """Return the number of the version that is served."""
+    return versions.current(folder / "data" / "publish")
+
+
+def setting(folder: Path, line: str) -> None:
+    """Set a parameter of publish that is not set."""
+    params = folder / "params.toml"
+    params.write_text(params.read_text().replace("[publish]\n", f"[publish]\n{line}\n"))
+
+
 # The process that is forked has imported Lance, but started nothing of it.
 warnings.filterwarnings("ignore", message="lance is not fork-safe")
 SERVER = multiprocessing.get_context("forkserver")  # forks a process that has everything imported: a run costs its work

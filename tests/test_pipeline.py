@@ -162,7 +162,7 @@ def test_a_photo_is_answered_from_the_built_catalog(built: Path, tmp_path: Path)
 
 def test_the_summary_says_what_was_built(built: Path) -> None:
     said = visnet(built, "summary").stdout
-    for word in ("Catalog", "colour histogram", "reports/evaluation.png", "make ui"):
+    for word in ("Catalog", "colour histogram", "is served", "reports/evaluation.png", "make ui"):
         assert word in said
     assert run(built, "git", "status", "--porcelain").stdout == ""
     assert "products = 88" in SMALL

@@ -61,8 +61,9 @@ def parser() -> argparse.ArgumentParser:
     emit.add_argument("--photos", type=int, nargs=2, default=(2, 3), metavar=("LEAST", "MOST"), help="per product")
     for name, share in (("late", 0.1), ("repeated", 0.1), ("bad", 0.02)):
         emit.add_argument(f"--{name}", type=float, default=share, help=f"share of the records (default {share})")
-    rollback = commands.add_parser("rollback", help="serve an earlier version of the catalog again")
+    rollback = commands.add_parser("rollback", help="serve an earlier version of the catalog, and hold it")
     rollback.add_argument("version", type=int, nargs="?", help="its number (default: the one before); see `versions`")
+    commands.add_parser("roll-forward", help="serve the newest version again, and each that is published")
     commands.add_parser("versions", help="list the versions of the catalog that were published")
     commands.add_parser("compact", help="write the tables' small files together, and remove what nobody reads")
     commands.add_parser("summary", help="say what is built here, how well it finds, and what to do next")
@@ -118,10 +119,18 @@ def _run(args: argparse.Namespace) -> None:
             + (f"; before, version {done['champion_before']}: {before:.4f}" if before is not None else "")
             + "\nNext       dvc repro                            the line takes this version, and serves it"
         )
-    elif args.command in ("rollback", "versions"):
+    elif args.command == "versions":
         from visnet import versions
 
-        print(versions.listing() if args.command == "versions" else versions.rollback(args.version))
+        print(versions.listing())
+    elif args.command == "rollback":
+        from visnet import versions
+
+        print(versions.rollback(args.version))
+    elif args.command == "roll-forward":
+        from visnet import versions
+
+        print(versions.roll_forward())
     elif args.command == "compact":
         from visnet import compaction
 

@@ -1,5 +1,6 @@
 """What a person reads after the line has run: what was built, how well it finds, what to do next."""
 
+from visnet import versions
 from visnet.reports import REPORTS, read_report
 from visnet.stage import STAGES, Report
 
@@ -33,6 +34,8 @@ def _built(reports: dict[str, Report]) -> list[str]:
         lines.append(f"Model      {model['config']}, {model['parameters']:,} parameters, trained in {minutes:.1f} min")
     if knn:
         lines.append(f"Answers    for {knn['street_queries']} street photos; similar products of {knn['products']}")
+    if "publish" in reports:
+        lines.append(f"Shop       {versions.standing()}")
     return lines
 
 

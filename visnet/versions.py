@@ -1,4 +1,8 @@
-"""The versions that were published: folders complete in themselves, and a link to the one that is served."""
+"""The versions that were published: folders complete in themselves, and a link to the one that is served.
+
+Publishing switches to the new version. After a rollback it does not, or the next refresh would undo it: new versions
+wait until `roll_forward`. That needs no note of its own: an earlier version than the newest is served, so it is held.
+"""
 
 import contextlib
 import json
@@ -14,7 +18,7 @@ from visnet.reports import DATA
 PUBLISH = DATA / "publish"
 BUILDING = ".building"
 LOCK = "lock"  # in a version's folder: readers hold it shared
-SERVED = "served"  # likewise: what has this was once current, so that its number is never used again
+SERVED = "served"  # likewise: what has this was once current, or waits to be: its number is never used again
 FACTS = "version.json"
 
 
@@ -37,6 +41,21 @@ def current(publish: Path) -> int | None:
         return None
 
 
+def waiting(publish: Path) -> int | None:
+    """Return the newest version where an earlier one is served since a rollback, None where nothing waits."""
+    newest = max((number for number in numbers(publish) if (folder(publish, number) / SERVED).exists()), default=0)
+    served = current(publish)
+    return newest if served is not None and served < newest else None
+
+
+def standing(publish: Path = PUBLISH) -> str:
+    """Say which version is served, and which waits."""
+    said = "nothing is served" if (served := current(publish)) is None else f"version {served} is served"
+    if (newest := waiting(publish)) is None:
+        return said
+    return f"{said} since a rollback, {newest} waits: `python -m visnet roll-forward` serves it"
+
+
 def facts(publish: Path, number: int) -> dict[str, Any]:
     """Read what is written about a version."""
     read: dict[str, Any] = json.loads((folder(publish, number) / FACTS).read_text())
@@ -49,9 +68,7 @@ def begin(publish: Path) -> tuple[int, Path]:
     A version that was completed but never served, since its run was killed in between, is removed, too.
     """
     (publish / "versions").mkdir(parents=True, exist_ok=True)
-    served = current(publish)
-    if served is not None:
-        (folder(publish, served) / SERVED).touch()
+    _mark(publish, current(publish))
     for number in numbers(publish):
         if not (folder(publish, number) / SERVED).exists():
             folders.remove(folder(publish, number))
@@ -68,24 +85,37 @@ def clean(publish: Path) -> int:
 
 
 def finish(publish: Path, number: int, building: Path, said: dict[str, Any]) -> None:
-    """Complete a version and serve it from now on: whoever opens `current` finds all of it, or the one before."""
+    """Complete a version and serve it from now on: whoever opens `current` finds all of it, or the one before.
+
+    While an earlier version is held it is not served: it waits.
+    """
+    held = waiting(publish) is not None
     (building / FACTS).write_text(json.dumps(said, indent=1) + "\n")
     (building / LOCK).touch()
     for path in (building / FACTS, building):
         folders.sync(path)
     building.rename(folder(publish, number))
     folders.sync(publish / "versions")
-    switch(publish, number)
+    if held:
+        _mark(publish, number)
+    else:
+        switch(publish, number)
+
+
+def _mark(publish: Path, number: int | None) -> None:
+    if number is not None:
+        (folder(publish, number) / SERVED).touch()
 
 
 def switch(publish: Path, number: int) -> None:
     """Serve a version, in one step."""
+    _mark(publish, current(publish))  # a run that was killed right after its own switch did not
     link = publish / f".current{BUILDING}"
     link.unlink(missing_ok=True)
     link.symlink_to(Path("versions") / f"{number:06d}")
     os.replace(link, publish / "current")
     folders.sync(publish)
-    (folder(publish, number) / SERVED).touch()
+    _mark(publish, number)
 
 
 def prune(publish: Path, keep: int) -> list[int]:
@@ -103,7 +133,7 @@ def prune(publish: Path, keep: int) -> list[int]:
 
 
 def rollback(number: int | None = None, publish: Path = PUBLISH) -> str:
-    """Serve an earlier version again, or the one that is named; `ValueError` lists those that there are."""
+    """Serve the version before, or the one that is named, until `roll_forward`; `ValueError` lists those there are."""
     with locks.held(publish) if publish.exists() else contextlib.nullcontext():
         there, served = numbers(publish), current(publish)
         if served is None:
@@ -117,7 +147,21 @@ def rollback(number: int | None = None, publish: Path = PUBLISH) -> str:
         if wanted == served:
             return f"Version {wanted} is served already"
         switch(publish, wanted)
-    return f"Version {wanted} is served; before, version {served}. The next publish makes a newer one"
+        newest = waiting(publish)
+    stays = f". It stays, and version {newest} and newer ones wait, until `python -m visnet roll-forward`"
+    return f"Version {wanted} is served; before, version {served}" + (stays if newest is not None else "")
+
+
+def roll_forward(publish: Path = PUBLISH) -> str:
+    """Serve the newest version, and from now on each that is published; `ValueError` when nothing was published."""
+    with locks.held(publish) if publish.exists() else contextlib.nullcontext():
+        served, newest = current(publish), waiting(publish)
+        if served is None:
+            raise ValueError(f"{publish}: nothing was published yet; run `dvc repro publish`")
+        if newest is None:
+            return f"Version {served} is served already, and is the newest"
+        switch(publish, newest)
+    return f"Version {newest} is served; before, version {served}. New versions are served as they are published"
 
 
 def listing(publish: Path = PUBLISH) -> str:
@@ -133,4 +177,4 @@ def listing(publish: Path = PUBLISH) -> str:
             f"{number:>7} {'*' if number == served else ' '} {said['created_at']:<20} {said['products']:>9}"
             f" {said['added']:>7} {said['changed']:>8} {said['removed']:>8} {recall:>9}"
         )
-    return "\n".join([*rows, "* is served"])
+    return "\n".join([*rows, standing(publish)])

@@ -47,7 +47,7 @@ def build(
     params: Params,
     log: Log,
 ) -> Report:
-    """Serve the catalog as a new version, unless it is what is served already.
+    """Serve the catalog as a new version, unless it is what the newest is already; after a rollback it waits.
 
     `ValueError` when its parts do not fit each other or a gate is closed; then what is served stays.
     """
@@ -55,7 +55,8 @@ def build(
         raise ValueError(f"[publish] keep: {params.keep} versions were asked for; at least 1 stays")
     number, building = versions.begin(out)
     served = versions.current(out)
-    before = versions.facts(out, served) if served is not None else {}
+    newest = served if (waits := versions.waiting(out)) is None else waits
+    before = versions.facts(out, newest) if newest is not None else {}
     parts = {
         "crops": crops / "crops.lance",
         "embeddings": catalog_embeddings / "embeddings.lance",
@@ -97,10 +98,18 @@ def build(
     else:
         shutil.rmtree(building)
         said = before
-        log.say(f"  nothing has changed: version {served} stays")
+        log.say(f"  nothing has changed: version {newest} stays")
+    if (waits := versions.waiting(out)) is not None:
+        log.say(
+            f"  version {served} is held since a rollback, {waits} waits: `python -m visnet roll-forward` serves it"
+        )
     gone = versions.prune(out, params.keep)
     _picture(versions.folder(out, said["version"]), said, log)
-    return _report(said, published) | {"versions": len(versions.numbers(out)), "versions_removed": len(gone)}
+    return _report(said, published) | {
+        "served": versions.current(out),
+        "versions": len(versions.numbers(out)),
+        "versions_removed": len(gone),
+    }
 
 
 def _model(folder: Path) -> tuple[str, int]:
