@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -14,6 +14,13 @@ from orchestration.report import Metadata, table, values
 
 ASSET = dg.AssetKey("feed_batches")
 BATCHES = dg.DynamicPartitionsDefinition(name=ASSET.to_user_string())
+
+
+class Batch(NamedTuple):
+    """What shows at a glance that a file is another one; a refresh then looks into it."""
+
+    bytes: int
+    modified_ns: int
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,15 @@ class Inbox:
     brought_from: str
     pattern: str
 
-    def batches(self) -> dict[str, int]:
-        """Return batch -> bytes of all that lie there, by name."""
+    def batches(self) -> dict[str, Batch]:
+        """Return the batches that lie there, by name."""
         found = {str(file.relative_to(self.folder)): file for file in sorted(self.folder.glob(self.pattern))}
         shown = {name: file for name, file in found.items() if not any(p[0] in "._" for p in Path(name).parts)}
-        return {name: file.stat().st_size for name, file in shown.items() if file.is_file()}
+        return {
+            name: Batch((seen := file.stat()).st_size, seen.st_mtime_ns)
+            for name, file in shown.items()
+            if file.is_file()
+        }
 
 
 def read_inbox(root: Path) -> Inbox | None:
@@ -40,8 +51,8 @@ def read_inbox(root: Path) -> Inbox | None:
     return Inbox(root / raw_images["metadata"], str(feed.get("from", "")), str(feed.get("pattern") or "*"))
 
 
-def digest(batches: Mapping[str, int]) -> str:
-    """Return what changes when a batch comes, goes or changes its size."""
+def digest(batches: Mapping[str, Batch]) -> str:
+    """Return what changes when a batch comes, goes or is written anew."""
     return hashlib.sha256(json.dumps(batches, sort_keys=True).encode()).hexdigest()[:16]
 
 

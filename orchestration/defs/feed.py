@@ -51,6 +51,6 @@ def feed_inbox(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=f"feed {seen}", tags={"visnet/batches_new": str(len(new))})],
         dynamic_partitions_requests=[feed.BATCHES.build_add_request(new)] if new else [],
-        asset_events=[feed.arrived(batch, batches[batch]) for batch in new],
+        asset_events=[feed.arrived(batch, batches[batch].bytes) for batch in new],
         cursor=seen,
     )
