@@ -53,6 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.hits[path] += 1
             self.server.asked.append((path, time.monotonic(), self.headers.get("User-Agent", "")))
             self.server.stopped.wait(self.server.pause_s)
+            self.server.on_hit.pop(path, lambda: None)()
         FAULTS[self.server.plan.get(path, "good")](self)
 
     def say(self, status: int, body: bytes = b"", *, length: int | None = -1, **headers: str) -> None:
@@ -161,6 +162,7 @@ class ImageServer(http.server.ThreadingHTTPServer):
         self.asked: list[tuple[str, float, str]] = []  # path, monotonic time, user agent
         self.gauge, self.total = Gauge(), total or Gauge()
         self.sent = 0
+        self.on_hit: dict[str, Callable[[], None]] = {}  # path -> what happens when it is first asked for
         self.photos: dict[str, bytes] = {}  # path -> bytes other than `photo`
         self.marks: tuple[str, ...] = ()  # of "ETag" and "Last_Modified": what it sends, and answers a condition on
         self.dates: dict[str, str] = {}  # path -> Last-Modified

@@ -106,6 +106,34 @@ def test_a_server_without_marks_sends_bytes_that_change_nothing(web: ImageServer
     assert counts(shop.run(), *ASKED) == (0,) * 5
 
 
+def test_a_batch_that_comes_meanwhile_is_taken_in_by_the_same_run(web: ImageServer, tmp_path: Path) -> None:
+    """DVC notes what a stage has read when it has ended: what came in between would count as read."""
+    shop = Shop(tmp_path, web.url(""))
+    shop.say(a=["1.jpg", "2.jpg"])
+    web.on_hit = {"2.jpg": lambda: shop.say(a=["2.jpg"], b=["3.jpg"]), "3.jpg": lambda: shop.say(c=["2.jpg"])}
+    said = shop.run()
+    assert counts(said, "photos", "added", "removed", "products") == (2, 3, 1, 3)
+    assert counts(said, "feed_batches", "feed_batches_new", "feed_records", "records") == (3, 3, 4, 3)
+    assert shop.rebuilt() == said["digest"]
+
+
+def test_a_batch_that_never_stands_still_is_named(
+    web: ImageServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(tmp_path, web.url(""))
+    shop.say(a=["1.jpg"])
+    look = SOURCES["feed"].listing
+
+    def grown(*asked: Any) -> Any:
+        found = look(*asked)
+        shop.say(a=["1.jpg"])
+        return found
+
+    monkeypatch.setattr(SOURCES["feed"], "listing", grown)
+    with pytest.raises(ValueError, match=r"\[raw_images\] metadata: .*inbox is still written to; run this again"):
+        shop.run()
+
+
 @pytest.mark.parametrize("fault", ["busy_always", "slow", "short", "reset"])
 def test_what_may_pass_takes_no_photo_away_and_is_asked_again(web: ImageServer, tmp_path: Path, fault: str) -> None:
     shop = Shop(tmp_path, web.url(""))

@@ -1,13 +1,16 @@
 """raw_images: the photos of a source, and the records that name them. A lost photo is a row with its reason."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from visnet import tables
+from visnet.feed.state import COUNTS, stamp
 from visnet.feed.validators import Heard, content
 from visnet.log import SILENT, Log, Progress
 from visnet.sources import SOURCES
@@ -19,6 +22,12 @@ from visnet.sources.table import Params as Table
 from visnet.stage import Frozen, Report
 
 IN_PLACE = True
+LOOKS = 20  # how often it is looked again because the source's description changed
+WORK = {  # what a report counts of the work, not of what stands there
+    *("added", "changed", "removed", "asked_again", "megabytes_downloaded", "records_written"),
+    *("asked_conditionally", "not_modified", "same_bytes", "kept_stale", "downloaded"),
+    *(f"feed_{name}" for name in ("batches_new", *COUNTS, "stale", "repeated", "unknown_deletes")),
+}
 PHOTO = pa.schema(
     [
         ("photo_id", pa.string()),
@@ -47,7 +56,31 @@ class Params(Frozen):
 
 
 def build(*, out: Path, params: Params, log: Log) -> Report:
-    """Bring the photos and records tables up to the source's listing; fetch only what is not there yet."""
+    """Bring the photos and records tables up to the source's listing; fetch only what is not there yet.
+
+    What comes while it works is taken in, too: DVC notes what a stage has read as it finds it after the stage.
+    """
+    done: dict[str, Any] = {}
+    for _ in range(LOOKS):
+        seen = _standing(Path(params.metadata))
+        report = _look(out, params, log)
+        done = report | {name: round(done.get(name, 0) + report[name], 3) for name in WORK & report.keys()}
+        if _standing(Path(params.metadata)) == seen:
+            return done
+        log.say(f"  {params.metadata} has changed meanwhile: looking again")
+    raise ValueError(f"[raw_images] metadata: {params.metadata} is still written to; run this again when it is whole")
+
+
+def _standing(metadata: Path) -> dict[str, str]:
+    """Return what shows at a glance that the source's description is another one."""
+    found = {}
+    for file in [metadata, *metadata.rglob("*")]:
+        with contextlib.suppress(FileNotFoundError):  # it was renamed just now
+            found[str(file)] = stamp(file)
+    return found
+
+
+def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
     if params.source not in SOURCES:
         raise ValueError(f"[raw_images] source: {params.source!r} is not a source; allowed are {', '.join(SOURCES)}")
     source, asked = SOURCES[params.source], getattr(params, params.source)
@@ -79,7 +112,10 @@ def build(*, out: Path, params: Params, log: Log) -> Report:
     tables.delete(photos, "photo_id", change.gone)
     heard.forget(change.gone)
     if kept := heard.counts["kept_stale"]:
-        log.say(f"  kept {kept} photo{'s' * (kept != 1)} that could not be asked for just now")
+        log.say(
+            f"  kept {kept} photo{'s' * (kept != 1)} that could not be asked for just now; the next news, or "
+            "`dvc repro --force --single-item raw_images`, asks again"
+        )
     records_written = _write_records(records, listing.records)
 
     lost = Counter(tables.read(photos, ["lost"], "lost IS NOT NULL")["lost"].to_pylist())
