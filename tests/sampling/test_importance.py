@@ -1,164 +1,17 @@
-"""Importance sampling against enumerated laws: the reservoirs, the relevance, and whole triplets on a small table."""
+"""Importance sampling against enumerated laws: whole triplets of a small table."""
 
-import itertools
 import math
 from collections import Counter
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from visnet.sampling import SAMPLERS, Crops, Sampled, importance, relevance
-from visnet.sampling.relevance import MIDDLING, Relevance
-from visnet.sampling.reservoirs import Buffers, weighted
+from tests.sampling.table import TABLE, TRAIN, Row, Triplet, crops, described, relevant, row
+from visnet.sampling import SAMPLERS, Sampled, importance
+from visnet.sampling.relevance import Relevance
 
 torch.set_num_threads(1)
-COLUMNS = ("product_id", "category", "colour", "side", "split", "photo_id")
-Row = tuple[str, str, str, str, str, str]
-Triplet = tuple[int, int, int]
-
-
-def row(product: str, category: str = "hat", split: str = "train", photo: str = "", side: str = "shop") -> Row:
-    return (product, category, "", side, split, photo)
-
-
-def crops(rows: list[Row]) -> Crops:
-    return Crops.from_frame(pd.DataFrame(rows, columns=COLUMNS))
-
-
-# ---- reservoirs
-
-WEIGHTS = (0.5, 1.0, 2.0, 4.0)
-TIMES = 6000  # as many categories, each of four crops and a buffer for two
-
-
-def filled() -> Buffers:
-    buffers = Buffers(2, np.repeat(np.arange(TIMES), 4), np.tile(WEIGHTS, TIMES))
-    rng = np.random.default_rng(0)
-    for arriving in np.array_split(rng.permutation(4 * TIMES), 7):
-        buffers.offer(arriving, rng)
-    return buffers
-
-
-def test_a_buffer_holds_what_weighted_draws_without_replacement_would() -> None:
-    buffers = filled()
-    held = Counter(tuple(sorted((buffers.held(i) % 4).tolist())) for i in range(TIMES))
-    whole = sum(WEIGHTS)
-    for i, j in itertools.combinations(range(4), 2):
-        a, b = WEIGHTS[i], WEIGHTS[j]
-        expected = TIMES * (a / whole * b / (whole - a) + b / whole * a / (whole - b))
-        assert abs(held[i, j] - expected) < 5 * math.sqrt(expected), (i, j)
-    assert sum(held.values()) == TIMES
-
-
-def test_counting_by_the_inverse_of_its_chance_each_crop_counts_once_on_average() -> None:
-    buffers = filled()
-    counted = np.zeros((TIMES, 4))
-    for i in range(TIMES):
-        counted[i, buffers.held(i) % 4] = 1 / buffers.chance(i)
-    error = counted.std(axis=0) / math.sqrt(TIMES)
-    assert (abs(counted.mean(axis=0) - 1) < 5 * error).all()
-    assert (error < 0.05).all()
-
-
-def test_a_buffer_with_room_holds_all_and_each_for_certain() -> None:
-    buffers = Buffers(5, np.array([0, 1, 0, 1, 1]), np.array([1.0, 0.0, 3.0, 0.0, 2.0]))
-    buffers.offer(np.array([2, 3, 0]), np.random.default_rng(0))
-    buffers.offer(np.array([4, 1]), np.random.default_rng(1))
-    assert sorted(buffers.held(0).tolist()) == [0, 2]
-    assert sorted(buffers.held(1).tolist()) == [1, 3, 4]
-    assert buffers.chance(1).tolist() == [1, 1, 1]
-
-
-def test_columns_are_drawn_by_weight_and_none_where_all_are_zero() -> None:
-    weight = np.repeat([[0.0, 1.0, 0.0, 3.0, 0.0], [0.0] * 5], 8000, axis=0)
-    drawn = weighted(weight, np.random.default_rng(0))
-    assert (drawn[8000:] == -1).all()
-    assert set(drawn[:8000].tolist()) == {1, 3}
-    assert abs((drawn == 1).sum() - 2000) < 5 * math.sqrt(1500)
-
-
-# ---- relevance
-
-TABLE = [
-    *(row(p, photo=f) for p, f in zip("aabbcdefgh", ["1", "", "2", "3", "2", "", "", "", "", ""], strict=True)),
-    *(row(p, "bag", photo=f) for p, f in zip("aijkl", ["1", "", "4", "4", ""], strict=True)),
-    row("m", "shoe"),
-    row("n", "hat", "test"),
-]
-TRAIN = range(len(TABLE) - 1)
-
-
-def described() -> dict[str, torch.Tensor]:
-    """Binary vectors, of few distances: so the median is the same however the pairs fall that it is taken from."""
-    rng = np.random.default_rng(2)
-    return {name: torch.tensor(rng.integers(0, 2, (len(TABLE), 6)), dtype=torch.float32) for name in ("s", "t")}
-
-
-def sq_distance(v: list[list[float]], a: int, b: int) -> float:
-    return sum((x - y) ** 2 for x, y in zip(v[a], v[b], strict=True))
-
-
-def relevant(i: int, j: int) -> float:
-    """Return the relevance of two crops of one category, from the definition."""
-    if i == j or (TABLE[i][5] and TABLE[i][5] == TABLE[j][5]):
-        return 0.0
-    if TABLE[i][0] == TABLE[j][0]:
-        return 1.0
-    found = []
-    for vectors in described().values():
-        v = vectors.tolist()
-        members = [k for k in TRAIN if TABLE[k][1] == TABLE[i][1]]
-        apart = sorted(sq_distance(v, a, b) for a, b in itertools.combinations(members, 2))
-        median = apart[len(apart) // 2]
-        robust = {apart[round(share * (len(apart) - 1))] for share in (0.44, 0.5, 0.56)}
-        assert robust == {median}, "another seed: the median must not hang on single pairs"
-        found.append(MIDDLING ** (sq_distance(v, i, j) / median))
-    return sum(found) / len(found)
-
-
-def measured() -> Relevance:
-    rows = np.array(TRAIN)
-    vectors = {name: v[: len(rows)] for name, v in described().items()}
-    return Relevance.of(crops(TABLE).take(rows), vectors, np.random.default_rng(0))
-
-
-def test_relevance_is_as_defined() -> None:
-    hats = [i for i in TRAIN if TABLE[i][1] == "hat"]
-    got = measured().between(np.array(hats), np.array(hats))
-    assert got == pytest.approx(np.array([[relevant(i, j) for j in hats] for i in hats]), abs=1e-6)
-    assert got[0, 1] == 1  # the same product
-    assert got[2, 4] == 0  # the same photo
-
-
-def test_total_relevance_is_the_sum_over_the_category() -> None:
-    totals = measured().totals(np.random.default_rng(0))
-    expected = [sum(relevant(i, j) for j in TRAIN if TABLE[j][1] == TABLE[i][1]) for i in TRAIN]
-    assert totals == pytest.approx(np.array(expected), abs=1e-5)
-
-
-def test_in_a_large_category_total_relevance_is_estimated_without_bias(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [row(str(i // 2)) for i in range(60)]
-    vectors = {"s": torch.randn(60, 3, generator=torch.Generator().manual_seed(0))}
-    found = Relevance.of(crops(rows), vectors, np.random.default_rng(0))
-    exact = found.totals(np.random.default_rng(0))
-    monkeypatch.setattr(relevance, "WITNESSES", 20)
-    estimates = np.stack([found.totals(np.random.default_rng(seed)) for seed in range(200)])
-    error = estimates.std(axis=0) / math.sqrt(200)
-    assert (error > 0).all()
-    assert (abs(estimates.mean(axis=0) - exact) < 5 * error).all()
-
-
-def test_equal_descriptors_are_relevant_and_others_are_not_where_most_pairs_are_equal() -> None:
-    rows = [row(p) for p in "abcdefgh"]
-    vectors = torch.zeros(8, 2)
-    vectors[7] = 1.0
-    found = Relevance.of(crops(rows), {"s": vectors}, np.random.default_rng(0))
-    assert found.between(np.array([0]), np.array([0, 1, 7])).tolist() == [[0, 1, 0]]
-
-
-# ---- triplets
 
 
 def sample(rows: list[Row], count: int, seed: int = 0, split: str | None = "train", **numbers: float) -> Sampled:
