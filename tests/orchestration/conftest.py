@@ -1,10 +1,14 @@
-"""The toy project, and the servers on it: one pair of them for all tests, and one run made."""
+"""The toy project as it is and as a line, and the servers on it: one pair of them for all tests, and one run made."""
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from tests.orchestration.loaded import forget, load
 from tests.orchestration.running import UI, Toy, make_toy, running_ui
 
 
@@ -18,3 +22,36 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
     with running_ui(make_toy(tmp_path_factory.mktemp("toy"))) as ui:
         assert ui.ended(ui.launch()) == "SUCCESS"
         yield ui
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Toy:
+    """The toy with its last stage called as the line's is, so that the same promises hold for it."""
+    toy = make_toy(tmp_path)
+    for name in ("dvc.yaml", "params.toml", "make.py"):
+        file = toy.root / name
+        file.write_text(file.read_text().replace("answers", "publish"))
+    (toy.root / "inbox").mkdir()
+    (toy.root / "visnet").mkdir()
+    (toy.root / "visnet/__init__.py").touch()
+    (toy.root / "commands.py").rename(toy.root / "visnet/__main__.py")  # found before ours: it runs in this folder
+    return toy
+
+
+@pytest.fixture
+def defs(line: Toy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dg.Definitions]]:
+    """The project's own definitions, read again in the toy's folder as a person's Dagster does after an edit."""
+    monkeypatch.chdir(line.root)
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    monkeypatch.setenv("PATH", programs)
+
+    yield load
+    forget()
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """Dagster's memory, in files: a schedule opens it anew at every tick."""
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        yield instance
