@@ -81,13 +81,14 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
             time.sleep(self.busy_wait_s)
         return code, said
 
-    def command(self, run_id: str, *words: str) -> None:
-        """Run `python -m PACKAGE WORDS`; `dg.Failure` with its own reason, not to be retried if it exits with 2."""
+    def command(self, run_id: str, *words: str) -> list[str]:
+        """Run `python -m PACKAGE WORDS`, return its last lines; `dg.Failure`, not to be retried if it exits with 2."""
         command = [sys.executable, "-m", self.package, *words]
         code, said = run(command, cwd=Path(self.root), env=environment(run_id), grace_s=self.grace_s)
         if code:
             reason = reason_of(said).removeprefix(f"{self.package} {words[0]}: ")
             raise dg.Failure(f"{' '.join(words)}: {reason}", allow_retries=code != USERS)
+        return said
 
     def _repro(self, context: dg.AssetExecutionContext, stage: str, options: Sequence[str]) -> str:
         code, said = self.dvc(context.run.run_id, "--wait-for-lock", "repro", "--single-item", *options, stage)

@@ -43,7 +43,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     before = tables.compare(served, "crop_id", wanted)
     change = before if embeddings == served else tables.compare(embeddings, "crop_id", wanted)
     if embeddings != served:
-        log.say(f"  another model: all {len(frame)} crops are embedded anew, beside the vectors that are there")
+        log.say(f"  no vector stays, as with another model: all {len(frame)} crops are embedded beside those served")
     # Gone rows first: a search between two commits may lack new products but never shows one that was removed.
     tables.delete(embeddings, "crop_id", change.gone)
     todo = frame[frame["crop_id"].isin(set(change.todo))].reset_index(drop=True)

@@ -1,0 +1,48 @@
+"""Rollback and roll-forward as jobs: at once, whatever else runs, and shown with what was published."""
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tests import refreshing, workspace
+from tests.orchestration.loaded import forget, load
+
+
+def test_a_click_goes_back_and_another_forward(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = refreshing.make(tmp_path / "shop", refreshing.stock(24))
+    for look in (0, 1, 2):
+        refreshing.put_stock(shop, refreshing.stock(24, look))
+        refreshing.refresh(shop)
+    shutil.copy(workspace.ROOT / "dvc.yaml", shop)
+    workspace.shell(shop, "dvc", "init", "--no-scm", "-q")
+    monkeypatch.chdir(shop)
+    project = load()
+    publish = dg.AssetKey("publish")
+
+    def click(job: str, **config: int) -> str:
+        asked = {"ops": {job: {"config": config}}} if config else {}
+        done = project.resolve_job_def(job).execute_in_process(
+            run_config=asked, instance=instance, raise_on_error=False
+        )
+        if not done.success:
+            return str(done.failure_data_for_node(job))
+        record = instance.fetch_observations(publish, limit=1).records[0]
+        assert record.asset_observation is not None
+        return str(record.asset_observation.description)
+
+    assert "Version 2 is served; before, version 3. It stays, and version 3 and newer ones wait" in click("rollback")
+    assert "Version 1 is served; before, version 2" in click("rollback", version=1)
+    assert "no version 7; there are 1, 2, 3" in click("rollback", version=7)
+    assert refreshing.served(shop) == 1
+    assert "Version 3 is served; before, version 1" in click("roll_forward")
+    assert refreshing.served(shop) == 3
+    pools = {
+        project.resolve_job_def(job).get_node_named(job).definition.pools == set()
+        for job in ("rollback", "roll_forward")
+    }
+    assert pools == {True}, "neither waits for a refresh"
+    forget()
