@@ -141,6 +141,7 @@ def train(
     if model is None:
         torch.manual_seed(0)
         model = Tiny()
+    torch.seed()  # whatever was drawn before: a training has a seed of its own
     chosen = options(**others)
     return fit(
         model, SHAPES, TRAIN, VALIDATION, labels=SHAPES.labels, options=chosen, loss=loss, augment=AUGMENT,

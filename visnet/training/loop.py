@@ -61,6 +61,7 @@ class Loop(L.LightningModule):
         self.options = options
         self.amounts = amounts
         classes = int(labels.max(initial=-1)) + 1
+        torch.manual_seed(step_seed(options.seed, 0, 0) ^ 2)  # of what the loss itself learns
         self.loss = loss.function(classes, dimensions)
         given = loss.on_given_triplets()
         self._validation_loss = given and given.function(classes, dimensions)
