@@ -15,6 +15,7 @@ run: .venv/installed
 # What Dagster's job of this name does: the catalog's news, with the model that is there.
 refresh: .venv/installed
 	dvc repro --single-item raw_images crops catalog_embeddings knn_results publish
+	@python -m visnet versions
 
 ui: .venv/installed
 	@exec python -m orchestration.ui
