@@ -16,13 +16,13 @@ class Version(dg.Config):
 
 
 # Neither is in the catalog's pool: who must go back cannot wait for a refresh to end, and reads and writes no table.
-@dg.op(name="rollback", description="Serve an earlier version, at once; newer ones wait for roll_forward.")
+@dg.op(description="Serve an earlier version, at once; newer ones wait for roll_forward.")
 def go_back(context: dg.OpExecutionContext, config: Version, dvc: Dvc) -> None:
     """Roll back, and note it beside the materializations of publish."""
     _tell(context, dvc, "rollback", *[str(config.version)] * bool(config.version))
 
 
-@dg.op(name="roll_forward", description="Serve the newest version, and from now on each that is published.")
+@dg.op(description="Serve the newest version, and from now on each that is published.")
 def go_forward(context: dg.OpExecutionContext, dvc: Dvc) -> None:
     """Roll forward, and note it likewise."""
     _tell(context, dvc, "roll-forward")

@@ -20,29 +20,24 @@ def test_a_click_goes_back_and_another_forward(
     shutil.copy(workspace.ROOT / "dvc.yaml", shop)
     workspace.shell(shop, "dvc", "init", "--no-scm", "-q")
     monkeypatch.chdir(shop)
-    project = load()
-    publish = dg.AssetKey("publish")
+    jobs = {job.name: job for job in load().get_repository_def().get_all_jobs()}
 
-    def click(job: str, **config: int) -> str:
-        asked = {"ops": {job: {"config": config}}} if config else {}
-        done = project.resolve_job_def(job).execute_in_process(
-            run_config=asked, instance=instance, raise_on_error=False
-        )
+    def click(job: str, op: str, **config: int) -> str:
+        asked = {"ops": {op: {"config": config}}} if config else {}
+        done = jobs[job].execute_in_process(run_config=asked, instance=instance, raise_on_error=False)
         if not done.success:
-            return str(done.failure_data_for_node(job))
-        record = instance.fetch_observations(publish, limit=1).records[0]
+            return str(done.failure_data_for_node(op))
+        record = instance.fetch_observations(dg.AssetKey("publish"), limit=1).records[0]
         assert record.asset_observation is not None
         return str(record.asset_observation.description)
 
-    assert "Version 2 is served; before, version 3. It stays, and version 3 and newer ones wait" in click("rollback")
-    assert "Version 1 is served; before, version 2" in click("rollback", version=1)
-    assert "no version 7; there are 1, 2, 3" in click("rollback", version=7)
+    said = click("rollback", "go_back")
+    assert "Version 2 is served; before, version 3. It stays, and version 3 and newer ones wait" in said
+    assert "Version 1 is served; before, version 2" in click("rollback", "go_back", version=1)
+    assert "no version 7; there are 1, 2, 3" in click("rollback", "go_back", version=7)
     assert refreshing.served(shop) == 1
-    assert "Version 3 is served; before, version 1" in click("roll_forward")
+    assert "Version 3 is served; before, version 1" in click("roll_forward", "go_forward")
     assert refreshing.served(shop) == 3
-    pools = {
-        project.resolve_job_def(job).get_node_named(job).definition.pools == set()
-        for job in ("rollback", "roll_forward")
-    }
-    assert pools == {True}, "neither waits for a refresh"
+    steps = [*jobs["rollback"].all_node_defs, *jobs["roll_forward"].all_node_defs]
+    assert {pool for step in steps for pool in getattr(step, "pools", ())} == set(), "neither waits for a refresh"
     forget()
