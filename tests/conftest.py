@@ -57,3 +57,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             workspace.shell(folder, "git", "commit", "-qm", "Built")
             whole.touch()
     return Path(shutil.copytree(folder, mine / "shop", symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop of 24 products that was published once; it stays as it is."""
+    from tests import refreshing  # torch and Lance, which not every test needs
+
+    folder = refreshing.make(tmp_path_factory.mktemp("published") / "shop", refreshing.stock(24))
+    refreshing.refresh(folder)
+    return folder
+
+
+@pytest.fixture
+def shop(published: Path, tmp_path: Path) -> Path:
+    """A copy of the published shop, to be changed."""
+    return Path(shutil.copytree(published, tmp_path / "shop", symlinks=True))

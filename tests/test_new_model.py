@@ -3,25 +3,9 @@
 import shutil
 from pathlib import Path
 
-import pytest
-
-from tests.refreshing import make, put_model, refresh, stock
+from tests.refreshing import put_model, refresh
 from tests.workspace import report
 from visnet import tables
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shop of 24 products that was published once."""
-    folder = make(tmp_path_factory.mktemp("publish") / "shop", stock(24))
-    refresh(folder)
-    return folder
-
-
-@pytest.fixture
-def shop(first: Path, tmp_path: Path) -> Path:
-    """A copy of the shop, to be changed."""
-    return Path(shutil.copytree(first, tmp_path / "shop", symlinks=True))
 
 
 def test_another_models_vectors_are_made_beside_and_what_a_killed_run_made_is_kept(shop: Path) -> None:

@@ -10,23 +10,9 @@ import pyarrow as pa
 import pytest
 
 from tests import refreshing
-from tests.refreshing import make, numbers, put_model, put_stock, refresh, served, setting, stock, within
+from tests.refreshing import numbers, put_model, put_stock, refresh, served, setting, stock, within
 from tests.workspace import report
 from visnet import compaction, folders, locks, serving, tables, versions
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shop of 24 products that was published once."""
-    folder = make(tmp_path_factory.mktemp("publish") / "shop", stock(24))
-    refresh(folder)
-    return folder
-
-
-@pytest.fixture
-def shop(first: Path, tmp_path: Path) -> Path:
-    """A copy of the shop, to be changed."""
-    return Path(shutil.copytree(first, tmp_path / "shop", symlinks=True))
 
 
 def test_a_version_is_complete_in_itself(shop: Path) -> None:
@@ -81,13 +67,13 @@ def test_what_has_not_changed_is_linked(shop: Path) -> None:
     assert (third / "trained_model/model.safetensors").samefile(shop / "data/trained_model/model.safetensors")
 
 
-def test_where_nothing_can_be_linked_it_is_copied(first: Path, tmp_path: Path) -> None:
+def test_where_nothing_can_be_linked_it_is_copied(published: Path, tmp_path: Path) -> None:
     disks = {os.stat(place).st_dev: Path(place) for place in ("/dev/shm", str(tmp_path))}
     if len(disks) == 1:
         pytest.skip("one file system only")
     elsewhere = Path(disks[os.stat("/dev/shm").st_dev]) / f"visnet-{os.getpid()}"
     try:
-        source = first / "data/crops/crops.lance"
+        source = published / "data/crops/crops.lance"
         brought = folders.bring_table(source, elsewhere / "crops.lance")
         assert brought.linked_bytes == 0 < brought.copied_bytes
         assert tables.digest(elsewhere / "crops.lance", "crop_id") == tables.digest(source, "crop_id")

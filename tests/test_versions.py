@@ -1,29 +1,14 @@
 """The versions that are served: how many stay, how to go back and forth, and what their readers can count on."""
 
-import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
 from tests import refreshing
-from tests.refreshing import make, numbers, put_stock, refresh, served, setting, stock, within
+from tests.refreshing import numbers, put_stock, refresh, served, setting, stock, within
 from tests.workspace import report
 from visnet import serving, similar, versions
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shop of 24 products that was published once."""
-    folder = make(tmp_path_factory.mktemp("publish") / "shop", stock(24))
-    refresh(folder)
-    return folder
-
-
-@pytest.fixture
-def shop(first: Path, tmp_path: Path) -> Path:
-    """A copy of the shop, to be changed."""
-    return Path(shutil.copytree(first, tmp_path / "shop", symlinks=True))
 
 
 def test_the_last_versions_stay_and_their_numbers_are_never_used_again(shop: Path) -> None:
