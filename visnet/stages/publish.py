@@ -99,10 +99,8 @@ def build(
         shutil.rmtree(building)
         said = before
         log.say(f"  nothing has changed: version {newest} stays")
-    if (waits := versions.waiting(out)) is not None:
-        log.say(
-            f"  version {served} is held since a rollback, {waits} waits: `python -m visnet roll-forward` serves it"
-        )
+    if versions.waiting(out) is not None:
+        log.say(f"  {versions.standing(out)}")
     gone = versions.prune(out, params.keep)
     _picture(versions.folder(out, said["version"]), said, log)
     return _report(said, published) | {
