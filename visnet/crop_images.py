@@ -29,13 +29,15 @@ def square(picture: Image.Image, side_px: int) -> torch.Tensor:
 class CropImages(Dataset[torch.Tensor]):
     """Map row i to crop `crop_ids[i]` as uint8 [3, S, S], squashed to a square; kept in memory while that is cheap.
 
-    Opened anew in every process that it is sent to, since Lance must not be forked.
+    Opened anew in every process that it is sent to, since Lance must not be forked; always the version that it found,
+    whose rows it has numbered: an experiment of hours does not keep the line from going on.
     """
 
     def __init__(self, path: Path, crop_ids: Sequence[str], side_px: int) -> None:
         self.path, self.side_px, self.names = path, side_px, crop_ids
-        wanted = pa.array(crop_ids, pa.string())
-        found = pc.index_in(wanted, value_set=tables.read(path, ["crop_id"])["crop_id"].combine_chunks())
+        wanted, table = pa.array(crop_ids, pa.string()), tables.opened(path)
+        self.version = table.version
+        found = pc.index_in(wanted, value_set=table.to_table(columns=["crop_id"])["crop_id"].combine_chunks())
         if found.null_count:
             first = wanted.filter(found.is_null())[0].as_py()
             raise ValueError(f"{path}: {found.null_count} crops asked for are not there, the first is {first!r}")
@@ -68,6 +70,6 @@ class CropImages(Dataset[torch.Tensor]):
         return list(self._cache[rows])
 
     def _decoded(self, indices: list[int]) -> torch.Tensor:
-        self._table = self._table or tables.opened(self.path)
+        self._table = self._table or tables.opened(self.path, self.version)
         taken = self._table.take([self.positions[i] for i in indices], columns=["image"])["image"]
         return torch.stack([square(Image.open(io.BytesIO(data.as_py())), self.side_px) for data in taken])

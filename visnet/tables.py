@@ -60,11 +60,11 @@ def is_table(path: Path) -> bool:
     return (path / "_versions").is_dir() and any((path / "_versions").iterdir())
 
 
-def opened(path: Path) -> lance.LanceDataset:
-    """Open the latest version of a table; `ValueError` when there is none."""
+def opened(path: Path, version: int | None = None) -> lance.LanceDataset:
+    """Open a version of a table, the latest if none is named; `ValueError` when there is no table."""
     if not is_table(path):
         raise ValueError(f"{path}: no table there; run the stage that makes it")
-    return lance.dataset(str(path))
+    return lance.dataset(str(path), version=version)
 
 
 def read(path: Path, columns: list[str], where: str | None = None) -> pa.Table:

@@ -1,0 +1,62 @@
+"""Crops as tensors: in the order asked for, and from the version of the table in which they were found."""
+
+import io
+import pickle
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+
+from visnet import crop_images, tables
+from visnet.crop_images import CropImages
+
+NAMES = [f"c{number}" for number in range(6)]
+
+
+def picture(shade: int, side_px: int = 8) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (side_px, side_px), (shade, 0, 255 - shade)).save(file, "PNG")
+    return file.getvalue()
+
+
+def put(path: Path, shades: dict[str, int]) -> None:
+    known = tables.read(path, ["crop_id"])["crop_id"].to_pylist() if tables.is_table(path) else []
+    rows = {"crop_id": list(shades), "image": [picture(shade) for shade in shades.values()]}
+    hashes = {name: [str(shade) for shade in shades.values()] for name in ("source", "content")}
+    tables.put(path, "crop_id", pa.table(rows | hashes), known)
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> Path:
+    put(tmp_path / "crops.lance", {name: 10 * number for number, name in enumerate(NAMES)})
+    return tmp_path / "crops.lance"
+
+
+def shades(images: CropImages) -> list[int]:
+    return [int(photo[0].float().mean()) for photo in images.__getitems__(range(len(images)))]
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
+def test_crops_come_in_the_order_asked_for(crops: Path, cache_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crop_images, "CACHE_BYTES", cache_bytes)
+    images = CropImages(crops, ["c4", "c0", "c5", "c4"], 4)
+    assert (images[0].shape, images[0].dtype) == ((3, 4, 4), torch.uint8)
+    assert shades(images) == shades(images) == [40, 0, 50, 40]
+
+
+def test_what_the_line_does_meanwhile_is_not_seen(crops: Path) -> None:
+    images = CropImages(crops, NAMES, 4)
+    sent = pickle.dumps(images)
+    tables.delete(crops, "crop_id", ["c0", "c3"])
+    put(crops, {"c1": 99, "d": 77})
+    there = [0, 10, 20, 30, 40, 50]
+    assert shades(images) == there
+    assert shades(pickle.loads(sent)) == there, "in another process, which opens the table anew"
+    assert shades(CropImages(crops, ["d", "c1", "c2"], 4)) == [77, 99, 20]
+
+
+def test_a_crop_that_is_not_there_is_named(crops: Path) -> None:
+    with pytest.raises(ValueError, match=r"2 crops asked for are not there, the first is 'x'$"):
+        CropImages(crops, ["c1", "x", "y"], 4)
