@@ -1,0 +1,20 @@
+"""Fetching to the end, quickly given up, and no thread left of it."""
+
+import threading
+
+from visnet import download
+from visnet.download import Answer
+from visnet.request import Options
+
+QUICK = {"timeout_s": 1.0, "deadline_s": 2.0, "backoff_s": 0.02, "max_mb": 2.0}
+
+
+def assert_no_thread_left() -> None:
+    for thread in threading.enumerate():
+        if thread.name.startswith("visnet-download"):
+            thread.join(2)
+            assert not thread.is_alive(), thread
+
+
+def fetch_all(wanted: list[tuple[str, str]], **options: object) -> list[Answer]:
+    return list(download.fetch(wanted, options=Options(**{**QUICK, **options})))
