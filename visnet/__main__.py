@@ -1,14 +1,13 @@
 """The command line: `visnet STAGE` as DVC calls it, and what a person asks of a built catalog."""
 
 import argparse
-import errno
+import io
 import os
-import re
 import signal
 import sys
 from pathlib import Path
 
-from visnet.reports import DATA
+from visnet import os_faults
 from visnet.stage import STAGES
 
 
@@ -148,34 +147,41 @@ def _run(args: argparse.Namespace) -> None:
         runner.run(args.command)
 
 
-def _no_room(error: OSError) -> str | None:
-    """Say in one line that the disk is full; None of any other error. Lance has the number in its text only."""
-    found = re.search(r"os error (\d+)", str(error))
-    number = error.errno or (int(found[1]) if found else 0)
-    if number not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-        return None
-    where = error.filename or f"the disk of {DATA.absolute()}"
-    return f"{where}: {os.strerror(number)}; make room and run it again: what was there before still is"
-
-
 def main() -> int:
-    """Run one command; return 2 for what the user can mend (said in one line), 130 when interrupted."""
+    """Run one command; return 2 for what the user can mend (said in one line), 130 when interrupted.
+
+    1 when the memory did not suffice, which another try may mend; 141, silently, when nobody reads on (`| head`).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a product's name may hold what a terminal cannot show
     args = parser().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite stop leaves the same state as Ctrl-C
     try:
         _run(args)
+        sys.stdout.flush()
     except ValueError as error:
-        print(f"visnet {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _refused(args.command, str(error))
+    except BrokenPipeError:
+        # Whatever is still to be flushed goes nowhere, or Python would complain of it at its very end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
-        if (said := _no_room(error)) is None:
+        if (said := os_faults.explained(error)) is None:
             raise
-        print(f"visnet {args.command}: {said}", file=sys.stderr)
-        return 2
+        return _refused(args.command, said)
+    except MemoryError:
+        _refused(args.command, f"out of memory; {os_faults.STAYS}; run it again with fewer other programs")
+        return 1
     except KeyboardInterrupt:
         print(f"visnet {args.command}: interrupted; run it again to go on", file=sys.stderr)
         return 130
     return 0
+
+
+def _refused(command: str, why: str) -> int:
+    print(f"visnet {command}: {' '.join(why.split())}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

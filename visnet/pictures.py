@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,18 @@ class Tile:
     image: Image.Image
     caption: str = ""
     frame: str | None = None
+
+
+def check_name(option: str, out: Path) -> None:
+    """Raise `ValueError` in one line, before any work, where no picture can be written to `out`."""
+    if out.suffix.lower() not in Image.registered_extensions():
+        raise ValueError(f"{option} {out}: no picture's name; allowed are .png, .jpg and others that Pillow writes")
+    if out.is_dir():
+        raise ValueError(f"{option} {out}: is a folder; name a file in it")
+    if not out.parent.is_dir():
+        raise ValueError(f"{option} {out}: there is no folder {out.parent}; create it, or name another")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise ValueError(f"{option} {out}: may not be written; choose another place, or change its rights (chmod)")
 
 
 def sheet(rows: Sequence[Sequence[Tile]], title: str = "", side_px: int = 96, columns: int = 1) -> Image.Image:

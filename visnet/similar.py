@@ -20,7 +20,8 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
     `ValueError` when the photo, the catalog or the category is not there, or the photo is no image.
     """
     if not photo.is_file():
-        raise ValueError(f"{photo}: no such photo")
+        raise ValueError(f"{photo}: {'is a folder; name a photo in it' if photo.is_dir() else 'no such photo'}")
+    pictures.check_name("--out", out)
     if k < 1:
         raise ValueError(f"-k {k}: at least 1 product must be asked for")
     try:

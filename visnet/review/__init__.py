@@ -9,7 +9,7 @@ from pathlib import Path
 import uvicorn
 from PIL import Image
 
-from visnet.pictures import WRONG, Tile, sheet
+from visnet.pictures import WRONG, Tile, check_name, sheet
 from visnet.reports import DATA
 from visnet.review.server import app
 from visnet.review.shown import Shown, choose
@@ -53,10 +53,9 @@ def serve(
 def write(out: Path, split: str = "train", count: int = COUNT, *, data: Path = DATA, path: Path = EXCLUSIONS) -> str:
     """Write the triplets that `serve` shows as a contact sheet, what is marked framed; return a line that says so.
 
-    `ValueError` when there are no such triplets, `path` cannot be read, or `out` is no picture's name.
+    `ValueError` when there are no such triplets, `path` cannot be read, or `out` cannot be written.
     """
-    if out.suffix.lower() not in Image.registered_extensions():
-        raise ValueError(f"--write {out}: no picture's name; allowed are .png, .jpg and others that Pillow writes")
+    check_name("--write", out)
     shown = choose(data, split, count)
     marked = exclusions.read(path).rows
     title = (

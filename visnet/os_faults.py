@@ -1,0 +1,52 @@
+"""What the operating system refuses, in one line: the path, its reason, and what to do about it."""
+
+import errno
+import os
+import re
+
+from visnet.reports import DATA
+
+STAYS = "what was there before still is"
+_NO_ROOM = f"make room and run it again: {STAYS}"
+_RIGHTS = "change its owner or rights (chown, chmod), or run this as the user that it belongs to"
+CURES = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EFBIG: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: "mount it for writing, or work in another folder",
+    errno.ENOENT: "create it, or name another",
+    errno.ENOTDIR: "a part of the path is a file; name another",
+    errno.EISDIR: "name a file",
+    errno.EEXIST: "remove it, or name another",
+    errno.ENOTEMPTY: "remove what is in it",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.ELOOP: "its symbolic links lead round in a circle; remove one",
+    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
+    errno.ENFILE: "this machine has too many open files; end other programs",
+    errno.EIO: "the disk or network share failed; check it, then run it again",
+    errno.ESTALE: "the network share was remounted; enter the folder anew and run it again",
+    errno.ETXTBSY: "another program holds it; end that, then run it again",
+    errno.EBUSY: "another program holds it; end that, then run it again",
+}
+_LANCE_PATH = re.compile(r"(?:open|create|rename|delete|read|write|copy|metadata for|access|file|path)\s+\"?(/[^\s:\",]+)")
+
+
+def explained(error: OSError) -> str | None:
+    """Return one line on an error of the operating system, None of an error that is none of its.
+
+    Lance and Arrow give the number in their text only, and Lance the path, too.
+    """
+    text = str(error)
+    found = re.search(r"os error (\d+)|\[errno (\d+)\]", text, re.IGNORECASE)
+    number = error.errno or (int(found[1] or found[2]) if found else 0)
+    if not number:
+        return None
+    named = _LANCE_PATH.search(text)
+    where = error.filename or (named[1] if named else None) or f"the disk of {DATA.absolute()}"
+    if isinstance(where, bytes):
+        where = os.fsdecode(where)
+    said = os.strerror(number).lower()
+    cure = CURES.get(number)
+    return f"{where}: {said}" + (f"; {cure}" if cure else "")
