@@ -18,7 +18,7 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # Floors of visnet, lowest first: a module imports from its own package and from lower floors only.
 KNOWING = {
     *("log", "stage", "reports", "images", "tables", "metrics", "histogram", "losses", "models", "sampling", "splits"),
-    *("locks", "folders", "mending", "versions", "os_faults"),
+    *("locks", "folders", "mending", "versions", "os_faults", "integrity"),
 }
 ASSEMBLING = {
     "download",
@@ -37,7 +37,18 @@ ASSEMBLING = {
 }
 DOING = {"sources", "training", "embedding", "search", "lists", "baselines", "retrieval", "mining", "gates"}
 GLUE = {
-    *("changes", "stages", "runner", "compaction", "similar", "summary", "experiment", "leaderboard", "review"),
+    *(
+        "changes",
+        "stages",
+        "runner",
+        "compaction",
+        "similar",
+        "summary",
+        "experiment",
+        "leaderboard",
+        "review",
+        "verify",
+    ),
     *("__main__", "__init__"),
 }
 FLOORS = [KNOWING, ASSEMBLING, DOING, GLUE]

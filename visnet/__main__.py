@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("roll-forward", help="serve the newest version again, and each that is published")
     commands.add_parser("versions", help="list the versions of the catalog that were published")
     commands.add_parser("compact", help="write the tables' small files together, and remove what nobody reads")
+    commands.add_parser("verify", help="read all that stands on disk, and hold it against what was recorded of it")
     commands.add_parser("summary", help="say what is built here, how well it finds, and what to do next")
     return whole
 
@@ -134,6 +135,12 @@ def _run(args: argparse.Namespace) -> None:
         from visnet import compaction
 
         print(compaction.text(compaction.run()))
+    elif args.command == "verify":
+        from visnet import verify
+        from visnet.console import Console
+        from visnet.reports import REPORTS
+
+        print(verify.run(Console("verify", REPORTS)))
     elif args.command == "triplets-view":
         from visnet import review
 
@@ -160,8 +167,8 @@ def main() -> int:
     try:
         _run(args)
         sys.stdout.flush()
-    except ValueError as error:
-        return _refused(args.command, str(error))
+    except ValueError as error:  # Lance's are of the disk
+        return _refused(args.command, os_faults.explained(error) or str(error))
     except BrokenPipeError:
         # Whatever is still to be flushed goes nowhere, or Python would complain of it at its very end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from visnet import folders, locks, mending, runner, stage, tables, versions
+from visnet import folders, integrity, locks, mending, runner, stage, tables, versions
 from visnet.reports import DATA, REPORTS, write_report
 from visnet.stage import Report
 
@@ -91,6 +91,8 @@ def _run(data: Path, reports: Path) -> Report:
                 key = f"{name}_{path.stem}_{field}"
                 report |= {f"{key}_before": getattr(before, field), key: getattr(after, field)}
             report[f"{name}_{path.stem}_rows"] = after.rows
+        if name in touched:
+            integrity.record(data / name)
     sums = {f"{field}{when}": 0 for field in ("files", "bytes") for when in ("_before", "")}
     for key, value in report.items():
         for total in sums:

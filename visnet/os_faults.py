@@ -30,23 +30,24 @@ CURES = {
     errno.ETXTBSY: "another program holds it; end that, then run it again",
     errno.EBUSY: "another program holds it; end that, then run it again",
 }
-_LANCE_PATH = re.compile(r"(?:open|create|rename|delete|read|write|copy|metadata for|access|file|path)\s+\"?(/[^\s:\",]+)")
+_PATHS = (re.compile(r'at path "([^"]+)"'), re.compile(r"(?:file|path|directory) (/[^:]+):"))  # as Lance writes them
 
 
-def explained(error: OSError) -> str | None:
-    """Return one line on an error of the operating system, None of an error that is none of its.
+def explained(error: Exception) -> str | None:
+    """Return one line on an error of the operating system or of a damaged table, None of any other error.
 
     Lance and Arrow give the number in their text only, and Lance the path, too.
     """
     text = str(error)
     found = re.search(r"os error (\d+)|\[errno (\d+)\]", text, re.IGNORECASE)
-    number = error.errno or (int(found[1] or found[2]) if found else 0)
+    number = (isinstance(error, OSError) and error.errno) or (int(found[1] or found[2]) if found else 0)
+    named = next((match[1] for pattern in _PATHS if (match := pattern.search(text))), None)
+    given = getattr(error, "filename", None)
+    where = (os.fsdecode(given) if isinstance(given, str | bytes) else named) or f"the disk of {DATA.absolute()}"
+    if not number and "LanceError" in text:
+        return f"a table below {DATA.absolute()} is damaged ({text.partition(', /')[0]}); see `python -m visnet verify`"
     if not number:
         return None
-    named = _LANCE_PATH.search(text)
-    where = error.filename or (named[1] if named else None) or f"the disk of {DATA.absolute()}"
-    if isinstance(where, bytes):
-        where = os.fsdecode(where)
     said = os.strerror(number).lower()
     cure = CURES.get(number)
     return f"{where}: {said}" + (f"; {cure}" if cure else "")

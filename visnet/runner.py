@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from visnet import locks, mending, tracking
+from visnet import integrity, locks, mending, tracking
 from visnet import stage as stages
 from visnet.console import Console
 from visnet.log import SILENT, Log
@@ -59,6 +59,8 @@ def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report
         locked.enter_context(locks.held(artefact))
         for path in () if place.apart else inputs.values():  # an experiment of hours keeps nobody from the line
             locked.enter_context(locks.held(path, shared=True))
+        for path in (*inputs.values(), *[artefact] * artefact.is_dir()):  # nothing is built on what a disk has lost
+            integrity.check(path)
         return _make(stage, place, tables, params, inputs, out)
 
 
@@ -87,6 +89,8 @@ def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapp
         if not in_place:
             shutil.rmtree(artefact, ignore_errors=True)
             out.rename(artefact)
+        if not getattr(module, "SERVED", False):
+            integrity.record(artefact)
         report["wall_s"] = round(time.monotonic() - begun_s, 3)
         report.update(record.finish(report, artefact, console.pictures))
     write_report(stage, report, place.reports)

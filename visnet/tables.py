@@ -64,7 +64,7 @@ def opened(path: Path, version: int | None = None) -> lance.LanceDataset:
     """Open a version of a table, the latest if none is named; `ValueError` when there is no table."""
     if not is_table(path):
         raise ValueError(f"{path}: no table there; run the stage that makes it")
-    return lance.dataset(str(path), version=version)
+    return lance.dataset(_uri(path), version=version)
 
 
 def read(path: Path, columns: list[str], where: str | None = None) -> pa.Table:
@@ -117,13 +117,15 @@ def put(path: Path, key: str, rows: pa.Table, replaced: Iterable[str] = ()) -> N
     known = set(replaced)
     if not is_table(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lance.write_dataset(rows, str(path), mode="create")
+        lance.write_dataset(rows, _uri(path), mode="create")
     elif rows.num_rows == 0:
         return
     elif any(k in known for k in rows[key].to_pylist()):
-        lance.dataset(str(path)).merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        lance.dataset(_uri(path)).merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(
+            rows
+        )
     else:
-        lance.write_dataset(rows, str(path), mode="append")
+        lance.write_dataset(rows, _uri(path), mode="append")
     if not is_whole(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.absolute()))
 
@@ -132,7 +134,7 @@ def delete(path: Path, key: str, gone: list[str], at_once: int = 1000) -> None:
     """Delete rows by key."""
     for start in range(0, len(gone), at_once):
         keys = ", ".join("'" + k.replace("'", "''") + "'" for k in gone[start : start + at_once])
-        lance.dataset(str(path)).delete(f"{key} IN ({keys})")
+        lance.dataset(_uri(path)).delete(f"{key} IN ({keys})")
 
 
 def digest(path: Path, key: str) -> str:
@@ -144,6 +146,10 @@ def digest(path: Path, key: str) -> str:
     _, ends, text = lines.buffers()
     size = int(np.frombuffer(ends, np.int64)[len(lines)]) if len(lines) else 0
     return hashlib.sha256(memoryview(text)[:size] if size else b"").hexdigest()[:32]
+
+
+def _uri(path: Path) -> str:
+    return str(path.absolute())  # a relative one with a colon would be taken for an address
 
 
 def _length(file: Path) -> int:

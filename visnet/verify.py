@@ -1,0 +1,87 @@
+"""Read all that stands on disk, and hold it against what was recorded when it was made."""
+
+from pathlib import Path
+
+from visnet import integrity, locks, tables, versions, weights
+from visnet.log import Log
+from visnet.reports import DATA, REPORTS, read_report
+from visnet.stage import STAGES
+
+KEYED = {  # stage -> the table whose digest its report gives
+    "crops": "crops.lance",
+    "catalog_embeddings": "embeddings.lance",
+    "knn_results": "knn.lance",
+}
+ROWS = 256  # read at a time, since they may hold photos
+
+
+def run(log: Log, data: Path = DATA, reports: Path = REPORTS) -> str:
+    """Check every artefact and published version in full; return a line for each.
+
+    `ValueError` names what is damaged and the command that brings it back, after all was looked at.
+    """
+    folders = [data / stage for stage in STAGES if stage != "publish" and (data / stage).is_dir()]
+    publish = data / "publish"
+    shelf = [versions.folder(publish, number) for number in versions.numbers(publish)]
+    if not folders and not shelf:
+        raise ValueError(f"{data}: there is nothing to verify; run `dvc repro` (or `dvc pull`) first")
+    lines, wrong = [], []
+    with log.progress("verify", len(folders) + len(shelf), unit="folder") as progress:
+        for folder in folders:
+            with locks.held(folder, shared=True):
+                found = _artefact(folder, reports)
+            lines.append(f"{folder.name:<20} {_verdict(found)}")
+            wrong += [f"{found[0]}; {integrity.cure(folder)}"] if found else []
+            progress.advance()
+        for number, folder in zip(versions.numbers(publish), shelf, strict=True):
+            found = _version(publish, number)
+            lines.append(f"{f'version {number}':<20} {_verdict(found)}")
+            if found:
+                cure = "the line's own tables must be whole; then run `dvc repro --force --single-item publish`"
+                wrong.append(f"{folder}: {found[0]}; {cure}")
+            progress.advance()
+    if wrong:
+        raise ValueError(" — ".join([f"{len(wrong)} of {len(lines)} folders are damaged", *wrong]))
+    return "\n".join([*lines, f"All {len(lines)} are as they were written"])
+
+
+def _verdict(found: list[str]) -> str:
+    return "OK" if not found else f"DAMAGED: {found[0]}"
+
+
+def _artefact(folder: Path, reports: Path) -> list[str]:
+    found = [f"{path} is not as it was written" for path in integrity.damaged(folder)]
+    if not found:
+        found = [said for path in sorted(folder.glob("*.lance")) if tables.is_table(path) for said in _unreadable(path)]
+    if not found and (name := KEYED.get(folder.name)):
+        wanted = (read_report(folder.name, reports) or {}).get("digest")
+        path = folder / name
+        if wanted and tables.digest(path, tables.opened(path).schema.names[0]) != wanted:
+            found = [f"{path} does not hold what {reports / folder.name}.json says"]
+    return found
+
+
+def _version(publish: Path, number: int) -> list[str]:
+    folder = versions.folder(publish, number)
+    try:
+        parts = versions.facts(publish, number)["parts"]
+        model = weights.digest(weights.load(folder / "trained_model")[0].state_dict())
+        found = ["its model is another one"] if model != parts["model"] else []
+        for path in sorted(folder.glob("*.lance")):
+            found += _unreadable(path)
+            digest = "" if found else tables.digest(path, tables.opened(path).schema.names[0])
+            if not found and digest != parts[path.stem]:
+                found.append(f"{path.name} is another one")
+    except (OSError, ValueError, KeyError) as error:
+        return [" ".join(str(error).split())]
+    return found
+
+
+def _unreadable(path: Path) -> list[str]:
+    """Read every column of a table; what Lance cannot read is named."""
+    try:
+        for _ in tables.opened(path).to_batches(batch_size=ROWS):
+            pass
+    except (OSError, ValueError) as error:
+        return [f"{path} cannot be read: {str(error).partition(', /')[0]}"]
+    return []
