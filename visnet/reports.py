@@ -32,14 +32,30 @@ LINE = Place()
 
 
 def read_report(stage: str, folder: Path = REPORTS) -> Report | None:
-    """Return the last report of a stage in a folder, None when there is none."""
+    """Return the last report of a stage in a folder, None when there is none; `ValueError` when it is none."""
     path = folder / f"{stage}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise spoilt(path, "is not JSON") from None
+    if not isinstance(report, dict):
+        raise spoilt(path, "is not a JSON object")
+    return report
+
+
+def spoilt(path: Path, how: str) -> ValueError:
+    """Return the error of a report that cannot be used, with what makes it anew."""
+    return ValueError(
+        f"{path} {how}; bring it back with `git checkout {path}`, or make it anew with "
+        f"`dvc repro --force --single-item {path.stem}`"
+    )
 
 
 def write_report(stage: str, report: Report, folder: Path = REPORTS) -> None:
     """Write a report whole or not at all."""
     path = folder / f"{stage}.json"
     scratch = path.with_suffix(".json.building")
-    scratch.write_text(json.dumps(report, indent=1) + "\n")
+    scratch.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     os.replace(scratch, path)

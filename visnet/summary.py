@@ -1,7 +1,7 @@
 """What a person reads after the line has run: what was built, how well it finds, what to do next."""
 
 from visnet import versions
-from visnet.reports import REPORTS, read_report
+from visnet.reports import REPORTS, read_report, spoilt
 from visnet.stage import STAGES, Report
 
 KS = (1, 3, 5, 10, 20)
@@ -23,27 +23,37 @@ def text() -> str:
 
 
 def _built(reports: dict[str, Report]) -> list[str]:
-    raw, model, knn = (reports.get(stage) for stage in ("raw_images", "trained_model", "knn_results"))
     lines = []
-    if raw:
-        lost = f" ({raw['lost']} lost)" if raw["lost"] else ""
-        shown = f"{raw['products']} products in {raw['categories']} categories"
-        lines.append(f"Catalog    {raw['photos']} photos{lost} of {shown}")
-    if model:
-        minutes = float(model.get("training_s") or 0) / 60
-        lines.append(f"Model      {model['config']}, {model['parameters']:,} parameters, trained in {minutes:.1f} min")
-    if knn:
-        lines.append(f"Answers    for {knn['street_queries']} street photos; similar products of {knn['products']}")
+    for stage, say in {"raw_images": _catalog, "trained_model": _model, "knn_results": _answers}.items():
+        if stage in reports:
+            try:
+                lines.append(say(reports[stage]))
+            except (KeyError, TypeError, ValueError) as error:
+                raise spoilt(REPORTS / f"{stage}.json", f"cannot be used ({error!r})") from None
     if "publish" in reports:
         lines.append(f"Shop       {versions.standing()}")
     return lines
+
+
+def _catalog(raw: Report) -> str:
+    lost = f" ({raw['lost']} lost)" if raw["lost"] else ""
+    return f"Catalog    {raw['photos']} photos{lost} of {raw['products']} products in {raw['categories']} categories"
+
+
+def _model(model: Report) -> str:
+    minutes = float(model.get("training_s") or 0) / 60
+    return f"Model      {model['config']}, {model['parameters']:,} parameters, trained in {minutes:.1f} min"
+
+
+def _answers(knn: Report) -> str:
+    return f"Answers    for {knn['street_queries']} street photos; similar products of {knn['products']}"
 
 
 def _recall(report: Report | None) -> list[str]:
     if not report:
         return []
     lines = []
-    if report["queries"]:
+    if report.get("queries"):
         lines.append(f"{'street -> shop, recall@':<24}" + "".join(f"{k:>8}" for k in KS))
         for name, prefix in METHODS.items():
             recall = [report.get(f"{prefix}recall_at_{k}") for k in KS]

@@ -1,10 +1,12 @@
 """The review page's server: what it shows is what was sampled, and what is marked stands in the file at once."""
 
+import contextlib
 import json
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,6 +72,7 @@ REFUSED = {
     "neither on nor off": (400, {}, {"what": "photo", "a": Q, "b": "", "on": "yes"}),
     "missing field": (400, {}, {"what": "photo", "a": Q}),
     "no object": (400, {}, ["photo", Q]),
+    "list for a sort": (400, {}, {"what": ["photo"], "a": Q, "b": "", "on": True}),
     "number for an id": (400, {}, {"what": "photo", "a": 7, "b": "", "on": True}),
     "other origin": (403, {"origin": "http://example.org"}, {"what": "photo", "a": Q, "b": "", "on": True}),
     "no origin to name": (403, {"origin": "null"}, {"what": "photo", "a": Q, "b": "", "on": True}),
@@ -82,8 +85,33 @@ def test_marks_that_the_page_cannot_make_are_refused(client: httpx.Client, path:
     for case, (status, headers, body) in REFUSED.items():
         answer = client.post("/marks", content=json.dumps(body), headers={"content-type": "application/json"} | headers)
         assert answer.status_code == status, case
-    assert client.post("/marks", content=b"\xff{", headers={"content-type": "application/json"}).status_code == 400
+    for body in (b"\xff{", b"[" * 16_000, b'{"what": "photo", "a": ' + b"[" * 8000, b'{"what": []}', b"7", b"null"):
+        assert client.post("/marks", content=body, headers={"content-type": "application/json"}).status_code == 400
     assert not path.exists()
+
+
+def test_a_body_that_no_mark_has_is_not_read_to_its_end(client: httpx.Client, path: Path) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 200 << 20:
+            sent += 1 << 16
+            yield bytes(1 << 16)
+
+    for body in (bytes(1 << 20), endless()):
+        with contextlib.suppress(httpx.WriteError):  # the connection was closed while it was sent
+            assert client.post("/marks", content=body, headers={"content-type": "application/json"}).status_code == 413
+    assert sent < 100 << 20
+    assert not path.exists()
+    mark(client, "photo", Q)
+
+
+def test_a_file_that_cannot_be_written_is_named(client: httpx.Client, path: Path) -> None:
+    path.mkdir()
+    answer = mark(client, "photo", Q)
+    assert answer.status_code == 409
+    assert f"{path}: is a directory" in answer.text
 
 
 def test_a_file_that_cannot_be_read_is_not_written_over(client: httpx.Client, path: Path) -> None:

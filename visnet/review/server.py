@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from visnet import tables
+from visnet import os_faults, tables
 from visnet.review.shown import Shown
 from visnet.sampling import exclusions
 
@@ -22,6 +22,7 @@ CAREFUL = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
 }
+BODY_BYTES = 16_384  # a mark is far smaller
 MARK = '{"what": "photo" | "positive" | "negative", "a": crop id, "b": crop id or "", "on": true | false}'
 
 
@@ -64,9 +65,14 @@ def app(shown: Shown, path: Path, host: str) -> Starlette:
         if request.headers.get("content-type") != "application/json":
             return PlainTextResponse("a mark is application/json", 415)
         try:
-            asked = json.loads(await request.body())
-            row, on = exclusions.row(asked["what"], asked["a"], asked["b"]), asked["on"]
-        except (ValueError, KeyError, TypeError):
+            asked = json.loads(await _body(request))
+            said, on = [asked[name] for name in ("what", "a", "b")], asked["on"]
+            row = exclusions.row(*said) if all(isinstance(part, str) for part in said) else None
+        except _TooLarge:
+            return PlainTextResponse(f"a mark has at most {BODY_BYTES} bytes", 413, {"Connection": "close"})
+        except (ValueError, KeyError, TypeError, RecursionError):
+            row, on = None, None
+        if row is None:
             return PlainTextResponse(f"a mark is {MARK}", 400)
         if row not in markable or not isinstance(on, bool):
             return PlainTextResponse("no such mark on this page", 400)
@@ -75,7 +81,9 @@ def app(shown: Shown, path: Path, host: str) -> Starlette:
             after = exclusions.Exclusions(before.rows | {row} if on else before.rows - {row})
             if after != before:
                 exclusions.write(path, after)
-        except (ValueError, OSError) as error:
+        except OSError as error:
+            return PlainTextResponse(os_faults.explained(error) or str(error), 409)
+        except ValueError as error:
             return PlainTextResponse(str(error), 409)
         return _answer(after)
 
@@ -89,6 +97,22 @@ def app(shown: Shown, path: Path, host: str) -> Starlette:
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK if host in LOOPBACK else ["*"])],
     )
+
+
+class _TooLarge(Exception):
+    """More was sent than a mark can be."""
+
+
+async def _body(request: Request) -> bytes:
+    """Read what was sent, and nothing beyond `BODY_BYTES`."""
+    if int(request.headers.get("content-length", "0") or 0) > BODY_BYTES:
+        raise _TooLarge
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_BYTES:
+            raise _TooLarge
+    return bytes(body)
 
 
 def _answer(found: exclusions.Exclusions) -> Response:
