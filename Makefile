@@ -6,18 +6,18 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run refresh test ui check gpu lock clean
+.PHONY: run refresh test ui check gpu lock clean scm
 
-run: .venv/installed
+run: .venv/installed scm
 	dvc repro
 	@python -m visnet summary
 
 # What Dagster's job of this name does: the catalog's news, with the model that is there.
-refresh: .venv/installed
+refresh: .venv/installed scm
 	dvc repro --single-item raw_images crops catalog_embeddings knn_results publish
 	@python -m visnet versions
 
-ui: .venv/installed
+ui: .venv/installed scm
 	@exec python -m orchestration.ui
 
 test: .venv/installed
@@ -36,15 +36,27 @@ gpu:
 	PYTHONPATH=. $(PYTHON) benchmarks/training.py --config mildnet_all_trainable --side 224 --device cuda
 	PYTHONPATH=. $(PYTHON) benchmarks/training.py --config mildnet_small_hinge --photos 8192 --triplets 128 --device cuda
 
-lock: .venv/installed
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
-		--no-emit-index-url --no-annotate --no-header -o requirements.lock
+COMPILE := uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
 
-.venv/installed: requirements.lock pyproject.toml
+lock: .venv/installed
+	$(COMPILE) pyproject.toml --all-extras -o requirements.lock
+	echo uv | $(COMPILE) - -o requirements-uv.lock
+
+# Unpacked from an archive instead of cloned: DVC has to be told that there is no git; after `git init` that is taken back.
+scm:
+	@if [ -e .git ]; then \
+		if grep -qs no_scm .dvc/config.local; then dvc config --local --unset core.no_scm; fi; \
+	elif ! grep -qs no_scm .dvc/config.local; then \
+		printf '[core]\n    no_scm = true\n' >> .dvc/config.local; \
+		echo 'No git repository here: DVC works without one. For `git checkout` and `dvc metrics diff`, type git init.'; \
+	fi
+
+.venv/installed: requirements.lock requirements-uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "visnet needs Python 3.11 or newer, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 

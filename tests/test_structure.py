@@ -165,3 +165,10 @@ def test_the_lock_names_no_index() -> None:
 def test_stage_modules_import_by_name() -> None:
     for stage in stages.STAGES:
         assert importlib.import_module(f"visnet.stages.{stage}").build.__annotations__["out"] is Path
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-uv.lock"])
+def test_everything_that_is_installed_is_pinned_with_hashes(lock: str) -> None:
+    pinned = (ROOT / lock).read_text().replace("\\\n", " ").splitlines()
+    assert pinned
+    assert [line for line in pinned if "==" not in line or "--hash=sha256:" not in line] == []
