@@ -69,7 +69,8 @@ def _next(reports: dict[str, Report]) -> list[str]:
     sheets = ", ".join(sorted(str(path) for path in REPORTS.glob("*.png")))
     return [
         f"Pictures   {sheets}",
-        "Next       make ui                              assets in Dagster, runs in MLflow",
+        "Next       . .venv/bin/activate                 in each new shell, for the commands below",
+        "           make ui                              assets in Dagster, runs in MLflow",
         "           python -m visnet similar PHOTO.jpg   the products most like a photo of yours",
         "           edit params.toml, then dvc repro     only what changed runs again",
     ]
