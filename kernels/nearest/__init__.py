@@ -56,7 +56,8 @@ def nearest(
     """Find the k nearest gallery rows of each query, best first, equal scores in the order of their rows.
 
     queries: [Q, D]; gallery: [G, D] or a `Gallery`; each float32, float16, bfloat16 or int8, finite, any strides, on
-    one device. metric: "sq_euclidean" (the default), "inner_product" or "cosine"; a `Gallery` brings its own.
+    one device, of norms up to 2**62 but for a cosine. metric: "sq_euclidean" (the default), "inner_product" or
+    "cosine"; a `Gallery` brings its own.
     valid: [G] bool, or the bitset of `pack_bits`: the rows that may answer. group: [G] int64: of each group only the
     best row answers, so that the answer is k distinct groups. exclude: [Q] int64: a group not to return, or without
     `group` a row; -1 for none. within: [Q, 2] int64: the half-open range of rows that may answer; nothing else is read.
@@ -76,9 +77,9 @@ def nearest(
         metric = "sq_euclidean" if metric is None else metric
         check_choice("metric", metric, METRICS)
         check_choice("compute", compute, COMPUTES)
-        check_vectors("gallery", gallery)
+        check_vectors("gallery", gallery, metric)
         vectors, chosen = gallery, choose(backend, gallery.device)
-    check_vectors("queries", queries)
+    check_vectors("queries", queries, metric)
     check_pair(queries, vectors, k)
     admission = admit(queries, vectors, valid, group, exclude)
     k = min(k, vectors.shape[0])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 MOST_ROWS = 2**32 - 2  # rows are ordered as 32 bits of a key; all bits set is no row
+NORM_MAX = 2.0**62  # of a vector: two such squared, their distance and their product are within float32
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
 
 
@@ -74,8 +75,12 @@ def unpack_bits(packed: Tensor) -> Tensor:
     return (packed[:, None] >> torch.arange(8, dtype=torch.uint8, device=packed.device) & 1).bool().flatten()
 
 
-def check_vectors(name: str, vectors: Tensor) -> None:
-    """Refuse what no metric is defined for: ValueError names the tensor and, of a NaN or an infinity, the first row."""
+def check_vectors(name: str, vectors: Tensor, metric: str) -> None:
+    """Refuse what the metric is not defined for: ValueError names the tensor and the first row that is to blame.
+
+    That is a NaN, an infinity or, but for a cosine, a vector so long that a score could be beyond float32: such scores
+    are all alike, so that they put no row before another.
+    """
     if not isinstance(vectors, Tensor):
         raise ValueError(f"{name} is a {type(vectors).__name__}; a torch.Tensor is needed")
     if vectors.ndim != 2 or vectors.shape[1] < 1:
@@ -88,6 +93,9 @@ def check_vectors(name: str, vectors: Tensor) -> None:
         return
     low, high = torch.aminmax(vectors)  # one pass without a copy; NaN propagates
     if torch.isfinite(torch.stack((low, high))).all():
+        longest = max(-float(low), float(high)) * vectors.shape[1] ** 0.5
+        if metric != "cosine" and longest > NORM_MAX:
+            _check_norms(name, vectors, metric)
         return
     for start in range(0, vectors.shape[0], 4096):
         bad = ~torch.isfinite(vectors[start : start + 4096]).all(dim=1)
@@ -95,6 +103,17 @@ def check_vectors(name: str, vectors: Tensor) -> None:
             first = start + int(bad.int().argmax())
             held = "nan" if vectors[first].isnan().any() else "inf"
             raise ValueError(f"{name} row {first} holds {held}; every value must be finite")
+
+
+def _check_norms(name: str, vectors: Tensor, metric: str) -> None:
+    for start in range(0, vectors.shape[0], 4096):
+        norm = torch.linalg.vector_norm(vectors[start : start + 4096], dim=1, dtype=torch.float64)
+        if (norm > NORM_MAX).any():
+            first = int((norm > NORM_MAX).int().argmax())
+            raise ValueError(
+                f"{name} row {start + first} has norm {float(norm[first]):.3g}, so its {metric} may be beyond float32; "
+                f"allowed: at most {NORM_MAX:.3g}, so scale all vectors alike"
+            )
 
 
 def check_pair(queries: Tensor, gallery: Tensor, k: int) -> None:

@@ -24,7 +24,7 @@ class Gallery:
         """Check vectors [G, D] and make the scan's copy; ValueError as `nearest` would raise it."""
         check_choice("metric", metric, METRICS)
         check_choice("compute", compute, COMPUTES)
-        check_vectors("gallery", vectors)
+        check_vectors("gallery", vectors, metric)
         self.vectors, self.metric = vectors, metric
         self.backend = choose(backend, vectors.device)
         self.prepared = module(self.backend).prepare(vectors, metric, compute, keep=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kernels.nearest.contract import DTYPES, Admission, Neighbors, check_choice, check_vectors, pack_bits
+from kernels.nearest.contract import DTYPES, MOST_ROWS, Admission, Neighbors, check_choice, check_vectors, pack_bits
 from kernels.nearest.encode import NoBoundError
 from kernels.nearest.gallery import COMPUTES
 from kernels.nearest.score import METRICS
@@ -19,6 +19,7 @@ from kernels.nearest.snapshot import Snapshot
 
 BACKENDS = ("auto", "reference", "cpu")
 LEAST = 1024  # slots
+NUMBERS = 1 << 27  # of rows: a table of 1 GiB
 GROWTH = 1.5  # room for so many times what is there, when it is made
 CROWDED = 4  # slots of a live row from which on the slab is moved together
 NONE = torch.empty(0, dtype=torch.int64)
@@ -30,7 +31,7 @@ class LiveGallery:
 
     A row is a number from 0 to 2**32 - 2 that the caller gives, or `append` counts up. Equal scores come in the order
     of these numbers, so that an answer depends on what is there, and not on how it came there. Numbers cost 8 bytes
-    each up to the largest, so they should be dense.
+    each up to the largest, so they should be dense; those from `numbers` on are refused.
 
     A write costs what its rows cost, and a bit of what is there: a slot is never written while someone may read it, so
     a changed row moves to a free one, and a delete clears a bit. All threads may search and write. A write is seen
@@ -46,6 +47,7 @@ class LiveGallery:
         compute: str = "auto",
         backend: str = "auto",
         capacity: int = LEAST,
+        numbers: int = NUMBERS,
     ) -> None:
         """Make an empty gallery of vectors [D]; capacity: rows that fit before it grows. ValueError as of `nearest`."""
         check_choice("metric", metric, METRICS)
@@ -55,7 +57,9 @@ class LiveGallery:
         check_choice("backend", backend, BACKENDS)
         if d < 1 or capacity < 0 or dtype not in DTYPES:
             raise ValueError(f"d, capacity, dtype are {d}, {capacity}, {dtype}; needed: >= 1, >= 0, of {DTYPES}")
-        self.metric, self.compute = metric, compute
+        if not 1 <= numbers <= MOST_ROWS + 1:
+            raise ValueError(f"numbers is {numbers}; needed: 1 to {MOST_ROWS + 1}")
+        self.metric, self.compute, self.numbers = metric, compute, numbers
         self.backend = "cpu" if backend == "auto" else backend
         self._writing = threading.Lock()  # held for a whole write
         self._lock = threading.Lock()  # held for moments: what stands below changes together
@@ -91,7 +95,7 @@ class LiveGallery:
 
     def append(self, vectors: Tensor) -> Tensor:
         """Write vectors [N, D] as new rows, numbered on from the largest ever used; return the numbers, [N] int64."""
-        check_vectors("vectors", vectors)
+        check_vectors("vectors", vectors, self.metric)
         with self._writing:
             rows = torch.arange(self._next, self._next + vectors.shape[0])
             self._change(rows, vectors, NONE)
@@ -143,7 +147,12 @@ class LiveGallery:
         d, dtype = self._slab.vectors.shape[1], self._slab.vectors.dtype
         for name, numbers in (("rows", rows), ("delete", delete)):
             check_rows(name, numbers)
-        check_vectors("vectors", vectors)
+        if rows.numel() and (largest := int(rows.max())) >= self.numbers:
+            raise ValueError(
+                f"rows holds {largest}; allowed: 0 to {self.numbers - 1}, since each number up to the largest costs 8 "
+                "bytes; number rows densely, or make the gallery with more `numbers`"
+            )
+        check_vectors("vectors", vectors, self.metric)
         if vectors.dtype != dtype or vectors.shape != (rows.numel(), d) or vectors.device.type != "cpu":
             held = f"{vectors.dtype} {tuple(vectors.shape)} on {vectors.device}"
             raise ValueError(f"vectors is {held}; needed: {dtype} {(rows.numel(), d)} on cpu, one of each row")

@@ -31,8 +31,8 @@ def pairs_within(queries: Tensor, gallery: Tensor, sq_limit: Tensor) -> Pairs:
     none. The distances are those of `nearest`, to the bit. Memory beyond the pairs is bounded at any Q and G.
     ValueError, in one line, for anything else.
     """
-    check_vectors("queries", queries)
-    check_vectors("gallery", gallery)
+    check_vectors("queries", queries, "sq_euclidean")
+    check_vectors("gallery", gallery, "sq_euclidean")
     check_pair(queries, gallery, 1)
     g, device = gallery.shape[0], queries.device
     if sq_limit.shape != (g,) or sq_limit.dtype != torch.float32 or sq_limit.device != device or sq_limit.isnan().any():

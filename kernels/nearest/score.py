@@ -34,7 +34,7 @@ def pair_scores(
     """Score each query against the rows listed for it.
 
     queries: [Q, D]; gallery: [G, D]; row: [Q, C] int64, -1 for none; gallery_sq_norms: [G] float64, if they are known.
-    Returns [Q, C] float32, `nothing` for none; +-inf beyond float32. A zero vector has cosine 0 with everything.
+    Returns [Q, C] float32, `nothing` for none. A zero vector has cosine 0 with everything.
     """
     dot, y_sq = _products(queries, gallery, row, gallery_sq_norms)
     x_sq = sq_norms(queries.double())[:, None]

@@ -39,7 +39,7 @@ class Snapshot:
         Returns Neighbors of K = min(k, rows) columns, equal scores in the order of their numbers. ValueError as of
         `nearest`.
         """
-        check_vectors("queries", queries)
+        check_vectors("queries", queries, self.metric)
         check_pair(queries, self.prepared.vectors, k)
         admit(queries, self.prepared.vectors, None, None, exclude)
         q, k = queries.shape[0], min(k, self.count)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kernels.nearest import METRICS, Gallery, Neighbors, contract, nearest
+from kernels.nearest import METRICS, Gallery, LiveGallery, Neighbors, contract, nearest
 
 SIZES = (1, 7, 33, 257)
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
@@ -170,7 +170,7 @@ def test_the_first_row_that_is_not_finite_is_named(dtype, value, text, name):
 
 
 def test_largest_finite_values_are_not_taken_for_infinite():
-    contract.check_vectors("gallery", torch.full((3, 9), torch.finfo(torch.float16).max, dtype=torch.float16))
+    contract.check_vectors("gallery", torch.full((3, 9), torch.finfo(torch.float16).max, dtype=torch.float16), "cosine")
 
 
 def test_triton_on_a_cpu_says_why_not():
@@ -213,3 +213,45 @@ def test_a_gallery_is_made_once_and_says_what_it_costs(assert_same):
     for seed in range(3):
         queries = normal(5, 64, seed=seed)
         assert_same(nearest(queries, ready, 7), reference(queries, vectors, 7))
+
+
+@pytest.mark.parametrize("metric", ["sq_euclidean", "inner_product"])
+@pytest.mark.parametrize("value", [1e19, 1e30, 3e38])
+def test_vectors_whose_scores_float32_cannot_hold_are_refused_by_name(value, metric):
+    # Every distance would be inf, and the first k rows the answer, whatever they are.
+    short, long = torch.eye(9), torch.eye(9)
+    long[4] *= value
+    live = LiveGallery(9, metric=metric)
+    for asked in (
+        lambda: nearest(short, long, 3, metric=metric),
+        lambda: nearest(short, long, 3, metric=metric, backend="reference"),
+        lambda: Gallery(long, metric=metric),
+        lambda: live.append(long),
+    ):
+        with pytest.raises(ValueError, match=rf"^(gallery|vectors) row 4 has norm {value:.3g}".replace("+", r"\+")):
+            asked()
+    with pytest.raises(ValueError, match=r"^queries row 4 has norm .*; allowed: at most 4.61e\+18, so scale all"):
+        nearest(long, short, 3, metric=metric)
+    assert nearest(long, long, 1, metric="cosine").row[:, 0].tolist() == list(range(9))
+
+
+@pytest.mark.parametrize("metric", ["sq_euclidean", "inner_product"])
+def test_the_longest_vectors_that_are_allowed_have_finite_scores(metric):
+    longest = torch.tensor([[2.0**62], [-(2.0**62)], [0.0], [1e-30], [1e-45]])
+    found = nearest(longest, longest, 5, metric=metric)
+    assert torch.isfinite(found.score).all()
+    if metric == "sq_euclidean":
+        assert found.row[:, 0].tolist()[:3] == [0, 1, 2]
+
+
+def test_one_large_row_number_is_refused_before_memory_is_taken():
+    live = LiveGallery(2)
+    with pytest.raises(ValueError, match=r"^rows holds 1000000000; allowed: 0 to 134217727, since each number"):
+        live.write(torch.tensor([10**9]), torch.ones(1, 2))
+    assert len(live) == 0
+    assert live.nbytes < 1 << 20
+    few = LiveGallery(2, numbers=8)
+    few.write(torch.tensor([7]), torch.ones(1, 2))
+    with pytest.raises(ValueError, match="allowed: 0 to 7"):
+        few.append(torch.ones(1, 2))
+    assert few.rows().tolist() == [7]

@@ -66,8 +66,10 @@ def test_difficult_data_has_the_same_answer(kind, compute, metric, assert_same):
         assert found.proven.all()
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("scale", [1e-45, 1e-30, 1e-22, 1e-10, 1e15, 1e19, 1e30, 3e37])
+SCALES = [1e-45, 1e-30, 1e-22, 1e-10, 1e15, 2e17, 1e19, 1e30, 3e37]
+
+
+@pytest.mark.parametrize(("scale", "metric"), [(s, m) for s in SCALES for m in METRICS if s < 1e18 or m == "cosine"])
 def test_values_near_the_ends_of_float32(scale, metric, assert_same):
     queries, gallery = normal(7, 9) * scale, normal(33, 9, seed=1) * scale
     mixed = torch.cat((gallery, normal(33, 9, seed=2)))
