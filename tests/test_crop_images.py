@@ -4,13 +4,15 @@ import io
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
 
 from visnet import crop_images, tables
-from visnet.crop_images import CropImages
+from visnet.crop_images import PREPARING, CropImages, square
+from visnet.models.inputs import as_floats
 
 NAMES = [f"c{number}" for number in range(6)]
 
@@ -60,3 +62,15 @@ def test_what_the_line_does_meanwhile_is_not_seen(crops: Path) -> None:
 def test_a_crop_that_is_not_there_is_named(crops: Path) -> None:
     with pytest.raises(ValueError, match=r"2 crops asked for are not there, the first is 'x'$"):
         CropImages(crops, ["c1", "x", "y"], 4)
+
+
+def test_a_photo_is_prepared_as_the_number_says() -> None:
+    """If this fails, photos are prepared another way: raise `PREPARING`, and write down what is right from then on."""
+    across, down = np.meshgrid(np.arange(9), np.arange(6))
+    pixels = np.stack([28 * across, 42 * down, (40 * across * down) % 256], axis=2).astype(np.uint8)
+    found = square(Image.fromarray(pixels), 4)
+    red, green = [[23, 80, 144, 201]] * 4, [[16] * 4, [75] * 4, [135] * 4, [194] * 4]
+    blue = [[12, 43, 70, 31], [59, 149, 158, 106], [89, 162, 134, 119], [102, 120, 140, 99]]
+    assert PREPARING == 1
+    assert (found.int() - torch.tensor([red, green, blue])).abs().max() <= 1, "a CPU may round another way"
+    assert torch.equal(as_floats(found[None])[0], found.float() / 255)

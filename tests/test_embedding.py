@@ -84,7 +84,7 @@ def test_the_model_is_left_as_it_was_found() -> None:
 
 def test_half_precision_is_asked_for_and_comes_back_as_float32() -> None:
     model, photos = network(), Photos(4)
-    (_, full), (_, half) = (next(embed(model, photos, batch=4, device="cpu", cpu_bf16=on)) for on in (False, True))
+    (_, full), (_, half) = (next(embed(model, photos, batch=4, device="cpu", precision=p)) for p in ("auto", "bf16"))
     assert half.dtype == torch.float32
     assert not torch.equal(full, half)
     torch.testing.assert_close(full, half, rtol=0.05, atol=0.02)
@@ -96,6 +96,8 @@ def test_bad_requests_are_refused() -> None:
         next(embed(network(), Photos(2), batch=0))
     with pytest.raises(ValueError, match="device 'tpu' is unknown; allowed are 'auto', 'cpu', 'cuda'"):
         next(embed(network(), Photos(2), batch=1, device="tpu"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="precision 'fp8' is unknown; allowed are 'auto', 'fp32', 'bf16'"):
+        next(embed(network(), Photos(2), batch=1, precision="fp8"))  # type: ignore[arg-type]
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="no usable CUDA GPU"):
             chosen_device("cuda")

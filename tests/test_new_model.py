@@ -3,9 +3,14 @@
 import shutil
 from pathlib import Path
 
-from tests.refreshing import put_model, refresh
+from PIL import Image
+
+from tests.refreshing import put_model, refresh, within
 from tests.workspace import report
-from visnet import tables
+from visnet import serving, similar, tables, weights
+from visnet.crop_images import square
+from visnet.embedding import embed
+from visnet.model_id import model_id, precision_of
 
 
 def test_another_models_vectors_are_made_beside_and_what_a_killed_run_made_is_kept(shop: Path) -> None:
@@ -44,3 +49,28 @@ def test_a_switch_of_models_that_was_cut_in_two_is_ended(shop: Path) -> None:
     assert {path.name for path in out.iterdir()} == {"embeddings.lance"}
     said = report(shop, "catalog_embeddings")
     assert (said["changed"], said["unchanged"]) == (0, 54), "nothing was embedded again"
+
+
+def test_another_precision_is_another_model_and_queries_follow_it(shop: Path) -> None:
+    (weights_digest,) = set(
+        tables.read(shop / "data/catalog_embeddings/embeddings.lance", ["model"])["model"].to_pylist()
+    )
+    params = shop / "params.toml"
+    params.write_text(
+        params.read_text().replace("[catalog_embeddings]\n", '[catalog_embeddings]\nprecision = "bf16"\n')
+    )
+    refresh(shop, "catalog_embeddings", "knn_results", "publish")
+    said = report(shop, "catalog_embeddings")
+    assert (said["precision"], said["changed"], said["unchanged"]) == ("bf16", 54, 0)
+    assert said["model"] == report(shop, "publish")["model"] == model_id(weights_digest, "bf16") != weights_digest
+    assert report(shop, "publish")["published"]
+    with serving.open_current(shop / "data") as version:
+        photo = tables.read(version.crops, ["crop_id", "image", "product_id"], "side = 'shop'").to_pylist()[0]
+        stored, model = version.vectors(), weights.load(version.trained_model)[0]
+    (shop / "asked.jpg").write_bytes(photo["image"])
+    with within(shop):
+        answer = similar.answer(Path("asked.jpg"), 1, None, None, Path("answer.png")).splitlines()[1]
+    assert answer.split()[1] == photo["product_id"]
+    pixels = [square(Image.open(shop / "asked.jpg"), 64)]
+    half, full = (next(embed(model, pixels, batch=1, precision=p))[1] for p in (precision_of(stored.model), "fp32"))
+    assert (half - stored.at([photo["crop_id"]])).norm() < (full - stored.at([photo["crop_id"]])).norm()

@@ -35,7 +35,9 @@ ASSEMBLING = {
     "tracking",
     "serving",
 }
-DOING = {"sources", "training", "embedding", "search", "lists", "baselines", "retrieval", "mining", "gates"}
+DOING = {
+    *("sources", "training", "embedding", "model_id", "search", "lists", "baselines", "retrieval", "mining", "gates"),
+}
 GLUE = {
     *(
         "changes",

@@ -48,9 +48,10 @@ class Changed(Dataset[torch.Tensor]):
         return list(changed.mul(255.0).round().to(torch.uint8))
 
 
-def embedded(model: nn.Module, images: Images, log: Log) -> torch.Tensor:
+def embedded(model: nn.Module, images: Images, log: Log, precision: embedding.Precision = "auto") -> torch.Tensor:
     """Embed photos with a network, [N, D] float32."""
-    return torch.cat([vectors for _, vectors in embedding.embed(model, images, batch=64, log=log)])
+    found = embedding.embed(model, images, batch=64, log=log, precision=precision)
+    return torch.cat([vectors for _, vectors in found])
 
 
 def colour_histograms(images: Images, log: Log) -> torch.Tensor:

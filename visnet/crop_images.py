@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from visnet import tables
 
 CACHE_BYTES = 2 << 30
+PREPARING = 1  # raise when `square` (or `as_floats`) gives other numbers: vectors of before are then by another model
 
 
 def square(picture: Image.Image, side_px: int) -> torch.Tensor:

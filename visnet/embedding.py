@@ -1,7 +1,8 @@
 """Embed the photos of a dataset with a trained model."""
 
+import contextlib
 from collections.abc import Iterator, Sized
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from visnet.log import SILENT, Log
 from visnet.models.inputs import as_floats, photo_loader
 
 Device = Literal["auto", "cpu", "cuda"]
+Computed = Literal["fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 def embed(
@@ -21,20 +24,19 @@ def embed(
     device: Device = "auto",
     log: Log = SILENT,
     workers: int = 0,
-    cpu_bf16: bool = False,
+    precision: Precision = "auto",
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (rows [B] int64, embeddings [B, D] float32, both on the CPU) for every photo of `images`, in order.
 
-    `images` gives uint8 RGB [3, S, S] and has a length. The model runs in eval mode, in bfloat16 on a GPU (on a CPU
-    only with `cpu_bf16`), always on `batch` photos, and is as before once the iterator ends or is closed. `ValueError`
-    for a batch below 1.
+    `images` gives uint8 RGB [3, S, S] and has a length. The model runs in eval mode, always on `batch` photos, and is
+    as before once the iterator ends or is closed. precision: see `chosen_precision`. `ValueError` for a batch below 1.
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, is {batch}")
     place = chosen_device(device)
     before = {module: module.training for module in model.modules()}
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
-    half = place.type == "cuda" or cpu_bf16
+    half = chosen_precision(precision, place) == "bf16"
     rows = range(len(cast(Sized, images)))
     loader = photo_loader(images, rows, batch=batch, workers=workers, pin_memory=place.type == "cuda")
     model.to(place).eval()
@@ -44,7 +46,8 @@ def embed(
                 # A library sums in another order for another batch size: a short batch is filled up, so that a photo's
                 # vector is the same to the bit in whatever company it comes.
                 whole = torch.cat([photos, photos.new_zeros((batch - len(photos), *photos.shape[1:]))])
-                with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=half):
+                autocast = torch.autocast(place.type, torch.bfloat16) if half else _whole_fp32()
+                with torch.inference_mode(), autocast:
                     embeddings = model(as_floats(whole.to(place, non_blocking=True), channels_last=True))
                     embeddings = embeddings[: len(photos)].float().cpu()
                 # Out of inference mode, and a copy: an inference tensor could not be trained upon, or written to.
@@ -63,3 +66,26 @@ def chosen_device(device: Device) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device 'cuda': this machine has no usable CUDA GPU; allowed are 'auto' and 'cpu'")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def chosen_precision(precision: Precision, place: torch.device) -> Computed:
+    """Return the precision of that name; "auto" is bf16 on a GPU and fp32 on a CPU. `ValueError` for another name."""
+    if precision not in ("auto", "fp32", "bf16"):
+        raise ValueError(f"precision {precision!r} is unknown; allowed are 'auto', 'fp32', 'bf16'")
+    if precision != "auto":
+        return precision
+    return "bf16" if place.type == "cuda" else "fp32"
+
+
+@contextlib.contextmanager
+def _whole_fp32() -> Iterator[None]:
+    """Keep a GPU from rounding to TF32, so that fp32 is the same model there as on a CPU."""
+    settings: list[Any] = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]  # type: ignore[attr-defined]
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        for setting in settings:
+            setting.fp32_precision = "ieee"
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value

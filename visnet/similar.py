@@ -9,6 +9,7 @@ from PIL import Image
 
 from visnet import embedding, images, pictures, serving, weights
 from visnet.crop_images import square
+from visnet.model_id import model_id, precision_of
 from visnet.reports import DATA
 from visnet.search import nearest_products
 from visnet.vectors import read_vectors
@@ -55,7 +56,8 @@ def _answer(
 ) -> str:
     model, entry = weights.load(trained_model)
     shop = read_vectors(embeddings).of(side="shop")
-    if shop.model != weights.digest(model.state_dict()):
+    precision = precision_of(shop.model)
+    if shop.model != model_id(weights.digest(model.state_dict()), precision):
         raise ValueError(f"{embeddings} is by another model than {trained_model}; run `dvc repro` first")
     if category is not None:
         allowed = sorted(set(shop.rows["category"]))
@@ -63,7 +65,7 @@ def _answer(
             raise ValueError(f"--category {category!r} is not in the catalog; allowed are {', '.join(allowed)}")
         shop = shop.of(category=category)
     asked = square(picture, entry.side_px)
-    ((_, vector),) = embedding.embed(model, [asked], batch=1)  # type: ignore[arg-type]
+    ((_, vector),) = embedding.embed(model, [asked], batch=1, precision=precision)  # type: ignore[arg-type]
     product, names = pd.factorize(shop.rows["product_id"])
     found = nearest_products(vector, shop.matrix, product, k)
     rows = found.row[0][found.row[0] >= 0]

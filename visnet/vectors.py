@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
@@ -46,15 +47,26 @@ def read_vectors(catalog_embeddings: Path) -> Vectors:
     """Read all vectors; `ValueError` when two models made them, since their distances mean nothing to each other."""
     path = catalog_embeddings / "embeddings.lance"
     table = tables.read(path, [*COLUMNS, "content", "embedding"])
-    models = sorted(table["model"].unique().to_pylist())
-    if len(models) != 1:
-        raise ValueError(
-            f"{path}: made by {len(models)} models ({', '.join(m[:8] for m in models) or 'no rows'}); run the stage "
-            "catalog_embeddings to its end"
-        )
+    model = _only(table["model"], path)
     source = pc.binary_join_element_wise(*(table[name] for name in ("content", "product_id", "category", "side")), "|")
     order = pc.sort_indices(table["crop_id"])
     rows = table.select(COLUMNS).append_column("source", source).append_column("content", source).take(order)
     width = table.schema.field("embedding").type.list_size
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return Vectors(rows.to_pandas(), torch.from_numpy(flat.reshape(-1, width)[order.to_numpy()]), models[0])
+    return Vectors(rows.to_pandas(), torch.from_numpy(flat.reshape(-1, width)[order.to_numpy()]), model)
+
+
+def model_of(catalog_embeddings: Path) -> str:
+    """Return which model all vectors are by; `ValueError` when two made them."""
+    path = catalog_embeddings / "embeddings.lance"
+    return _only(tables.read(path, ["model"])["model"], path)
+
+
+def _only(models: pa.ChunkedArray, path: Path) -> str:
+    found = sorted(models.unique().to_pylist())
+    if len(found) != 1:
+        raise ValueError(
+            f"{path}: made by {len(found)} models ({', '.join(found) or 'no rows'}); run the stage "
+            "catalog_embeddings to its end"
+        )
+    return str(found[0])

@@ -12,6 +12,7 @@ import torch
 from visnet import embedding, folders, mending, tables, weights
 from visnet.crop_images import CropImages
 from visnet.log import Log
+from visnet.model_id import model_id
 from visnet.stage import Frozen, Report
 
 IN_PLACE = True
@@ -20,11 +21,15 @@ WANTED = "lost IS NULL AND (side = 'shop' OR split = 'test')"
 
 
 class Params(Frozen):
-    """How many crops at a time."""
+    """How many crops at a time, and in which precision; "auto" is bf16 on a GPU and fp32 on a CPU.
+
+    Vectors of another precision are by another model: where the catalog is embedded on machines of both kinds, say one.
+    """
 
     batch: int = 64
     commit_every: int = 2048
     workers: int = 0
+    precision: embedding.Precision = "auto"
 
 
 def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: Log) -> Report:
@@ -33,7 +38,8 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     Another model's vectors are made in `next.lance`, and take the place of the others when all of them are there.
     """
     model, entry = weights.load(trained_model)
-    made_by = weights.digest(model.state_dict())
+    precision = embedding.chosen_precision(params.precision, embedding.chosen_device("auto"))
+    made_by = model_id(weights.digest(model.state_dict()), precision)
     path = crops / "crops.lance"
     table = tables.read(path, [*COLUMNS, "content"], WANTED).sort_by("crop_id")
     frame = table.to_pandas().assign(source=sources(table["content"], made_by, entry.side_px))
@@ -51,7 +57,9 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     with log.progress("embeddings", len(frame), done=change.same, unit="crop") as progress:
         held: list[torch.Tensor] = []
         first = 0
-        for indices, vectors in embedding.embed(model, images, batch=params.batch, workers=params.workers):
+        for indices, vectors in embedding.embed(
+            model, images, batch=params.batch, workers=params.workers, precision=precision
+        ):
             held.append(vectors)
             last = int(indices[-1]) + 1
             if last - first >= params.commit_every or last == len(todo):
@@ -71,12 +79,13 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
         "removed": len(before.gone),
         "unchanged": before.same,
         "model": made_by,
+        "precision": precision,
         "digest": tables.digest(served, "crop_id"),
     }
 
 
 def sources(contents: pa.Array | pa.ChunkedArray, made_by: str, side_px: int) -> list[str]:
-    """Return what each crop's vector is made from: its content, and the model with the size of its input."""
+    """Return what each crop's vector is made from: its content, and the model (`model_id`) with its input's size."""
     model = pa.repeat(tables.fingerprint(made_by, side_px), len(contents))
     return tables.fingerprints(contents, model)
 

@@ -11,6 +11,7 @@ from torch import nn
 from visnet import baselines, metrics, sheets, tables, weights
 from visnet.crop_images import CropImages
 from visnet.log import Log
+from visnet.model_id import precision_of
 from visnet.stage import Frozen, Report
 from visnet.vectors import Vectors, read_vectors
 from visnet.zoo import Entry, build_model
@@ -108,12 +109,12 @@ def _searched(
     ids = trained.rows["crop_id"]
     spread = sorted(ids[asked], key=tables.fingerprint)[:PROBES]
     probes = np.array(sorted(spread), dtype=object)
-    before = build_model(entry, seed=seed)
+    before, precision = build_model(entry, seed=seed), precision_of(trained.model)
     photos, changed = CropImages(table, ids.tolist(), entry.side_px), CropImages(table, list(probes), entry.side_px)
     coarse = [CropImages(table, names, baselines.HISTOGRAM_SIDE_PX) for names in (ids.tolist(), list(probes))]
     searched = {
         "trained": trained,
-        "untrained": Vectors(trained.rows, baselines.embedded(before, photos, log), "untrained"),
+        "untrained": Vectors(trained.rows, baselines.embedded(before, photos, log, precision), "untrained"),
         "colour_histogram": Vectors(trained.rows, baselines.colour_histograms(coarse[0], log), "colour_histogram"),
     }
     if not len(probes):
@@ -122,8 +123,8 @@ def _searched(
     return (
         searched,
         {
-            "trained": baselines.embedded(model, moved, log),
-            "untrained": baselines.embedded(before, moved, log),
+            "trained": baselines.embedded(model, moved, log, precision),
+            "untrained": baselines.embedded(before, moved, log, precision),
             "colour_histogram": baselines.colour_histograms(baselines.Changed(coarse[1], seed), log),
         },
         probes,

@@ -16,9 +16,10 @@ from visnet import folders, gates, pictures, tables, versions, weights
 from visnet.folders import Brought
 from visnet.gates import Gate
 from visnet.log import Log
+from visnet.model_id import model_id, precision_of
 from visnet.stage import Frozen, Report
 from visnet.stages.catalog_embeddings import WANTED, sources
-from visnet.vectors import Vectors, read_vectors
+from visnet.vectors import Vectors, model_of, read_vectors
 
 IN_PLACE = True
 SERVED = True  # readers stand in it: it is no output of DVC, which would take it from under them
@@ -73,7 +74,7 @@ def build(
         for file in MODEL:
             brought += folders.bring(trained_model / file, building / "trained_model" / file)
         folders.sync(building / "trained_model")
-        made_by, side_px = _model(building / "trained_model")
+        made_by, side_px = _model(building)
         published = {**digests, "model": made_by} != before.get("parts")
         if published:
             now, vectors = gates.products(building / "crops.lance"), read_vectors(building)
@@ -110,9 +111,10 @@ def build(
     }
 
 
-def _model(folder: Path) -> tuple[str, int]:
-    model, entry = weights.load(folder)
-    return weights.digest(model.state_dict()), entry.side_px
+def _model(building: Path) -> tuple[str, int]:
+    """Return which model embeds a visitor's photo, in the precision of the catalog's vectors, and its input's side."""
+    model, entry = weights.load(building / "trained_model")
+    return model_id(weights.digest(model.state_dict()), precision_of(model_of(building))), entry.side_px
 
 
 def _wanted(crops: Path, made_by: str, side_px: int) -> pa.Table:
