@@ -31,7 +31,12 @@ def refused(folder: Path, *command: str) -> str:
 
 PARAMS = {
     "unknown key": ("side_px = 96", "side_pix = 96", "crops", ["params.toml", "[crops] side_pix", "known are side_px"]),
-    "wrong type": ("side_px = 96", 'side_px = "big"', "crops", ["params.toml", "[crops] side_px", "integer", "'big'"]),
+    "wrong type": (
+        "side_px = 96",
+        'side_px = "big"',
+        "crops",
+        ["params.toml", "[crops] side_px", "whole number", "'big'"],
+    ),
     "unknown table": ("[crops]", "[crop]", "crops", ["params.toml", "[crop]", "allowed are raw_images, crops"]),
     "not TOML": ("[crops]", "[crops", "crops", ["params.toml", "not TOML", "line"]),
     "unknown source": ('"synthetic"\n', '"synthetik"\n', "raw_images", ["source", "'synthetik'", "street2shop, table"]),

@@ -25,7 +25,7 @@ def bring(names: Sequence[str] = ()) -> str:
     params = stages.parse("raw_images", runner.read_params().get("raw_images", {}), str(runner.PARAMS))
     if not isinstance(params, Params) or params.source != "feed":
         raise ValueError(f'{runner.PARAMS}: [raw_images] source: "feed" is wanted, since this brings its batches')
-    feed, folder = params.feed, Path(params.metadata)
+    feed, folder = params.own, Path(params.metadata)
     report = inbox.bring(feed.origin, feed.pattern, folder, names, log=Console("feed", REPORTS))
     REPORTS.mkdir(parents=True, exist_ok=True)
     write_report("feed", report)

@@ -2,11 +2,15 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
+from pydantic import Field
+
+from visnet.refusals import said_of
 
 STAGES = (
     "raw_images",
@@ -21,11 +25,18 @@ STAGES = (
 
 Report = dict[str, str | int | float | bool | None]
 
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Workers = Annotated[int, Field(ge=0, le=256)]
+
 
 class Frozen(pydantic.BaseModel):
-    """Parameters of one stage: immutable, strictly typed, unknown keys refused."""
+    """Parameters of one stage: immutable, strictly typed, within bounds, unknown keys refused."""
 
-    model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+Made = TypeVar("Made", bound=Frozen)
 
 
 def module(stage: str) -> ModuleType:
@@ -41,6 +52,34 @@ def edges(stage: str) -> list[str]:
     return [p.name for p in parameters if p.annotation is Path and p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
+def choosing(field: str, registry: Mapping[str, ModuleType]) -> Callable[[type[Made]], type[Made]]:
+    """Let `field` of a stage's parameters name a module of a registry, and give each module its table `[stage.NAME]`.
+
+    Each module has a `Params` whose fields all have a default. What is registered is allowed, and nothing else.
+    """
+
+    def widened(params: type[Made]) -> type[Made]:
+        before = params.model_fields[field]
+        chosen = ... if before.is_required() else before.default
+        fields: dict[str, Any] = {field: (Literal[tuple(registry)], chosen)}
+        fields |= {name: (module.Params, module.Params()) for name, module in registry.items()}
+        name, where = params.__name__, params.__module__
+        return pydantic.create_model(name, __base__=params, __module__=where, __doc__=params.__doc__, **fields)
+
+    return widened
+
+
+def one_of(names: Collection[str]) -> pydantic.AfterValidator:
+    """Allow a text that is among some names."""
+
+    def allowed(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"allowed are {', '.join(names)}")
+        return value
+
+    return pydantic.AfterValidator(allowed)
+
+
 def parse(stage: str, table: Mapping[str, object], where: str) -> Frozen:
     """Read a stage's parameters from its table in params.toml; `ValueError` in one line names file, field and cure."""
     model: type[Frozen] = module(stage).Params
@@ -49,21 +88,6 @@ def parse(stage: str, table: Mapping[str, object], where: str) -> Frozen:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            known = _fields(model, first["loc"][:-1])
-            said = f"unknown key; known are {', '.join(known)}"
-        raise ValueError(f"{where}: [{stage}] {field}: {said} (found {first['input']!r})") from None
-
-
-def _fields(model: type[pydantic.BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    for name in path:
-        if isinstance(name, int) or name not in model.model_fields:
-            continue  # a union's tag or a list's index: not a field
-        annotation = model.model_fields[name].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, pydantic.BaseModel)]
-        if not inner:
-            return []
-        model = inner[0]
-    return list(model.model_fields)
+        said = said_of(model, first["type"], first["loc"], first["msg"])
+        found = "" if first["type"] == "missing" else f" (found {first['input']!r})"
+        raise ValueError(f"{where}: [{stage}] {field}: {said}{found}") from None

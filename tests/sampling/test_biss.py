@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from visnet.sampling import SAMPLERS, Crops, Sampled, biss, ranked
+from visnet.sampling import Crops, Sampled, biss, ranked
 
 torch.set_num_threads(1)
 RANKS = {"positives": 3, "first": 5, "last": 8}
@@ -206,7 +206,3 @@ def test_descriptors_must_be_there_and_have_a_row_for_every_crop() -> None:
     ):
         with pytest.raises(ValueError, match=said):
             biss.sample(table, vectors, 1, np.random.default_rng(0), split=None)
-
-
-def test_the_sampler_is_known_by_name() -> None:
-    assert SAMPLERS["biss"] is biss.sample

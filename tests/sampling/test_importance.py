@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.sampling.table import TABLE, TRAIN, Row, Triplet, crops, described, relevant, row
-from visnet.sampling import SAMPLERS, Sampled, importance
+from visnet.sampling import Sampled, importance
 from visnet.sampling.relevance import Relevance
 
 torch.set_num_threads(1)
@@ -169,7 +169,3 @@ def test_numbers_that_make_no_sense_are_refused(numbers: dict[str, float], said:
 def test_descriptors_must_have_a_row_for_every_crop() -> None:
     with pytest.raises(ValueError, match=rf"'s' are \[3, 2\]; needed is \[{len(TABLE)}, D\]"):
         importance.sample(crops(TABLE), {"s": torch.zeros(3, 2)}, 1, np.random.default_rng(0), split=None)
-
-
-def test_the_sampler_is_known_by_name() -> None:
-    assert SAMPLERS["importance"] is importance.sample

@@ -18,7 +18,7 @@ from tests.sampling.rows import (
     crops,
     row_of,
 )
-from visnet.sampling import SAMPLERS, metadata, street2shop
+from visnet.sampling import metadata, street2shop
 from visnet.sampling.metadata import KINDS, MIX, quotas
 
 
@@ -167,8 +167,3 @@ def test_quotas_add_up_and_lie_within_one_of_their_share(count: int, weights: li
 def test_a_mix_or_count_that_makes_no_sense_is_refused(count: int, mix: dict[str, float], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         metadata.sample(crops(TINY), count, mix, np.random.default_rng(0), split="train")
-
-
-def test_the_samplers_are_known_by_name() -> None:
-    assert SAMPLERS["metadata"] is metadata.sample
-    assert SAMPLERS["street2shop"] is street2shop.sample

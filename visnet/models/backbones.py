@@ -1,7 +1,7 @@
 """Networks of torchvision, with an embedding for their classifier."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,32 +16,25 @@ from visnet.models.trunks import refuse_small
 if TYPE_CHECKING:
     from torchvision.models import VisionTransformer
 
-Network = Literal[
-    "resnet18",
-    "resnet50",
-    "convnext_tiny",
-    "efficientnet_v2_s",
-    "mobilenet_v3_large",
-    "vit_s_16",
-    "vit_b_16",
-]
 
+class Backbone(NamedTuple):
+    """A network of torchvision: the attribute that its classifier is, and its pretrained weights, if there are any."""
 
-class _Backbone(NamedTuple):
-    head: str  # the classifier's name
+    head: str
     imagenet: str | None
 
 
 _PATCH_PX = 16
-_BACKBONES: dict[Network, _Backbone] = {
-    "resnet18": _Backbone("fc", "ResNet18_Weights.IMAGENET1K_V1"),
-    "resnet50": _Backbone("fc", "ResNet50_Weights.IMAGENET1K_V2"),
-    "convnext_tiny": _Backbone("classifier", "ConvNeXt_Tiny_Weights.IMAGENET1K_V1"),
-    "efficientnet_v2_s": _Backbone("classifier", "EfficientNet_V2_S_Weights.IMAGENET1K_V1"),
-    "mobilenet_v3_large": _Backbone("classifier", "MobileNet_V3_Large_Weights.IMAGENET1K_V2"),
-    "vit_s_16": _Backbone("heads", None),
-    "vit_b_16": _Backbone("heads", "ViT_B_16_Weights.IMAGENET1K_V1"),
+BACKBONES: dict[str, Backbone] = {
+    "resnet18": Backbone("fc", "ResNet18_Weights.IMAGENET1K_V1"),
+    "resnet50": Backbone("fc", "ResNet50_Weights.IMAGENET1K_V2"),
+    "convnext_tiny": Backbone("classifier", "ConvNeXt_Tiny_Weights.IMAGENET1K_V1"),
+    "efficientnet_v2_s": Backbone("classifier", "EfficientNet_V2_S_Weights.IMAGENET1K_V1"),
+    "mobilenet_v3_large": Backbone("classifier", "MobileNet_V3_Large_Weights.IMAGENET1K_V2"),
+    "vit_s_16": Backbone("heads", None),
+    "vit_b_16": Backbone("heads", "ViT_B_16_Weights.IMAGENET1K_V1"),
 }
+Network = Annotated[str, BACKBONES]  # one of these
 
 
 class Torchvision(nn.Module):
@@ -61,7 +54,7 @@ class Torchvision(nn.Module):
     ) -> None:
         super().__init__()
         self.normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
-        head, self.imagenet = _BACKBONES[network]
+        head, self.imagenet = BACKBONES[network]
         self.network, self.dimensions = network, embedding
         self.backbone = _built(network)
         theirs = set(self.backbone.state_dict())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from visnet.models.norms import GeneralisedMeanPool
 from visnet.models.transfer import take
 from visnet.models.trunks import TRUNKS, refuse_small
 
-TrunkName = Literal["vgg16", "vgg19", "alexnet", "mobilenet", "plain"]
+TrunkName = Annotated[str, TRUNKS]  # one of these
 Pool = Literal["average", "average_max", "gem", "grid"]
 
 _CLASSIFIER = ("classifier.0", "classifier.3")  # torchvision's names of VGG's first two dense layers, 4096 wide

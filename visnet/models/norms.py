@@ -1,13 +1,11 @@
 """How embeddings are scaled, and how a map becomes numbers; all of it counts in float32, whatever the layers before."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-Norm = Literal["unit", "saturating", "none"]
 
 
 def unit_norm(x: Tensor) -> Tensor:
@@ -23,6 +21,7 @@ def saturating_norm(x: Tensor) -> Tensor:
 
 # The norms add up squares of thousands of numbers: in half precision they would lose what they normalise.
 NORMS: dict[str, Callable[[Tensor], Tensor]] = {"unit": unit_norm, "saturating": saturating_norm, "none": Tensor.float}
+Norm = Annotated[str, NORMS]  # one of these
 
 
 class LocalNorm(nn.LocalResponseNorm):

@@ -6,19 +6,43 @@ in the middle an in-class negative.
 
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Annotated, Self
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from visnet.sampling.blocks import Blocks
 from visnet.sampling.crops import Crops
 from visnet.sampling.ranked import Lists
-from visnet.sampling.sampled import Sampled
+from visnet.sampling.sampled import Asked, Sampled
 from visnet.sampling.scorers import check_descriptors
+from visnet.stage import Frozen, Share
 
 KINDS = ("biss/in", "biss/out")
 BARRED = "in-class ranks hold only its product, and what some scorer finds alike"
+
+Rank = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Params(Frozen):
+    """Ranks of a scorer's list: positives among the first, in-class negatives from first to last; and their share."""
+
+    positives: Rank = 200
+    first: Rank = 500
+    last: Rank = 1000
+    in_class: Share = 0.3
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        _check_ranks(self.positives, self.first, self.last)
+        return self
+
+
+def draw(asked: Asked, params: Params) -> Sampled:
+    """Draw as `sample` does."""
+    return sample(asked.crops, asked.looks(), asked.count, asked.rng, split=asked.split, **params.model_dump())
 
 
 def sample(
@@ -106,9 +130,13 @@ def _check(
     check_descriptors(crops, descriptors)
     if count < 0:
         raise ValueError(f"count is {count}; allowed is 0 or more")
+    _check_ranks(positives, first, last)
+    if not 0 <= in_class <= 1:
+        raise ValueError(f"in_class is {in_class}; allowed is 0 to 1")
+
+
+def _check_ranks(positives: int, first: int, last: int) -> None:
     if not 1 <= positives < first <= last:
         raise ValueError(
             f"positives, first, last are {positives}, {first}, {last}; needed is 1 <= positives < first <= last"
         )
-    if not 0 <= in_class <= 1:
-        raise ValueError(f"in_class is {in_class}; allowed is 0 to 1")

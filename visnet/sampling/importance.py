@@ -5,18 +5,34 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor
 
 from visnet.sampling.blocks import Blocks, Foreign
 from visnet.sampling.crops import Crops
 from visnet.sampling.relevance import Relevance
 from visnet.sampling.reservoirs import Buffers, weighted
-from visnet.sampling.sampled import Sampled
+from visnet.sampling.sampled import Asked, Sampled
 from visnet.sampling.scorers import check_descriptors
+from visnet.stage import Frozen, Share
 
 KINDS = ("importance/in", "importance/out")
 ARRIVALS = 512  # crops that stream by between two draws
 FEW = 1000  # a smaller pool streams by as if it were of that size
+
+
+class Params(Frozen):
+    """Deep Ranking's buffers: crops held per category, the out-of-class share, the relevance's cap and its gap."""
+
+    buffer: int = Field(200, ge=2, le=1_000_000)
+    out_of_class: Share = 0.2
+    relevance_cap: float = Field(0.9, gt=0, le=1)
+    relevance_gap: Share = 0.1
+
+
+def draw(asked: Asked, params: Params) -> Sampled:
+    """Draw as `sample` does."""
+    return sample(asked.crops, asked.looks(), asked.count, asked.rng, split=asked.split, **params.model_dump())
 
 
 def sample(

@@ -8,15 +8,43 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite
+from typing import Annotated, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from visnet.sampling.blocks import Blocks, Foreign
 from visnet.sampling.crops import Crops
-from visnet.sampling.sampled import Sampled
+from visnet.sampling.sampled import Asked, Sampled
+from visnet.stage import Frozen
 
 MIX = {"product/out": 0.63, "product/in": 0.27, "colour/out": 0.07, "colour/in": 0.03}  # the blog's, without its skips
 KINDS = tuple(MIX)
+Weight = Annotated[float, Field(ge=0, le=1000)]
+
+
+class Params(Frozen):
+    """Shares of the four kinds: positive by product or colour, negative in or out of class."""
+
+    product_out: Weight = MIX["product/out"]
+    product_in: Weight = MIX["product/in"]
+    colour_out: Weight = MIX["colour/out"]
+    colour_in: Weight = MIX["colour/in"]
+
+    @property
+    def mix(self) -> dict[str, float]:
+        """The shares by kind."""
+        return {kind: getattr(self, kind.replace("/", "_")) for kind in KINDS}
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        quotas(0, self.mix)
+        return self
+
+
+def draw(asked: Asked, params: Params) -> Sampled:
+    """Draw as `sample` does."""
+    return sample(asked.crops, asked.count, params.mix, asked.rng, split=asked.split)
 
 
 def sample(

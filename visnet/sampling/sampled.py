@@ -1,9 +1,28 @@
-"""What a sampler returns."""
+"""What a sampler is asked, and what it returns."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from torch import Tensor
+
+from visnet.sampling.crops import Crops
+
+Looks = Mapping[str, Tensor]  # scorer -> [N, D]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Draw `count` triplets of `crops` for a split, or as many as there are, and account for the others.
+
+    looks: gives a row per crop; the photos are looked at when it is first called.
+    """
+
+    crops: Crops
+    count: int
+    split: str | None
+    rng: np.random.Generator
+    looks: Callable[[], Looks]
 
 
 @dataclass(frozen=True)

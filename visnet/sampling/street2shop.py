@@ -6,15 +6,28 @@ The released sampler drew 100 negatives per pair and lost those it had to reject
 from collections.abc import Callable
 
 import numpy as np
+from pydantic import Field
 
 from visnet.sampling.blocks import Blocks, Foreign, ragged
 from visnet.sampling.crops import SHOP, STREET, Crops
-from visnet.sampling.sampled import Sampled
+from visnet.sampling.sampled import Asked, Sampled
+from visnet.stage import Frozen
 
 KINDS = ("street2shop",)
 CHUNK = 1 << 20  # candidate slots at work at once
 NO_POSITIVE = "its product has no shop photo"
 NO_NEGATIVE = "its category has no shop photo of another product"
+
+
+class Params(Frozen):
+    """How many negatives each pair has, of which the triplets are drawn."""
+
+    negatives: int = Field(100, ge=1, le=10_000)
+
+
+def draw(asked: Asked, params: Params) -> Sampled:
+    """Draw as `sample` does."""
+    return sample(asked.crops, params.negatives, asked.rng, split=asked.split, limit=asked.count)
 
 
 def sample(

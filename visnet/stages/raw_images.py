@@ -14,12 +14,8 @@ from visnet.feed.state import COUNTS, stamp
 from visnet.feed.validators import Heard, content
 from visnet.log import SILENT, Log, Progress
 from visnet.sources import SOURCES
-from visnet.sources.feed import Params as Feed
 from visnet.sources.listing import RECORDS, Answer, Listing
-from visnet.sources.street2shop import Params as Street2Shop
-from visnet.sources.synthetic import Params as Synthetic
-from visnet.sources.table import Params as Table
-from visnet.stage import Frozen, Report
+from visnet.stage import Frozen, Report, choosing
 
 IN_PLACE = True
 LOOKS = 20  # how often it is looked again because the source's description changed
@@ -41,18 +37,20 @@ PHOTO = pa.schema(
 )
 
 
+@choosing("source", SOURCES)
 class Params(Frozen):
-    """Which source, and what is asked of it."""
+    """Which source, and what is asked of it; each source has a table of its own."""
 
     source: str
     metadata: str
     lost_share_max: float | None = None
     ask_again: int = 0
     commit_every: int = 2048
-    synthetic: Synthetic = Synthetic()
-    street2shop: Street2Shop = Street2Shop()
-    table: Table = Table()
-    feed: Feed = Feed()
+
+    @property
+    def own(self) -> Any:
+        """The table of the source that was chosen."""
+        return getattr(self, self.source)
 
 
 def build(*, out: Path, params: Params, log: Log) -> Report:
@@ -81,9 +79,7 @@ def _standing(metadata: Path) -> dict[str, str]:
 
 
 def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
-    if params.source not in SOURCES:
-        raise ValueError(f"[raw_images] source: {params.source!r} is not a source; allowed are {', '.join(SOURCES)}")
-    source, asked = SOURCES[params.source], getattr(params, params.source)
+    source, asked = SOURCES[params.source], params.own
     metadata = Path(params.metadata)
     if not metadata.exists():
         raise ValueError(f"[raw_images] metadata: {metadata} does not exist; give the file or folder of the source")

@@ -1,46 +1,28 @@
 """triplets: which query, positive and negative crops a model learns from, validates on and is tested on."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from pydantic import Field
 from torch import nn
 
 from visnet import sheets, tables, zoo
 from visnet.crop_images import CropImages
 from visnet.log import Log
-from visnet.sampling import (
-    SAMPLERS,
-    SCORERS,
-    SPLITS,
-    Crops,
-    Sampled,
-    biss,
-    exclusions,
-    importance,
-    metadata,
-    scorers,
-    street2shop,
-)
-from visnet.stage import Frozen, Report
+from visnet.sampling import SAMPLERS, SCORERS, SPLITS, Asked, Crops, Looks, Sampled, exclusions, scorers
+from visnet.stage import Frozen, Report, Seed, choosing, one_of
 
 SCORED_SIDE_PX = 96
+Scorer = Annotated[str, one_of(SCORERS)]
+COUNT_MAX = 100_000_000
+Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 DEEP = "resnet18"  # the zoo entry whose pretrained trunk the scorer "deep" looks with
-
-
-class Mix(Frozen):
-    """Shares of the four kinds of the metadata sampler: positive by product or colour, negative in or out of class."""
-
-    product_out: float = 0.63
-    product_in: float = 0.27
-    colour_out: float = 0.07
-    colour_in: float = 0.03
 
 
 class Similarity(Frozen):
@@ -50,47 +32,31 @@ class Similarity(Frozen):
     ("imagenet") or a file's.
     """
 
-    scorers: list[str] = Field(default=["colour", "pattern"])
+    scorers: list[Scorer] = Field(default=["colour", "pattern"], min_length=1)
     weights: str = "imagenet"
 
 
-class Biss(Frozen):
-    """Ranks of a scorer's list: positives among the first, in-class negatives from first to last; and their share."""
-
-    positives: int = 200
-    first: int = 500
-    last: int = 1000
-    in_class: float = 0.3
-
-
-class Importance(Frozen):
-    """Deep Ranking's buffers: crops held per category, the out-of-class share, the relevance's cap and its gap."""
-
-    buffer: int = 200
-    out_of_class: float = 0.2
-    relevance_cap: float = 0.9
-    relevance_gap: float = 0.1
-
-
+@choosing("sampler", SAMPLERS)
 class Params(Frozen):
     """Which sampler, how many triplets for each split, and what makes two photos the same thing.
 
     alike: "product", or "colour" where products have one photo each: then photos of one category and colour count as
-    one product for losses over a batch. exclusions: what a person marked unfit.
+    one product for losses over a batch. exclusions: what a person marked unfit. Each sampler has a table of its own.
     """
 
     sampler: str = "street2shop"
-    train: int = 6000
-    validation: int = 600
-    test: int = 1000
+    train: int = Field(6000, ge=1, le=COUNT_MAX)
+    validation: Count = 600
+    test: Count = 1000
     alike: Literal["product", "colour"] = "product"
     exclusions: str = "exclusions.csv"
-    negatives: int = 100
-    mix: Mix = Mix()
     similarity: Similarity = Similarity()
-    biss: Biss = Biss()
-    importance: Importance = Importance()
-    seed: int = 1
+    seed: Seed = 1
+
+    @property
+    def own(self) -> Any:
+        """The table of the sampler that was chosen."""
+        return getattr(self, self.sampler)
 
 
 def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
@@ -99,8 +65,6 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     `photos.parquet` has a row for every crop: crop_id, label (one number for what counts as one product), street, and
     whether it may be trained on.
     """
-    if params.sampler not in SAMPLERS:
-        raise ValueError(f"[triplets] sampler: {params.sampler!r} is not one of {', '.join(SAMPLERS)}")
     path = crops / "crops.lance"
     columns = ["crop_id", "photo_id", "product_id", "category", "colour", "side", "split"]
     frame = tables.read(path, columns, "lost IS NULL").to_pandas().sort_values("crop_id", ignore_index=True)
@@ -109,11 +73,11 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     # Coded first: a product must not change its split because one of its photos is excluded.
     coded, kept = excluded.keep(Crops.from_frame(frame), frame["crop_id"])
     frame = frame.iloc[kept].reset_index(drop=True)
-    described = _described(path, frame["crop_id"].tolist(), params, log)
+    looks = functools.cache(lambda: _described(path, frame["crop_id"].tolist(), params.similarity, log))
     sampled = {}
     for split in SPLITS:
         rng = np.random.default_rng([params.seed, SPLITS.index(split)])
-        draw = functools.partial(_draw, params=params, split=split, described=described)
+        draw = functools.partial(_draw, params=params, split=split, looks=looks)
         sampled[split] = excluded.sample(draw, coded, frame["crop_id"], getattr(params, split), rng)
     report: Report = {"triplets": sum(len(s.triplets) for s in sampled.values())}
     for split, found in sampled.items():
@@ -140,33 +104,14 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
 
 
 def _draw(
-    crops: Crops,
-    count: int,
-    rng: np.random.Generator,
-    *,
-    params: Params,
-    split: str,
-    described: dict[str, torch.Tensor],
+    crops: Crops, count: int, rng: np.random.Generator, *, params: Params, split: str, looks: Callable[[], Looks]
 ) -> Sampled:
-    if params.sampler == "street2shop":
-        return street2shop.sample(crops, params.negatives, rng, split=split, limit=count)
-    if params.sampler == "biss":
-        return biss.sample(crops, described, count, rng, split=split, **params.biss.model_dump())
-    if params.sampler == "importance":
-        return importance.sample(crops, described, count, rng, split=split, **params.importance.model_dump())
-    mix = {name.replace("_", "/"): share for name, share in params.mix.model_dump().items()}
-    return metadata.sample(crops, count, mix, rng, split=split)
+    drawn: Sampled = SAMPLERS[params.sampler].draw(Asked(crops, count, split, rng, looks), params.own)
+    return drawn
 
 
-def _described(path: Path, crop_ids: list[str], params: Params, log: Log) -> dict[str, torch.Tensor]:
-    """Describe every crop by the scorers, where the sampler asks for them."""
-    if params.sampler not in ("biss", "importance"):
-        return {}
-    asked = params.similarity
-    unknown = [name for name in asked.scorers if name not in SCORERS]
-    if unknown or not asked.scorers:
-        found = f"{unknown[0]!r}" if unknown else "none"
-        raise ValueError(f"[triplets] similarity.scorers: {found}; allowed are some of {', '.join(SCORERS)}")
+def _described(path: Path, crop_ids: list[str], asked: Similarity, log: Log) -> Looks:
+    """Describe every crop by the scorers."""
     network: nn.Module | None = None
     if "deep" in asked.scorers:
         network = zoo.trunk(DEEP, asked.weights)

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any, Literal, TypeVar
 
 Made = TypeVar("Made")
@@ -23,7 +23,7 @@ def call(make: Callable[..., Made], table: Mapping[str, object], where: str) -> 
 
 def arguments(make: Callable[..., Any], table: Mapping[str, object], where: str) -> dict[str, Any]:
     """Check a table against the keyword parameters of `make`; `ValueError` names key and cure."""
-    hints = typing.get_type_hints(make.__init__ if inspect.isclass(make) else make)
+    hints = typing.get_type_hints(make.__init__ if inspect.isclass(make) else make, include_extras=True)
     known = {p.name: p for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY}
     for key in table:
         if key not in known:
@@ -43,8 +43,8 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 
 def _value(value: object, hint: Any, where: str) -> Any:
-    if typing.get_origin(hint) is Literal:
-        if value in typing.get_args(hint):
+    if (choices := _choices(hint)) is not None:
+        if isinstance(value, Hashable) and value in choices:
             return value
     elif typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_value(item, typing.get_args(hint)[0], where) for item in value)
@@ -55,9 +55,19 @@ def _value(value: object, hint: Any, where: str) -> Any:
     raise ValueError(f"{where} must be {_described(hint)}, is {value!r}")
 
 
-def _described(hint: Any) -> str:
+def _choices(hint: Any) -> Collection[Any] | None:
+    """Return what a `Literal` allows, or `Annotated[str, REGISTRY]`; None of another hint."""
     if typing.get_origin(hint) is Literal:
-        return "one of " + ", ".join(repr(choice) for choice in typing.get_args(hint))
+        return typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Annotated and isinstance(hint.__metadata__[0], Mapping):
+        registry: Mapping[Any, Any] = hint.__metadata__[0]
+        return registry
+    return None
+
+
+def _described(hint: Any) -> str:
+    if (choices := _choices(hint)) is not None:
+        return "one of " + ", ".join(repr(choice) for choice in choices)
     if typing.get_origin(hint) is tuple:
         return f"a list, each {_described(typing.get_args(hint)[0])}"
     return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
