@@ -138,7 +138,7 @@ def test_a_registered_version_is_evaluated_in_its_own_run(shop: Path) -> None:
         (["tiny", "mildnet_smal"], [], [], "no model is called 'mildnet_smal'; did you mean 'mildnet_small'"),
         (["mildnet_small"], [99], [], r"version 99 is not registered; there are 2 \(tiny\), 1 \(mildnet_small\)"),
         (["mildnet_small"], [], ["trained_model.epoch=1"], "trained_model. epoch: unknown key; known are config"),
-        (["mildnet_small"], [], ["trained_model.side_px=9"], "side_px must be at least 64, is 9"),
+        (["mildnet_small"], [], ["trained_model.side_px=9"], "side_px: must be at least 64 and at most 2048"),
         (["mildnet_small"], [], ["crops.side_px=96"], "crops is the line's: set it in params.toml"),
         (["mildnet_small"], [], ["trained_model.version=1"], "give it as that"),
         (["tiny", "visnet/zoo/tiny.toml"], [], [], "both called 'tiny'; run one at a time"),
@@ -179,7 +179,7 @@ def test_dagster_says_why_an_experiment_failed(here: Path) -> None:
     result = materialize(here, "trained_model.lr=-1")
     (failed,) = [event for event in result.all_events if event.is_step_failure]
     said = failed.step_failure_data.error_display_string
-    assert "Failure: experiment tiny -S trained_model.lr=-1: params.toml: [trained_model] lr must be" in said
+    assert "Failure: experiment tiny -S trained_model.lr=-1: params.toml: [trained_model] lr: must be" in said
 
 
 def test_a_promotion_that_is_refused_changes_nothing(here: Path) -> None:

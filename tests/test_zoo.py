@@ -205,7 +205,7 @@ TEXT = zoo.entry("mildnet_small_hinge").toml()
         ),
         ('norm = "unit"', 'norm = "l2"', r"\(tapped\): norm must be one of 'unit', 'saturating', 'none', is 'l2'"),
         ('kind = "tapped"', "kind = []", r"kind \[\] is unknown; .*allowed are multiscale, tapped, torchvision"),
-        ("side_px = 128", "side_px = 32", r"own.toml: side_px must be at least 64, is 32"),
+        ("side_px = 128", "side_px = 32", r"own.toml: side_px must be at least 64 and at most 2048, is 32"),
         ("side_px = 128", "sidepx = 128", r"unknown key 'sidepx'; did you mean 'side_px'"),
         ("products = 0", "products = 4", r"\[batches\]: needs triplets of at least 1, or products and photos"),
         ("[schedule]", "[scheduler]", r"unknown key 'scheduler'; did you mean 'schedule'"),
@@ -231,7 +231,9 @@ def test_an_entry_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
     path.write_text(TEXT.replace('name = "mildnet_small_hinge"\n', "", 1).replace("dense = [128]", "dense = [-1]"))
     entry = zoo.entry(str(path))
     assert entry.name == "mine"
-    with pytest.raises(ValueError, match=r"zoo entry mine: \[architecture\] \(tapped\): dense widths must be at least"):
+    with pytest.raises(
+        ValueError, match=r"zoo entry mine: \[architecture\] \(tapped\): a dense layer's width must be at least 1"
+    ):
         zoo.build_model(entry, seed=0)
 
 

@@ -163,7 +163,7 @@ def test_a_transformers_positions_are_stretched_along_their_own_axis() -> None:
         (lambda: Tapped(trunk="alexnet", taps=(3,)), r"among \[1, 2\], the depths of alexnet, are \[3\]"),
         (lambda: Tapped(taps=(1, 1)), r"taps must rise"),
         (lambda: Tapped(frozen_convs=14), r"frozen_convs must be 0 to 13, the trunk's convolutions, is 14"),
-        (lambda: Tapped(dense=(8, 0)), r"dense widths must be at least 1, are \[8, 0\]"),
+        (lambda: Tapped(dense=(8, 0)), r"a dense layer's width must be at least 1 and at most 65536, is 0"),
         (lambda: Torchvision(network="resnet18", pool="token"), r"pool of resnet18 must be 'average' or 'gem'"),
         (lambda: Torchvision(network="vit_s_16", pool="gem"), r"pool of vit_s_16 must be 'token', is 'gem'"),
     ],

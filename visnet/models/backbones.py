@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visnet.models.initial import initialise
+from visnet.models.initial import check_widths, initialise
 from visnet.models.inputs import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from visnet.models.norms import AveragePool, GeneralisedMeanPool, unit_norm
 from visnet.models.transfer import take
@@ -53,6 +53,7 @@ class Torchvision(nn.Module):
         embedding: int = 512,
     ) -> None:
         super().__init__()
+        check_widths("embedding", [embedding])
         self.normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
         head, self.imagenet = BACKBONES[network]
         self.network, self.dimensions = network, embedding

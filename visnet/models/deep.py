@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visnet.models.initial import Init, initialise
+from visnet.models.initial import Init, check_widths, initialise
 from visnet.models.norms import GeneralisedMeanPool
 from visnet.models.transfer import take
 from visnet.models.trunks import TRUNKS, refuse_small
@@ -46,8 +46,9 @@ class DeepPath(nn.Module):
         known = range(1, len(self.trunk.taps) + 1)
         if sorted(set(taps) & set(known)) != list(taps):
             raise ValueError(f"taps must rise and be among {list(known)}, the depths of {trunk}, are {list(taps)}")
-        if min(dense, default=1) < 1:
-            raise ValueError(f"dense widths must be at least 1, are {list(dense)}")
+        check_widths("a dense layer's width", dense)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, is {dropout:g}")
         self.taps, self.pool = tuple(taps), pool
         self.gem = GeneralisedMeanPool() if pool == "gem" else None
         numbers = {"average_max": 2, "grid": self.trunk.grid**2}.get(pool, 1) * self.trunk.width

@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 Init = Literal["glorot", "gaussian", "torch"]
+WIDTH_MAX = 65_536
 
 
 def initialise(modules: Iterable[nn.Module], how: Init) -> None:
@@ -23,3 +24,10 @@ def bias_of(layer: nn.Linear | nn.Conv2d) -> Tensor:
     """Return the bias of a layer that has one."""
     assert layer.bias is not None
     return layer.bias
+
+
+def check_widths(name: str, widths: Iterable[int]) -> None:
+    """Refuse layers that nobody can build or hold; `ValueError` says what is allowed."""
+    for width in widths:
+        if not 1 <= width <= WIDTH_MAX:
+            raise ValueError(f"{name} must be at least 1 and at most {WIDTH_MAX}, is {width}")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from visnet.models.deep import DeepPath, Pool, TrunkName
-from visnet.models.initial import Init, bias_of, initialise
+from visnet.models.initial import Init, bias_of, check_widths, initialise
 from visnet.models.inputs import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from visnet.models.norms import NORMS, Norm
 from visnet.models.shallow import Layout, ShallowNorm, ShallowPaths
@@ -47,6 +47,7 @@ class Multiscale(nn.Module):
         init: Init = "gaussian",
     ) -> None:
         super().__init__()
+        check_widths("embedding", [embedding])
         self.normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
         self.deep = DeepPath(
             trunk=trunk,

@@ -20,7 +20,7 @@ from visnet.sources.shop.assortment import LEAST, SHARES, Recipe, headcounts, sp
 from visnet.sources.shop.painter import painted
 from visnet.sources.shop.scenes import photo_id, scene
 from visnet.sources.shop.seeds import generator
-from visnet.stage import Frozen
+from visnet.stage import Frozen, Seed
 
 
 def _range(value: list[int]) -> list[int]:
@@ -40,7 +40,7 @@ class Params(Frozen):
     shop_photos: Range = Field([2, 4])  # least and most per product
     street_photos: Range = Field([1, 3])
     side_px: int = Field(160, ge=64, le=1024)  # a shop photo's side; a street photo is half as long again
-    seed: int = 7
+    seed: Seed = 7
     test_share: float = Field(0.3, ge=0.05, le=0.8)  # of the products
     look_alikes: float = Field(0.5, ge=0, le=1)  # share of products that stand in a family differing in one detail
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import torch
+from pydantic import Field
 
 from visnet import embedding, folders, mending, tables, weights
 from visnet.crop_images import CropImages
 from visnet.log import Log
 from visnet.model_id import model_id
-from visnet.stage import Frozen, Report
+from visnet.stage import Frozen, Report, Workers
 
 IN_PLACE = True
 COLUMNS = ["crop_id", "product_id", "category", "side", "colour"]
@@ -26,9 +27,9 @@ class Params(Frozen):
     Vectors of another precision are by another model: where the catalog is embedded on machines of both kinds, say one.
     """
 
-    batch: int = 64
-    commit_every: int = 2048
-    workers: int = 0
+    batch: int = Field(64, ge=1, le=65_536)
+    commit_every: int = Field(2048, ge=1, le=1_000_000)
+    workers: Workers = 0
     precision: embedding.Precision = "auto"
 
 

@@ -12,7 +12,7 @@ from visnet import baselines, metrics, sheets, tables, weights
 from visnet.crop_images import CropImages
 from visnet.log import Log
 from visnet.model_id import precision_of
-from visnet.stage import Frozen, Report
+from visnet.stage import Frozen, Report, Seed, Share
 from visnet.vectors import Vectors, read_vectors
 from visnet.zoo import Entry, build_model
 
@@ -24,8 +24,8 @@ METHODS = ("trained", "untrained", "colour_histogram", "random")
 class Params(Frozen):
     """How far below the champion a model may stand."""
 
-    recall_at_1_margin: float = 0.01
-    seed: int = 1
+    recall_at_1_margin: Share = 0.01
+    seed: Seed = 1
 
 
 def build(

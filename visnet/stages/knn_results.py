@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from pydantic import Field
 
 from kernels.nearest import Gallery, nearest
 from visnet import tables
@@ -27,20 +29,18 @@ IN_PLACE = True
 SELF_PROBES = 64  # photos per category that are searched for in their own gallery, and as many of the new ones
 ANEW_SHARE = 0.25  # of a category's products: where more are new, a full search is cheaper
 COMMIT_ROWS = 50_000
+Answers = Annotated[int, Field(ge=1, le=2048)]
 
 
 class Params(Frozen):
     """How many answers."""
 
-    k: int = 20
-    similar_k: int = 12
+    k: Answers = 20
+    similar_k: Answers = 12
 
 
 def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> Report:
     """Bring the lists up to the catalog: of every test street crop, and of every shop product in its category."""
-    for field in ("k", "similar_k"):
-        if getattr(params, field) < 1:
-            raise ValueError(f"[knn_results] {field}: {getattr(params, field)} answers were asked for; at least 1")
     vectors = read_vectors(catalog_embeddings)
     known = known_of(out)
     changes = Changes(out, known, vectors.rows, COMMIT_ROWS)

@@ -13,11 +13,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from pydantic import Field
 
 from visnet import registry, tables, training, weights, zoo
 from visnet.crop_images import CropImages
 from visnet.log import Log
-from visnet.stage import Frozen, Report
+from visnet.stage import Frozen, Report, Seed, Workers
 
 RESUMES = True  # what a killed run left in `out` is worth keeping
 INPUTS, CHECKPOINTS, ROUNDS = "inputs", "checkpoints", "rounds"
@@ -31,18 +32,18 @@ class Params(Frozen):
     """
 
     config: str = "mildnet_small"
-    side_px: int | None = None
-    epochs: int | None = None
-    batch_triplets: int | None = None
-    lr: float | None = None
+    side_px: int | None = Field(None, ge=zoo.SIDES_PX[0], le=zoo.SIDES_PX[1])
+    epochs: int | None = Field(None, ge=1, le=zoo.EPOCHS_MAX)
+    batch_triplets: int | None = Field(None, ge=1, le=zoo.BATCH_MAX)
+    lr: float | None = Field(None, gt=0, le=zoo.LR_MAX)
     weights: str | None = None
-    patience: int = 10
+    patience: int = Field(10, ge=0, le=zoo.EPOCHS_MAX)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
-    devices: int = 1
-    workers: int = 0
-    seed: int = 1
-    version: int = 0
+    devices: int = Field(1, ge=1, le=1024)
+    workers: Workers = 0
+    seed: Seed = 1
+    version: int = Field(0, ge=0, le=2**31 - 1)
 
 
 def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -> Report:

@@ -13,9 +13,26 @@ from visnet.losses import LOSSES
 from visnet.models import ARCHITECTURES
 from visnet.models.pretrained import load_pretrained
 from visnet.zoo import strict
-from visnet.zoo.records import Architecture, Augment, Batches, Entry, Loss, Optimizer, Rounds, Schedule
+from visnet.zoo.records import (
+    BATCH_MAX,
+    EPOCHS_MAX,
+    LR_MAX,
+    SIDES_PX,
+    Architecture,
+    Augment,
+    Batches,
+    Entry,
+    Loss,
+    Optimizer,
+    Rounds,
+    Schedule,
+)
 
 __all__ = [
+    "BATCH_MAX",
+    "EPOCHS_MAX",
+    "LR_MAX",
+    "SIDES_PX",
     "Architecture",
     "Augment",
     "Batches",

@@ -10,6 +10,12 @@ from typing import Literal, cast
 from visnet.losses import LOSSES, PER_TRIPLET
 from visnet.losses import Loss as LossFunction
 
+SIDES_PX = (64, 2048)
+EPOCHS_MAX = 100_000
+BATCH_MAX = 100_000
+LR_MAX = 1e6
+RANKS_MAX = 2048  # neighbours that one search gives
+
 
 def _between(name: str, value: float, low: float, high: float, *, open_below: bool = False) -> None:
     if not low <= value <= high or (open_below and value == low):
@@ -71,15 +77,14 @@ class Optimizer:
     ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _between("lr", self.lr, 0.0, 1e6, open_below=True)
+        _between("lr", self.lr, 0.0, LR_MAX, open_below=True)
         _between("momentum", self.momentum, 0.0, 1.0)
         _between("weight_decay", self.weight_decay, 0.0, 1e6)
         _between("bias_lr_factor", self.bias_lr_factor, 0.0, 1e6)
         _between("proxy_lr_factor", self.proxy_lr_factor, 0.0, 1e6)
         _between("clip_norm", self.clip_norm, 0.0, 1e9)
         _between("ema_decay", self.ema_decay, 0.0, 0.99999)
-        if self.accumulate < 1:
-            raise ValueError(f"accumulate must be at least 1, is {self.accumulate}")
+        _between("accumulate", self.accumulate, 1, BATCH_MAX)
         if self.nesterov and (self.name != "sgd" or self.momentum == 0):
             raise ValueError("nesterov needs name = 'sgd' and momentum above 0")
 
@@ -94,7 +99,8 @@ class Schedule:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        _between("warmup_epochs", self.warmup_epochs, 0.0, 1e6)
+        _between("warmup_epochs", self.warmup_epochs, 0.0, EPOCHS_MAX)
+        _between("step_epochs", self.step_epochs, 0, EPOCHS_MAX)
         _between("factor", self.factor, 0.0, 1.0)
         if (self.name == "step") != (self.step_epochs > 0):
             raise ValueError(f"step_epochs is for name = 'step' and must be at least 1 there, is {self.step_epochs}")
@@ -145,8 +151,10 @@ class Batches:
     photos: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("triplets", "products", "photos"):
+            _between(name, getattr(self, name), 0, BATCH_MAX)
         by_product = (self.products, self.photos)
-        if self.triplets < 0 or (self.triplets > 0) == any(by_product) or (any(by_product) and min(by_product) < 2):
+        if (self.triplets > 0) == any(by_product) or (any(by_product) and min(by_product) < 2):
             raise ValueError(
                 "needs triplets of at least 1, or products and photos of at least 2 each; "
                 f"has triplets = {self.triplets}, products = {self.products}, photos = {self.photos}"
@@ -168,11 +176,9 @@ class Rounds:
 
     def __post_init__(self) -> None:
         _between("share", self.share, 0.0, 1.0)
-        if self.every_epochs < 0 or not 1 <= self.first <= self.last:
-            raise ValueError(
-                f"every_epochs must be 0 or more and 1 <= first <= last; they are {self.every_epochs}, {self.first}, "
-                f"{self.last}"
-            )
+        _between("every_epochs", self.every_epochs, 0, EPOCHS_MAX)
+        _between("last", self.last, 1, RANKS_MAX)
+        _between("first", self.first, 1, self.last)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,9 +202,8 @@ class Entry:
     def __post_init__(self) -> None:
         if self.rounds.every_epochs and not self.batches.triplets:
             raise ValueError("[rounds] mines the negatives of triplets; [batches] must say how many triplets")
-        for name, least in (("side_px", 64), ("epochs", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, is {getattr(self, name)}")
+        _between("side_px", self.side_px, *SIDES_PX)
+        _between("epochs", self.epochs, 1, EPOCHS_MAX)
 
     def toml(self) -> str:
         """Write the entry as the TOML that `visnet.zoo.parse` reads back to an equal entry."""
