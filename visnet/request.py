@@ -28,15 +28,17 @@ class Options(Frozen):
     """How to ask for photos. At most `concurrency` photos are under way, at most `per_host` of them at one host."""
 
     concurrency: int = Field(default=32, ge=1, le=1024)
-    per_host: int = Field(default=8, ge=1)
-    timeout_s: float = Field(default=5.0, gt=0)  # to connect, and for each wait for bytes
+    per_host: int = Field(default=8, ge=1, le=1024)
+    timeout_s: float = Field(default=5.0, gt=0, le=600)  # to connect, and for each wait for bytes
     deadline_s: float = Field(
-        default=20.0, gt=0
+        default=20.0, gt=0, le=3600
     )  # for one whole request, redirects and body too: cuts a server that dribbles
-    tries: int = Field(default=4, ge=1)
-    backoff_s: float = Field(default=0.25, ge=0)  # before the second try; doubles with each further one, with jitter
-    max_mb: float = Field(default=32.0, gt=0)
-    max_pixels: int = Field(default=images.MAX_PIXELS, ge=1)
+    tries: int = Field(default=4, ge=1, le=20)
+    backoff_s: float = Field(
+        default=0.25, ge=0, le=60
+    )  # before the second try; doubles with each further one, with jitter
+    max_mb: float = Field(default=32.0, gt=0, le=1024)
+    max_pixels: int = Field(default=images.MAX_PIXELS, ge=1, le=images.MAX_PIXELS)
     user_agent: str = "visnet/0.1"
 
 

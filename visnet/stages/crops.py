@@ -5,15 +5,17 @@ import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from visnet import images, sheets, tables
 from visnet.log import Log
 from visnet.splits import Shares, assign_splits
-from visnet.stage import Frozen, Report
+from visnet.stage import Frozen, Report, Seed
 
 IN_PLACE = True
 COMMIT_EVERY = 4096
@@ -32,20 +34,17 @@ CROP = pa.schema(
 class Params(Frozen):
     """How crops are cut, and who learns from which."""
 
-    side_px: int = 160
-    quality: int = 90
-    validation_share: float = 0.12
-    test_share: float = 0.2
-    shared_products: str = "refuse"
-    small_categories: str = "refuse"
-    seed: int = 1
+    side_px: int = Field(160, ge=16, le=4096)
+    quality: int = Field(90, ge=1, le=100)
+    validation_share: float = Field(0.12, ge=0, lt=1)
+    test_share: float = Field(0.2, ge=0, lt=1)
+    shared_products: Literal["refuse", "allow"] = "refuse"
+    small_categories: Literal["refuse", "drop"] = "refuse"
+    seed: Seed = 1
 
 
 def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     """Bring the crops table up to the records and photos; cut only what is new or changed."""
-    for field, allowed in {"shared_products": ("refuse", "allow"), "small_categories": ("refuse", "drop")}.items():
-        if getattr(params, field) not in allowed:
-            raise ValueError(f"[crops] {field}: {getattr(params, field)!r} is not one of {', '.join(allowed)}")
     crops = out / "crops.lance"
     records, records_without_photo = _records(raw_images, params)
     shares = Shares(params.validation_share, params.test_share, params.seed)

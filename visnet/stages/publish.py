@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pydantic import Field
 
 from visnet import folders, gates, pictures, tables, versions, weights
 from visnet.folders import Brought
 from visnet.gates import Gate
 from visnet.log import Log
 from visnet.model_id import model_id, precision_of
-from visnet.stage import Frozen, Report
+from visnet.stage import Frozen, Report, Share
 from visnet.stages.catalog_embeddings import WANTED, sources
 from visnet.vectors import Vectors, model_of, read_vectors
 
@@ -30,11 +31,11 @@ SHOWN = 24
 class Params(Frozen):
     """How many versions stay, and the gates; one that is left out in params.toml has the limit given here."""
 
-    keep: int = 5
-    probe_recall_at_1_drop_max: float | None = 0.05
-    removed_share_max: float | None = 0.2
-    added_share_max: float | None = None
-    lost_share_max: float | None = 0.05
+    keep: int = Field(5, ge=1, le=10_000)
+    probe_recall_at_1_drop_max: Share | None = 0.05
+    removed_share_max: Share | None = 0.2
+    added_share_max: float | None = Field(None, ge=0, le=1_000_000)
+    lost_share_max: Share | None = 0.05
 
 
 def build(
@@ -52,8 +53,6 @@ def build(
 
     `ValueError` when its parts do not fit each other or a gate is closed; then what is served stays.
     """
-    if params.keep < 1:
-        raise ValueError(f"[publish] keep: {params.keep} versions were asked for; at least 1 stays")
     number, building = versions.begin(out)
     served = versions.current(out)
     newest = served if (waits := versions.waiting(out)) is None else waits

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from visnet import tables
 from visnet.feed.state import COUNTS, stamp
@@ -15,7 +16,7 @@ from visnet.feed.validators import Heard, content
 from visnet.log import SILENT, Log, Progress
 from visnet.sources import SOURCES
 from visnet.sources.listing import RECORDS, Answer, Listing
-from visnet.stage import Frozen, Report, choosing
+from visnet.stage import Frozen, Report, Share, choosing
 
 IN_PLACE = True
 LOOKS = 20  # how often it is looked again because the source's description changed
@@ -43,9 +44,9 @@ class Params(Frozen):
 
     source: str
     metadata: str
-    lost_share_max: float | None = None
-    ask_again: int = 0
-    commit_every: int = 2048
+    lost_share_max: Share | None = None
+    ask_again: int = Field(0, ge=0, le=2**31 - 1)
+    commit_every: int = Field(2048, ge=1, le=1_000_000)
 
     @property
     def own(self) -> Any:
