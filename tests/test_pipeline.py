@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.workspace import SMALL, make, report, run, shell, visnet
 from visnet import tables
-from visnet.stage import STAGES
+from visnet.stage import STAGES, module
 
 
 @pytest.fixture
@@ -29,6 +29,7 @@ def test_every_stage_reports_and_leaves_its_artefact(built: Path) -> None:
         assert said["digest"]
         assert said["wall_s"] > 0
         assert all(isinstance(v, (str, int, float, bool, type(None))) for v in said.values()), "reports are flat"
+        assert set(getattr(module(stage), "METRICS", ())) <= said.keys()
         assert (built / "data" / stage).is_dir()
     for name in ("crops", "triplets", "evaluation", "evaluation.similar"):
         assert min(Image.open(built / "reports" / f"{name}.png").size) > 100
@@ -138,8 +139,8 @@ def test_metrics_diff_and_plots_compare_two_versions(shop: Path) -> None:
     params.write_text(params.read_text().replace("epochs = 2", "epochs = 3"))
     shell(shop, "dvc", "repro")
     difference = json.loads(shell(shop, "dvc", "metrics", "diff", "--json", "HEAD"))
-    assert any(name.startswith("recall_at_") for name in difference["reports/evaluation.json"])
-    assert difference["reports/trained_model.json"]["epochs"] == {"old": 2, "new": 3, "diff": 1}
+    assert any(name.startswith("recall_at_") for name in difference["reports/metrics/evaluation.json"])
+    assert difference["reports/metrics/trained_model.json"].keys() == {"training_s"}
     page = shop / "dvc_plots" / "index.html"
     shell(shop, "dvc", "plots", "diff", "HEAD")
     assert "validation_triplet_accuracy" in page.read_text()

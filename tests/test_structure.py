@@ -120,6 +120,9 @@ def test_a_stage_is_one_module_one_table_and_one_dvc_stage(stage: str) -> None:
     assert data == stages.edges(stage), "the signature of build() and dvc.yaml name other inputs"
     assert f"visnet/stages/{stage}.py" in row["deps"]
     kept = {name: options for out in row["outs"] if isinstance(out, dict) for name, options in out.items()}
+    assert kept[f"reports/{stage}.json"]["cache"] is False
+    compared = [name for out in row.get("metrics", ()) for name in out]
+    assert compared == [f"reports/metrics/{stage}.json"] * hasattr(module, "METRICS")
     if getattr(module, "SERVED", False):  # readers stand in it
         assert not any(str(out).startswith("data/") for out in [*row["outs"], *kept])
     else:

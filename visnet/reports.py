@@ -2,12 +2,14 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from visnet.stage import Report
 
 DATA, REPORTS = Path("data"), Path("reports")
+METRICS = "metrics"  # the folder, in that of the reports, of what people compare
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,10 @@ def write_report(stage: str, report: Report, folder: Path = REPORTS) -> None:
     scratch = path.with_suffix(".json.building")
     scratch.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     os.replace(scratch, path)
+
+
+def write_metrics(stage: str, report: Report, names: Sequence[str], folder: Path = REPORTS) -> None:
+    """Write what people compare of a report, for `dvc metrics`, but for what it lacks or has no value for."""
+    if names:
+        (folder / METRICS).mkdir(parents=True, exist_ok=True)
+        write_report(stage, {name: report[name] for name in names if report.get(name) is not None}, folder / METRICS)

@@ -13,7 +13,7 @@ from visnet import integrity, locks, mending, tracking
 from visnet import stage as stages
 from visnet.console import Console
 from visnet.log import SILENT, Log
-from visnet.reports import DATA, LINE, Place, write_report
+from visnet.reports import DATA, LINE, Place, write_metrics, write_report
 from visnet.stage import Frozen, Report
 
 PARAMS = Path("params.toml")
@@ -94,4 +94,5 @@ def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapp
         report["wall_s"] = round(time.monotonic() - begun_s, 3)
         report.update(record.finish(report, artefact, console.pictures))
     write_report(stage, report, place.reports)
+    write_metrics(stage, report, getattr(module, "METRICS", ()), place.reports)
     return report

@@ -18,6 +18,7 @@ from visnet.splits import Shares, assign_splits
 from visnet.stage import Frozen, Report, Seed
 
 IN_PLACE = True
+METRICS = ("lost", "products")
 COMMIT_EVERY = 4096
 DRAWING = 1  # raise when the same photo and parameters give another picture than before
 COLUMNS = ["crop_id", "photo_id", "product_id", "category", "side", "split", "colour", "gender"]

@@ -16,6 +16,7 @@ from visnet.stage import Frozen, Report, Seed, Share
 from visnet.vectors import Vectors, read_vectors
 from visnet.zoo import Entry, build_model
 
+METRICS = ("recall_at_1", "recall_at_20", "triplet_accuracy")
 KS = (1, 3, 5, 10, 20)
 PROBES = 500  # shop photos that are changed, and must find themselves
 METHODS = ("trained", "untrained", "colour_histogram", "random")

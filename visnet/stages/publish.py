@@ -23,6 +23,7 @@ from visnet.stages.catalog_embeddings import WANTED, sources
 from visnet.vectors import Vectors, model_of, read_vectors
 
 IN_PLACE = True
+METRICS = ("products",)
 SERVED = True  # readers stand in it: it is no output of DVC, which would take it from under them
 MODEL = ("model.safetensors", "model.toml")
 SHOWN = 24

@@ -19,6 +19,7 @@ from visnet.sources.listing import RECORDS, Answer, Listing
 from visnet.stage import Frozen, Report, Share, choosing
 
 IN_PLACE = True
+METRICS = ("lost", "products")
 LOOKS = 20  # how often it is looked again because the source's description changed
 WORK = {  # what a report counts of the work, not of what stands there
     *("added", "changed", "removed", "asked_again", "megabytes_downloaded", "records_written"),

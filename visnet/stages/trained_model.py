@@ -21,6 +21,7 @@ from visnet.log import Log
 from visnet.stage import Frozen, Report, Seed, Workers
 
 RESUMES = True  # what a killed run left in `out` is worth keeping
+METRICS = ("training_s",)
 INPUTS, CHECKPOINTS, ROUNDS = "inputs", "checkpoints", "rounds"
 
 
