@@ -23,6 +23,7 @@ from visnet.sampling import (
     Sampled,
     biss,
     exclusions,
+    former_ids,
     importance,
     metadata,
     scorers,
@@ -31,6 +32,7 @@ from visnet.sampling import (
 from visnet.stage import Frozen, Report
 
 SCORED_SIDE_PX = 96
+ORDER = ["photo_id", "product_id", "left", "top", "width", "height", "crop_id"]  # of the rows that are drawn from
 DEEP = "resnet18"  # the zoo entry whose pretrained trunk the scorer "deep" looks with
 
 
@@ -102,9 +104,10 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     if params.sampler not in SAMPLERS:
         raise ValueError(f"[triplets] sampler: {params.sampler!r} is not one of {', '.join(SAMPLERS)}")
     path = crops / "crops.lance"
-    columns = ["crop_id", "photo_id", "product_id", "category", "colour", "side", "split"]
-    frame = tables.read(path, columns, "lost IS NULL").to_pandas().sort_values("crop_id", ignore_index=True)
-    excluded = exclusions.read(Path(params.exclusions))
+    columns = [*ORDER, "category", "colour", "side", "split", "lost"]
+    every = tables.read(path, columns).sort_by([(name, "ascending") for name in ORDER]).to_pandas()
+    excluded = _excluded(Path(params.exclusions), every, log)
+    frame = every[every["lost"].isna()].reset_index(drop=True)
     unknown = excluded.unknown(frame["crop_id"])
     # Coded first: a product must not change its split because one of its photos is excluded.
     coded, kept = excluded.keep(Crops.from_frame(frame), frame["crop_id"])
@@ -137,6 +140,19 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     content = [_content(found, frame["crop_id"]) for found in sampled.values()]
     report["digest"] = tables.fingerprint(*content, *photos["label"], *photos["train"])
     return report
+
+
+def _excluded(path: Path, crops: pd.DataFrame, log: Log) -> exclusions.Exclusions:
+    """Read what is excluded; a list that names crops by their former ids is written anew, once."""
+    listed = exclusions.read(path)
+    if not (former := former_ids.there(listed)):
+        return listed
+    today = former_ids.carried_over(listed, crops)
+    if today != listed:
+        exclusions.write(path, today)
+        found = len(former - former_ids.there(today))
+        log.say(f"  {path}: {found} of {len(former)} crops named by position are named by content now; commit it")
+    return today
 
 
 def _draw(
@@ -175,13 +191,12 @@ def _described(path: Path, crop_ids: list[str], params: Params, log: Log) -> dic
 
 
 def _photos(frame: pd.DataFrame, crops: Crops, alike: str) -> pd.DataFrame:
-    named = frame["product_id"]
-    if alike == "colour":
-        named = named.where(frame["colour"] == "", frame["category"] + "|" + frame["colour"])
+    known = (frame["colour"] != "") & (alike == "colour")
+    same = [known, frame["category"].where(known, frame["product_id"]), frame["colour"].where(known, "")]
     return pd.DataFrame(
         {
             "crop_id": frame["crop_id"],
-            "label": pd.factorize(named)[0],
+            "label": frame.groupby(same, sort=False).ngroup(),
             "street": frame["side"] == "street",
             "train": crops.pool("train"),
         }
