@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
@@ -52,7 +53,9 @@ def read_vectors(catalog_embeddings: Path) -> Vectors:
             f"{path}: made by {len(models)} models ({', '.join(m[:8] for m in models) or 'no rows'}); run the stage "
             "catalog_embeddings to its end"
         )
-    source = pc.binary_join_element_wise(*(table[name] for name in ("content", "product_id", "category", "side")), "|")
+    length = pc.binary_length(table["product_id"]).cast(pa.string())  # so that its end is known, whatever signs it has
+    said = (table["content"], table["side"], length, table["product_id"], table["category"])
+    source = pc.binary_join_element_wise(*said, "|")
     order = pc.sort_indices(table["crop_id"])
     rows = table.select(COLUMNS).append_column("source", source).append_column("content", source).take(order)
     width = table.schema.field("embedding").type.list_size
