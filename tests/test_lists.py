@@ -45,24 +45,31 @@ def write(folder: Path, shop: Shop, model: str = "m1") -> None:
     tables.put(folder / "embeddings.lance", "crop_id", pa.table(rows))
 
 
-def answers(folder: Path) -> dict[str, list[tuple[str, str, float]]]:
-    table = tables.read(folder / "knn.lance", ["query_id", "products", "crops", "sq_distances"])
+Query = str | tuple[str, str]  # a street crop, or category and product
+Answers = dict[Query, list[tuple[str, str, float]]]
+
+
+def answers(folder: Path) -> Answers:
+    columns = ["query_id", "kind", "category", "product_id", "products", "crops", "sq_distances"]
+    table = tables.read(folder / "knn.lance", columns)
     assert len(set(table["query_id"].to_pylist())) == table.num_rows
     return {
-        row["query_id"]: list(zip(row["products"], row["crops"], row["sq_distances"], strict=True))
+        row["query_id"] if row["kind"] == "street" else (row["category"], row["product_id"]): list(
+            zip(row["products"], row["crops"], row["sq_distances"], strict=True)
+        )
         for row in table.to_pylist()
     }
 
 
-def by_hand(shop: Shop) -> dict[str, list[tuple[str, str, float]]]:
+def by_hand(shop: Shop) -> Answers:
     """The same answers by loops over pairs."""
-    asked: dict[str, tuple[str, str, list[tuple[int, ...]], int]] = {}
+    asked: dict[Query, tuple[str, str, list[tuple[int, ...]], int]] = {}
     for crop, (product, category, side, vector) in shop.items():
         if side == "street":
             asked[crop] = ("", category, [vector], PARAMS.k)
         else:
-            asked.setdefault(f"{category}|{product}", (product, category, [], PARAMS.similar_k))[2].append(vector)
-    made = {}
+            asked.setdefault((category, product), (product, category, [], PARAMS.similar_k))[2].append(vector)
+    made: Answers = {}
     for query, (own, category, vectors, k) in asked.items():
         best: dict[str, tuple[float, str]] = {}
         for crop, (product, theirs, side, vector) in shop.items():
@@ -244,3 +251,17 @@ def test_a_change_that_was_half_applied_and_then_undone_leaves_no_trace(tmp_path
             again = knn_results.build(tmp_path / "vectors", out=tmp_path / "out", params=PARAMS, log=SILENT)
             assert again["digest"] == clean["digest"], commits
     assert stopped >= 6
+
+
+def test_products_whose_joined_names_are_alike_have_a_list_each(tmp_path: Path) -> None:
+    names = (
+        [(f"a{sign}b", "c") for sign in "|/:=\t\n\x1f"] + [("a", f"b{sign}c") for sign in "|/:=\t\n\x1f"] + [("", "a")]
+    )
+    shop: Shop = {
+        f"{number:02d} {other}": (product + other, category, "shop", (number, number // 2))
+        for number, (category, product) in enumerate(names)
+        for other in ("", "'")
+    }
+    write(tmp_path / "vectors", shop)
+    knn_results.build(tmp_path / "vectors", out=tmp_path / "out", params=PARAMS, log=SILENT)
+    assert answers(tmp_path / "out") == by_hand(shop)

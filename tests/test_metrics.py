@@ -49,12 +49,16 @@ def test_a_miss_is_no_hit_at_any_k_even_beyond_the_gallery() -> None:
 
 
 def test_the_table_has_each_category_and_all_with_their_counts() -> None:
-    table = recall_table(np.array([0, MISS, 4, 0]), np.array(["hats", "bags", "bags", "bags"]), (1, 5))
-    assert table.columns.tolist() == ["category", "queries", "recall_at_1", "recall_at_5"]
-    expected = [["bags", 3, 1 / 3, 2 / 3], ["hats", 1, 1.0, 1.0], ["all", 4, 0.5, 0.75]]
+    table = recall_table(np.array([0, MISS, 4, 0]), np.array(["all", "bags", "bags", "bags"]), (1, 5))
+    assert table.columns.tolist() == ["scope", "category", "queries", "recall_at_1", "recall_at_5"]
+    expected = [
+        ["category", "all", 1, 1.0, 1.0],  # a shop's word, which is no word of ours
+        ["category", "bags", 3, 1 / 3, 2 / 3],
+        ["all", "", 4, 0.5, 0.75],
+    ]
     assert table.to_numpy().tolist() == expected
     empty = recall_table(np.empty(0, dtype=int), np.empty(0, dtype=object), (1,))
-    assert empty[["category", "queries"]].to_numpy().tolist() == [["all", 0]]
+    assert empty[["scope", "category", "queries"]].to_numpy().tolist() == [["all", "", 0]]
     assert math.isnan(empty.loc[0, "recall_at_1"])
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import lance
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from visnet import tables
 
@@ -39,6 +41,47 @@ def test_two_rows_have_the_same_fingerprint_only_if_every_value_is_the_same() ->
     assert first == again == tables.fingerprints(left[:1], right[:1], number[:1])[0]
     assert len({first, *others}) == 6
     assert tables.fingerprints(pa.chunked_array([left[:3], left[3:]]), right, number) == [first, again, *others]
+
+
+ANY_TEXT = st.none() | st.text(st.sampled_from("a|:/=,-1\x1f\n\t'\"\\ é👜\0"), max_size=4) | st.text(max_size=4)
+KINDS = (pa.string(), pa.string(), pa.float64())
+ANY_NUMBER = st.none() | st.sampled_from([0.0, -0.0, 0.1, 1e300, -1.5])
+
+
+@given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT, ANY_NUMBER), min_size=1, max_size=12))
+@settings(deadline=None)
+def test_no_two_rows_of_any_text_have_one_fingerprint(rows: list[tuple[str | None, str | None, float | None]]) -> None:
+    left, right, number = (pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), KINDS, strict=True))
+    digits = tables.fingerprints(left, right, number)
+    assert len(set(digits)) == len(set(rows))
+    assert all(len(one) == 32 and one.isalnum() for one in digits)
+
+
+def test_a_fingerprint_is_the_same_for_ever() -> None:
+    rows = (pa.array(["a", "é"]), pa.array([None, 7]), pa.array([0.1, None]))
+    assert tables.fingerprints(*rows) == ["1efbbd5ffc741bf49cae4c60a5e29706", "8482f54cf70fbdc9efb3e600e1d8dc0d"]
+
+
+def test_a_digest_tells_apart_what_only_line_breaks_in_keys_do(tmp_path: Path) -> None:
+    one, two = ("0" * 32, "1" * 32)
+    bring_up_to(tmp_path / "a.lance", {"a": one, "b": two})
+    bring_up_to(tmp_path / "b.lance", {f"a\t{one}\nb": two})
+    bring_up_to(tmp_path / "c.lance", {f"a\t{one}\\nb": two})
+    assert len({tables.digest(tmp_path / f"{name}.lance", "id") for name in "abc"}) == 3
+
+
+def test_an_older_table_gets_the_columns_that_it_lacks(tmp_path: Path) -> None:
+    path, schema = tmp_path / "t.lance", pa.schema([("id", pa.string()), ("left", pa.float64()), *tables.HASH_COLUMNS])
+    bring_up_to(path, {"a": "1"})
+    tables.add_columns(path, schema)
+    tables.put(path, "id", pa.table([["b"], [2.0], ["1"], ["1"]], schema=schema))
+    assert sorted(tables.read(path, ["id", "left"]).to_pylist(), key=str) == [
+        {"id": "a", "left": None},
+        {"id": "b", "left": 2.0},
+    ]
+    version = tables.opened(path).version
+    tables.add_columns(path, schema)
+    assert tables.opened(path).version == version
 
 
 def test_a_difference_names_what_is_new_changed_and_gone(tmp_path: Path) -> None:

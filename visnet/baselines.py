@@ -114,7 +114,7 @@ def category_agreement(vectors: Vectors, asked: np.ndarray, k: int = 10) -> floa
     """
     shop = vectors.rows["side"].to_numpy() == "shop"
     mine, gallery = vectors.where(shop & asked), vectors.where(shop)
-    code, _ = pd.factorize(pd.concat([_product(gallery), _product(mine)]))
+    code = _products(pd.concat([gallery.rows, mine.rows]))
     product, own = code[: len(gallery.rows)], code[len(gallery.rows) :]
     found = nearest_products(mine.matrix, gallery.matrix, product, k, exclude=own)
     category = gallery.rows["category"].to_numpy()
@@ -128,7 +128,7 @@ def street_retrieval(vectors: Vectors) -> tuple[float, float]:
     street = vectors.of(side="street")
     if len(street.rows) < 2:
         return float("nan"), float("nan")
-    found = evaluate(street.matrix, pd.factorize(_product(street))[0], ks=(1,))
+    found = evaluate(street.matrix, _products(street.rows), ks=(1,))
     return found.cmc[1], found.map_at_r
 
 
@@ -159,14 +159,14 @@ def random_colour_agreement(vectors: Vectors, asked: np.ndarray, k: int = 10) ->
 def recall_rows(
     ranks: Mapping[str, np.ndarray], categories: np.ndarray, gallery_products: np.ndarray, ks: tuple[int, ...]
 ) -> pd.DataFrame:
-    """Tabulate recall: one row per category and k, a column per method and one for a random ranking.
+    """Tabulate recall: one row per category and k, then those of all; a column per method and one for a random ranking.
 
     ranks: method -> [Q]; categories [Q]; gallery_products [Q], the distinct products each query is searched among.
     """
     columns = {name: metrics.recall_table(rank, categories, ks) for name, rank in ranks.items()}
     rows = []
-    for i, head in next(iter(columns.values()))[["category", "queries"]].iterrows():
-        mine = np.ones(len(categories), bool) if head["category"] == "all" else categories == head["category"]
+    for i, head in next(iter(columns.values()))[["scope", "category", "queries"]].iterrows():
+        mine = np.ones(len(categories), bool) if head["scope"] == "all" else categories == head["category"]
         chance = metrics.expected_random_recall(gallery_products[mine], ks)
         for k in ks:
             values = {name: table.loc[i, f"recall_at_{k}"] for name, table in columns.items()}
@@ -174,5 +174,6 @@ def recall_rows(
     return pd.DataFrame(rows)
 
 
-def _product(vectors: Vectors) -> pd.Series:
-    return vectors.rows["category"] + "|" + vectors.rows["product_id"]
+def _products(rows: pd.DataFrame) -> np.ndarray:
+    """Number the products of rows from 0, by category and id, in order of appearance: int64 [N]."""
+    return rows.groupby(["category", "product_id"], sort=False).ngroup().to_numpy()

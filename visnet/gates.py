@@ -63,8 +63,8 @@ def whole(folder: Path, applied: Path, vectors: Vectors, there: Iterable[str], w
             "run `dvc repro catalog_embeddings`"
         )
     sources = tables.wanted(vectors.rows["crop_id"], vectors.rows["source"])
-    said = tables.read(folder / "knn.lance", ["query_id", "kind", "model"]).to_pandas()
-    listed = set(said["query_id"][said["kind"] == "similar"])
+    said = tables.read(folder / "knn.lance", ["category", "product_id", "kind", "model"]).to_pandas()
+    listed = set((said["category"] + "|" + said["product_id"])[said["kind"] == "similar"])
     behind = _differing(applied, sources) or sorted(listed.symmetric_difference(there))
     if behind or set(said["model"]) != {made_by}:
         first = f" ({len(behind)} differ, the first: {behind[0]})" if behind else ""

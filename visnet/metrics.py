@@ -34,17 +34,19 @@ def recall_at(ranks: np.ndarray, ks: Sequence[int]) -> dict[int, float]:
 
 
 def recall_table(ranks: np.ndarray, categories: np.ndarray, ks: Sequence[int]) -> pd.DataFrame:
-    """Tabulate recall by category: columns category, queries, recall_at_<k> …; sorted by name, "all" in the last row.
+    """Tabulate recall by category: columns scope, category, queries, recall_at_<k> …; sorted by name.
 
-    ranks [Q] from `first_hits`, categories [Q] strings. `ValueError` if they differ in length.
+    ranks [Q] from `first_hits`, categories [Q] strings. The scope of these rows is "category"; the last row's is "all",
+    over all queries, without a category, since one may be called "all", too. `ValueError` if they differ in length.
     """
     ranks, categories = np.asarray(ranks), np.asarray(categories, dtype=object)
     if ranks.shape != categories.shape or ranks.ndim != 1:
         raise ValueError(f"ranks are {ranks.shape} and categories {categories.shape}; needed are [Q] and [Q]")
-    groups = [(name, ranks[categories == name]) for name in sorted(set(categories.tolist()))]
+    groups = [("category", name, ranks[categories == name]) for name in sorted(set(categories.tolist()))]
     rows = [
-        {"category": name, "queries": len(own), **{f"recall_at_{k}": r for k, r in recall_at(own, ks).items()}}
-        for name, own in [*groups, ("all", ranks)]
+        {"scope": scope, "category": name, "queries": len(own)}
+        | {f"recall_at_{k}": recall for k, recall in recall_at(own, ks).items()}
+        for scope, name, own in [*groups, ("all", "", ranks)]
     ]
     return pd.DataFrame(rows)
 

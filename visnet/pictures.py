@@ -14,6 +14,9 @@ from visnet import tables
 RIGHT, WRONG, PLAIN = "#1a9850", "#d73027", "#d9d9d9"
 
 
+CAPTION_SIGNS = 200  # of which a tile has room for a tenth
+
+
 @dataclass(frozen=True)
 class Tile:
     """One photo of a sheet; `frame` is a colour, None draws a hairline."""
@@ -37,6 +40,7 @@ def check_name(option: str, out: Path) -> None:
 
 def sheet(rows: Sequence[Sequence[Tile]], title: str = "", side_px: int = 96, columns: int = 1) -> Image.Image:
     """Lay rows of tiles out under a title, `columns` rows beside each other; return an RGB image."""
+    title = _one_line(title)
     font, large = ImageFont.load_default(size=11), ImageFont.load_default(size=14)
     gap, text_px, head_px = 8, 15, 26 if title else 0
     width_px = max((len(row) for row in rows), default=1) * (side_px + gap) + 3 * gap
@@ -70,10 +74,15 @@ def _draw_tile(
     draw.rectangle(
         (left, top, left + side_px - 1, top + side_px - 1), outline=tile.frame or PLAIN, width=3 if tile.frame else 1
     )
-    caption = tile.caption
+    caption = _one_line(tile.caption)
     while caption and draw.textlength(caption, font=font) > side_px:
         caption = caption[:-1]
     draw.text((left, top + side_px + 1), caption, fill="#333333", font=font)
+
+
+def _one_line(text: str) -> str:
+    """Return what can be drawn of any text: one line of printable signs, and no longer than a sheet shows."""
+    return "".join(sign if sign.isprintable() else " " for sign in text[:CAPTION_SIGNS])
 
 
 def open_images(path: Path, crop_ids: Sequence[str]) -> dict[str, Image.Image]:

@@ -18,7 +18,7 @@ def crops(table: Path, rows: pd.DataFrame, products: int = 12) -> Image.Image:
     both = rows.groupby("product_id")["side"].nunique()
     chosen = sorted(both[both == both.max()].index, key=tables.fingerprint)[:products]
     shown = rows[rows["product_id"].isin(chosen)]
-    shown = shown.sort_values(["product_id", "side", "crop_id"], ascending=[True, False, True])
+    shown = shown.sort_values(["product_id", "side", "photo_id", "crop_id"], ascending=[True, False, True, True])
     shown = shown.groupby("product_id").head(6)
     found = open_images(table, shown["crop_id"].tolist())
     lines = [
@@ -70,15 +70,17 @@ def street(table: Path, street: pd.DataFrame, rank: np.ndarray, count: int = 16)
 def similar(table: Path, similar: pd.DataFrame, count: int = 16) -> Image.Image:
     """Show products with the most similar others of their category."""
     rows = [similar.loc[i] for i in _spread(similar, count)]
-    own = tables.read(table, ["crop_id", "product_id", "category"], "side = 'shop' AND lost IS NULL").to_pandas()
-    own = own.sort_values("crop_id").drop_duplicates(["category", "product_id"])
-    first = dict(zip(own["category"] + "|" + own["product_id"], own["crop_id"], strict=True))
-    found = open_images(table, [crop for row in rows for crop in (first[row["query_id"]], *row["crops"][:ANSWERS])])
+    columns = ["category", "product_id", "photo_id", "crop_id"]
+    own = tables.read(table, columns, "side = 'shop' AND lost IS NULL").to_pandas()
+    own = own.sort_values(columns[2:]).drop_duplicates(columns[:2])
+    first = own.set_index(columns[:2])["crop_id"]
+    queries = [first[row["category"], row["product_id"]] for row in rows]
+    found = open_images(table, [*queries, *(crop for row in rows for crop in row["crops"][:ANSWERS])])
     lines = []
-    for row in rows:
+    for query, row in zip(queries, rows, strict=True):
         answers = list(zip(row["products"], row["crops"], strict=True))[:ANSWERS]
-        query = Tile(found[first[row["query_id"]]], row["product_id"])
-        lines.append([query, *(Tile(found[crop], product) for product, crop in answers)])
+        tiles = [Tile(found[crop], product) for product, crop in answers]
+        lines.append([Tile(found[query], row["product_id"]), *tiles])
     return sheet(lines, "Products, each with the most similar others of its category", columns=2)
 
 

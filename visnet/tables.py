@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 HASH_COLUMNS = [("source", pa.string()), ("content", pa.string())]
+HASHED_AT_ONCE = 1 << 16  # rows, so that the memory of a hash does not grow with the table
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,19 @@ def fingerprint(*parts: object) -> str:
 def fingerprints(*columns: pa.Array | pa.ChunkedArray) -> list[str]:
     """Return 32 hex digits per row of equally long columns, that differ when any value differs, null and "" included.
 
-    Faster than `fingerprint` row by row, and not the same digits: each value is preceded by its length in bytes, -1 of
-    a null, so that no two rows are written alike.
+    They are fit as keys: of any text, of one length and free of signs, and the same on every machine. Each value is
+    preceded by its length in bytes, -1 of a null, so that no two rows are written alike; a float is written by its bits
+    (zero has one sign), which no version of Arrow words otherwise. Not the digits of `fingerprint`.
     """
-    pieces = []
-    for column in columns:
-        text = pc.cast(column, pa.string())
-        pieces += [pc.cast(pc.fill_null(pc.binary_length(text), -1), pa.string()), pc.fill_null(text, "")]
-    said = pc.binary_join_element_wise(*pieces, ":").to_pylist()
-    return [hashlib.sha256(row.encode()).hexdigest()[:32] for row in said]
+    table = pa.table([_text(column) for column in columns], names=[str(number) for number in range(len(columns))])
+    digits = []
+    for batch in table.to_batches(max_chunksize=HASHED_AT_ONCE):
+        pieces = []
+        for text in batch.columns:
+            pieces += [pc.cast(pc.fill_null(pc.binary_length(text), -1), pa.string()), pc.fill_null(text, "")]
+        said = pc.binary_join_element_wise(*pieces, ":").to_pylist()
+        digits += [hashlib.sha256(row.encode()).hexdigest()[:32] for row in said]
+    return digits
 
 
 def is_table(path: Path) -> bool:
@@ -130,6 +135,13 @@ def put(path: Path, key: str, rows: pa.Table, replaced: Iterable[str] = ()) -> N
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.absolute()))
 
 
+def add_columns(path: Path, schema: pa.Schema) -> None:
+    """Give a table of an older layout the columns of `schema` that it lacks, null in the rows that stand there."""
+    there = opened(path).schema.names
+    if lacking := [column for column in schema if column.name not in there]:
+        lance.dataset(str(path)).add_columns(pa.schema(lacking))
+
+
 def delete(path: Path, key: str, gone: list[str], at_once: int = 1000) -> None:
     """Delete rows by key."""
     for start in range(0, len(gone), at_once):
@@ -140,7 +152,8 @@ def delete(path: Path, key: str, gone: list[str], at_once: int = 1000) -> None:
 def digest(path: Path, key: str) -> str:
     """Return the digest of a table's logical content: equal content, equal digest, on any machine."""
     table = read(path, [key, "content"])
-    parts = (table[key], pa.scalar("\t"), table["content"], pa.scalar("\n"), pa.scalar(""))
+    keys = pc.replace_substring(pc.replace_substring(table[key], "\\", "\\\\"), "\n", "\\n")  # a line is one row
+    parts = (keys, pa.scalar("\t"), table["content"], pa.scalar("\n"), pa.scalar(""))
     lines = pc.binary_join_element_wise(*(part.cast(pa.large_string()) for part in parts)).combine_chunks()
     lines = lines.take(pc.sort_indices(lines))  # of bytes, which in UTF-8 is the order of code points
     _, ends, text = lines.buffers()
@@ -150,6 +163,13 @@ def digest(path: Path, key: str) -> str:
 
 def _uri(path: Path) -> str:
     return str(path.absolute())  # a relative one with a colon would be taken for an address
+
+
+def _text(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    if pa.types.is_floating(column.type):
+        bits = (np.asarray(column.to_numpy(zero_copy_only=False), np.float64) + 0.0).view(np.int64)
+        column = pa.array(bits, mask=np.asarray(column.is_null()))
+    return pc.cast(column, pa.string())
 
 
 def _length(file: Path) -> int:

@@ -48,7 +48,9 @@ def read_vectors(catalog_embeddings: Path) -> Vectors:
     path = catalog_embeddings / "embeddings.lance"
     table = tables.read(path, [*COLUMNS, "content", "embedding"])
     model = _only(table["model"], path)
-    source = pc.binary_join_element_wise(*(table[name] for name in ("content", "product_id", "category", "side")), "|")
+    length = pc.binary_length(table["product_id"]).cast(pa.string())  # so that its end is known, whatever signs it has
+    said = (table["content"], table["side"], length, table["product_id"], table["category"])
+    source = pc.binary_join_element_wise(*said, "|")
     order = pc.sort_indices(table["crop_id"])
     rows = table.select(COLUMNS).append_column("source", source).append_column("content", source).take(order)
     width = table.schema.field("embedding").type.list_size

@@ -23,8 +23,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file = io.BytesIO()
             Image.new("RGB", (48, 32), (60 * number, 80 * photo, 200)).save(file, "JPEG")
             side = "shop" if photo else "street"
-            rows.append((crop(product, photo), product, "hat", "", side, "train", file.getvalue(), "", ""))
-    names = ["crop_id", "product_id", "category", "colour", "side", "split", "image", "source", "content"]
+            rows.append(
+                (
+                    crop(product, photo),
+                    f"{product}{photo}.jpg",
+                    product,
+                    "hat",
+                    "",
+                    side,
+                    "train",
+                    file.getvalue(),
+                    "",
+                    "",
+                )
+            )
+    names = ["crop_id", "photo_id", "product_id", "category", "colour", "side", "split", "image", "source", "content"]
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     tables.put(folder / "crops" / "crops.lance", "crop_id", pa.table(columns))
     (folder / "triplets").mkdir()

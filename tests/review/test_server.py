@@ -24,7 +24,7 @@ def test_the_page_shows_each_kind_in_turn_with_the_tables_own_photos(client: htt
     assert (about["split"], about["total"]) == ("train", 9)
     assert [tuple(one) for one in about["triplets"]] == TRIPLETS[:8]
     assert about["crops"][crop("b", 1)] == {
-        "product_id": "b", "category": "hat", "colour": "", "side": "shop", "split": "train",
+        "photo_id": "b1.jpg", "product_id": "b", "category": "hat", "colour": "", "side": "shop", "split": "train",
     }  # fmt: skip
     kept = tables.read(data / "crops" / "crops.lance", ["crop_id", "image"]).to_pylist()
     shown = {one["crop_id"]: one["image"] for one in kept if one["crop_id"] in about["crops"]}

@@ -17,7 +17,7 @@ from visnet.lists import GONE, SPARE, Ints, Lists, nothing
 VERSION = 1  # raise when the same vectors give other lists than before
 ANSWERS = pa.schema(
     [
-        ("query_id", pa.string()),  # a street crop, or category|product
+        ("query_id", pa.string()),  # a street crop, or the hash of category and product
         ("kind", pa.string()),  # "street" or "similar"
         ("product_id", pa.string()),  # the query's own
         ("category", pa.string()),

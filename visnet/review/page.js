@@ -2,7 +2,7 @@
 // been looked at is remembered by the browser only.
 const $ = (id) => document.getElementById(id);
 const about = await (await fetch("triplets")).json();
-const items = about.triplets.map(([q, p, n, kind]) => ({ crops: [q, p, n], kind, name: [q, p, n].join("|") }));
+const items = about.triplets.map(([q, p, n, kind]) => ({ crops: [q, p, n], kind, name: JSON.stringify([q, p, n]) }));
 const ROLES = [
   { role: "query", marks: [["photo", "unusable photo"]] },
   { role: "positive", marks: [["positive", "no match"], ["photo", "unusable photo"]] },
@@ -170,7 +170,7 @@ function figure(item, role) {
     element("div", { className: "role" },
       element("b", { textContent: ROLES[role].role }), element("i", { textContent: claim })),
     element("button", {
-      id: `photo-${role}`, className: words.length ? "photo wrong" : "photo", title: item.crops[role], ariaPressed: String(!!words.length),
+      id: `photo-${role}`, className: words.length ? "photo wrong" : "photo", title: about.crops[item.crops[role]].photo_id, ariaPressed: String(!!words.length),
       onclick: (event) => toggle(role, event.shiftKey ? "photo" : first),
     }, picture(item, role), element("span", {}, ...(words.length ? [element("b", { textContent: words.join(", ") })] : []))),
     element("figcaption", {}, ...caption(item, role)),

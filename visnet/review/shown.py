@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from visnet import tables
 from visnet.sampling import SPLITS, exclusions
 
-SAID = ["product_id", "category", "colour", "side", "split"]
+SAID = ["photo_id", "product_id", "category", "colour", "side", "split"]
 CLAIMS = {  # kind -> what the sampler holds of (positive, negative), as the judge is to see it
     "street2shop": ("a shop photo of the same product", "another product of its category"),
     "product/out": ("another photo of the same product", "a product of another category"),

@@ -22,9 +22,11 @@ METRICS = ("lost", "products")
 COMMIT_EVERY = 4096
 DRAWING = 1  # raise when the same photo and parameters give another picture than before
 COLUMNS = ["crop_id", "photo_id", "product_id", "category", "side", "split", "colour", "gender"]
+BOX = ["left", "top", "width", "height"]
 CROP = pa.schema(
     [
         *[(name, pa.string()) for name in COLUMNS],
+        *[(name, pa.float64()) for name in BOX],  # null of a whole photo
         ("image", pa.large_binary()),  # JPEG; null when lost
         ("lost", pa.string()),
         *tables.HASH_COLUMNS,
@@ -56,13 +58,13 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
             'the test would measure what was learnt by heart; allowed are "refuse" and "allow"'
         )
     making = (DRAWING, params.side_px, params.quality)
-    box = ["left", "top", "width", "height"]
-    columns = [*COLUMNS, *box, "photo_content"]
+    columns = [*COLUMNS, *BOX, "photo_content"]
     made = pa.repeat(tables.fingerprint(*making), len(records))
     records["source"] = tables.fingerprints(made, *(pa.array(records[name], from_pandas=True) for name in columns))
     change = tables.compare(crops, "crop_id", tables.wanted(records["crop_id"], records["source"]))
     if not tables.is_table(crops):
         tables.put(crops, "crop_id", CROP.empty_table())
+    tables.add_columns(crops, CROP)
     todo = records[records["crop_id"].isin(set(change.todo))].sort_values("photo_id", kind="stable")
     with log.progress("crops", len(records), done=change.same, unit="crop") as progress:
         for start in range(0, len(todo), COMMIT_EVERY):
@@ -95,7 +97,7 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
 
 def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
     """Join the records with the photos that are there; refuse or drop categories in which nothing can be told apart."""
-    listed = tables.read(raw_images / "records.lance", [*COLUMNS, "left", "top", "width", "height"])
+    listed = tables.read(raw_images / "records.lance", [*COLUMNS, *BOX])
     photos = tables.read(raw_images / "photos.lance", ["photo_id", "content"], "lost IS NULL").combine_chunks()
     at = pc.index_in(listed["photo_id"], value_set=photos["photo_id"].combine_chunks())
     found = listed.append_column("photo_content", photos["content"].take(at)).filter(at.is_valid())
@@ -128,10 +130,10 @@ def _cut(raw_images: Path, batch: pd.DataFrame, params: Params) -> pa.Table:
         except ValueError as error:
             return None, str(error)
 
-    rows = batch[["photo_id", "left", "top", "width", "height"]].itertuples(index=False, name=None)
+    rows = batch[["photo_id", *BOX]].itertuples(index=False, name=None)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         made = list(pool.map(cut, rows))
-    columns = {name: batch[name].tolist() for name in [*COLUMNS, "source"]}
+    columns = {name: pa.array(batch[name], from_pandas=True) for name in [*COLUMNS, *BOX, "source"]}
     columns["image"] = [data for data, _ in made]
     columns["lost"] = [lost for _, lost in made]
     columns["content"] = [

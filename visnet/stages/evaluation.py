@@ -53,7 +53,7 @@ def build(
     known = tables.read(knn_results / "knn.lance", columns).to_pandas().sort_values("query_id")
     similar = known[known["kind"] == "similar"].reset_index(drop=True)
     street = known[known["kind"] == "street"]
-    findable = street["product_id"].isin(set(shop["product_id"]))
+    findable = _pairs(street).isin(_pairs(shop))
     unfindable, street = int((~findable).sum()), street[findable].reset_index(drop=True)
     tested = pq.read_table(triplets / "test.parquet").to_pandas()
 
@@ -72,7 +72,7 @@ def build(
     places = {f"rank_{name}": np.where(rank == metrics.MISS, -1, rank) for name, rank in ranks.items()}
     street.drop(columns=["products", "crops"]).assign(**places).to_parquet(out / "queries.parquet", index=False)
     recall.to_csv(out / "recall.csv", index=False)
-    whole = recall[recall["category"] == "all"].set_index("k")
+    whole = recall[recall["scope"] == "all"].set_index("k")
     for k in KS:
         log.curve(k, {name: float(whole.loc[k, name]) for name in METHODS})
     log.picture(sheets.street(table, street, ranks["trained"]))
@@ -84,7 +84,7 @@ def build(
         "test_triplets": len(tested),
         "model": trained.model[:32],
         "test_digest": tables.fingerprint(*street["query_id"], *shop["crop_id"]),
-        **_recall(recall),
+        **_recall(whole),
         **_agreement(searched, tested, asked, changed, probes),
         "random_colour_agreement": _rounded(baselines.random_colour_agreement(trained, asked)),
     }
@@ -92,14 +92,16 @@ def build(
     return report
 
 
-def _recall(recall: pd.DataFrame) -> Report:
+def _pairs(rows: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(rows[["category", "product_id"]])
+
+
+def _recall(whole: pd.DataFrame) -> Report:
+    """Report the recall over all; that of categories stands in `recall.csv`, since their names could be any key."""
     report: Report = {}
-    order = recall.sort_values("category", key=lambda names: names != "all", kind="stable")  # overall first
-    for row in order.to_dict("records"):
-        whole, k = row["category"] == "all", row["k"]
-        report[f"recall_at_{k}" if whole else f"recall_at_{k}_{row['category']}"] = _rounded(row["trained"])
-        for name in METHODS[1:] if whole else ():
-            report[f"{name}_recall_at_{k}"] = _rounded(row[name])
+    for k, row in whole.iterrows():
+        for name in METHODS:
+            report[f"{'' if name == 'trained' else f'{name}_'}recall_at_{k}"] = _rounded(row[name])
     return report
 
 

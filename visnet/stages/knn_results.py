@@ -133,7 +133,9 @@ def _shelf(
         owners = queries.rows[["crop_id", "product_id"]].rename(columns={"crop_id": "query_id"})
         owner, own = np.arange(len(owners)), np.full(len(owners), -1)
     else:
-        owners = pd.DataFrame({"query_id": f"{category}|" + names.astype(str), "product_id": names})
+        product_id = pa.array(names, pa.string())
+        query_id = tables.fingerprints(pa.repeat(category, len(names)), product_id)
+        owners = pd.DataFrame({"query_id": query_id, "product_id": names})
         owner, own = product, np.arange(len(owners))
     return owners, Shelf(shop.matrix, product, queries.matrix, owner, own)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from visnet import folders, gates, pictures, tables, versions, weights
@@ -189,8 +190,12 @@ def _report(said: Mapping[str, Any], published: bool) -> Report:
 
 def _picture(version: Path, said: Mapping[str, Any], log: Log) -> None:
     """Show some of the products that the version brought, each by a photo."""
-    found = pictures.open_images(version / "crops.lance", said["shown"])
-    tiles = [pictures.Tile(found[crop], crop.split("|")[1]) for crop in said["shown"]]
+    table = version / "crops.lance"
+    found = pictures.open_images(table, said["shown"])
+    crops = tables.read(table, ["crop_id", "product_id"])
+    mine = crops.filter(pc.is_in(crops["crop_id"], pa.array(said["shown"], pa.string())))
+    product = dict(zip(mine["crop_id"].to_pylist(), mine["product_id"].to_pylist(), strict=True))
+    tiles = [pictures.Tile(found[crop], product[crop]) for crop in said["shown"]]
     rows = [tiles[start : start + 8] for start in range(0, len(tiles), 8)]
     title = f"Version {said['version']}: {said['products']} products, {said['added']} of them new"
     log.picture(pictures.sheet(rows, title))

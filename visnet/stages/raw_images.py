@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
@@ -20,6 +21,7 @@ from visnet.stage import Frozen, Report, Share, choosing
 
 IN_PLACE = True
 METRICS = ("lost", "products")
+CROP = ["photo_id", "product_id", "left", "top", "width", "height"]  # what a crop is, and what its id is made of
 LOOKS = 20  # how often it is looked again because the source's description changed
 WORK = {  # what a report counts of the work, not of what stands there
     *("added", "changed", "removed", "asked_again", "megabytes_downloaded", "records_written"),
@@ -114,12 +116,15 @@ def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
             f"  kept {kept} photo{'s' * (kept != 1)} that could not be asked for just now; the next news, or "
             "`dvc repro --force --single-item raw_images`, asks again"
         )
-    records_written = _write_records(records, listing.records)
+    keyed = _keyed(listing.records)
+    records_written = _write_records(records, keyed)
 
     lost = Counter(tables.read(photos, ["lost"], "lost IS NOT NULL")["lost"].to_pylist())
     for reason, count in lost.most_common():
         log.say(f"  lost {count} photo{'s' * (count != 1)}: {reason}")
-    for reason, count in listing.dropped.items():
+    dropped = Counter(listing.dropped)
+    dropped["exact duplicate record"] += listing.records.num_rows - keyed.num_rows
+    for reason, count in (+dropped).items():
         log.say(f"  dropped {count} record{'s' * (count != 1)}: {reason}")
     sizes = tables.read(photos, ["bytes"])["bytes"]
     return {
@@ -135,9 +140,9 @@ def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
         **heard.counts,
         "megabytes_downloaded": round(heard.downloaded_bytes / 1e6, 3),
         **{f"feed_{name}": count for name, count in listing.report.items()},
-        "records": listing.records.num_rows,
+        "records": keyed.num_rows,
         "records_written": records_written,
-        "records_dropped": sum(listing.dropped.values()),
+        "records_dropped": dropped.total(),
         "products": pc.count_distinct(listing.records["product_id"]).as_py(),
         "categories": pc.count_distinct(listing.records["category"]).as_py(),
         "megabytes": round((pc.sum(sizes).as_py() or 0) / 1e6, 3),
@@ -192,18 +197,28 @@ def _rows(batch: list[Answer], locators: dict[str, str], sources: dict[str, str]
     return pa.table(columns, schema=PHOTO)
 
 
-def _write_records(path: Path, records: pa.Table) -> int:
-    """Key the records by crop and bring the table up to them; return how many rows were written."""
-    order = ["photo_id", "product_id", "left", "top", "width", "height"]
-    records = records.sort_by([(name, "ascending") for name in order])
-    ids = records.select(order[:2]).to_pandas()
-    number = ids.groupby(order[:2], sort=False).cumcount().astype(str)
-    crop_id = pa.array(ids["photo_id"] + "|" + ids["product_id"] + "|" + number, pa.string())
-    source = tables.fingerprints(*records.columns)
-    change = tables.compare(path, "crop_id", tables.wanted(crop_id, source))
+def _keyed(records: pa.Table) -> pa.Table:
+    """Give the records their crop ids and hashes, in the order of `CROP`; equal records become one.
+
+    An id says what the crop is and not where it stands: it stays whatever else is listed, and no other crop can take
+    it. Where a source lists one crop several times with other facts (a product in two categories), their ids are made
+    of these, too.
+    """
+    records = records.sort_by([(name, "ascending") for name in CROP])
+    whole = pd.Series(tables.fingerprints(*records.columns), dtype=object)
+    first = ~whole.duplicated()
+    records, whole = records.filter(pa.array(first)), whole[first].reset_index(drop=True)
+    crop_id = pd.Series(tables.fingerprints(*records.select(CROP).columns), dtype=object)
+    crop_id = crop_id.where(~crop_id.duplicated(keep=False), whole)
     schema = pa.schema([("crop_id", pa.string()), *RECORDS, *tables.HASH_COLUMNS])
-    rows = pa.table([crop_id, *records.columns, source, source], schema=schema)
-    rows = rows.filter(pc.is_in(rows["crop_id"], pa.array(change.todo, pa.string())))
+    return pa.table([pa.array(crop_id), *records.columns, pa.array(whole), pa.array(whole)], schema=schema)
+
+
+def _write_records(path: Path, records: pa.Table) -> int:
+    """Bring the table up to the records; return how many rows were written."""
+    crop_id, source = (records[name].to_pylist() for name in ("crop_id", "source"))
+    change = tables.compare(path, "crop_id", tables.wanted(crop_id, source))
+    rows = records.filter(pc.is_in(records["crop_id"], pa.array(change.todo, pa.string())))
     tables.put(path, "crop_id", rows, change.changed)
     tables.delete(path, "crop_id", change.gone)
     return len(change.todo)

@@ -55,11 +55,11 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
     entry = changed(zoo.entry(params.config), params)
     path = crops / "crops.lance"
     parts = {split: pq.read_table(triplets / f"{split}.parquet").to_pandas() for split in ("train", "validation")}
-    photos = pq.read_table(triplets / "photos.parquet").to_pandas().set_index("crop_id").sort_index()
+    photos = pq.read_table(triplets / "photos.parquet").to_pandas().set_index("crop_id")
     used = set().union(*[set(frame[c]) for frame in parts.values() for c in ("q", "p", "n")])
     if entry.batches.products:
         used |= set(photos.index[photos["train"]])
-    photos = photos.loc[sorted(used)]
+    photos = photos[photos.index.isin(used)]
     numbered = {
         split: np.stack([photos.index.get_indexer(frame[c].astype(str)) for c in ("q", "p", "n")], axis=1)
         for split, frame in parts.items()

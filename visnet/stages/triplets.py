@@ -15,13 +15,14 @@ from torch import nn
 from visnet import sheets, tables, zoo
 from visnet.crop_images import CropImages
 from visnet.log import Log
-from visnet.sampling import SAMPLERS, SCORERS, SPLITS, Asked, Crops, Looks, Sampled, exclusions, scorers
+from visnet.sampling import SAMPLERS, SCORERS, SPLITS, Asked, Crops, Looks, Sampled, exclusions, former_ids, scorers
 from visnet.stage import Frozen, Report, Seed, choosing, one_of
 
 SCORED_SIDE_PX = 96
 Scorer = Annotated[str, one_of(SCORERS)]
 COUNT_MAX = 100_000_000
 Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
+ORDER = ["photo_id", "product_id", "left", "top", "width", "height", "crop_id"]  # of the rows that are drawn from
 DEEP = "resnet18"  # the zoo entry whose pretrained trunk the scorer "deep" looks with
 
 
@@ -66,9 +67,10 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     whether it may be trained on.
     """
     path = crops / "crops.lance"
-    columns = ["crop_id", "photo_id", "product_id", "category", "colour", "side", "split"]
-    frame = tables.read(path, columns, "lost IS NULL").to_pandas().sort_values("crop_id", ignore_index=True)
-    excluded = exclusions.read(Path(params.exclusions))
+    columns = [*ORDER, "category", "colour", "side", "split", "lost"]
+    every = tables.read(path, columns).sort_by([(name, "ascending") for name in ORDER]).to_pandas()
+    excluded = _excluded(Path(params.exclusions), every, log)
+    frame = every[every["lost"].isna()].reset_index(drop=True)
     unknown = excluded.unknown(frame["crop_id"])
     # Coded first: a product must not change its split because one of its photos is excluded.
     coded, kept = excluded.keep(Crops.from_frame(frame), frame["crop_id"])
@@ -103,6 +105,19 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     return report
 
 
+def _excluded(path: Path, crops: pd.DataFrame, log: Log) -> exclusions.Exclusions:
+    """Read what is excluded; a list that names crops by their former ids is written anew, once."""
+    listed = exclusions.read(path)
+    if not (former := former_ids.there(listed)):
+        return listed
+    today = former_ids.carried_over(listed, crops)
+    if today != listed:
+        exclusions.write(path, today)
+        found = len(former - former_ids.there(today))
+        log.say(f"  {path}: {found} of {len(former)} crops named by position are named by content now; commit it")
+    return today
+
+
 def _draw(
     crops: Crops, count: int, rng: np.random.Generator, *, params: Params, split: str, looks: Callable[[], Looks]
 ) -> Sampled:
@@ -120,13 +135,12 @@ def _described(path: Path, crop_ids: list[str], asked: Similarity, log: Log) -> 
 
 
 def _photos(frame: pd.DataFrame, crops: Crops, alike: str) -> pd.DataFrame:
-    named = frame["product_id"]
-    if alike == "colour":
-        named = named.where(frame["colour"] == "", frame["category"] + "|" + frame["colour"])
+    known = (frame["colour"] != "") & (alike == "colour")
+    same = [known, frame["category"].where(known, frame["product_id"]), frame["colour"].where(known, "")]
     return pd.DataFrame(
         {
             "crop_id": frame["crop_id"],
-            "label": pd.factorize(named)[0],
+            "label": frame.groupby(same, sort=False).ngroup(),
             "street": frame["side"] == "street",
             "train": crops.pool("train"),
         }

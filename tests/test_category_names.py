@@ -1,0 +1,73 @@
+"""A category may have any name: it is no word of the line's own, no key of a report, and fits every picture."""
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests import refreshing
+from visnet.console import Console
+from visnet.pictures import Tile, sheet
+from visnet.stages import catalog_embeddings, crops, evaluation, knn_results, raw_images, triplets
+
+OF_OURS = ["all", "category", "trained", "random", "min", "without_product", ""]
+NAMES = [*OF_OURS, "Bags & Purses, 50% off", "two\nlines", "x" * 300, "תיקים", "👜", "a|b", "1", "01", "NA"]
+MAPPED = {"side": "side", "split": "split"}
+
+
+def test_the_line_is_built_and_evaluated_whatever_categories_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = []
+    for number, name in enumerate(NAMES):
+        for product in ("a", "b"):
+            for at, side in enumerate(("shop", "street")):
+                photo = f"{number}-{product}-{at}.png"
+                refreshing.draw(Path("images", photo), f"{number}{product}", at)
+                split = "train" if number < 4 else "test"
+                rows.append([name, name and "red", f"{product}{number}", photo, side, split])
+    with Path("stock.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([refreshing.HEADER, *rows])
+    refreshing.put_model(Path(), 1)
+    data = {name: Path("data", name) for name in ("raw_images", "crops", "triplets", "catalog_embeddings")}
+    data |= {name: Path("data", name) for name in ("trained_model", "knn_results", "evaluation")}
+    for folder in data.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    log = Console("line", Path())
+    asked = {"source": "table", "metadata": "stock.csv", "table": {"columns": MAPPED}}
+    raw_images.build(out=data["raw_images"], params=raw_images.Params.model_validate(asked), log=log)
+    shares = crops.Params(side_px=32, validation_share=0.0)
+    crops.build(data["raw_images"], out=data["crops"], params=shares, log=log)
+    drawn = triplets.Params(train=8, validation=0, test=8)
+    triplets.build(data["crops"], out=data["triplets"], params=drawn, log=log)
+    small = catalog_embeddings.Params(batch=16)
+    catalog_embeddings.build(
+        data["crops"], data["trained_model"], out=data["catalog_embeddings"], params=small, log=log
+    )
+    knn_results.build(data["catalog_embeddings"], out=data["knn_results"], params=knn_results.Params(k=5), log=log)
+    edges = [data[name] for name in ("crops", "triplets", "trained_model", "catalog_embeddings", "knn_results")]
+    said = evaluation.build(*edges, out=data["evaluation"], params=evaluation.Params(), log=log)
+
+    recall = pd.read_csv("data/evaluation/recall.csv", dtype={"category": str}, keep_default_na=False)
+    tested = sorted(NAMES[4:])
+    assert recall[recall["scope"] == "category"]["category"].tolist() == [n for n in tested for _ in evaluation.KS]
+    whole = recall[recall["scope"] == "all"].set_index("k")
+    assert whole["queries"].unique().tolist() == [2 * len(tested)] == [said["queries"]]
+    for k in evaluation.KS:
+        assert said[f"recall_at_{k}"] == pytest.approx(float(whole.loc[k, "trained"]), abs=1e-6)
+        assert said[f"random_recall_at_{k}"] == pytest.approx(float(whole.loc[k, "random"]), abs=1e-6)
+    plain = {f"{prefix}recall_at_{k}" for prefix in ("", "untrained_", "colour_histogram_") for k in evaluation.KS}
+    measured = {key for key in said if "recall_at_" in key and "street" not in key and "augmented" not in key}
+    assert measured == plain | {f"random_recall_at_{k}" for k in evaluation.KS}
+    assert {path.name for path in Path().glob("*.png")} == {"line.png", "line.similar.png"}
+
+
+def test_a_caption_of_any_text_leaves_the_sheet_as_it_is() -> None:
+    photo = Image.new("RGB", (40, 40))
+    plain = sheet([[Tile(photo, "hats")]], "Crops")
+    for text in ["two\nlines", "\r\n\t", "x" * 100_000, "é" * 400, "תיקים", "👜" * 50, "\0\x1b[31m\u202e", "\udcff"]:
+        assert sheet([[Tile(photo, text)]], "Crops").size == plain.size
+        assert sheet([[Tile(photo)]], text).height == plain.height
