@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from PIL import Image
 
-from visnet import registry
+from visnet import registry, verdict
 from visnet.registry import EXPERIMENT
 from visnet.reports import REPORTS, Place
 from visnet.stage import STAGES, Report
@@ -32,6 +32,10 @@ class Record:
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:
         """Add a point to the live curves."""
+
+    def judge(self, report: Report, out: Path) -> Report:
+        """Decide whether what was made may be served, before it takes its place; return the report's lines on that."""
+        return {}
 
     def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
         """Store the outcome; return what the report must say of it."""
@@ -132,6 +136,7 @@ class _Evaluation(_Run):
     """Speaks in the run of the training that it evaluates; its own end is not that run's."""
 
     stage = "evaluation"
+    _unreachable = False
 
     def _open(self) -> str:
         trained = self.place.read_report("trained_model") or {}
@@ -145,13 +150,25 @@ class _Evaluation(_Run):
     def curve(self, step: int, values: Mapping[str, float]) -> None:
         pass  # recall over k: the report has it by name
 
-    def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
-        said = super().finish(report, artefact, pictures)
-        trained = self.place.read_report("trained_model") or {}
-        mine = self.run_id == trained.get("mlflow_run_id")
-        version = str(trained.get("mlflow_model_version", "")) if mine else ""
+    def judge(self, report: Report, out: Path) -> Report:
         margin, crown = self.params["recall_at_1_margin"], not self.place.apart
-        return {**said, **registry.judge(self.client, version, report, margin, crown=crown)}
+        try:
+            trained = self.place.read_report("trained_model") or {}
+            mine = self.run_id == trained.get("mlflow_run_id")
+            version = str(trained.get("mlflow_model_version", "")) if mine else ""
+            registry.keep_answers(self.client, self.run_id, out / verdict.QUERIES)
+            found = registry.judge(self.client, version, report, out / verdict.QUERIES, margin, crown=crown)
+        except registry.failures() as error:
+            self._unreachable = True
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            found = verdict.Verdict(
+                str(report["model"]), None, f"MLflow, which knows the champion, cannot be asked: {why}"
+            )
+        found.write(out)
+        return found.report()
+
+    def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
+        return {} if self._unreachable else super().finish(report, artefact, pictures)
 
 
 @contextlib.contextmanager
