@@ -5,6 +5,7 @@ import contextlib
 import functools
 import json
 import os
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from PIL import Image
 
-from visnet import registry, verdict
+from visnet import registry, serving_alias, verdict
 from visnet.registry import EXPERIMENT
 from visnet.reports import REPORTS, Place
 from visnet.stage import STAGES, Report
@@ -21,6 +22,7 @@ from visnet.stage import STAGES, Report
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+PUBLISH = "publish"
 RUN_FILE = "mlflow_run_id"  # beside the checkpoints: a training that goes on goes on in its run
 
 
@@ -171,6 +173,15 @@ class _Evaluation(_Run):
         return {} if self._unreachable else super().finish(report, artefact, pictures)
 
 
+class _Publishing(Record):
+    """Tells the registry by which model what is served is."""
+
+    def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
+        if said := serving_alias.tell(artefact):
+            print(f"  {said}", file=sys.stderr)
+        return {}
+
+
 @contextlib.contextmanager
 def recorded(stage: str, params: Mapping[str, Any], out: Path, place: Place, tables: Tables) -> Iterator[Record]:
     """Give a stage its record: a run of its own for a training, that of its training for an evaluation.
@@ -182,6 +193,8 @@ def recorded(stage: str, params: Mapping[str, Any], out: Path, place: Place, tab
         record = _Training(params, place, tables, out)
     elif stage == _Evaluation.stage:
         record = _Evaluation(params, place, tables)
+    elif stage == PUBLISH:
+        record = _Publishing()
     try:
         yield record
     except KeyboardInterrupt:
