@@ -35,16 +35,13 @@ def run(data: Path = DATA) -> str:
     params = stage.parse("publish", runner.read_params().get("publish", {}), str(runner.PARAMS))
     assert isinstance(params, Params)
     with ExitStack() as locked:
-        locked.enter_context(locks.held(data / runner.TABLES.name, shared=True))
         locked.enter_context(locks.held(publish))
         if said := _done(publish, wanted):
             return said
-        for name in candidate.TABLES.values():
-            locked.enter_context(locks.held(data / name, shared=True))
         number, building = versions.begin(publish)
         served = versions.whole(publish)
         try:
-            made = _assembled(data, wanted, building)
+            made = _assembled(data, wanted, building, locked)
             earlier = None if served is None else versions.folder(publish, served)
             versions.finish(publish, number, building, {**candidate.describe(made, earlier), "before": served})
         finally:
@@ -62,13 +59,18 @@ def _done(publish: Path, wanted: Parts) -> str:
     return said[0].upper() + said[1:]
 
 
-def _assembled(data: Path, wanted: Parts, building: Path) -> "candidate.Candidate":
+def _assembled(data: Path, wanted: Parts, building: Path, locked: ExitStack) -> "candidate.Candidate":
     from visnet import candidate
 
-    for places in _sources(data, wanted):
-        made = candidate.assemble(places, building)
-        if made.parts == wanted:
-            return made
+    for places in _sources(data, wanted, locked):
+        try:
+            made = candidate.assemble(places, building)
+        except (ValueError, OSError):
+            if places["model"].parent == data:
+                raise
+        else:
+            if made.parts == wanted:
+                return made
         shutil.rmtree(building)
         building.mkdir()
     other = ", ".join(
@@ -80,14 +82,19 @@ def _assembled(data: Path, wanted: Parts, building: Path) -> "candidate.Candidat
     )
 
 
-def _sources(data: Path, wanted: Parts) -> Iterator[dict[str, Path]]:
-    """Give the places that the parts can come from: whole versions of equal content, newest first, then the line."""
-    from visnet import candidate
+def _sources(data: Path, wanted: Parts, locked: ExitStack) -> Iterator[dict[str, Path]]:
+    """Give the places that the parts can come from: whole versions of equal content, newest first, then the line.
+
+    Only of the line can a stage be at work: it is locked then, and not before.
+    """
+    from visnet import candidate, runner
 
     publish = data / "publish"
     for number in reversed(versions.numbers(publish)):
         if not versions.damage(publish, number) and versions.facts(publish, number).get("parts") == wanted:
             yield candidate.of_version(versions.folder(publish, number), wanted)
+    for name in (runner.TABLES.name, *candidate.TABLES.values(), "trained_model"):
+        locked.enter_context(locks.held(data / name, shared=True))
     line = candidate.of_line(data)
     for part in wanted:
         if part not in line or not line[part].exists():

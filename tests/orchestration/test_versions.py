@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from orchestration.dvc import Dvc
 from tests import refreshing, workspace
 from tests.orchestration.loaded import forget, load
 
@@ -38,6 +39,23 @@ def test_a_click_goes_back_and_another_forward(
     assert refreshing.served(shop) == 1
     assert "Version 3 is served; before, version 1" in click("roll_forward", "go_forward")
     assert refreshing.served(shop) == 3
-    steps = [*jobs["rollback"].all_node_defs, *jobs["roll_forward"].all_node_defs]
+    assert (shop / "data/publish/current").unlink() is None
+    (check,) = [one for one in load().asset_checks or () if "served_is_checked_out" in str(next(iter(one.check_keys)))]
+
+    def checked() -> tuple[bool, str]:
+        done = dg.materialize(
+            [check],
+            selection=dg.AssetSelection.checks(check),
+            resources={"dvc": Dvc(root=str(shop))},
+            instance=instance,
+        )
+        (evaluation,) = done.get_asset_check_evaluations()
+        return evaluation.passed, str(evaluation.description)
+
+    passed, said = checked()
+    assert (passed, "nothing is served: `python -m visnet deploy` serves what is checked out" in said) == (False, True)
+    assert "Version 4 is served" in click("deploy", "bring")
+    assert checked() == (True, "version 4 is served")
+    steps = [node for job in ("rollback", "roll_forward", "deploy") for node in jobs[job].all_node_defs]
     assert {pool for step in steps for pool in getattr(step, "pools", ())} == set(), "neither waits for a refresh"
     forget()
