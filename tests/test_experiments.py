@@ -194,7 +194,7 @@ def test_a_promotion_that_is_refused_changes_nothing(here: Path) -> None:
     pretend(here, "1", right=75)
     pretend(here, "2", right=50)
     why = (
-        r"version 2 \(tiny\) finds recall@1 0.5000 on 100 street photos, less than the champion, version 1 "
+        r"version 2 \(tiny\) finds recall@1 0.5000 on 100 photos, less than the champion, version 1 "
         r"\(mildnet_small\): 0.7500, by more than chance"
     )
     with pytest.raises(ValueError, match=why):

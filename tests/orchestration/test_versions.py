@@ -14,9 +14,9 @@ from tests.orchestration.loaded import forget, load
 def test_a_click_goes_back_and_another_forward(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = refreshing.make(tmp_path / "shop", refreshing.stock(24))
+    shop = refreshing.make(tmp_path / "shop", refreshing.stock(12))
     for look in (0, 1, 2):
-        refreshing.put_stock(shop, refreshing.stock(24, look))
+        refreshing.put_stock(shop, refreshing.stock(12, look))
         refreshing.refresh(shop)
     shutil.copy(workspace.ROOT / "dvc.yaml", shop)
     workspace.shell(shop, "dvc", "init", "--no-scm", "-q")
