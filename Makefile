@@ -10,11 +10,13 @@ export PYTHONUNBUFFERED := 1
 
 run: .venv/installed scm
 	dvc repro
+	@python -m visnet deploy
 	@python -m visnet summary
 
 # What Dagster's job of this name does: the catalog's news, with the model that is there.
 refresh: .venv/installed scm
 	dvc repro --single-item raw_images crops catalog_embeddings knn_results publish
+	@python -m visnet deploy
 	@python -m visnet versions
 
 ui: .venv/installed scm

@@ -148,3 +148,17 @@ def gate(stage: str, key: str, bound: Literal["max", "min"], why: str) -> dg.Ass
         )
 
     return _check
+
+
+def verdict(stage: str, name: str, why: str) -> dg.AssetChecksDefinition:
+    """Make a blocking check of what a report decided itself: `passed`, and in words `verdict`."""
+
+    @dg.asset_check(asset=asset_key(stage), name=name, description=why, blocking=True)
+    def _check(dvc: Dvc) -> dg.AssetCheckResult:
+        try:
+            report = read_report(dvc.reports_path / f"{stage}.json")
+        except ValueError as error:
+            return dg.AssetCheckResult(passed=False, description=str(error))
+        return dg.AssetCheckResult(passed=report.get("passed") is True, description=str(report.get("verdict")))
+
+    return _check

@@ -2,17 +2,20 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import lance
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests import refreshing
 from tests.refreshing import numbers, put_model, put_stock, refresh, served, setting, stock, within
 from tests.workspace import report
-from visnet import compaction, folders, locks, serving, tables, versions
+from visnet import compaction, folders, gates, locks, serving, tables, versions
 
 
 def test_a_version_is_complete_in_itself(shop: Path) -> None:
@@ -36,7 +39,9 @@ def test_what_is_new_is_counted_against_the_version_before(shop: Path) -> None:
     refresh(shop)
     said = report(shop, "publish")
     assert (said["added"], said["changed"], said["removed"]) == (2, 2, 1)
-    assert (said["version"], said["before"], said["published"]) == (2, 1, True)
+    assert said["published"]
+    with serving.open_current(shop / "data") as version:
+        assert (version.number, version.facts()["version"], version.facts()["before"]) == (2, 2, 1)
     assert said["removed_share"] == round(1 / 24, 6)
     assert said["added_share"] == round(2 / 24, 6)
     assert said["probe_queries"] > 0
@@ -48,8 +53,8 @@ def test_equal_content_makes_no_new_version(shop: Path) -> None:
         compaction.run()  # other files, the same rows
     refresh(shop)
     said = report(shop, "publish")
-    assert (said["published"], said["version"], said["digest"]) == (False, 1, digest)
-    assert numbers(shop) == [1]
+    assert (said["published"], said["digest"]) == (False, digest)
+    assert (numbers(shop), served(shop)) == ([1], 1)
 
 
 def test_what_has_not_changed_is_linked(shop: Path) -> None:
@@ -193,3 +198,72 @@ def test_a_lock_is_not_inherited_by_a_child_that_outlives_its_holder(tmp_path: P
         pass
     os.write(done[1], b"x")
     os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize(
+    ("passed", "why"),
+    [
+        (False, "the new model did not pass: as a test has it; version 1 stays"),
+        (None, "the new model was not judged: .*; version 1 stays; run `dvc repro --force --single-item evaluation`"),
+    ],
+)
+def test_a_new_model_is_served_only_after_its_evaluation_passed(passed: bool | None, why: str, shop: Path) -> None:
+    first = (shop / "data/published.json").read_bytes()
+    put_stock(shop, {**stock(24), "p003": 1})
+    refreshing.put_verdict(shop, "of no model at all", passed=False)
+    refresh(shop)  # by the model that is served: it needs no verdict
+    assert served(shop) == 2
+    put_stock(shop, stock(24))
+    put_model(shop, seed=2, passed=passed)
+    before = (shop / "data/published.json").read_bytes()
+    refresh(shop, *refreshing.REFRESH[:-1])
+    with pytest.raises(ValueError, match=why.replace("version 1", "version 2")):
+        refresh(shop, "publish")
+    assert (served(shop), numbers(shop)) == (2, [1, 2])
+    assert first != before == (shop / "data/published.json").read_bytes()
+    refreshing.put_verdict(shop, "0" * 32)
+    with pytest.raises(ValueError, match=r"verdict.json is of another model \(00000000\).*run `dvc repro evaluation`"):
+        refresh(shop, "publish")
+    assert not refreshing.leftovers(shop)
+    put_model(shop, seed=2)
+    refresh(shop, "publish")
+    assert served(shop) == 3
+
+
+def test_ids_may_hold_any_sign(shop: Path) -> None:
+    """Addresses with a query string, and the signs that once joined keys; what fails, fails before the switch."""
+    table = (shop / "stock.csv").read_text()
+    for old, new in {"p004": "p=4|red\\n", "p005": "p|5", "bag": "bag|p", "p003-0-0": "image.php?v=15=0|0"}.items():
+        table = table.replace(f",{old},", f",{new},").replace(f"{old},", f"{new},").replace(f"{old}.", f"{new}.")
+    (shop / "stock.csv").write_text(table)
+    (shop / "images/p003-0-0.png").rename(shop / "images/image.php?v=15=0|0.png")
+    setting(shop, "added_share_max = 1.0")
+    params = shop / "params.toml"
+    params.write_text(params.read_text().replace("removed_share_max = 0.5", "removed_share_max = 1.0"))
+    refresh(shop)
+    with serving.open_current(shop / "data") as version:
+        facts = version.facts()
+    assert (facts["version"], facts["products"]) == (2, 24)
+    assert {shown["product_id"] for shown in facts["shown"]} >= {"p=4|red\\n", "p|5"}
+
+
+SIGNS = st.text("a|=\n:1", max_size=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(SIGNS, SIGNS, SIGNS, SIGNS), max_size=8, unique_by=lambda row: row[2]))
+def test_products_are_told_apart_by_category_and_id(rows: list[tuple[str, str, str, str]]) -> None:
+    names = ["category", "product_id", "crop_id", "content"]
+    with tempfile.TemporaryDirectory() as scratch:
+        table = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)] or [[]] * 4, names=names)
+        table = table.cast(pa.schema([(name, pa.string()) for name in names]))
+        for name, values in (("side", ["shop"] * len(rows)), ("lost", [None] * len(rows))):
+            table = table.append_column(name, pa.array(values, pa.string()))
+        lance.write_dataset(table, f"{scratch}/crops.lance")
+        found = gates.products(Path(scratch) / "crops.lance")
+    photos: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for category, product, crop, content in sorted(rows):
+        photos.setdefault((category, product), []).append((crop, content))
+    assert found.keys() == photos.keys()
+    assert {product: said.crop_id for product, said in found.items()} == {p: at[0][0] for p, at in photos.items()}
+    assert len({said.said for said in found.values()}) == len({tuple(at) for at in photos.values()})

@@ -1,6 +1,7 @@
 """What stands in MLflow after the line has run: one run per training, comparable, and found from both sides."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,13 +10,17 @@ import time
 from pathlib import Path
 
 import mlflow
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.workspace import environment, report, shell, visnet
-from visnet import zoo
+from tests import refreshing
+from tests.workspace import environment, report, run, shell, visnet
+from visnet import serving_alias, tracking, verdict, zoo
+from visnet.reports import LINE
 
 
 @pytest.fixture
@@ -64,14 +69,51 @@ def test_a_run_names_the_versions_of_its_data(built: Path) -> None:
     assert digests == {stage: report(built, stage)["digest"] for stage in ("crops", "triplets")}
 
 
-def test_the_first_model_is_champion_and_later_ones_are_held_against_it(shop: Path) -> None:
-    assert report(shop, "evaluation")["champion"] == "1"
+def test_what_is_served_has_passed_the_evaluation_and_the_registry_says_by_which_model_it_is(shop: Path) -> None:
+    first = report(shop, "evaluation")
+    assert (first["champion"], first["passed"]) == ("1", True)
+    assert serving_alias_of(shop) == "1"
     params = shop / "params.toml"
-    params.write_text(params.read_text().replace("epochs = 2", "epochs = 1"))
-    shell(shop, "dvc", "repro")
+    closed = "recall_at_1_margin = -1.0"  # nothing is that much better
+    params.write_text(
+        params.read_text().replace("epochs = 2", "epochs = 1").replace("recall_at_1_margin = 1.0", closed)
+    )
+    done = run(shop, "dvc", "repro")
+    assert done.returncode != 0
+    assert re.search(r"\[evaluation\] the new model did not pass: recall@1 is .*; version 1 stays", done.stderr)
+    assert (refreshing.served(shop), serving_alias_of(shop)) == (1, "1")
     said = report(shop, "evaluation")
-    assert said["champion_recall_at_1"] == report_before(shop)
-    assert said["recall_at_1_min"] == pytest.approx(said["champion_recall_at_1"] - 1.0)
+    assert (said["champion"], said["champion_recall_at_1"]) == ("1", report_before(shop))
+    assert (said["common_queries"], said["passed"]) == (said["queries"], False)
+    assert said["common_recall_at_1"] < said["common_recall_at_1_min"]
+
+    params.write_text(params.read_text().replace(closed, "recall_at_1_margin = 1.0"))
+    shell(shop, "dvc", "repro")
+    assert (refreshing.served(shop), serving_alias_of(shop)) == (2, "2")
+    assert visnet(shop, "rollback").returncode == 0
+    assert serving_alias_of(shop) == "1"
+
+
+def serving_alias_of(shop: Path) -> str:
+    return str(client_of(shop).get_model_version_by_alias("visnet", "serving").version)
+
+
+def test_without_the_tracker_a_model_is_not_judged(published: Path, tmp_path: Path) -> None:
+    """The verdict says so, and nobody waits for long; `publish` does not serve a new model on it."""
+    pq.write_table(pa.table({"query_id": ["a"], "rank_trained": [0]}), tmp_path / verdict.QUERIES)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**serving_alias.PATIENCE, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}.items():
+            patch.setenv(name, value)
+        patch.chdir(tmp_path)
+        with tracking.recorded("evaluation", {"recall_at_1_margin": 0.01}, tmp_path, LINE, {}) as record:
+            said = record.judge({"model": "m", "recall_at_1": 1.0}, tmp_path)
+            assert record.finish({}, tmp_path, {}) == {}
+        publish = Path(shutil.copytree(published / "data/publish", tmp_path / "data/publish", symlinks=True))
+        told = serving_alias.tell(publish)
+    assert (said["passed"], verdict.read(tmp_path).passed) == (None, None)
+    assert str(said["verdict"]).startswith("MLflow, which knows the champion, cannot be asked: API request")
+    assert told.startswith("MLflow could not be told which model is served: API request")
+    assert told.endswith("`python -m visnet deploy` tells it later")
 
 
 def report_before(shop: Path) -> float:

@@ -7,7 +7,6 @@ import pytest
 
 from tests import refreshing
 from tests.refreshing import numbers, put_stock, refresh, served, setting, stock, within
-from tests.workspace import report
 from visnet import serving, similar, versions
 
 
@@ -42,9 +41,8 @@ def test_what_was_rolled_back_stays_back_until_rolled_forward(shop: Path) -> Non
     setting(shop, "keep = 2")
     refresh(shop)
     assert (numbers(shop), served(shop)) == ([1, 3, 4], 1), "what is served is never removed, what waits is the newest"
-    published = report(shop, "publish")
-    assert published["before"] == 1, "what is new is new to those who are served version 1"
-    assert (published["version"], published["served"]) == (4, 1)
+    facts = versions.facts(shop / "data/publish", 4)
+    assert facts["before"] == 1, "what is new is new to those who are served version 1"
     with within(shop):
         assert versions.roll_forward() == (
             "Version 4 is served; before, version 1. New versions are served as they are published"

@@ -60,10 +60,12 @@ def parser() -> argparse.ArgumentParser:
     emit.add_argument("--photos", type=int, nargs=2, default=(2, 3), metavar=("LEAST", "MOST"), help="per product")
     for name, share in (("late", 0.1), ("repeated", 0.1), ("bad", 0.02)):
         emit.add_argument(f"--{name}", type=float, default=share, help=f"share of the records (default {share})")
+    commands.add_parser("deploy", help="serve what is checked out: after a clone and `dvc pull`, a checkout, a restore")
     rollback = commands.add_parser("rollback", help="serve an earlier version of the catalog, and hold it")
     rollback.add_argument("version", type=int, nargs="?", help="its number (default: the one before); see `versions`")
     commands.add_parser("roll-forward", help="serve the newest version again, and each that is published")
-    commands.add_parser("versions", help="list the versions of the catalog that were published")
+    listed = commands.add_parser("versions", help="list the versions of the catalog that were published")
+    listed.add_argument("--check", action="store_true", help="say whether what is served is checked out; exit 2 if not")
     commands.add_parser("compact", help="write the tables' small files together, and remove what nobody reads")
     commands.add_parser("verify", help="read all that stands on disk, and hold it against what was recorded of it")
     commands.add_parser("summary", help="say what is built here, how well it finds, and what to do next")
@@ -122,15 +124,19 @@ def _run(args: argparse.Namespace) -> None:
     elif args.command == "versions":
         from visnet import versions
 
-        print(versions.listing())
-    elif args.command == "rollback":
-        from visnet import versions
+        if args.check and (behind := versions.behind()):
+            raise ValueError(behind)
+        print(versions.standing() if args.check else versions.listing())
+    elif args.command in ("deploy", "rollback", "roll-forward"):
+        from visnet import deploy, serving_alias, versions
 
-        print(versions.rollback(args.version))
-    elif args.command == "roll-forward":
-        from visnet import versions
-
-        print(versions.roll_forward())
+        if args.command == "deploy":
+            print(deploy.run(), flush=True)
+        else:
+            back = args.command == "rollback"
+            print(versions.rollback(args.version) if back else versions.roll_forward(), flush=True)
+        if untold := serving_alias.tell():  # the act is done, whatever comes of this
+            print(untold, file=sys.stderr)
     elif args.command == "compact":
         from visnet import compaction
 

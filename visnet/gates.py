@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,16 @@ from visnet.vectors import Vectors
 
 PROBES = 256  # shop photos that must find themselves, spread over the catalog
 SHOP = "side = 'shop' AND lost IS NULL"
+
+
+Product = tuple[str, str]  # its category and its id: another category's product may have the same id
+
+
+class Photos(NamedTuple):
+    """A product's shop photos: one to show, and a text that differs when any of them does."""
+
+    crop_id: str
+    said: str
 
 
 @dataclass(frozen=True)
@@ -37,19 +48,31 @@ class Gate:
         return {self.name: self.value, f"{self.name}_{'min' if self.least else 'max'}": self.limit}
 
 
-def products(crops: Path) -> dict[str, str]:
-    """Return category|product -> what its shop photos are, for the products of a crops table that can be found."""
-    category, product_id, *photo = tables.read(crops, ["category", "product_id", "crop_id", "content"], SHOP).columns
-    names = ("product", "photo")
-    joined = [pc.binary_join_element_wise(*pair) for pair in ((category, product_id, "|"), (*photo, "="))]
-    rows = pa.table(joined, names=names).sort_by([(name, "ascending") for name in names]).combine_chunks()
-    product = rows["product"].combine_chunks().dictionary_encode()
-    first = np.flatnonzero(np.diff(product.indices.to_numpy(), prepend=-1))
-    said = pa.ListArray.from_arrays(pa.array([*first, len(rows)], pa.int32()), rows["photo"].combine_chunks())
-    return dict(zip(product.dictionary.to_pylist(), pc.binary_join(said, "\n").to_pylist(), strict=True))
+def products(crops: Path) -> dict[Product, Photos]:
+    """Return (category, product_id) -> its shop photos, for the products of a crops table that can be found."""
+    names = ["category", "product_id", "crop_id", "content"]
+    rows = tables.read(crops, names, SHOP).sort_by([(name, "ascending") for name in names]).combine_chunks()
+    if not len(rows):
+        return {}
+    category, product_id, crop_id, content = (rows[name].combine_chunks() for name in names)
+    codes = [column.dictionary_encode().indices.to_numpy() for column in (category, product_id)]
+    first = np.flatnonzero(np.logical_or.reduce([np.diff(code, prepend=-1) for code in codes]))
+    pieces = [piece for column in (crop_id, content) for piece in (_length(column), column)]  # so no text is cut again
+    photos = pa.ListArray.from_arrays(
+        pa.array([*first, len(rows)], pa.int32()), pc.binary_join_element_wise(*pieces, ":")
+    )
+    found = (column.take(pa.array(first)) for column in (category, product_id, crop_id))
+    said = [*(column.to_pylist() for column in found), pc.binary_join(photos, "").to_pylist()]
+    return {(kind, product): Photos(crop, text) for kind, product, crop, text in zip(*said, strict=True)}
 
 
-def whole(folder: Path, applied: Path, vectors: Vectors, there: Iterable[str], wanted: pa.Table, made_by: str) -> None:
+def _length(column: pa.Array) -> pa.Array:
+    return pc.cast(pc.binary_length(column), pa.string())
+
+
+def whole(
+    folder: Path, applied: Path, vectors: Vectors, there: Iterable[Product], wanted: pa.Table, made_by: str
+) -> None:
     """Hold the parts of a version against each other; `ValueError` names what is behind, and the stage that mends it.
 
     applied: the photos that the lists were made of; there: the `products`; wanted: the crops, and what the vector of
@@ -63,11 +86,13 @@ def whole(folder: Path, applied: Path, vectors: Vectors, there: Iterable[str], w
             "run `dvc repro catalog_embeddings`"
         )
     sources = tables.wanted(vectors.rows["crop_id"], vectors.rows["source"])
-    said = tables.read(folder / "knn.lance", ["category", "product_id", "kind", "model"]).to_pandas()
-    listed = set((said["category"] + "|" + said["product_id"])[said["kind"] == "similar"])
-    behind = _differing(applied, sources) or sorted(listed.symmetric_difference(there))
-    if behind or set(said["model"]) != {made_by}:
-        first = f" ({len(behind)} differ, the first: {behind[0]})" if behind else ""
+    said = tables.read(folder / "knn.lance", ["category", "product_id", "kind", "model"])
+    similar = said.filter(pc.equal(said["kind"], "similar"))
+    listed = set(zip(similar["category"].to_pylist(), similar["product_id"].to_pylist(), strict=True))
+    crops, others = _differing(applied, sources), sorted(listed.symmetric_difference(there))
+    if crops or others or set(said["model"].unique().to_pylist()) != {made_by}:
+        first = f" ({len(others)} products differ, the first: {others[0][1]} of {others[0][0]})" if others else ""
+        first = f" ({len(crops)} differ, the first: {crops[0]})" if crops else first
         raise ValueError(f"the lists are not of today's vectors{first}; run `dvc repro knn_results`")
 
 
@@ -88,13 +113,13 @@ def self_hit_share(shop: Vectors) -> float:
     return round(hits / max(1, probes.sum()), 6)
 
 
-def street_hits(knn: Path, there: Mapping[str, str]) -> dict[str, bool]:
+def street_hits(knn: Path, there: Mapping[Product, Photos]) -> dict[str, bool]:
     """Return street crop -> whether its nearest product is its own, where that is in the catalog."""
     columns = ["query_id", "product_id", "category", "products"]
     rows = tables.read(knn, columns, "kind = 'street'")
     first = pc.list_element(pc.list_slice(rows["products"], 0, 1, return_fixed_size_list=True), 0)  # null of none
     said = zip(*(column.to_pylist() for column in (*rows.select(columns[:3]).columns, first)), strict=True)
-    return {query: product == nearest for query, product, category, nearest in said if f"{category}|{product}" in there}
+    return {query: product == nearest for query, product, category, nearest in said if (category, product) in there}
 
 
 def recall(hits: Mapping[str, bool], over: set[str] | None = None) -> float | None:

@@ -1,12 +1,16 @@
 """Which model serves: every training is registered as `challenger`, and held against the `champion`."""
 
+import contextlib
 import logging
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from visnet import verdict
 from visnet.stage import Report
+from visnet.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 MODEL = EXPERIMENT = "visnet"
+ANSWERS = "evaluation"  # the folder of a run's artifacts that holds how its model answered the test
+DIGITS = 32  # of a model's digest, as the evaluation writes it
 LEARNT = ("epochs", "best_epoch", "training_s", "images_per_s", "trained_photos", "peak_memory_mib")
 
 
@@ -53,35 +59,69 @@ def register(client: "MlflowClient", run_id: str, artefact: Path, config: str) -
     return {"mlflow_model_version": str(version.version)}
 
 
-def judge(client: "MlflowClient", version: str, report: Report, margin: float, *, crown: bool = True) -> Report:
-    """Note a version's recall@1, and return the floor that the champion's sets on the same test.
+def failures() -> tuple[type[Exception], ...]:
+    """Return what a tracker that is down, slow or gone raises."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (MlflowException, SQLAlchemyError, OSError)
+
+
+def keep_answers(client: "MlflowClient", run_id: str, queries: Path) -> None:
+    """Keep how a model answered each street photo in its run: later models are compared with that."""
+    client.log_artifact(run_id, str(queries), ANSWERS)
+
+
+def judge(
+    client: "MlflowClient", version: str, report: Report, queries: Path, margin: float, *, crown: bool = True
+) -> Verdict:
+    """Note a version's recall@1 and model, and hold its answers against the champion's.
 
     With `crown`, the first version that is judged becomes champion. An empty `version` (a model of another store) is
     only held against the champion.
     """
     from mlflow.exceptions import MlflowException
 
+    model = str(report["model"])
     if version:
-        for name in ("recall_at_1", "test_digest"):
+        for name in ("recall_at_1", "test_digest", "model"):
             client.set_model_version_tag(MODEL, version, name, str(report.get(name)))
     try:
         champion = client.get_model_version_by_alias(MODEL, "champion")
     except MlflowException:
         if version and crown:
             client.set_registered_model_alias(MODEL, "champion", version)
-        return {
-            "champion": version if version and crown else None,
-            "champion_recall_at_1": None,
-            "recall_at_1_min": None,
-        }
-    recall = champion.tags.get("recall_at_1", "None")
-    same_test = champion.tags.get("test_digest") == report.get("test_digest")
-    theirs = float(recall) if same_test and recall != "None" else None
-    return {
-        "champion": str(champion.version),
-        "champion_recall_at_1": theirs,
-        "recall_at_1_min": None if theirs is None else round(theirs - margin, 6),
-    }
+            return Verdict(model, True, f"the first: version {version} is the champion from now on", version)
+        return Verdict(model, True, "there is no champion that it could be compared with")
+    if str(champion.version) == version:
+        return Verdict(model, True, f"version {version} is the champion", version)
+    theirs = _answers(client, champion)
+    return verdict.judge(model, verdict.hits(queries), str(champion.version), theirs, margin)
+
+
+def _answers(client: "MlflowClient", version: "ModelVersion") -> dict[str, bool]:
+    """Return how a version answered each street photo, {} where its run has not kept that."""
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            kept = client.download_artifacts(str(version.run_id), f"{ANSWERS}/{verdict.QUERIES}", scratch)
+        except (MlflowException, OSError):
+            return {}
+        return verdict.hits(Path(kept))
+
+
+def name_serving(model: str) -> None:
+    """Let the alias `serving` name the version of the model that is served; none has it where that is unknown."""
+    from mlflow.exceptions import MlflowException
+
+    client = connect()
+    of_it = [found for found in _versions(client) if found.tags.get("model") == model[:DIGITS]]
+    if of_it:
+        client.set_registered_model_alias(MODEL, "serving", of_it[0].version)
+        return
+    with contextlib.suppress(MlflowException):  # no such alias, or nothing is registered
+        client.delete_registered_model_alias(MODEL, "serving")
 
 
 def find(version: int) -> "ModelVersion":
@@ -140,8 +180,8 @@ def page(run: "RunInfo") -> str:
 def promote(which: str) -> Report:
     """Make a version champion: by its number, its run's id or the beginning of it, or its config (the newest of it).
 
-    `ValueError` when there is no such version, it was not evaluated, or the gate holds it back: on the same test, its
-    recall@1 must not be lower than the champion's.
+    `ValueError` when there is no such version, it was not evaluated, or the gate holds it back: on the street photos
+    that both have answered, it must not find fewer than the champion, but for chance (see `visnet.verdict`).
     """
     from mlflow.exceptions import MlflowException
 
@@ -158,13 +198,19 @@ def promote(which: str) -> Report:
     before = None if champion is None else champion.tags.get("recall_at_1", "None")
     if champion is not None and before != "None" and champion.version != chosen.version:
         theirs = f"the champion, version {champion.version} ({champion.tags.get('config')})"
-        if champion.tags.get("test_digest") != chosen.tags.get("test_digest"):
+        found = verdict.compare(_answers(client, chosen), _answers(client, champion))
+        if found is None or found.questions < verdict.COMMON_MIN:
             raise ValueError(
-                f"{name} and {theirs} were evaluated on different tests; evaluate both on one: "
+                f"{name} and {theirs} have answered {0 if found is None else found.questions} street photos in common, "
+                f"{verdict.COMMON_MIN} are needed; evaluate both on one test: "
                 f"`python -m visnet experiment --version {champion.version}`, and the same for {chosen.version}"
             )
-        if float(recall) < float(str(before)):
-            raise ValueError(f"{name} finds recall@1 {float(recall):.4f}, less than {theirs}: {float(str(before)):.4f}")
+        if found.high < 0:
+            raise ValueError(
+                f"{name} finds recall@1 {found.recall_at_1:.4f} on {found.questions} photos, less than {theirs}: "
+                f"{found.other_recall_at_1:.4f}, by more than chance: the 95 % interval of the difference is "
+                f"{found.low:.4f} to {found.high:.4f}"
+            )
     client.set_registered_model_alias(MODEL, "champion", chosen.version)
     return {
         "version": int(chosen.version),

@@ -86,6 +86,7 @@ def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapp
                 out.rmdir()
             raise
         mending.check(out, before)
+        report.update(record.judge(report, out))
         if not in_place:
             shutil.rmtree(artefact, ignore_errors=True)
             out.rename(artefact)

@@ -56,21 +56,27 @@ def is_published(data: Path = DATA) -> bool:
 
 
 def open_current(data: Path = DATA) -> Serving:
-    """Open the version that is served now; what is published later does not touch it. `ValueError` when none is."""
+    """Open the version that is served now; what is published later does not touch it.
+
+    `ValueError` says in a line what to type when none is, or something of it is gone.
+    """
     publish = data / "publish"
     for _ in range(TRIES):
         number = versions.current(publish)
         if number is None:
-            raise ValueError(f"{publish}: nothing was published yet; run `dvc repro publish`")
+            raise ValueError(versions.behind(publish))
         folder = versions.folder(publish, number)
         try:
             lock = FileIO(folder / versions.LOCK)
         except FileNotFoundError:
             continue
         if locks.taken(lock, shared=True) and _stands(lock, folder):
-            return Serving(folder, number, lock)
+            if not versions.damage(publish, number):
+                return Serving(folder, number, lock)
+            lock.close()
+            break
         lock.close()
-    raise ValueError(f"{publish}: `current` leads to a version that is not there; run `python -m visnet rollback`")
+    raise ValueError(versions.behind(publish))
 
 
 def _stands(lock: FileIO, folder: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from visnet import embedding, images, pictures, serving, weights
+from visnet import embedding, images, pictures, serving, versions, weights
 from visnet.crop_images import square
 from visnet.model_id import model_id, precision_of
 from visnet.reports import DATA
@@ -32,8 +32,11 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
         raise ValueError(f"{photo}: {error}") from None
     with serving.open_current() if serving.is_published() else contextlib.nullcontext() as version:
         if version is None:
-            return _answer(photo, picture, k, category, out, *_line())
-        return _answer(photo, picture, k, category, out, version.trained_model, version.folder, version.crops)
+            said = _answer(photo, picture, k, category, out, *_line())
+        else:
+            said = _answer(photo, picture, k, category, out, version.trained_model, version.folder, version.crops)
+    behind = versions.behind()
+    return f"{said}\nNote       {behind}" if behind else said
 
 
 def _line() -> tuple[Path, Path, Path]:

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import json
 import os
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from PIL import Image
 
-from visnet import registry
+from visnet import registry, serving_alias, verdict
 from visnet.registry import EXPERIMENT
 from visnet.reports import REPORTS, Place
 from visnet.stage import STAGES, Report
@@ -21,6 +22,7 @@ from visnet.stage import STAGES, Report
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+PUBLISH = "publish"
 RUN_FILE = "mlflow_run_id"  # beside the checkpoints: a training that goes on goes on in its run
 
 
@@ -32,6 +34,10 @@ class Record:
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:
         """Add a point to the live curves."""
+
+    def judge(self, report: Report, out: Path) -> Report:
+        """Decide whether what was made may be served, before it takes its place; return the report's lines on that."""
+        return {}
 
     def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
         """Store the outcome; return what the report must say of it."""
@@ -132,6 +138,7 @@ class _Evaluation(_Run):
     """Speaks in the run of the training that it evaluates; its own end is not that run's."""
 
     stage = "evaluation"
+    _unreachable = False
 
     def _open(self) -> str:
         trained = self.place.read_report("trained_model") or {}
@@ -145,13 +152,34 @@ class _Evaluation(_Run):
     def curve(self, step: int, values: Mapping[str, float]) -> None:
         pass  # recall over k: the report has it by name
 
-    def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
-        said = super().finish(report, artefact, pictures)
-        trained = self.place.read_report("trained_model") or {}
-        mine = self.run_id == trained.get("mlflow_run_id")
-        version = str(trained.get("mlflow_model_version", "")) if mine else ""
+    def judge(self, report: Report, out: Path) -> Report:
         margin, crown = self.params["recall_at_1_margin"], not self.place.apart
-        return {**said, **registry.judge(self.client, version, report, margin, crown=crown)}
+        try:
+            trained = self.place.read_report("trained_model") or {}
+            mine = self.run_id == trained.get("mlflow_run_id")
+            version = str(trained.get("mlflow_model_version", "")) if mine else ""
+            registry.keep_answers(self.client, self.run_id, out / verdict.QUERIES)
+            found = registry.judge(self.client, version, report, out / verdict.QUERIES, margin, crown=crown)
+        except registry.failures() as error:
+            self._unreachable = True
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            found = verdict.Verdict(
+                str(report["model"]), None, f"MLflow, which knows the champion, cannot be asked: {why}"
+            )
+        found.write(out)
+        return found.report()
+
+    def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
+        return {} if self._unreachable else super().finish(report, artefact, pictures)
+
+
+class _Publishing(Record):
+    """Tells the registry by which model what is served is."""
+
+    def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
+        if said := serving_alias.tell(artefact):
+            print(f"  {said}", file=sys.stderr)
+        return {}
 
 
 @contextlib.contextmanager
@@ -165,6 +193,8 @@ def recorded(stage: str, params: Mapping[str, Any], out: Path, place: Place, tab
         record = _Training(params, place, tables, out)
     elif stage == _Evaluation.stage:
         record = _Evaluation(params, place, tables)
+    elif stage == PUBLISH:
+        record = _Publishing()
     try:
         yield record
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from visnet import integrity, locks, tables, versions, weights
 from visnet.log import Log
+from visnet.model_id import model_id, precision_of
 from visnet.reports import DATA, REPORTS, read_report
 from visnet.stage import STAGES
 
@@ -65,7 +66,8 @@ def _version(publish: Path, number: int) -> list[str]:
     folder = versions.folder(publish, number)
     try:
         parts = versions.facts(publish, number)["parts"]
-        model = weights.digest(weights.load(folder / "trained_model")[0].state_dict())
+        digest = weights.digest(weights.load(folder / "trained_model")[0].state_dict())
+        model = model_id(digest, precision_of(parts["model"]))
         found = ["its model is another one"] if model != parts["model"] else []
         for path in sorted(folder.glob("*.lance")):
             found += _unreadable(path)

@@ -5,6 +5,7 @@ wait until `roll_forward`. That needs no note of its own: an earlier version tha
 """
 
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from visnet import folders, locks
+from visnet import folders, locks, pointer
 from visnet.reports import DATA
 
 PUBLISH = DATA / "publish"
@@ -20,6 +21,7 @@ BUILDING = ".building"
 LOCK = "lock"  # in a version's folder: readers hold it shared
 SERVED = "served"  # likewise: what has this was once current, or waits to be: its number is never used again
 FACTS = "version.json"
+DEPLOY = "`python -m visnet deploy`"
 
 
 def folder(publish: Path, number: int) -> Path:
@@ -34,30 +36,84 @@ def numbers(publish: Path) -> list[int]:
 
 
 def current(publish: Path) -> int | None:
-    """Return the version that is served, None before the first."""
+    """Return the version that is served, None before the first.
+
+    A copy of the workspace may have followed the link, and have a folder in its place: that says which it is of.
+    """
+    link = publish / "current"
+    if link.is_symlink():
+        name = Path(os.readlink(link)).name
+        return int(name) if name.isdecimal() else None
     try:
-        return int(Path(os.readlink(publish / "current")).name)
-    except FileNotFoundError:
+        return int(json.loads((link / FACTS).read_text())["version"])
+    except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def whole(publish: Path) -> int | None:
+    """Return the version that is served, None before the first, or where something of it is gone."""
+    served = current(publish)
+    return None if served is None or damage(publish, served) else served
 
 
 def waiting(publish: Path) -> int | None:
     """Return the newest version where an earlier one is served since a rollback, None where nothing waits."""
     newest = max((number for number in numbers(publish) if (folder(publish, number) / SERVED).exists()), default=0)
-    served = current(publish)
+    served = whole(publish)
     return newest if served is not None and served < newest else None
 
 
+def damage(publish: Path, number: int) -> str:
+    """Say what is missing of a version or not as long as it was, "" when all is there; no file is read but one."""
+    place = folder(publish, number)
+    try:
+        said = facts(publish, number)
+    except OSError:
+        return f"{place / FACTS} is missing"
+    except ValueError:
+        return f"{place / FACTS} is damaged"
+    for name, size in {LOCK: None, **said.get("files", {})}.items():
+        try:
+            there = (place / name).stat().st_size
+        except OSError:
+            return f"{place / name} is missing"
+        if size is not None and there != size:
+            return f"{place / name} has {there} bytes instead of {size}"
+    return ""
+
+
+def behind(publish: Path = PUBLISH) -> str:
+    """Say in a line why what is served is not what is checked out, and what to type; "" when it is, or is held back."""
+    served = current(publish)
+    gone = "" if served is None else damage(publish, served)
+    if not gone and waiting(publish) is not None:
+        return ""
+    said = "nothing is served" if served is None else f"version {served} is served" + (f", but {gone}" if gone else "")
+    try:
+        wanted = pointer.found(publish)
+    except ValueError as error:
+        return f"{said}; {error}"
+    if wanted is None:  # a place that only serves has no such file
+        return f"{said}: nothing was published here yet; run `dvc repro`" if served is None or gone else ""
+    if served is not None and not gone:
+        if facts(publish, served).get("parts") == wanted:
+            return ""
+        said += ", which is not what is checked out"
+    return f"{said}: {DEPLOY} serves what is checked out"
+
+
 def standing(publish: Path = PUBLISH) -> str:
-    """Say which version is served, and which waits."""
-    said = "nothing is served" if (served := current(publish)) is None else f"version {served} is served"
-    if (newest := waiting(publish)) is None:
+    """Say which version is served and which waits, or what to type so that what is checked out is served."""
+    if said := behind(publish):
         return said
-    return f"{said} since a rollback, {newest} waits: `python -m visnet roll-forward` serves it"
+    served = current(publish)
+    if (newest := waiting(publish)) is None:
+        return f"version {served} is served"
+    return f"version {served} is served since a rollback, {newest} waits: `python -m visnet roll-forward` serves it"
 
 
 def facts(publish: Path, number: int) -> dict[str, Any]:
-    """Read what is written about a version."""
+    """Read what is written about a version; `OSError` or `ValueError` where that is gone."""
     read: dict[str, Any] = json.loads((folder(publish, number) / FACTS).read_text())
     return read
 
@@ -68,12 +124,13 @@ def begin(publish: Path) -> tuple[int, Path]:
     A version that was completed but never served, since its run was killed in between, is removed, too.
     """
     (publish / "versions").mkdir(parents=True, exist_ok=True)
-    _mark(publish, current(publish))
+    served = current(publish)
+    _mark(publish, served)
     for number in numbers(publish):
         if not (folder(publish, number) / SERVED).exists():
             folders.remove(folder(publish, number))
     clean(publish)
-    number = max(numbers(publish), default=0) + 1
+    number = max([*numbers(publish), served or 0]) + 1
     building = folder(publish, number).with_name(f".{number:06d}{BUILDING}")
     building.mkdir()
     return number, building
@@ -87,10 +144,13 @@ def clean(publish: Path) -> int:
 def finish(publish: Path, number: int, building: Path, said: dict[str, Any]) -> None:
     """Complete a version and serve it from now on: whoever opens `current` finds all of it, or the one before.
 
-    While an earlier version is held it is not served: it waits.
+    While an earlier version is held it is not served: it waits. `said` are its facts; number, time and files are added.
     """
     held = waiting(publish) is not None
-    (building / FACTS).write_text(json.dumps(said, indent=1) + "\n")
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")[:19] + "Z"
+    files = {str(path.relative_to(building)): path.stat().st_size for path in building.rglob("*") if path.is_file()}
+    complete = {"version": number, "created_at": now, **said, "files": dict(sorted(files.items()))}
+    (building / FACTS).write_text(json.dumps(complete, indent=1) + "\n")
     (building / LOCK).touch()
     for path in (building / FACTS, building):
         folders.sync(path)
@@ -103,7 +163,7 @@ def finish(publish: Path, number: int, building: Path, said: dict[str, Any]) -> 
 
 
 def _mark(publish: Path, number: int | None) -> None:
-    if number is not None:
+    if number is not None and folder(publish, number).is_dir():
         (folder(publish, number) / SERVED).touch()
 
 
@@ -113,6 +173,8 @@ def switch(publish: Path, number: int) -> None:
     link = publish / f".current{BUILDING}"
     link.unlink(missing_ok=True)
     link.symlink_to(Path("versions") / f"{number:06d}")
+    if (publish / "current").is_dir() and not (publish / "current").is_symlink():
+        folders.remove(publish / "current")  # in a copy that followed the link: a link cannot replace a folder
     os.replace(link, publish / "current")
     folders.sync(publish)
     _mark(publish, number)
@@ -137,13 +199,16 @@ def rollback(number: int | None = None, publish: Path = PUBLISH) -> str:
     with locks.held(publish) if publish.exists() else contextlib.nullcontext():
         there, served = numbers(publish), current(publish)
         if served is None:
-            raise ValueError(f"{publish}: nothing was published yet; run `dvc repro publish`")
-        before = [version for version in there if version < served]
+            raise ValueError(f"{publish}: {behind(publish)}")
+        whole = [version for version in there if not damage(publish, version)]
+        before = [version for version in whole if version < served]
         if number is None and not before:
             raise ValueError(f"{publish}: no version is older than {served}, which is served")
         wanted = before[-1] if number is None else number
         if wanted not in there:
             raise ValueError(f"{publish}: no version {wanted}; there are {', '.join(map(str, there))}")
+        if wanted not in whole:
+            raise ValueError(f"version {wanted} cannot be served: {damage(publish, wanted)}; whole are {whole}")
         if wanted == served:
             return f"Version {wanted} is served already"
         switch(publish, wanted)
@@ -156,25 +221,37 @@ def roll_forward(publish: Path = PUBLISH) -> str:
     """Serve the newest version, and from now on each that is published; `ValueError` when nothing was published."""
     with locks.held(publish) if publish.exists() else contextlib.nullcontext():
         served, newest = current(publish), waiting(publish)
-        if served is None:
-            raise ValueError(f"{publish}: nothing was published yet; run `dvc repro publish`")
+        if served is None or damage(publish, served):
+            raise ValueError(f"{publish}: {behind(publish)}")
         if newest is None:
             return f"Version {served} is served already, and is the newest"
+        if gone := damage(publish, newest):
+            raise ValueError(
+                f"version {newest} cannot be served: {gone}; {DEPLOY} makes what is checked out wait instead"
+            )
         switch(publish, newest)
-    return f"Version {newest} is served; before, version {served}. New versions are served as they are published"
+        said = behind(publish)
+    return (
+        f"Version {newest} is served; before, version {served}. "
+        f"{said[0].upper() + said[1:] if said else 'New versions are served as they are published'}"
+    )
 
 
 def listing(publish: Path = PUBLISH) -> str:
     """Return a table of the versions that are there; `ValueError` when there are none."""
     there, served = numbers(publish), current(publish)
     if not there:
-        raise ValueError(f"{publish}: nothing was published yet; run `dvc repro publish`")
+        raise ValueError(f"{publish}: {behind(publish)}")
     rows = [f"{'version':>7}   {'when':<20} {'products':>9} {'added':>7} {'changed':>8} {'removed':>8} {'recall@1':>9}"]
     for number in there:
+        mark = "*" if number == served else " "
+        if gone := damage(publish, number):
+            rows.append(f"{number:>7} {mark} {gone}")
+            continue
         said = facts(publish, number)
         recall = "-" if said["recall_at_1"] is None else f"{said['recall_at_1']:.4f}"
         rows.append(
-            f"{number:>7} {'*' if number == served else ' '} {said['created_at']:<20} {said['products']:>9}"
+            f"{number:>7} {mark} {said['created_at']:<20} {said['products']:>9}"
             f" {said['added']:>7} {said['changed']:>8} {said['removed']:>8} {recall:>9}"
         )
     return "\n".join([*rows, standing(publish)])

@@ -1,4 +1,4 @@
-"""Going back to an earlier version of what is served, and forward again, while whatever else runs on."""
+"""What is served: back to an earlier version and forward again, or to what is checked out, while all else runs on."""
 
 import dagster as dg
 from pydantic import Field
@@ -15,7 +15,8 @@ class Version(dg.Config):
     version: int = Field(default=0, description="Which version to serve; 0 = the one before")
 
 
-# Neither is in the catalog's pool: who must go back cannot wait for a refresh to end, and reads and writes no table.
+# None is in the catalog's pool: who must go back cannot wait for a refresh to end; `deploy` is refused while a stage
+# writes what it reads.
 @dg.op(description="Serve an earlier version, at once; newer ones wait for roll_forward.")
 def go_back(context: dg.OpExecutionContext, config: Version, dvc: Dvc) -> None:
     """Roll back, and note it beside the materializations of publish."""
@@ -26,6 +27,12 @@ def go_back(context: dg.OpExecutionContext, config: Version, dvc: Dvc) -> None:
 def go_forward(context: dg.OpExecutionContext, dvc: Dvc) -> None:
     """Roll forward, and note it likewise."""
     _tell(context, dvc, "roll-forward")
+
+
+@dg.op(description="Serve what is checked out, where that is not served already.")
+def bring(context: dg.OpExecutionContext, dvc: Dvc) -> None:
+    """Deploy, and note it likewise."""
+    _tell(context, dvc, "deploy")
 
 
 def _tell(context: dg.OpExecutionContext, dvc: Dvc, *words: str) -> None:
@@ -43,3 +50,23 @@ def rollback() -> None:
 def roll_forward() -> None:
     """Roll forward."""
     go_forward()
+
+
+@dg.job(description="Serve what is checked out: after a clone and a pull, a checkout, a restore, an experiment.")
+def deploy() -> None:
+    """Deploy."""
+    bring()
+
+
+@dg.asset_check(
+    asset=PUBLISH,
+    name="served_is_checked_out",
+    description="What is served is what is checked out, or a rollback holds it back; the job `deploy` mends it",
+)
+def served_is_checked_out(context: dg.AssetCheckExecutionContext, dvc: Dvc) -> dg.AssetCheckResult:
+    """Ask `visnet versions --check`, which answers in a line."""
+    try:
+        said, passed = dvc.command(context.run.run_id, "versions", "--check")[-1], True
+    except dg.Failure as failure:
+        said, passed = str(failure.description), False
+    return dg.AssetCheckResult(passed=passed, description=said, severity=dg.AssetCheckSeverity.WARN)

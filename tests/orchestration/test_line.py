@@ -53,8 +53,10 @@ def test_jobs_gates_and_switches(defs: dg.Definitions) -> None:
         ("crops", "products_in_two_splits"),
         ("knn_results", "self_hit_share"),
         ("evaluation", "recall_at_1"),
+        ("publish", "served_is_checked_out"),
     }
-    assert all(defs.resolve_asset_graph().get(key).blocking for key in defs.resolve_asset_graph().asset_check_keys)
+    graph = defs.resolve_asset_graph()
+    assert {key.name for key in graph.asset_check_keys if not graph.get(key).blocking} == {"served_is_checked_out"}
 
 
 def test_whatever_touches_the_catalog_is_in_one_pool(defs: dg.Definitions) -> None:

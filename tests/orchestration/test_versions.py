@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from orchestration.dvc import Dvc
 from tests import refreshing, workspace
 from tests.orchestration.loaded import forget, load
 
@@ -13,9 +14,9 @@ from tests.orchestration.loaded import forget, load
 def test_a_click_goes_back_and_another_forward(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = refreshing.make(tmp_path / "shop", refreshing.stock(24))
+    shop = refreshing.make(tmp_path / "shop", refreshing.stock(12))
     for look in (0, 1, 2):
-        refreshing.put_stock(shop, refreshing.stock(24, look))
+        refreshing.put_stock(shop, refreshing.stock(12, look))
         refreshing.refresh(shop)
     shutil.copy(workspace.ROOT / "dvc.yaml", shop)
     workspace.shell(shop, "dvc", "init", "--no-scm", "-q")
@@ -38,6 +39,23 @@ def test_a_click_goes_back_and_another_forward(
     assert refreshing.served(shop) == 1
     assert "Version 3 is served; before, version 1" in click("roll_forward", "go_forward")
     assert refreshing.served(shop) == 3
-    steps = [*jobs["rollback"].all_node_defs, *jobs["roll_forward"].all_node_defs]
+    assert (shop / "data/publish/current").unlink() is None
+    (check,) = [one for one in load().asset_checks or () if "served_is_checked_out" in str(next(iter(one.check_keys)))]
+
+    def checked() -> tuple[bool, str]:
+        done = dg.materialize(
+            [check],
+            selection=dg.AssetSelection.checks(check),
+            resources={"dvc": Dvc(root=str(shop))},
+            instance=instance,
+        )
+        (evaluation,) = done.get_asset_check_evaluations()
+        return evaluation.passed, str(evaluation.description)
+
+    passed, said = checked()
+    assert (passed, "nothing is served: `python -m visnet deploy` serves what is checked out" in said) == (False, True)
+    assert "Version 4 is served" in click("deploy", "bring")
+    assert checked() == (True, "version 4 is served")
+    steps = [node for job in ("rollback", "roll_forward", "deploy") for node in jobs[job].all_node_defs]
     assert {pool for step in steps for pool in getattr(step, "pools", ())} == set(), "neither waits for a refresh"
     forget()

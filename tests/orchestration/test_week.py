@@ -20,7 +20,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
-from tests import workspace
+from tests import refreshing, workspace
 
 HOURS = 168
 BATCHES = int(os.environ.get("VISNET_WEEK_BATCHES", "2"))
@@ -100,7 +100,8 @@ def test_a_week_of_batches_equals_one_clean_build(built: Path, tmp_path: Path, m
     for key, value in workspace.environment().items():
         monkeypatch.setenv(key, value)
     week = workspace.make(tmp_path / "week", FEED)
-    shutil.copytree(built / "data/trained_model", week / "data/trained_model")
+    for learnt in ("trained_model", "evaluation"):
+        shutil.copytree(built / "data" / learnt, week / "data" / learnt)
     monkeypatch.chdir(week)
     with dagster_of(week, tmp_path / "dagster") as context:
         with freeze_time(MONDAY - timedelta(minutes=1)):
@@ -114,12 +115,13 @@ def test_a_week_of_batches_equals_one_clean_build(built: Path, tmp_path: Path, m
         seen = context.instance.get_ticks(origin_id, selector_id)
     by_hour = {round((t.timestamp - MONDAY.timestamp()) / 3600): t.status.value for t in seen}
     assert by_hour == {hour: "SUCCESS" if hour in NEWS else "SKIPPED" for hour in range(HOURS)}
-    assert workspace.report(week, "publish")["version"] == len(NEWS)
+    assert refreshing.served(week) == len(NEWS)
     assert "up to date" in workspace.shell(week, "dvc", "status", *REFRESHED)
 
     clean = workspace.make(tmp_path / "clean", FEED)
     shutil.copytree(week / "feed", clean / "feed")
-    shutil.copytree(week / "data/trained_model", clean / "data/trained_model")
+    for learnt in ("trained_model", "evaluation"):
+        shutil.copytree(week / "data" / learnt, clean / "data" / learnt)
     for stage in REFRESHED:
         assert workspace.visnet(clean, stage).returncode == 0
     assert digests(week) == digests(clean)

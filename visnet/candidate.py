@@ -1,0 +1,81 @@
+"""A version before it is served: its parts brought together in a folder, named by digests, and measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visnet import folders, gates, tables, weights
+from visnet.folders import Brought
+from visnet.model_id import model_id, precision_of
+from visnet.pointer import Parts
+from visnet.vectors import model_of
+
+TABLES = {"crops": "crops", "embeddings": "catalog_embeddings", "knn": "knn_results", "catalog": "raw_images"}
+MODEL = ("model.safetensors", "model.toml")
+SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A folder that holds all parts of a version, the digest of each, and what its model makes of a photo."""
+
+    folder: Path
+    parts: Parts
+    brought: Brought
+    side_px: int
+
+
+def of_line(data: Path) -> dict[str, Path]:
+    """Return part -> where the line has it; `catalog` only where the source has more than photos."""
+    places = {part: data / stage / f"{part}.lance" for part, stage in TABLES.items()} | {
+        "model": data / "trained_model"
+    }
+    return {part: path for part, path in places.items() if part != "catalog" or tables.is_table(path)}
+
+
+def of_version(version: Path, parts: Parts) -> dict[str, Path]:
+    """Return part -> where a version has it."""
+    return {part: version / ("trained_model" if part == "model" else f"{part}.lance") for part in parts}
+
+
+def assemble(places: Mapping[str, Path], folder: Path) -> Candidate:
+    """Bring the parts of a version into an empty folder, by links where that can be."""
+    brought, parts = Brought(), {}
+    for part, path in places.items():
+        if part == "model":
+            continue
+        brought += folders.bring_table(path, folder / f"{part}.lance")
+        parts[part] = tables.digest(folder / f"{part}.lance", tables.opened(path).schema.names[0])
+    for file in MODEL:
+        brought += folders.bring(places["model"] / file, folder / "trained_model" / file)
+    folders.sync(folder / "trained_model")
+    model, entry = weights.load(folder / "trained_model")
+    made_by = model_id(weights.digest(model.state_dict()), precision_of(model_of(folder)))  # embeds a visitor's photo
+    return Candidate(folder, {**parts, "model": made_by}, brought, entry.side_px)
+
+
+def describe(candidate: Candidate, earlier: Path | None) -> dict[str, Any]:
+    """Return what a version's facts say of its content, and of what is new in it against an earlier version."""
+    now = gates.products(candidate.folder / "crops.lance")
+    had = gates.products(earlier / "crops.lance") if earlier else {}
+    new, gone = sorted(now.keys() - had.keys()), had.keys() - now.keys()
+    hits = gates.street_hits(candidate.folder / "knn.lance", now)
+    hits_before = gates.street_hits(earlier / "knn.lance", had) if earlier else {}
+    both = hits.keys() & hits_before.keys()  # the same questions, so that what is compared is not their difficulty
+    recall, before = gates.recall(hits, both), gates.recall(hits_before, both)
+    shown = new[:: max(1, len(new) // SHOWN)][:SHOWN]
+    return {
+        "model": candidate.parts["model"],
+        "parts": candidate.parts,
+        "products": len(now),
+        "products_before": len(had),
+        "added": len(new),
+        "changed": sum(had[product] != photos for product, photos in now.items() if product in had),
+        "removed": len(gone),
+        "recall_at_1": gates.recall(hits),
+        "street_queries": len(hits),
+        "probe_queries": len(both),
+        "probe_recall_at_1_drop": None if recall is None or before is None else round(before - recall, 6),
+        "shown": [{"crop_id": now[product].crop_id, "product_id": product[1]} for product in shown],
+    }
