@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import importlib
 import os
 import shutil
 import signal
@@ -63,7 +64,7 @@ dense = [16]
 
 [loss]
 name = "sq_hinge"
-margin = 0.3
+margin = 3.0
 
 [batches]
 triplets = 8
@@ -161,8 +162,9 @@ def _apart(folder: Path, command: str, fault: Fault | None, said: Path) -> None:
             sys.exit(visnet.main())
 
 
-def killed_after(owner: object, name: str) -> None:
+def killed_after(module: str, name: str) -> None:
     """Have this process killed as soon as a function of a module has done its work."""
+    owner = importlib.import_module(module)
     done = getattr(owner, name)
 
     def done_and_killed(*args: object, **options: object) -> None:

@@ -1,11 +1,6 @@
 """What stands in MLflow after the line has run: one run per training, comparable, and found from both sides."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import mlflow
@@ -14,7 +9,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.workspace import environment, report, shell, visnet
+from tests.workspace import report, shell
 from visnet import zoo
 
 
@@ -45,7 +40,7 @@ def test_a_training_and_its_evaluation_are_one_run(built: Path) -> None:
     assert run.data.params["trained_model.config"] == "mildnet_small"
     assert run.data.params["raw_images.synthetic.seed"] == "5"
     assert run.data.params["model.loss.name"] == zoo.entry("mildnet_small").loss.name
-    for name in ("recall_at_1", "colour_histogram_recall_at_1", "train_loss", "recall_at_1_hats"):
+    for name in ("recall_at_1", "baseline/colour_histogram_recall_at_1", "train_loss", "recall_at_1/hats"):
         assert name in run.data.metrics
     client = client_of(built)
     curve = client.get_metric_history(run.info.run_id, "validation_triplet_accuracy")
@@ -83,39 +78,3 @@ def test_the_weights_are_all_that_the_model_is(built: Path) -> None:
     assert {path.name for path in (built / "data/trained_model").iterdir()} == {"model.safetensors", "model.toml"}
     version = client_of(built).get_model_version_by_alias("visnet", "challenger")
     assert str(version.version) == report(built, "trained_model")["mlflow_model_version"]
-
-
-def test_a_killed_training_goes_on_in_its_run(shop: Path) -> None:
-    params = shop / "params.toml"
-    params.write_text(params.read_text().replace("epochs = 2", "epochs = 4"))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "visnet", "trained_model"], cwd=shop, env=environment(), stderr=subprocess.DEVNULL
-    )
-    curve, deadline_s = shop / "reports/trained_model.csv", time.monotonic() + 120
-    curve.unlink()
-    kept = shop / "data/trained_model.building/checkpoints/last.ckpt"
-    while not (curve.exists() and kept.exists() and len(runs(shop)) == 2) and time.monotonic() < deadline_s:
-        time.sleep(0.1)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    assert [run.info.status for run in runs(shop)].count("RUNNING") == 1
-    done = visnet(shop, "trained_model")
-    assert done.returncode == 0, done.stderr
-    after = runs(shop)
-    assert len(after) == 2
-    assert {run.info.status for run in after} == {"FINISHED"}
-    assert report(shop, "trained_model")["resumed_from_epoch"] >= 1
-    assert report(shop, "trained_model")["epochs"] == 4
-
-
-def test_an_interrupted_training_says_so(shop: Path) -> None:
-    params = shop / "params.toml"
-    params.write_text(params.read_text().replace("epochs = 2", "epochs = 50"))
-    child = subprocess.Popen([sys.executable, "-m", "visnet", "trained_model"], cwd=shop, env=environment())
-    curve, deadline_s = shop / "reports/trained_model.csv", time.monotonic() + 120
-    curve.unlink()
-    while not (curve.exists() and len(runs(shop)) == 2) and time.monotonic() < deadline_s:
-        time.sleep(0.1)
-    child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=60) == 130
-    assert "KILLED" in {run.info.status for run in runs(shop)}

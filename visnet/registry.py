@@ -93,6 +93,9 @@ def take(version: int, out: Path) -> Report:
     try:
         with reaching():
             mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}", dst_path=str(out))
+            if not any(out.iterdir()):  # MLflow takes a folder that is gone for an empty one
+                where = client.get_model_version_download_uri(MODEL, str(version))
+                raise Unreachable(f"its files are gone from {where}")
             run = client.get_run(str(found.run_id))
     except Unreachable as error:
         config = found.tags.get("config", "of unknown config")

@@ -79,7 +79,10 @@ def connect() -> "MlflowClient":
         if own:
             HOME.mkdir(exist_ok=True)
             _rehome()
+        set_by_user = os.environ.get("MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(uri)
+        if set_by_user is None:  # MLflow has put it into the environment, where it would outlive this folder
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
         client = MlflowClient()
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None:
