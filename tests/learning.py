@@ -15,6 +15,8 @@ from tests.refreshing import SERVER, draw, within
 from visnet import __main__ as visnet
 from visnet import runner, tracker
 
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+SERVER.set_forkserver_preload([*refreshing.PRELOADED, "lightning", "mlflow"])
 PARAMS = """
 [raw_images]
 source = "table"

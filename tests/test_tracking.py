@@ -1,6 +1,11 @@
 """What stands in MLflow after the line has run: one run per training, comparable, and found from both sides."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import mlflow
@@ -9,7 +14,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.workspace import report, shell
+from tests.workspace import environment, report, run, shell
 from visnet import zoo
 
 
@@ -78,3 +83,32 @@ def test_the_weights_are_all_that_the_model_is(built: Path) -> None:
     assert {path.name for path in (built / "data/trained_model").iterdir()} == {"model.safetensors", "model.toml"}
     version = client_of(built).get_model_version_by_alias("visnet", "challenger")
     assert str(version.version) == report(built, "trained_model")["mlflow_model_version"]
+
+
+def test_a_typo_and_a_stop_cost_the_line_nothing(shop: Path) -> None:
+    made = [*(shop / "data/trained_model").iterdir(), *(shop / "reports").glob("trained_model.*")]
+    before = {path: path.read_bytes() for path in made}
+    params = shop / "params.toml"
+    right = params.read_text()
+    params.write_text(right.replace('"mildnet_small"', '"mildnet_smal"'))
+    assert run(shop, "dvc", "repro").returncode
+    assert {path: path.read_bytes() for path in made} == before
+    assert "didn't change, skipping" in shell(shop, "dvc", "repro", "--single-item", "catalog_embeddings")
+
+    params.write_text(right.replace("epochs = 2", "epochs = 50"))
+    words = [sys.executable, "-m", "dvc", "repro", "--single-item", "trained_model"]
+    child = subprocess.Popen(words, cwd=shop, env=environment(), start_new_session=True)
+    curve, deadline_s = shop / "reports/trained_model.building/trained_model.csv", time.monotonic() + 120
+    while not curve.exists() and child.poll() is None and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+    assert child.wait(timeout=60)
+    assert {path: path.read_bytes() for path in made} == before
+
+    params.write_text(right)
+    assert "didn't change, skipping" in shell(shop, "dvc", "repro", "--single-item", "trained_model")
+    shutil.rmtree(shop / "data/trained_model")
+    (shop / "reports/triplets.png").unlink()
+    assert "Running stage" not in shell(shop, "dvc", "repro", "triplets", "trained_model")
+    assert {path: path.read_bytes() for path in made} == before
+    assert shell(shop, "git", "status", "--porcelain") == ""

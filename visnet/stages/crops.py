@@ -49,11 +49,12 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     crops = out / "crops.lance"
     records, records_without_photo = _records(raw_images, params)
     shares = Shares(params.validation_share, params.test_share, params.seed)
+    given = records["split"]
     records["split"], shared = assign_splits(records, shares)
     if shared and params.shared_products == "refuse":
         raise ValueError(
             f"[crops] shared_products: {len(shared)} products stand in two splits (the first: {shared[0]}, in "
-            f"{' and '.join(sorted(set(records.loc[records['product_id'] == shared[0], 'split'])))}), "
+            f"{' and '.join(sorted(set(given[records['product_id'] == shared[0]])))}), "
             'so that what was learnt by heart would be measured; allowed are "refuse" and "allow"'
         )
     making = (DRAWING, params.side_px, params.quality)
