@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from orchestration.project import Plot, Row, Stage
 PICTURE_BYTES = 100_000  # Dagster keeps each materialization's metadata for ever
 PICTURE_SIDES_PX = (1400, 1100, 850, 600)
 TABLE_ROWS = 20
+RUN_PAGE = "mlflow_page"  # a report's path of a run's page: the server's port is another one every day
 
 # What a report counts of its run, where it does.
 CHANGES = ("added", "changed", "removed", "not_modified", "skipped", "lost", "feed_dead_letters")
@@ -54,7 +56,13 @@ def table(rows: Sequence[Mapping[str, Value]]) -> dg.MetadataValue[Any]:
 
 def values(report: Mapping[str, Value]) -> Metadata:
     """Return a report's values, each of its own type."""
-    return {key: _value(value) for key, value in report.items()}
+    return {key: _value(_linked(value) if key == RUN_PAGE else value) for key, value in report.items()}
+
+
+def _linked(path: Value) -> Value:
+    """Return the address, as of today, of what a report has a path of."""
+    home = os.environ.get("VISNET_MLFLOW_UI", "http://127.0.0.1:5000").rstrip("/")
+    return path and f"{home}/{path}"
 
 
 def page(reports: Path, names: Sequence[str], charts: Iterable[tuple[Plot, Path]]) -> Metadata:

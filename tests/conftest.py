@@ -73,3 +73,22 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shop(published: Path, tmp_path: Path) -> Path:
     """A copy of the published shop, to be changed."""
     return Path(shutil.copytree(published, tmp_path / "shop", symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def learnable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny shop with its triplets, and a tracker that was told nothing; it stays as it is."""
+    from tests import learning
+
+    return learning.make(tmp_path_factory.mktemp("learnable") / "shop")
+
+
+@pytest.fixture(scope="session")
+def learnt(learnable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after a training and its evaluation; it stays as it is."""
+    from tests import learning
+
+    shop = learning.copy(learnable, tmp_path_factory.mktemp("learnt") / "shop")
+    learning.run(shop, "trained_model")
+    learning.evaluate(shop)
+    return shop

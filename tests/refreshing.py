@@ -185,7 +185,8 @@ def setting(folder: Path, line: str) -> None:
 # The process that is forked has imported Lance, but started nothing of it.
 warnings.filterwarnings("ignore", message="lance is not fork-safe")
 SERVER = multiprocessing.get_context("forkserver")  # forks a process that has everything imported: a run costs its work
-SERVER.set_forkserver_preload(["tests.refreshing", *(f"visnet.stages.{stage}" for stage in REFRESH)])
+PRELOADED = ["tests.refreshing", *(f"visnet.stages.{stage}" for stage in REFRESH)]
+SERVER.set_forkserver_preload(PRELOADED)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,15 @@ def test_the_model_is_left_as_it_was_found() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_the_model_is_not_moved_back_and_forth(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, moves = network(), []
+    moving = model.to
+    monkeypatch.setattr(model, "to", lambda place: moves.append(place) or moving(place))
+    for _ in range(2):
+        list(embed(model, Photos(5), batch=2, device="cpu"))
+    assert moves == [torch.device("cpu")] * 2
+
+
 def test_half_precision_is_asked_for_and_comes_back_as_float32() -> None:
     model, photos = network(), Photos(4)
     (_, full), (_, half) = (next(embed(model, photos, batch=4, device="cpu", precision=p)) for p in ("auto", "bf16"))
@@ -109,4 +118,4 @@ def test_a_gpu_agrees_with_the_cpu() -> None:
     model, photos = network(), Photos(9)
     cpu, gpu = (torch.cat([e for _, e in embed(model, photos, batch=4, device=name)]) for name in ("cpu", "cuda"))
     torch.testing.assert_close(cpu, gpu, rtol=0.05, atol=0.02)
-    assert next(model.parameters()).device.type == "cpu"
+    assert next(model.parameters()).device.type == "cuda"  # where a second call finds it

@@ -1,7 +1,11 @@
 """Splits: products apart where the source lets them be, photos apart where it does not."""
 
-import pandas as pd
+from pathlib import Path
 
+import pandas as pd
+import pytest
+
+from tests import learning
 from visnet.splits import Shares, assign_splits
 
 SHARES = Shares(validation=0.25, test=0.25, seed=3)
@@ -56,3 +60,12 @@ def test_where_products_are_shared_only_street_photos_are_held_out() -> None:
     assert set(split[frame["side"] == "shop"]) == {"train"}
     held = split[(frame["side"] == "street") & (frame["split"] == "train")].value_counts(normalize=True)
     assert 0.2 < held["validation"] < 0.3
+
+
+def test_a_product_in_two_splits_is_refused_by_their_names(learnable: Path, tmp_path: Path) -> None:
+    shop = learning.copy(learnable, tmp_path / "shop")
+    stock = shop / "stock.csv"
+    stock.write_text(stock.read_text().replace("0-0-2.png,street,train", "0-0-2.png,street,validation"))
+    learning.run(shop, "raw_images")
+    with pytest.raises(ValueError, match=r"1 products stand in two splits \(the first: 0-0, in train and validation\)"):
+        learning.run(shop, "crops")

@@ -50,7 +50,7 @@ def test_a_training_and_its_evaluation_are_one_run(built: Path) -> None:
     assert run.data.params["trained_model.config"] == "mildnet_small"
     assert run.data.params["raw_images.synthetic.seed"] == "5"
     assert run.data.params["model.loss.name"] == zoo.entry("mildnet_small").loss.name
-    for name in ("recall_at_1", "colour_histogram_recall_at_1", "train_loss"):
+    for name in ("recall_at_1", "baseline/colour_histogram_recall_at_1", "train_loss", "recall_at_1/hats"):
         assert name in run.data.metrics
     client = client_of(built)
     curve = client.get_metric_history(run.info.run_id, "validation_triplet_accuracy")
@@ -127,37 +127,30 @@ def test_the_weights_are_all_that_the_model_is(built: Path) -> None:
     assert str(version.version) == report(built, "trained_model")["mlflow_model_version"]
 
 
-def test_a_killed_training_goes_on_in_its_run(shop: Path) -> None:
+def test_a_typo_and_a_stop_cost_the_line_nothing(shop: Path) -> None:
+    made = [*(shop / "data/trained_model").iterdir(), *(shop / "reports").glob("trained_model.*")]
+    before = {path: path.read_bytes() for path in made}
     params = shop / "params.toml"
-    params.write_text(params.read_text().replace("epochs = 2", "epochs = 4"))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "visnet", "trained_model"], cwd=shop, env=environment(), stderr=subprocess.DEVNULL
-    )
-    curve, deadline_s = shop / "reports/trained_model.csv", time.monotonic() + 120
-    curve.unlink()
-    kept = shop / "data/trained_model.building/checkpoints/last.ckpt"
-    while not (curve.exists() and kept.exists() and len(runs(shop)) == 2) and time.monotonic() < deadline_s:
-        time.sleep(0.1)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    assert [run.info.status for run in runs(shop)].count("RUNNING") == 1
-    done = visnet(shop, "trained_model")
-    assert done.returncode == 0, done.stderr
-    after = runs(shop)
-    assert len(after) == 2
-    assert {run.info.status for run in after} == {"FINISHED"}
-    assert report(shop, "trained_model")["resumed_from_epoch"] >= 1
-    assert report(shop, "trained_model")["epochs"] == 4
+    right = params.read_text()
+    params.write_text(right.replace('"mildnet_small"', '"mildnet_smal"'))
+    assert run(shop, "dvc", "repro").returncode
+    assert {path: path.read_bytes() for path in made} == before
+    assert "didn't change, skipping" in shell(shop, "dvc", "repro", "--single-item", "catalog_embeddings")
 
-
-def test_an_interrupted_training_says_so(shop: Path) -> None:
-    params = shop / "params.toml"
-    params.write_text(params.read_text().replace("epochs = 2", "epochs = 50"))
-    child = subprocess.Popen([sys.executable, "-m", "visnet", "trained_model"], cwd=shop, env=environment())
-    curve, deadline_s = shop / "reports/trained_model.csv", time.monotonic() + 120
-    curve.unlink()
-    while not (curve.exists() and len(runs(shop)) == 2) and time.monotonic() < deadline_s:
+    params.write_text(right.replace("epochs = 2", "epochs = 50"))
+    words = [sys.executable, "-m", "dvc", "repro", "--single-item", "trained_model"]
+    child = subprocess.Popen(words, cwd=shop, env=environment(), start_new_session=True)
+    curve, deadline_s = shop / "reports/trained_model.building/trained_model.csv", time.monotonic() + 120
+    while not curve.exists() and child.poll() is None and time.monotonic() < deadline_s:
         time.sleep(0.1)
-    child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=60) == 130
-    assert "KILLED" in {run.info.status for run in runs(shop)}
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+    assert child.wait(timeout=60)
+    assert {path: path.read_bytes() for path in made} == before
+
+    params.write_text(right)
+    assert "didn't change, skipping" in shell(shop, "dvc", "repro", "--single-item", "trained_model")
+    shutil.rmtree(shop / "data/trained_model")
+    (shop / "reports/triplets.png").unlink()
+    assert "Running stage" not in shell(shop, "dvc", "repro", "triplets", "trained_model")
+    assert {path: path.read_bytes() for path in made} == before
+    assert shell(shop, "git", "status", "--porcelain") == ""

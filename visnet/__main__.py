@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     experiment.add_argument("--again", action="store_true", help="also what was done before with the same inputs")
     commands.add_parser("zoo", help="list the models there are, with their sizes and losses")
     commands.add_parser("leaderboard", help="compare all evaluated runs; writes reports/leaderboard.html and .csv")
+    commands.add_parser("sync-runs", help="tell MLflow what could not be told while it was gone")
     promote = commands.add_parser("promote", help="make a run's model champion, and have the line serve it")
     promote.add_argument("run", help="a run id or its beginning, a version's number, or a config (its newest run)")
     view = commands.add_parser("triplets-view", help="judge sampled triplets by eye; marks go to exclusions.csv")
@@ -109,6 +110,10 @@ def _run(args: argparse.Namespace) -> None:
         frame = leaderboard.table()
         leaderboard.write(frame)
         print(leaderboard.text(frame))
+    elif args.command == "sync-runs":
+        from visnet import tracking
+
+        print(tracking.sync())
     elif args.command == "promote":
         from visnet import experiment, registry, runner
 

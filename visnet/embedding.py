@@ -28,14 +28,14 @@ def embed(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (rows [B] int64, embeddings [B, D] float32, both on the CPU) for every photo of `images`, in order.
 
-    `images` gives uint8 RGB [3, S, S] and has a length. The model runs in eval mode, always on `batch` photos, and is
-    as before once the iterator ends or is closed. precision: see `chosen_precision`. `ValueError` for a batch below 1.
+    `images` gives uint8 RGB [3, S, S] and has a length. The model runs in eval mode, always on `batch` photos. It stays
+    on the device, where the next call finds it, and otherwise is as before once the iterator ends or is closed.
+    precision: see `chosen_precision`. `ValueError` for a batch below 1.
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, is {batch}")
     place = chosen_device(device)
     before = {module: module.training for module in model.modules()}
-    home = next((p.device for p in model.parameters()), torch.device("cpu"))
     half = chosen_precision(precision, place) == "bf16"
     rows = range(len(cast(Sized, images)))
     loader = photo_loader(images, rows, batch=batch, workers=workers, pin_memory=place.type == "cuda")
@@ -54,7 +54,6 @@ def embed(
                 yield numbers, embeddings.clone()
                 progress.advance(len(numbers))
     finally:
-        model.to(home)
         for module, training in before.items():
             module.training = training
 

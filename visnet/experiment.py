@@ -42,7 +42,7 @@ def run(
     an experiment that fails does not keep the others from running. `ValueError` says what is wrong.
     """
     wanted = _wanted(names, versions, _set(runner.read_params(), settings))
-    if int(os.environ.get("LOCAL_RANK", "0")):
+    if runner.helps():
         name = os.environ[UNDER_WAY]
         return [runner.run("trained_model", place(name), wanted[name])]
     made, failed = [], {}
@@ -92,7 +92,10 @@ def _run(name: str, tried: Tables, *, again: bool) -> Report:
     here, inputs = place(name), _inputs(tried)
     file = here.reports / DONE
     if again:
-        shutil.rmtree(here.data, ignore_errors=True)
+        for path in here.data.glob("*.building"):  # what was made before stays until its successor is whole
+            shutil.rmtree(path)
+        for stage in APART[1:]:
+            shutil.rmtree(here.artefact(stage), ignore_errors=True)
         file.unlink(missing_ok=True)
     done = json.loads(file.read_text()) if file.exists() else {}
     here.reports.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
-"""Folders as readers meet them: files linked instead of copied, made durable, and removed in one step."""
+"""Folders as readers meet them: files linked instead of copied, made durable, replaced and removed in one step."""
 
+import ctypes
 import errno
 import os
 import shutil
@@ -11,6 +12,9 @@ from visnet import tables
 # What a file system answers that has no hard links, none to there, or no more of this file.
 NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP}
 DELETING = ".deleting"
+# What a kernel, file system or C library answers that cannot let two names change places.
+NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,34 @@ def remove(folder: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
     folder.rename(doomed)
     shutil.rmtree(doomed)
+
+
+def replace(folder: Path, successor: Path) -> None:
+    """Put `successor` in the place of `folder`, which need not be there; at every moment one of them is.
+
+    Where the system cannot let two names change places, there is a moment in which neither is.
+    """
+    if folder.exists():
+        try:
+            _exchange(folder, successor)
+        except OSError as error:
+            if error.errno not in NO_EXCHANGE:
+                raise
+            remove(folder)
+        else:
+            shutil.rmtree(successor)
+            return
+    successor.rename(folder)
+    sync(folder.parent)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(one))
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(one))
 
 
 def clean(parent: Path, *endings: str) -> int:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from visnet import registry
+from visnet import registry, tracker
 from visnet.reports import REPORTS, read_report
 
-# column -> (metric of a run, its format)
+# column -> (metric of a run, or what its training said of itself in a tag, and its format)
 COLUMNS = {
     "recall@1": ("recall_at_1", ".3f"),
     "recall@5": ("recall_at_5", ".3f"),
@@ -39,18 +39,19 @@ def table() -> pd.DataFrame:
     Only runs on one test can be compared: those on the line's test of today come first, then those of each other test;
     "test" names which it is, by the beginning of its digest.
     """
-    client = registry.connect()
-    experiment = client.get_experiment_by_name(registry.EXPERIMENT)
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    standings = registry.standings(client)
+    client = tracker.connect()
+    with tracker.reaching():
+        runs, standings = registry.runs(client), registry.standings(client)
     rows = []
     for run in runs:
         metrics, tags = run.data.metrics, run.data.tags
         if not any(name in metrics for name in ("recall_at_1", "colour_agreement")):
             continue
         version, status = standings.get(run.info.run_id, ("", ""))
-        values = {title: metrics.get(name) for title, (name, _) in COLUMNS.items()}
+        said = {name: metrics.get(name, tags.get(f"trained_model.{name}")) for name, _ in COLUMNS.values()}
+        values = {
+            title: None if (value := said[name]) is None else float(value) for title, (name, _) in COLUMNS.items()
+        }
         if values["training min"] is not None:
             values["training min"] /= 60
         began = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
@@ -63,7 +64,7 @@ def table() -> pd.DataFrame:
                 **values,
                 "made, UTC": began.strftime("%Y-%m-%d %H:%M"),
                 "run": run.info.run_id,
-                "page": registry.page(run.info),
+                "page": f"{tracker.home()}/{tracker.page(run.info)}",
             }
         )
     if not rows:

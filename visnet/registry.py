@@ -1,8 +1,6 @@
 """Which model serves: every training is registered as `challenger`, and held against the `champion`."""
 
 import contextlib
-import logging
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,44 +8,27 @@ from typing import TYPE_CHECKING
 
 from visnet import verdict
 from visnet.stage import Report
+from visnet.tracker import EXPERIMENT, Unreachable, connect, page, reaching
 from visnet.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import RunInfo
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-MODEL = EXPERIMENT = "visnet"
+MODEL = EXPERIMENT
 ANSWERS = "evaluation"  # the folder of a run's artifacts that holds how its model answered the test
 DIGITS = 32  # of a model's digest, as the evaluation writes it
 LEARNT = ("epochs", "best_epoch", "training_s", "images_per_s", "trained_photos", "peak_memory_mib")
 
 
-def connect() -> "MlflowClient":
-    """Connect to `MLFLOW_TRACKING_URI`, by default a SQLite file in this folder, by its absolute path."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    import mlflow
-    from mlflow import MlflowClient
-
-    for noisy in ("alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    home = Path(".mlflow").absolute()
-    uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
-    home.mkdir(exist_ok=True)
-    mlflow.set_tracking_uri(uri)
-    client = MlflowClient()
-    if client.get_experiment_by_name(EXPERIMENT) is None:
-        own = uri.startswith("sqlite:")  # a server knows a better place
-        client.create_experiment(EXPERIMENT, artifact_location=f"{home}/artifacts" if own else None)
-    return client
-
-
 def register(client: "MlflowClient", run_id: str, artefact: Path, config: str) -> Report:
-    """Register the files of a trained model as a new version, alias `challenger`."""
+    """Register the files of a trained model as a version, alias `challenger`; once, however often a run says so."""
     import mlflow
     from mlflow.entities import LoggedModelStatus
 
+    if before := version_of(client, run_id):
+        return {"mlflow_model_version": before}
     experiment_id = client.get_run(run_id).info.experiment_id
     model = client.create_logged_model(experiment_id, name=MODEL, source_run_id=run_id)
     for path in sorted(path for path in artefact.iterdir() if path.is_file()):
@@ -57,14 +38,6 @@ def register(client: "MlflowClient", run_id: str, artefact: Path, config: str) -
     client.set_model_version_tag(MODEL, version.version, "config", config)
     client.set_registered_model_alias(MODEL, "challenger", version.version)
     return {"mlflow_model_version": str(version.version)}
-
-
-def failures() -> tuple[type[Exception], ...]:
-    """Return what a tracker that is down, slow or gone raises."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return (MlflowException, SQLAlchemyError, OSError)
 
 
 def keep_answers(client: "MlflowClient", run_id: str, queries: Path) -> None:
@@ -116,23 +89,30 @@ def name_serving(model: str) -> None:
     from mlflow.exceptions import MlflowException
 
     client = connect()
-    of_it = [found for found in _versions(client) if found.tags.get("model") == model[:DIGITS]]
-    if of_it:
-        client.set_registered_model_alias(MODEL, "serving", of_it[0].version)
-        return
-    with contextlib.suppress(MlflowException):  # no such alias, or nothing is registered
-        client.delete_registered_model_alias(MODEL, "serving")
+    with reaching():
+        of_it = [found for found in _versions(client) if found.tags.get("model") == model[:DIGITS]]
+        if of_it:
+            client.set_registered_model_alias(MODEL, "serving", of_it[0].version)
+            return
+        with contextlib.suppress(MlflowException):  # no such alias, or nothing is registered
+            client.delete_registered_model_alias(MODEL, "serving")
 
 
 def find(version: int) -> "ModelVersion":
-    """Return a registered version; `ValueError` names those there are."""
+    """Return a registered version; `ValueError` names those there are, and what else can be done."""
     from mlflow.exceptions import MlflowException
 
     client = connect()
     try:
         return client.get_model_version(MODEL, str(version))
     except MlflowException:
-        raise ValueError(f"version {version} is not registered; there are {_known(_versions(client))}") from None
+        known = _known(_versions(client))
+        raise ValueError(f"version {version} is not registered; there are {known}; version = 0 trains") from None
+
+
+def version_of(client: "MlflowClient", run_id: str) -> str:
+    """Return the version that a run's model is registered as, "" where it is not."""
+    return max((str(v.version) for v in _versions(client, f"run_id='{run_id}'")), key=int, default="")
 
 
 def take(version: int, out: Path) -> Report:
@@ -141,40 +121,48 @@ def take(version: int, out: Path) -> Report:
     `ValueError` when there is no such version, or its files are gone.
     """
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     found, client = find(version), connect()
     try:
-        mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}", dst_path=str(out))
-        run = client.get_run(str(found.run_id))
-    except (MlflowException, OSError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"version {version} cannot be had: {said}") from None
-    learnt = {name: run.data.metrics[name] for name in LEARNT if name in run.data.metrics}
+        with reaching():
+            mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}", dst_path=str(out))
+            if not any(out.iterdir()):  # MLflow takes a folder that is gone for an empty one
+                where = client.get_model_version_download_uri(MODEL, str(version))
+                raise Unreachable(f"its files are gone from {where}")
+            run = client.get_run(str(found.run_id))
+    except Unreachable as error:
+        config = found.tags.get("config", "of unknown config")
+        raise ValueError(
+            f"version {version} ({config}) cannot be had: {error}; take another, or set version = 0, which trains"
+        ) from None
     return {
         "mlflow_run_id": run.info.run_id,
-        "mlflow_url": page(run.info),
+        "mlflow_page": page(run.info),
         "mlflow_model_version": str(found.version),
-        **{name: int(value) if value.is_integer() else value for name, value in learnt.items()},
+        **{name: value for name in LEARNT if (value := _learnt(run, name)) is not None},
     }
+
+
+def _learnt(run: "Run", name: str) -> int | float | None:
+    """Read a number that a training said of itself: a tag, or a metric, as all once were."""
+    value = run.data.tags.get(f"trained_model.{name}", run.data.metrics.get(name))
+    if value is None:
+        return None
+    number = float(value)
+    return int(number) if number.is_integer() else number
 
 
 def curve(run_id: str) -> dict[int, dict[str, float]]:
     """Return the curves of a training: epoch -> name -> value, the epochs in order."""
     client = connect()
     points: dict[int, dict[str, float]] = {}
-    for name in sorted(client.get_run(run_id).data.metrics):
-        if name.startswith(("train_", "validation_")) or name == "lr":
-            for point in client.get_metric_history(run_id, name):
-                if point.step:  # the others say something of the whole training, once
-                    points.setdefault(point.step, {})[name] = point.value
+    with reaching():
+        for name in sorted(client.get_run(run_id).data.metrics):
+            if name.startswith(("train_", "validation_")) or name == "lr":
+                for point in client.get_metric_history(run_id, name):
+                    if point.step:  # the others say something of the whole training, once
+                        points.setdefault(point.step, {})[name] = point.value
     return dict(sorted(points.items()))
-
-
-def page(run: "RunInfo") -> str:
-    """Return the address of a run's page."""
-    home = os.environ.get("VISNET_MLFLOW_UI", "http://127.0.0.1:5000").rstrip("/")
-    return f"{home}/#/experiments/{run.experiment_id}/runs/{run.run_id}?workflowType=machine_learning"
 
 
 def promote(which: str) -> Report:
@@ -221,6 +209,18 @@ def promote(which: str) -> Report:
     }
 
 
+def runs(client: "MlflowClient") -> "list[Run]":
+    """List all runs of the experiment, newest first."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    found: list[Run] = []
+    token: str | None = ""
+    while experiment is not None and token is not None:
+        some = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token or None)
+        found += some
+        token = some.token or None
+    return found
+
+
 def standings(client: "MlflowClient") -> dict[str, tuple[str, str]]:
     """Return run id -> its version and that one's alias, `champion` or `challenger`, "" where it has none."""
     from mlflow.exceptions import MlflowException
@@ -235,9 +235,15 @@ def standings(client: "MlflowClient") -> dict[str, tuple[str, str]]:
     return {v.run_id: (str(v.version), aliases.get(str(v.version), "")) for v in reversed(found) if v.run_id}
 
 
-def _versions(client: "MlflowClient") -> "list[ModelVersion]":
+def _versions(client: "MlflowClient", which: str = f"name='{MODEL}'") -> "list[ModelVersion]":
     """List all versions, newest first; the search leaves their aliases out."""
-    return sorted(client.search_model_versions(f"name='{MODEL}'"), key=lambda v: -int(v.version))
+    found: list[ModelVersion] = []
+    token: str | None = ""
+    while token is not None:
+        some = client.search_model_versions(which, max_results=1000, page_token=token or None)
+        found += some
+        token = some.token or None
+    return sorted((v for v in found if v.name == MODEL), key=lambda v: -int(v.version))
 
 
 def _known(versions: "Sequence[ModelVersion]") -> str:

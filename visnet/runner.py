@@ -5,11 +5,11 @@ import os
 import shutil
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visnet import integrity, locks, mending, tracking
+from visnet import folders, integrity, locks, mending, tracking
 from visnet import stage as stages
 from visnet.console import Console
 from visnet.log import SILENT, Log
@@ -18,6 +18,7 @@ from visnet.stage import Frozen, Report
 
 PARAMS = Path("params.toml")
 TABLES = DATA / "tables"  # whose lock every run shares, so that a compaction waits for all of them
+LAUNCHER = "VISNET_LAUNCHER"  # the process whose training on several devices starts others, which run this again
 
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -51,9 +52,11 @@ def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report
             raise ValueError(f"{path} is missing; run `dvc repro {name}` (or `dvc pull`) first")
     artefact = place.artefact(stage)
     out = artefact if getattr(module, "IN_PLACE", False) else artefact.with_name(f"{stage}.building")
-    if int(os.environ.get("LOCAL_RANK", "0")):  # one of several processes of a training: it helps, and leaves no trace
+    if helps():
         helped: Report = module.build(*inputs.values(), out=out, params=params, log=SILENT)
         return helped
+    os.environ[LAUNCHER] = str(os.getpid())
+    os.environ.pop("LOCAL_RANK", None)  # of whatever launched us: to Lightning it would say that we help, too
     with contextlib.ExitStack() as locked:
         locked.enter_context(locks.held(TABLES, shared=True))
         locked.enter_context(locks.held(artefact))
@@ -64,19 +67,28 @@ def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report
         return _make(stage, place, tables, params, inputs, out)
 
 
+def helps() -> bool:
+    """Tell whether this is one of several processes of a training, which helps and leaves no trace."""
+    return os.environ.get(LAUNCHER) == str(os.getppid()) and int(os.environ.get("LOCAL_RANK", "0")) > 0
+
+
 def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapping[str, Path], out: Path) -> Report:
     module, artefact = stages.module(stage), place.artefact(stage)
-    in_place, resumes = out == artefact, getattr(module, "RESUMES", False)
+    in_place, resumes = out == artefact, getattr(module, "RESUMES", ())
+    shown = place.reports / f"{stage}.building"  # until all of it is there, what is shown is of the run before
     place.reports.mkdir(parents=True, exist_ok=True)
-    if not in_place and not resumes:
-        shutil.rmtree(out, ignore_errors=True)
+    for folder in [shown] if in_place or resumes else [shown, out]:
+        shutil.rmtree(folder, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
 
     mending.mend(out)  # what a run left that a full disk and then a kill ended
     before = mending.marks(out)
     begun_s = time.monotonic()
-    with tracking.recorded(stage, params.model_dump(), out, place, tables) as record:
-        console = Console(stage, place.reports, on_curve=record.curve)
+    with contextlib.ExitStack() as undone:
+        shown.mkdir()
+        undone.callback(shutil.rmtree, shown, ignore_errors=True)
+        record = undone.enter_context(tracking.recorded(stage, params, out, place, tables))
+        console = Console(stage, shown, on_curve=record.curve)
         log: Log = console
         try:
             report: Report = module.build(*inputs.values(), out=out, params=params, log=log)
@@ -88,12 +100,27 @@ def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapp
         mending.check(out, before)
         report.update(record.judge(report, out))
         if not in_place:
-            shutil.rmtree(artefact, ignore_errors=True)
-            out.rename(artefact)
-        if not getattr(module, "SERVED", False):
-            integrity.record(artefact)
+            folders.replace(artefact, _finished(out, resumes) if resumes else out)
         report["wall_s"] = round(time.monotonic() - begun_s, 3)
         report.update(record.finish(report, artefact, console.pictures))
-    write_report(stage, report, place.reports)
-    write_metrics(stage, report, getattr(module, "METRICS", ()), place.reports)
+        if not getattr(module, "SERVED", False):
+            integrity.record(artefact)
+        for path in sorted(shown.iterdir()):
+            path.replace(place.reports / path.name)
+        write_report(stage, report, place.reports)
+        write_metrics(stage, report, getattr(module, "METRICS", ()), place.reports)
+    if resumes:
+        shutil.rmtree(out)  # last of all: a kill before this costs nothing that was learnt
     return report
+
+
+def _finished(out: Path, resumes: Sequence[str]) -> Path:
+    """Return a folder of links to all of `out` but what only a resumed run needs."""
+    finished = out.with_name(f".{out.name}")
+    shutil.rmtree(finished, ignore_errors=True)
+    finished.mkdir()
+    for path in sorted(out.rglob("*")):
+        inner = path.relative_to(out)
+        if path.is_file() and inner.parts[0] not in resumes:
+            folders.bring(path, finished / inner)
+    return finished

@@ -10,7 +10,6 @@ from pathlib import Path
 from visnet import registry, versions
 
 TOLD = "told"
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
 
 def tell(publish: Path = versions.PUBLISH) -> str:
@@ -24,12 +23,9 @@ def tell(publish: Path = versions.PUBLISH) -> str:
     now, told = f"{os.environ.get('MLFLOW_TRACKING_URI', '')}\n{model}\n", publish / TOLD
     if told.exists() and told.read_text() == now:
         return ""
-    for name, value in PATIENCE.items():
-        os.environ.setdefault(name, value)
     try:
         registry.name_serving(model)
-    except registry.failures() as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return f"MLflow could not be told which model is served: {why}; `python -m visnet deploy` tells it later"
+    except ValueError as error:  # `Unreachable`, or no address
+        return f"MLflow could not be told which model is served: {error}; `python -m visnet deploy` tells it later"
     told.write_text(now)
     return ""

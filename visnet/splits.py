@@ -17,10 +17,10 @@ class Shares:
 
 
 def assign_splits(records: pd.DataFrame, shares: Shares) -> tuple[pd.Series, list[str]]:
-    """Return a split per record, and the products that the source put both in train and in test.
+    """Return a split per record, and the products that the source put in more than one.
 
     Splits that the source gives are kept. Where it gives none, products are drawn for test. Validation is drawn from
-    train by product, all its photos with it; where products are shared between train and test, by street photo.
+    train by product, all its photos with it; where products are shared between splits, by street photo.
     A draw hashes the id with the seed, so it holds when other records come or go.
     """
     split = records["split"].astype("object").copy()

@@ -1,176 +1,133 @@
-"""What MLflow is told: one run per training, and the recall that its evaluation found."""
+"""One MLflow run per training, which its evaluation adds to. A tracker that is gone costs no work: it is told later."""
 
-import abc
 import contextlib
+import dataclasses
 import functools
-import json
 import os
 import sys
-import tomllib
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
-from PIL import Image
+from tqdm import tqdm
 
-from visnet import registry, serving_alias, verdict
-from visnet.registry import EXPERIMENT
+from visnet import locks, registry, serving_alias, telling, tracker, untold
 from visnet.reports import REPORTS, Place
-from visnet.stage import STAGES, Report
+from visnet.stage import STAGES, Frozen, Report
+from visnet.telling import EVALUATION, TRAINING
+from visnet.tracker import Unreachable, reaching
+from visnet.untold import Tables, Telling
+from visnet.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PUBLISH = "publish"
 RUN_FILE = "mlflow_run_id"  # beside the checkpoints: a training that goes on goes on in its run
-
-
-Tables = Mapping[str, Mapping[str, Any]]
+ANSWERS = {  # what a report says of its run, null where MLflow could not be asked
+    TRAINING: ("mlflow_run_id", "mlflow_page", "mlflow_model_version"),
+    EVALUATION: ("mlflow_run_id", "mlflow_page"),
+}
 
 
 class Record:
     """What a stage that is not tracked leaves behind: nothing."""
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a point to the live curves."""
+        """Add a point to the curves."""
 
     def judge(self, report: Report, out: Path) -> Report:
         """Decide whether what was made may be served, before it takes its place; return the report's lines on that."""
         return {}
 
     def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
-        """Store the outcome; return what the report must say of it."""
+        """Tell the outcome; return what the report must say of it."""
         return {}
 
-    def end(self, status: str) -> None:
-        """Close what was opened: FINISHED, FAILED or KILLED."""
+    def stop(self, status: str) -> None:
+        """Say that there is no outcome: FAILED or KILLED."""
 
 
-class _Run(Record, abc.ABC):
-    """A stage's MLflow run, opened when there is first something to say."""
+class _Tracked(Record):
+    """A stage's run, opened when there is first something to say. What cannot be told is kept, and told another day."""
 
-    stage: str
-
-    def __init__(self, params: Mapping[str, Any], place: Place, tables: Tables) -> None:
-        self.params, self.place, self.tables = params, place, tables
-        self._opened = False
-
-    @functools.cached_property
-    def client(self) -> "MlflowClient":
-        return registry.connect()
+    def __init__(self, stage: str, params: Frozen, place: Place, tables: Tables, out: Path) -> None:
+        self._stage, self._params, self._place, self._tables = stage, params, place, tables
+        self._file = out / "checkpoints" / RUN_FILE
+        self._points: dict[int, dict[str, float]] = {}
+        self._began_ms = time.time_ns() // 1_000_000
+        self._lost = self._opened = False
 
     @functools.cached_property
-    def run_id(self) -> str:
+    def _begun(self) -> Telling:
+        run_id = self._file.read_text() if self._stage == TRAINING and self._file.exists() else ""
+        return _begun(self._stage, self._params, self._place, self._tables, self._began_ms, run_id)
+
+    @functools.cached_property
+    def _live(self) -> "tuple[MlflowClient, str, dict[int, dict[str, float]]]":
+        """The run of a training under way, and the points that it has: one that goes on draws from the beginning."""
+        client = tracker.connect()
+        with reaching():
+            run_id = telling.open_run(client, self._begun, self._note)
+            return client, run_id, registry.curve(run_id)
+
+    def _note(self, run_id: str) -> None:
         self._opened = True
-        return self._open()
-
-    @abc.abstractmethod
-    def _open(self) -> str:
-        """Find or create the run; return its id."""
+        self._file.parent.mkdir(exist_ok=True)
+        self._file.write_text(run_id)  # before all else: a kill must not leave a run that nobody ends
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self.client.log_metric(self.run_id, name, value, step=step)
-
-    def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
-        for name, value in report.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                name = f"{self.stage}.{name}" if name == "wall_s" else name
-                self.client.log_metric(self.run_id, name, value)
-            elif isinstance(value, str):
-                self.client.set_tag(self.run_id, f"{self.stage}.{name}", value)
-        for name, path in pictures.items():
-            self._picture(f"{self.stage} {name}", path)
-        return {"mlflow_run_id": self.run_id, "mlflow_url": registry.page(self.client.get_run(self.run_id).info)}
-
-    def _picture(self, key: str, path: Path) -> None:
-        with Image.open(path) as image:  # by key, so that the page lays the same picture of two runs side by side
-            self.client.log_image(self.run_id, image.convert("RGB"), key=key, step=0)
-
-
-class _Training(_Run):
-    stage = "trained_model"
-
-    def __init__(self, params: Mapping[str, Any], place: Place, tables: Tables, out: Path) -> None:
-        super().__init__(params, place, tables)
-        self.kept = out / "checkpoints" / RUN_FILE
-        self._drawn: dict[int, dict[str, float]] = {}
-
-    def curve(self, step: int, values: Mapping[str, float]) -> None:
-        run_id = self.run_id  # opened first: a training that goes on draws its curves from the beginning
-        drawn = self._drawn.get(step, {})
-        for name, value in values.items():
-            if name not in drawn:
-                self.client.log_metric(run_id, name, value, step=step)
-
-    def _open(self) -> str:
-        if self.kept.exists() and _known(self.client, known := self.kept.read_text()):
-            self.client.update_run(known, status="RUNNING")
-            self._drawn = registry.curve(known)
-            run_id = known
-        else:
-            run_id = _new_run(self.client, Path(str(self.params["config"])).stem)
-            self.kept.parent.mkdir(exist_ok=True)
-            self.kept.write_text(run_id)  # before all else: a kill must not leave a run that nobody ends
-        if self.client.get_run(run_id).data.params:
-            return run_id
-        _describe(self.client, run_id, self.place, self.tables)
-        for name in ("crops", "triplets"):
-            if (path := REPORTS / f"{name}.png").exists():
-                self._picture(f"{name} sheet", path)
-        return run_id
-
-    def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
-        drawn = self.client.get_run(self.run_id).data.metrics  # a curve's last point must not be followed by its best
-        said = super().finish({k: v for k, v in report.items() if k not in drawn}, artefact, pictures)
-        entry = tomllib.loads((artefact / "model.toml").read_text())
-        for key, value in _flat({"model": {k: v for k, v in entry.items() if k != "departs"}}):  # prose
-            self.client.log_param(self.run_id, key, value)
-        return {**said, **registry.register(self.client, self.run_id, artefact, str(report["config"]))}
-
-    def end(self, status: str) -> None:
-        if self._opened:
-            self.client.set_terminated(self.run_id, status)
-
-
-class _Evaluation(_Run):
-    """Speaks in the run of the training that it evaluates; its own end is not that run's."""
-
-    stage = "evaluation"
-    _unreachable = False
-
-    def _open(self) -> str:
-        trained = self.place.read_report("trained_model") or {}
-        run_id = str(trained.get("mlflow_run_id", ""))
-        if not _known(self.client, run_id):  # it was trained elsewhere, and came by `dvc pull`
-            run_id = _new_run(self.client, f"{trained.get('config', 'model')} from elsewhere")
-            _describe(self.client, run_id, self.place, self.tables)
-            self.client.set_terminated(run_id, "FINISHED")
-        return run_id
-
-    def curve(self, step: int, values: Mapping[str, float]) -> None:
-        pass  # recall over k: the report has it by name
+        self._points[step] = dict(values)
+        if self._stage != TRAINING or self._lost:
+            return
+        try:
+            client, run_id, drawn = self._live
+            with reaching():
+                telling.draw(client, run_id, {step: values}, drawn)
+        except Unreachable as error:
+            self._lost = True
+            _say(f"MLflow cannot be told: {error}; the training goes on")
 
     def judge(self, report: Report, out: Path) -> Report:
-        margin, crown = self.params["recall_at_1_margin"], not self.place.apart
+        if self._stage != EVALUATION:
+            return {}
         try:
-            trained = self.place.read_report("trained_model") or {}
-            mine = self.run_id == trained.get("mlflow_run_id")
-            version = str(trained.get("mlflow_model_version", "")) if mine else ""
-            registry.keep_answers(self.client, self.run_id, out / verdict.QUERIES)
-            found = registry.judge(self.client, version, report, out / verdict.QUERIES, margin, crown=crown)
-        except registry.failures() as error:
-            self._unreachable = True
-            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            found = verdict.Verdict(
-                str(report["model"]), None, f"MLflow, which knows the champion, cannot be asked: {why}"
-            )
+            client = tracker.connect()
+            for failed in _tell_waiting(client):  # the training that is evaluated may be among it
+                _say(f"MLflow takes nothing of {failed}")
+            found = telling.judge(client, self._begun, report, out)
+        except Unreachable as error:
+            found = Verdict(str(report["model"]), None, f"MLflow, which knows the champion, cannot be asked: {error}")
         found.write(out)
         return found.report()
 
     def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
-        return {} if self._unreachable else super().finish(report, artefact, pictures)
+        begun = self._begun
+        if self._stage == TRAINING and self._file.exists():
+            begun = dataclasses.replace(begun, run_id=self._file.read_text())
+        done = dataclasses.replace(
+            begun,
+            ended_ms=time.time_ns() // 1_000_000,
+            status="FINISHED",
+            curve=self._points,
+            report=report,
+            pictures={**begun.pictures, **{f"{self._stage} {name}": path for name, path in pictures.items()}},
+            made={**begun.made, self._stage: artefact},
+        )
+        try:
+            client = tracker.connect()
+            for failed in _tell_waiting(client):
+                _say(f"MLflow takes nothing of {failed}")
+            return telling.tell(client, done, self._note if self._stage == TRAINING else _forget)
+        except Unreachable as error:
+            kept = untold.keep(done)
+            _say(
+                f"MLflow could not be told: {error}; what it lacks is in {kept}: "
+                f"the next training or evaluation tells it, or `{untold.CURE}`"
+            )
+            return dict.fromkeys(ANSWERS[self._stage])
 
 
 class _Publishing(Record):
@@ -178,84 +135,95 @@ class _Publishing(Record):
 
     def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
         if said := serving_alias.tell(artefact):
-            print(f"  {said}", file=sys.stderr)
+            _say(said)
         return {}
 
 
 @contextlib.contextmanager
-def recorded(stage: str, params: Mapping[str, Any], out: Path, place: Place, tables: Tables) -> Iterator[Record]:
+def recorded(stage: str, params: Frozen, out: Path, place: Place, tables: Tables) -> Iterator[Record]:
     """Give a stage its record: a run of its own for a training, that of its training for an evaluation.
 
-    `tables` are the parameters of all stages, which a run keeps.
+    `tables` are the parameters of all stages, which a run keeps. `ValueError` for what is no address of a tracker.
     """
     record = Record()
-    if stage == _Training.stage and not params["version"]:  # a registered version has its run
-        record = _Training(params, place, tables, out)
-    elif stage == _Evaluation.stage:
-        record = _Evaluation(params, place, tables)
+    trains = stage == TRAINING and not getattr(params, "version", 0)  # a registered version has its run
+    if trains or stage == EVALUATION:
+        tracker.address()
+        record = _Tracked(stage, params, place, tables, out)
     elif stage == PUBLISH:
         record = _Publishing()
     try:
         yield record
     except KeyboardInterrupt:
-        record.end("KILLED")
+        record.stop("KILLED")
         raise
     except BaseException:
-        record.end("FAILED")
+        record.stop("FAILED")
         raise
-    record.end("FINISHED")
 
 
-def _known(client: "MlflowClient", run_id: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    if not run_id:
-        return False
-    try:
-        client.get_run(run_id)
-    except MlflowException:
-        return False
-    return True
+def sync() -> str:
+    """Tell all that waits to be told; return what was done, `ValueError` where something still waits."""
+    before = [kept for kept, _ in untold.waiting()]
+    client = tracker.connect() if before or tracker.HOME.exists() else None
+    failed = list(_tell_waiting(client)) if client else []
+    if failed:
+        raise ValueError(f"MLflow takes nothing of {'; '.join(failed)}")
+    return f"Told       {len(before)} of {len(before)} that waited in {untold.FOLDER}" if before else "Nothing waits."
 
 
-def _new_run(client: "MlflowClient", name: str) -> str:
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None or experiment.lifecycle_stage != "active":
-        raise ValueError(f"MLflow experiment {EXPERIMENT!r} was deleted; restore it, or set MLFLOW_TRACKING_URI")
-    return str(client.create_run(experiment.experiment_id, run_name=name).info.run_id)
-
-
-def _describe(client: "MlflowClient", run_id: str, place: Place, tables: Tables) -> None:
-    """Give a run what it is made of, the way back to Dagster and, last, every parameter of the line."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
+def _begun(stage: str, params: Frozen, place: Place, tables: Tables, began_ms: int, run_id: str) -> Telling:
+    """Gather what a run is made of, and the way back to Dagster."""
     from mlflow.tracking.context.registry import resolve_tags
 
     tags = dict(resolve_tags())
-    lock = yaml.safe_load(Path("dvc.lock").read_text()) if Path("dvc.lock").exists() else {}
-    for stage, row in (lock.get("stages") or {}).items():
-        if stage not in STAGES[: STAGES.index(_Training.stage)]:
-            continue  # the line's model is another one, or the one before
-        tags |= {f"dvc.{stage}": out["md5"] for out in row.get("outs", []) if out["path"] == f"data/{stage}"}
+    lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8")) if Path("dvc.lock").exists() else {}
+    for name, row in (lock.get("stages") or {}).items():
+        if name in STAGES[: STAGES.index(TRAINING)]:  # the line's model is another one, or the one before
+            tags |= {f"dvc.{name}": out["md5"] for out in row.get("outs", []) if out["path"] == f"data/{name}"}
     if dagster_run := os.environ.get("DAGSTER_RUN_ID"):
         tags["dagster.run_id"] = dagster_run
         home = os.environ.get("VISNET_DAGSTER_UI", "http://127.0.0.1:3000").rstrip("/")
         tags["mlflow.note.content"] = f"[Dagster run]({home}/runs/{dagster_run})"
     tags["visnet.kind"] = "experiment" if place.apart else "line"
-    for key, value in tags.items():
-        client.set_tag(run_id, key, value)
-    inputs = []
-    for stage in ("crops", "triplets"):
-        if digest := str((place.read_report(stage) or {}).get("digest", "")):
-            data = Dataset(name=stage, digest=digest, source_type="local", source=json.dumps({"uri": f"data/{stage}"}))
-            inputs.append(DatasetInput(data, [InputTag("mlflow.data.context", "training")]))
-    client.log_inputs(run_id, datasets=inputs)
-    for key, value in _flat(tables):
-        client.log_param(run_id, key, value)
+    digests = {name: str((place.read_report(name) or {}).get("digest") or "") for name in ("crops", "triplets")}
+    sheets = {f"{name} sheet": REPORTS / f"{name}.png" for name in digests}
+    return Telling(
+        stage=stage,
+        params=params.model_dump(),
+        changed=params.model_dump(exclude_defaults=True),
+        tables=tables,
+        tags=tags,
+        datasets={name: digest for name, digest in digests.items() if digest},
+        trained=place.read_report(TRAINING) or {} if stage == EVALUATION else {},
+        apart=bool(place.apart),
+        began_ms=began_ms,
+        run_id=run_id,
+        pictures={key: path for key, path in sheets.items() if path.exists()} if stage == TRAINING else {},
+        made={TRAINING: place.artefact(TRAINING)} if stage == EVALUATION else {},
+    )
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def _tell_waiting(client: "MlflowClient") -> Iterator[str]:
+    """Tell what waits, the oldest first, up to what is not taken: yield where that is kept, and why."""
+    if not untold.FOLDER.exists():
+        return
+    try:
+        with locks.held(untold.FOLDER):
+            for kept, one in untold.waiting():
+                try:
+                    telling.tell(client, one, functools.partial(untold.note, kept))
+                except Unreachable as error:
+                    yield f"{kept}: {error}"
+                    return
+                untold.drop(kept)
+    except ValueError as error:  # another process tells it, or a folder cannot be read
+        yield str(error)
+
+
+def _forget(run_id: str) -> None:
+    pass
+
+
+def _say(text: str) -> None:
+    tqdm.write(f"  {' '.join(text.split())}", file=sys.stderr)

@@ -51,11 +51,13 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     crops = out / "crops.lance"
     records, records_without_photo = _records(raw_images, params)
     shares = Shares(params.validation_share, params.test_share, params.seed)
+    given = records["split"]
     records["split"], shared = assign_splits(records, shares)
     if shared and params.shared_products == "refuse":
         raise ValueError(
-            f"[crops] shared_products: {len(shared)} products stand in train and test (the first: {shared[0]}), so "
-            'the test would measure what was learnt by heart; allowed are "refuse" and "allow"'
+            f"[crops] shared_products: {len(shared)} products stand in two splits (the first: {shared[0]}, in "
+            f"{' and '.join(sorted(set(given[records['product_id'] == shared[0]])))}), "
+            'so that what was learnt by heart would be measured; allowed are "refuse" and "allow"'
         )
     making = (DRAWING, params.side_px, params.quality)
     columns = [*COLUMNS, *BOX, "photo_content"]

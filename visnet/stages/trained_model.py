@@ -20,9 +20,9 @@ from visnet.crop_images import CropImages
 from visnet.log import Log
 from visnet.stage import Frozen, Report, Seed, Workers
 
-RESUMES = True  # what a killed run left in `out` is worth keeping
 METRICS = ("training_s",)
 INPUTS, CHECKPOINTS, ROUNDS = "inputs", "checkpoints", "rounds"
+RESUMES = (INPUTS, CHECKPOINTS)  # what a killed run needs to go on, and nobody else
 
 
 class Params(Frozen):
@@ -95,8 +95,6 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
     )
     _name_rounds(out / ROUNDS, photos.index)
     made_by = weights.save(fitted.model, entry.toml(), out)
-    shutil.rmtree(out / CHECKPOINTS)
-    (out / INPUTS).unlink()
     return {
         "config": entry.name,
         "parameters": size,
@@ -137,13 +135,18 @@ def changed(entry: zoo.Entry, params: Params) -> zoo.Entry:
 
 
 def _taken(params: Params, out: Path, log: Log) -> Report:
-    """Take the weights of a registered version instead of training."""
-    shutil.rmtree(out)
-    out.mkdir()
+    """Take the weights of a registered version instead of training; a training that was stopped stays until then."""
+    taken = out / "taken"
+    shutil.rmtree(taken, ignore_errors=True)
     try:
-        told = registry.take(params.version, out)
+        told = registry.take(params.version, taken)
     except ValueError as error:
+        shutil.rmtree(taken, ignore_errors=True)
         raise ValueError(f"params.toml: [trained_model] version: {error}") from None
+    _clear(out, but=taken.name)
+    for path in list(taken.iterdir()):
+        path.rename(out / path.name)
+    taken.rmdir()
     for epoch, values in (registry.curve(str(told["mlflow_run_id"])) or {0: {}}).items():
         log.curve(epoch, values)
     model, entry = weights.load(out)
@@ -186,8 +189,18 @@ def _keep_or_clear(out: Path, inputs: str) -> None:
     """Throw away what a training on other inputs left behind."""
     mark = out / INPUTS
     if not mark.exists() or mark.read_text() != inputs:
-        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+        _clear(out)
         mark.write_text(inputs)
+
+
+def _clear(folder: Path, but: str = "") -> None:
+    for path in folder.iterdir():
+        if path.name == but:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _sha256(path: Path) -> str:

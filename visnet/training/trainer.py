@@ -125,6 +125,10 @@ def train_on(
             signals.release()
             signal.raise_signal(signals.asked or signal.SIGINT)
             raise KeyboardInterrupt from None  # a handler that only took note: there is still no model to give back
+        except SystemExit as left:
+            if isinstance(left.__context__, KeyboardInterrupt):  # as which Lightning hides a second signal
+                raise KeyboardInterrupt from None
+            raise
         finally:
             signals.release()
             if options.channels_last:

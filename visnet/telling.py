@@ -1,0 +1,225 @@
+"""What is said of a run to MLflow, and in which words: all of it again does no harm, so that it may be told twice."""
+
+import csv
+import dataclasses
+import json
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from visnet import registry, tracker, verdict
+from visnet.stage import Report
+from visnet.tracker import EXPERIMENT, Unreachable, reaching
+from visnet.untold import Telling
+from visnet.verdict import Verdict
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TRAINING, EVALUATION = "trained_model", "evaluation"
+# What people compare of runs: a run's metrics, beside its curves. Texts and counts are tags, and the report has all.
+COMPARED = {
+    TRAINING: ("training_s", "images_per_s", "peak_memory_mib"),
+    EVALUATION: (
+        "recall_at_1", "recall_at_5", "recall_at_10", "triplet_accuracy", "colour_agreement", "category_agreement",
+        "street_recall_at_1", "street_map_at_r", "augmented_recall_at_1",
+    ),
+}  # fmt: skip
+BASELINES = tuple(f"{name}_recall_at_{k}" for name in ("untrained", "colour_histogram", "random") for k in (1, 5))
+AT_ONCE = 100  # what MLflow takes in one request
+VALUE_CHARACTERS = 6000
+
+
+Note = Callable[[str], None]
+
+
+def tell(client: "MlflowClient", telling: Telling, note: Note) -> Report:
+    """Tell MLflow all of a telling, but what it has; return what it answers. `note` is given the run's id at once."""
+    with reaching():
+        if not telling.report:
+            if _known(client, telling.run_id):
+                client.set_terminated(telling.run_id, telling.status, telling.ended_ms)
+            return {}
+        if telling.stage == TRAINING:
+            return _tell_training(client, telling, note)
+        return _tell_evaluation(client, telling)
+
+
+def _tell_training(client: "MlflowClient", telling: Telling, note: Note) -> Report:
+    run_id, report = open_run(client, telling, note), telling.report
+    draw(client, run_id, telling.curve, registry.curve(run_id))
+    _measure(client, run_id, telling, {})
+    entry = tomllib.loads((telling.made[TRAINING] / "model.toml").read_text(encoding="utf-8"))
+    _describe(client, run_id, {"model": {key: value for key, value in entry.items() if key != "departs"}})  # prose
+    registered = registry.register(client, run_id, telling.made[TRAINING], str(report["config"]))
+    client.set_terminated(run_id, telling.status, telling.ended_ms)
+    return {"mlflow_run_id": run_id, "mlflow_page": tracker.page(client.get_run(run_id).info), **registered}
+
+
+def _tell_evaluation(client: "MlflowClient", telling: Telling) -> Report:
+    """Speak in the run of the training that is evaluated; its own end is not that run's."""
+    run_id = _run_of(client, telling)
+    _measure(client, run_id, telling, _by_category(telling.made[EVALUATION] / "recall.csv"))
+    return {"mlflow_run_id": run_id, "mlflow_page": tracker.page(client.get_run(run_id).info)}
+
+
+def judge(client: "MlflowClient", telling: Telling, report: Report, evaluation: Path) -> Verdict:
+    """Keep how the model of an evaluation answered in its run, and hold that against the champion's answers."""
+    with reaching():
+        run_id, queries = _run_of(client, telling), evaluation / verdict.QUERIES
+        registry.keep_answers(client, run_id, queries)
+        version, margin = registry.version_of(client, run_id), telling.params["recall_at_1_margin"]
+        return registry.judge(client, version, report, queries, margin, crown=not telling.apart)
+
+
+def _run_of(client: "MlflowClient", telling: Telling) -> str:
+    """Find the run of the model that is evaluated; a model that came from elsewhere gets one, and is registered."""
+    trained = telling.trained
+    if _known(client, run_id := str(trained.get("mlflow_run_id") or "")):
+        return run_id
+    digest = str(trained.get("digest", ""))
+    for run in client.search_runs([_experiment(client)], f"tags.`{TRAINING}.digest` = '{digest}'", max_results=1):
+        return str(run.info.run_id)
+    config = str(trained.get("config", "model"))
+    run_id = open_run(client, dataclasses.replace(telling, run_id=""), _forget, f"{config} from elsewhere")
+    client.log_batch(run_id, tags=_tags({f"{TRAINING}.digest": digest, f"{TRAINING}.config": config}))
+    registry.register(client, run_id, telling.made[TRAINING], config)
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def open_run(client: "MlflowClient", telling: Telling, note: Note, name: str = "") -> str:
+    """Find or create the run of a telling; say what it is made of and, last, every parameter of the line."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    run_id = telling.run_id
+    if not _known(client, run_id):
+        name = name or _name(telling)
+        run_id = str(client.create_run(_experiment(client), telling.began_ms, run_name=name).info.run_id)
+    note(run_id)
+    client.update_run(run_id, status="RUNNING")
+    if client.get_run(run_id).data.params:
+        return run_id
+    client.log_batch(run_id, tags=_tags(telling.tags))
+    inputs = []
+    for stage, digest in telling.datasets.items():
+        data = Dataset(name=stage, digest=digest, source_type="local", source=json.dumps({"uri": f"data/{stage}"}))
+        inputs.append(DatasetInput(data, [InputTag("mlflow.data.context", "training")]))
+    client.log_inputs(run_id, datasets=inputs)
+    _describe(client, run_id, telling.tables)
+    return run_id
+
+
+def _name(telling: Telling) -> str:
+    """Name a run so that people tell it from others: its config, what was changed of it, and when it began."""
+    changed = {key: value for key, value in telling.changed.items() if key not in ("config", "version")}
+    began = time.strftime("%m-%d %H:%M", time.gmtime(telling.began_ms / 1000))
+    config = Path(str(telling.params["config"])).stem
+    return " ".join([config, *(f"{key}={value}" for key, value in changed.items()), began])[: tracker.NAME_CHARACTERS]
+
+
+def draw(
+    client: "MlflowClient", run_id: str, points: Mapping[int, Mapping[str, float]], drawn: Mapping[int, Any]
+) -> None:
+    from mlflow.entities import Metric
+
+    now_ms = time.time_ns() // 1_000_000
+    new = [
+        Metric(tracker.fit(name), value, now_ms, step)
+        for step, values in sorted(points.items())
+        for name, value in values.items()
+        if name not in drawn.get(step, {})
+    ]
+    for some in _batches(new):
+        client.log_batch(run_id, metrics=some)
+
+
+def _measure(client: "MlflowClient", run_id: str, telling: Telling, more: Mapping[str, float]) -> None:
+    """Log what people compare as metrics, counts and texts as tags, and the pictures."""
+    from mlflow.entities import Metric
+
+    report, stage = telling.report, telling.stage
+    compared = {name: report[name] for name in COMPARED[stage] if report.get(name) is not None}
+    compared |= {f"baseline/{name}": report[name] for name in BASELINES if report.get(name) is not None}
+    metrics = [
+        Metric(tracker.fit(name), float(value), telling.ended_ms, 0)  # type: ignore[arg-type]
+        for name, value in {**compared, **more}.items()
+    ]
+    tags = {
+        f"{stage}.{name}": str(value)
+        for name, value in report.items()
+        if isinstance(value, str | int) and name not in compared
+    }
+    for some in _batches(metrics):
+        client.log_batch(run_id, metrics=some)
+    for few in _batches(_tags(tags)):
+        client.log_batch(run_id, tags=few)
+    for key, path in telling.pictures.items():
+        with Image.open(path) as image:  # by key, so that the page lays the same picture of two runs side by side
+            client.log_image(run_id, image.convert("RGB"), key=key, step=0)
+
+
+def _by_category(recall: Path) -> dict[str, float]:
+    """Read recall@1 of each category, in a group of the page of its own."""
+    with recall.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if float(row["k"]) == 1 and row["trained"]]
+    return {
+        f"recall_at_1/{row['category']}": float(row["trained"])
+        for row in rows
+        if row.get("scope", row["category"]) != "all"  # over all categories, which the report says
+    }
+
+
+def _describe(client: "MlflowClient", run_id: str, table: Mapping[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    params = [Param(tracker.fit(key), str(value)[:VALUE_CHARACTERS]) for key, value in _flat(table)]
+    for some in _batches(params):
+        client.log_batch(run_id, params=some)
+
+
+def _tags(tags: Mapping[str, str]) -> list[Any]:
+    from mlflow.entities import RunTag
+
+    return [RunTag(tracker.fit(key), value[:VALUE_CHARACTERS]) for key, value in tags.items()]
+
+
+def _batches(rows: list[Any]) -> Iterable[list[Any]]:
+    return (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
+
+
+def _known(client: "MlflowClient", run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    if not run_id:
+        return False
+    try:
+        return str(client.get_run(run_id).info.lifecycle_stage) == "active"
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return False
+
+
+def _experiment(client: "MlflowClient") -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:  # between `connect` and now
+        raise Unreachable(f"its experiment {EXPERIMENT!r} is gone")
+    return str(found.experiment_id)
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _forget(run_id: str) -> None:
+    pass
