@@ -18,7 +18,7 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # Floors of visnet, lowest first: a module imports from its own package and from lower floors only.
 KNOWING = {
     *("log", "stage", "reports", "images", "tables", "metrics", "histogram", "losses", "models", "sampling", "splits"),
-    *("locks", "folders", "mending", "versions"),
+    *("locks", "folders", "mending", "versions", "rows"),
 }
 ASSEMBLING = {
     "download",
