@@ -17,7 +17,7 @@ from visnet.rows.text import Unreadable
 from visnet.rows.values import Bad
 
 COLUMNS_MAX = 10_000
-CHUNK_MAX = 1 << 30  # bytes, unpacked, of one column in one row group
+CHUNK_MAX = {"table": 1 << 30, "records": 256 << 20}  # bytes, unpacked, of one column in one row group
 VALUES_MAX = 20_000_000  # entries of one column of lists in one row group
 FIXED_MAX = 1 << 16  # bytes of a value of a type of fixed length
 RECORD_MAX = 4 << 20  # bytes of one record
@@ -53,7 +53,7 @@ class ParquetSheet:
 
     def records(self) -> Iterator[tuple[int, dict[str, Any] | Bad, None]]:
         """Yield rows as a feed has them: number from 1, and the values by name or what is wrong with the row."""
-        self._check(self.names)
+        self._check(self.names, "records")
         row = 0
         for batch in self._batches(self.names, AT_ONCE["records"]):
             sizes = sum((_sizes(column) for column in batch.columns), np.zeros(batch.num_rows, np.int64))
@@ -75,7 +75,7 @@ class ParquetSheet:
     def tables(self, columns: Collection[str]) -> Iterator[pa.Table]:
         """Yield the rows as tables of these columns, texts coded."""
         names = list(columns)
-        self._check(names)
+        self._check(names, "table")
         for batch in self._batches(names, AT_ONCE["table"]):
             yield pa.table(batch.columns, names=batch.schema.names).select(names)
 
@@ -91,7 +91,7 @@ class ParquetSheet:
                 raise
             raise Unreadable("broken Parquet") from None
 
-    def _check(self, names: Collection[str]) -> None:
+    def _check(self, names: Collection[str], use: str) -> None:
         if len(names) > COLUMNS_MAX:
             raise Unreadable(f"{len(names)} columns; {COLUMNS_MAX} can be read")
         wanted = set(names)
@@ -101,8 +101,10 @@ class ParquetSheet:
                 name = column.path.partition(".")[0]
                 if name not in wanted and column.path not in wanted:
                     continue
-                if chunk.total_uncompressed_size > CHUNK_MAX:
-                    raise Unreadable(f"column {name}: over {CHUNK_MAX >> 20} MiB in a row group; write smaller ones")
+                if chunk.total_uncompressed_size > CHUNK_MAX[use]:
+                    raise Unreadable(
+                        f"column {name}: over {CHUNK_MAX[use] >> 20} MiB in a row group; write smaller ones"
+                    )
                 if column.max_repetition_level and chunk.num_values > VALUES_MAX:
                     raise Unreadable(f"column {name}: over {VALUES_MAX} entries in a row group; write smaller ones")
                 if column.physical_type == "FIXED_LEN_BYTE_ARRAY" and column.length > FIXED_MAX:
