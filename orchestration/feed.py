@@ -12,6 +12,7 @@ import dagster as dg
 
 from orchestration.report import Metadata, table, values
 
+SUFFIXES = (".jsonl", ".csv", ".parquet", ".jsonl.gz", ".csv.gz")  # of batches, as visnet.feed.batches has them
 ASSET = dg.AssetKey("feed_batches")
 BATCHES = dg.DynamicPartitionsDefinition(name=ASSET.to_user_string())
 
@@ -32,8 +33,12 @@ class Inbox:
     pattern: str
 
     def batches(self) -> dict[str, Batch]:
-        """Return the batches that lie there, by name."""
-        found = {str(file.relative_to(self.folder)): file for file in sorted(self.folder.glob(self.pattern))}
+        """Return the batches that lie there, by name; a folder that is called like one holds parts, each a batch."""
+        files: set[Path] = set()
+        for path in self.folder.glob(self.pattern):
+            has_parts = path.name.lower().endswith(SUFFIXES) and path.is_dir()
+            files |= set(path.rglob("*")) if has_parts else {path}
+        found = {str(file.relative_to(self.folder)): file for file in sorted(files)}
         shown = {name: file for name, file in found.items() if not any(p[0] in "._" for p in Path(name).parts)}
         return {
             name: Batch((seen := file.stat()).st_size, seen.st_mtime_ns)

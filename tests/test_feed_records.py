@@ -119,7 +119,11 @@ def test_a_time_alone_numbers_the_record(value: object, microseconds: int) -> No
 
 BAD: dict[str, dict[str, object]] = {
     "product_id is missing": {"product_id": " "},
-    "product_id: text is wanted": {"product_id": 1.5},
+    "product_id: text or a whole number is wanted": {"product_id": 1.5},
+    "product_id: a float of over 2**53, which lacks digits; write ids as text or integers": {"product_id": 2.0**53},
+    "product_id: a number that a spreadsheet has rounded, as 4.00638E+12; write ids as text": {
+        "product_id": "4.00638E+12"
+    },
     "product_id: over 512 characters, or one that cannot be printed": {"product_id": "a\nb"},
     "op: upsert | delete is allowed": {"op": "sell"},
     "upsert without photos": {"photos": "|"},
@@ -132,6 +136,10 @@ BAD: dict[str, dict[str, object]] = {
     },
     "price: a number is wanted": {"price": "12,50"},
     "seq: a whole number of 64 bits is wanted": {"seq": 2**63},
+    "photos: over 1000 of one product": {"photos": [f"{i}.jpg" for i in range(1001)]},
+    "photos: a path or address of over 4096 characters": {"photos": ["a" * 4097]},
+    "title: over 10000 characters": {"title": "a" * 10_001},
+    "further fields of over 65536 characters": {"html": "a" * 65_536},
     "updated_at: ISO 8601 or seconds since 1970 is wanted": {"updated_at": 1767600000000},  # milliseconds
     "neither seq nor updated_at": {"seq": None, "updated_at": ""},
     "split: train | validation | test is allowed": {"split": "dev"},
@@ -148,18 +156,33 @@ def test_a_bad_record_is_a_dead_letter_and_the_rest_goes_on(tmp_path: Path) -> N
         "no",
         "[1]",
         '{"product_id": "7',
+        '{"product_id": "7", "product_id": "8", "op": "delete", "seq": 1}',
         GONE,
     ]
     found = batch(tmp_path, json_lines(*rows))
     assert [r.product_id for r in found.records] == ["0017", "18"]
-    assert [letter.reason for letter in found.dead] == [*BAD, "not JSON", "not a JSON object", "not JSON"]
+    assert [letter.reason for letter in found.dead] == [
+        *BAD,
+        *("not JSON", "not a JSON object", "not JSON", "a key stands twice in an object"),
+    ]
     n = len(BAD)
-    assert [letter.line for letter in found.dead] == [*range(2, n + 2), n + 3, n + 4, n + 5]  # the empty line is none
-    assert found.dead[-1].text == '{"product_id": "7'
+    assert [letter.line for letter in found.dead] == [*range(2, n + 2), *range(n + 3, n + 7)]  # the empty line is none
+    assert found.dead[-2].text == '{"product_id": "7'
     assert all(len(letter.text) <= TEXT_MAX for letter in found.dead)
 
 
-@pytest.mark.parametrize("fault", [{"price": float("nan")}, {"seq": True}, {"seq": 1.5}, {"updated_at": "soon"}])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(
+            {"price": price}
+            for price in (float("nan"), float("inf"), "1_000", "１", "1,5", "0x1", True, "1e999", 10**400)
+        ),
+        *({"seq": seq} for seq in (True, 1.5, "1_0", "٣", 2.0**53, -(2**63) - 1, "1e400", [1])),
+        *({"updated_at": moment} for moment in ("soon", "1_0", True, 10**400, "20261301", "10000-01-01", [])),
+        *({"product_id": product_id} for product_id in (True, [1], {}, float("inf"), "\0")),
+    ],
+)
 def test_odd_values_are_refused(tmp_path: Path, fault: dict[str, object]) -> None:
     assert batch(tmp_path, json_lines({**GOOD, **fault})).counts()["dead_letters"] == 1
 

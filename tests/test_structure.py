@@ -37,6 +37,7 @@ KNOWING = {
     "pointer",
     "verdict",
     "versions",
+    "rows",
 }
 ASSEMBLING = {
     "download",

@@ -26,7 +26,7 @@ def bring(names: Sequence[str] = ()) -> str:
     if not isinstance(params, Params) or params.source != "feed":
         raise ValueError(f'{runner.PARAMS}: [raw_images] source: "feed" is wanted, since this brings its batches')
     feed, folder = params.own, Path(params.metadata)
-    report = inbox.bring(feed.origin, feed.pattern, folder, names, log=Console("feed", REPORTS))
+    report = inbox.bring(feed.origin, feed.pattern, folder, names, feed.limits(), log=Console("feed", REPORTS))
     REPORTS.mkdir(parents=True, exist_ok=True)
     write_report("feed", report)
     lines = [f"Feed       {folder}: {report['batches']} batches; " + ", ".join(f"{report[k]} {k}" for k in _SAID)]

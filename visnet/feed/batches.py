@@ -2,26 +2,26 @@
 
 A record that cannot be used becomes a dead letter and the rest goes on; a file that cannot be read at all is one dead
 letter of line 0. Text must be UTF-8. A line of CSV without a line end is taken for cut short, whatever it seems to say.
+A file is read a piece at a time, so that what it takes in memory does not grow with it.
 """
 
-import csv
-import gzip
-import io
+import contextlib
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
-import pyarrow as pa
-import pyarrow.parquet
-
-from visnet.feed.records import Bad, Record, record
+from visnet.feed.records import UNLIMITED, Limits, Record, record
+from visnet.rows import files, text
+from visnet.rows.csv_sheet import CsvSheet
+from visnet.rows.parquet_sheet import ParquetSheet
+from visnet.rows.text import LINE_MAX, Unreadable
+from visnet.rows.values import Bad
 
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".jsonl.gz", ".csv.gz")
 TEXT_MAX = 500  # characters of a dead letter that are kept
-BYTES_MAX = 1 << 30  # of a text, unpacked: a batch is read whole
+DEAD_KEPT = 1_000  # dead letters of a batch that are kept; all are counted
 _NEEDED = ("product_id", "op")
 
 
@@ -33,44 +33,74 @@ class DeadLetter(NamedTuple):
     text: str
 
 
+class Reading:
+    """One file that is being read: iterate it for its usable records; meanwhile it counts, and keeps dead letters.
+
+    dead: the first `DEAD_KEPT` of the dead letters.
+    """
+
+    def __init__(self, path: Path, limits: Limits = UNLIMITED) -> None:
+        self.path, self.limits = path, limits
+        self.upserts = self.deletes = self.dead_letters = 0
+        self.dead: list[DeadLetter] = []
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yield the records in the file's order; nothing in it raises. `OSError` when it is not there."""
+        before: tuple[object, object] = (None, None)  # the row before: files repeat themselves
+        found: Record | Bad = Bad()
+        try:
+            for line, raw, said in _rows(self.path):
+                if not _same(before, (raw, said)):
+                    before, found = (raw, said), self._record(raw)
+                if isinstance(found, Bad):
+                    self._bury(line, found, raw, said)
+                    continue
+                self.upserts += found.op == "upsert"
+                self.deletes += found.op == "delete"
+                yield found
+        except Unreadable as error:
+            self._bury(0, error, "", "")
+
+    def counts(self) -> dict[str, int]:
+        """Return how many records there were of each kind."""
+        records = self.upserts + self.deletes
+        counted = {"upserts": self.upserts, "deletes": self.deletes, "dead_letters": self.dead_letters}
+        return {"records": records, **counted}
+
+    def _record(self, raw: "dict[str, Any] | Bad") -> Record | Bad:
+        if isinstance(raw, Bad):
+            return raw
+        try:
+            return record(raw, self.limits)
+        except Bad as bad:
+            return bad
+
+    def _bury(self, line: int, reason: Exception, raw: object, said: str | None) -> None:
+        self.dead_letters += 1
+        if len(self.dead) < DEAD_KEPT:
+            shown = _json(raw) if said is None else said
+            self.dead.append(DeadLetter(line, str(reason), _shown(shown)))
+
+
 @dataclass(frozen=True)
 class Batch:
-    """What one file says: its usable records in the file's order, and the others."""
+    """What one file says: its usable records in the file's order, and the first of the others."""
 
     records: list[Record]
     dead: list[DeadLetter]
+    dead_letters: int = 0
 
     def counts(self) -> dict[str, int]:
         """Return how many records there are of each kind."""
         upserts = sum(record.op == "upsert" for record in self.records)
-        return {
-            "records": len(self.records),
-            "upserts": upserts,
-            "deletes": len(self.records) - upserts,
-            "dead_letters": len(self.dead),
-        }
+        counted = {"upserts": upserts, "deletes": len(self.records) - upserts, "dead_letters": self.dead_letters}
+        return {"records": len(self.records), **counted}
 
 
-class _Unreadable(Exception):
-    """The whole file says nothing; the message is the reason."""
-
-
-def read(path: Path) -> Batch:
-    """Read a file's records; nothing in it raises. `OSError` when the file is not there."""
-    records: list[Record] = []
-    dead: list[DeadLetter] = []
-    try:
-        for line, raw, text in _rows(path):
-            try:
-                if isinstance(raw, Bad):
-                    raise raw
-                records.append(record(raw))
-            except Bad as bad:
-                said = json.dumps(raw, ensure_ascii=False, default=str) if text is None else text
-                dead.append(DeadLetter(line, str(bad), _shown(said)))
-    except _Unreadable as error:
-        return Batch([], [DeadLetter(0, str(error), "")])
-    return Batch(records, dead)
+def read(path: Path, limits: Limits = UNLIMITED) -> Batch:
+    """Read all of a file that memory can hold; nothing in it raises. `OSError` when the file is not there."""
+    reading = Reading(path, limits)
+    return Batch(list(reading), reading.dead, reading.dead_letters)
 
 
 _Row = tuple[int, "dict[str, Any] | Bad", str | None]  # line, fields or what is wrong, the text where there is one
@@ -79,87 +109,64 @@ _Row = tuple[int, "dict[str, Any] | Bad", str | None]  # line, fields or what is
 def _rows(path: Path) -> Iterator[_Row]:
     name = path.name.lower()
     if not name.endswith(SUFFIXES):
-        raise _Unreadable(f"not a batch; {', '.join(SUFFIXES)} are")
-    if name.endswith(".parquet"):
-        return _parquet(path)
-    text = _text(path)
-    return _csv(text) if name.endswith((".csv", ".csv.gz")) else _json_lines(text)
+        raise Unreadable(f"not a batch; {', '.join(SUFFIXES)} are")
+    if name.endswith((".jsonl", ".jsonl.gz")):
+        with text.opened(path) as file:
+            yield from _json_lines(file)
+        return
+    with contextlib.closing(files.opened(path, _NEEDED)) as sheet:
+        _check(sheet)
+        yield from sheet.records()
 
 
-def _text(path: Path) -> str:
-    data = path.read_bytes()
-    if path.name.lower().endswith(".gz"):
-        try:
-            with gzip.open(io.BytesIO(data)) as file:
-                data = file.read(BYTES_MAX + 1)
-        except (OSError, EOFError, zlib.error):
-            raise _Unreadable("broken gzip") from None
-    if len(data) > BYTES_MAX:
-        raise _Unreadable(f"over {BYTES_MAX >> 20} MiB of text; divide it")
-    return data.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape")  # what is not UTF-8 shows in its record
+def _check(sheet: CsvSheet | ParquetSheet) -> None:
+    where = " in its first line" if isinstance(sheet, CsvSheet) else ""
+    if missing := [name for name in _NEEDED if name not in sheet.names]:
+        raise Unreadable(f"no column {', '.join(missing)}{where}")
+    if twice := sorted({name for name in sheet.names if name and sheet.names.count(name) > 1}):
+        raise Unreadable(f"two columns are called {', '.join(twice)}{where}")
 
 
-def _json_lines(text: str) -> Iterator[_Row]:
-    for number, line in enumerate(io.StringIO(text, newline=""), 1):
-        if not line.strip():
+def _json_lines(file: TextIO) -> Iterator[_Row]:
+    for number, (line, whole) in enumerate(text.lines(file), 1):
+        if line.isspace():
             continue
+        raw: dict[str, Any] | Bad
         try:
-            raw = json.loads(line)
+            raw = json.loads(line, object_pairs_hook=_object, parse_constant=_no_number) if whole else {}
+        except Bad as bad:
+            raw = bad
         except (ValueError, RecursionError):
-            yield number, Bad("not JSON"), line
-        else:
-            yield number, raw if isinstance(raw, dict) else Bad("not a JSON object"), line
+            raw = Bad("not JSON")
+        if not whole:
+            raw = Bad(f"a line of over {LINE_MAX} characters")
+        yield number, raw if isinstance(raw, dict | Bad) else Bad("not a JSON object"), line
 
 
-class _Lines:
-    """The lines of a text, and which comes next: a quote that never ends must not take the rest of the file with it."""
-
-    def __init__(self, text: str) -> None:
-        self.lines, self.at = list(io.StringIO(text, newline="")), 0
-
-    def __iter__(self) -> Iterator[str]:
-        while self.at < len(self.lines):
-            self.at += 1
-            yield self.lines[self.at - 1]
+def _same(one: tuple[object, object], other: tuple[object, object]) -> bool:
+    """Tell whether two rows say the same: True, 1 and 1.0 are equal in Python, and are not the same."""
+    if other[1] is not None:
+        return one[1] == other[1]
+    return one[0] == other[0] and repr(one[0]) == repr(other[0])
 
 
-def _csv(text: str) -> Iterator[_Row]:
-    lines = _Lines(text)
-    header = [name.strip() for name in next(csv.reader(lines), [])]
-    if missing := [name for name in _NEEDED if name not in header]:
-        raise _Unreadable(f"no column {', '.join(missing)} in its first line")
-    reader = csv.reader(lines, strict=True)
-    while True:
-        first, fault, row = lines.at, None, None
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            fault = "not CSV"
-        if row is not None and len(row) != len(header) and row:
-            fault = f"{len(row)} columns, and the header has {len(header)}"
-        if fault is None and lines.lines[lines.at - 1][-1:] not in "\r\n":
-            fault = "cut short: no line end"
-        if fault:
-            lines.at = first + 1
-            reader = csv.reader(lines, strict=True)
-            yield first + 1, Bad(fault), lines.lines[first]
-        elif row:
-            yield first + 1, dict(zip(header, row, strict=True)), "".join(lines.lines[first : lines.at])
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Bad("a key stands twice in an object")
+    return found
 
 
-def _parquet(path: Path) -> Iterator[_Row]:
+def _no_number(constant: str) -> None:
+    raise Bad("not JSON")  # NaN, Infinity: Python alone reads them
+
+
+def _json(raw: object) -> str:
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            if missing := [name for name in _NEEDED if name not in file.schema_arrow.names]:
-                raise _Unreadable(f"no column {', '.join(missing)}")
-            rows = [row for batch in file.iter_batches() for row in batch.to_pylist()]
-    except (pa.ArrowException, OSError, ValueError):
-        raise _Unreadable("broken Parquet") from None
-    for number, row in enumerate(rows, 1):
-        yield number, row, None
+        return json.dumps(raw, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return ""
 
 
 def _shown(text: str) -> str:
-    return text.rstrip("\r\n")[:TEXT_MAX].encode("utf-8", "replace").decode()
+    return text[: TEXT_MAX + 2].rstrip("\r\n")[:TEXT_MAX].encode("utf-8", "replace").decode()

@@ -17,7 +17,8 @@ from typing import Any
 
 import fsspec
 
-from visnet.feed import batches
+from visnet.feed.batches import SUFFIXES, Reading
+from visnet.feed.records import UNLIMITED, Limits
 from visnet.feed.state import listed, stamp
 from visnet.log import SILENT, Log
 
@@ -46,7 +47,15 @@ class _Notes(dict[str, dict[str, Any]]):
         self.written_s = time.monotonic()
 
 
-def bring(source: str, pattern: str, inbox: Path, names: Sequence[str] = (), *, log: Log = SILENT) -> dict[str, Any]:
+def bring(
+    source: str,
+    pattern: str,
+    inbox: Path,
+    names: Sequence[str] = (),
+    limits: Limits = UNLIMITED,
+    *,
+    log: Log = SILENT,
+) -> dict[str, Any]:
     """Copy the batches of `source` that are new or changed into `inbox`, read them, and say what is in them.
 
     source: a folder, or an address of fsspec; "" = batches are put into the inbox by others, and only read. names: just
@@ -65,9 +74,11 @@ def bring(source: str, pattern: str, inbox: Path, names: Sequence[str] = (), *, 
         for name in names or there:
             now = stamp(there[name])
             if name in fresh or notes.get(name, {}).get("stamp") != now:
-                batch = batches.read(there[name])
-                dead += [{"batch": name, **letter._asdict()} for letter in batch.dead[: DEAD_SHOWN - len(dead)]]
-                counts = batch.counts()
+                reading = Reading(there[name], limits)
+                for _ in reading:
+                    pass
+                dead += [{"batch": name, **letter._asdict()} for letter in reading.dead[: DEAD_SHOWN - len(dead)]]
+                counts = reading.counts()
                 by_batch.append({"batch": name, **counts, "dead": counts["dead_letters"]})
                 del by_batch[-1]["dead_letters"]
                 notes.note(name, stamp=now)
@@ -110,8 +121,11 @@ def _at_source(system: Any, root: str, pattern: str) -> dict[str, str]:
     """Return name -> mark of the batches at the source, by name."""
     if not system.exists(root):
         raise FileNotFoundError("no such folder")
-    found = {}
-    for path, info in system.glob(f"{root.rstrip('/')}/{pattern}", detail=True).items():
+    found, there = {}, dict(system.glob(f"{root.rstrip('/')}/{pattern}", detail=True))
+    for path, info in list(there.items()):
+        if info.get("type") == "directory" and str(path).rstrip("/").lower().endswith(SUFFIXES):  # of parts
+            there |= system.find(path, detail=True)
+    for path, info in there.items():
         name = str(path).removeprefix(root.rstrip("/")).lstrip("/")
         if info.get("type") == "file" and not any(part[:1] in ("", ".", "_") for part in name.split("/")):
             found[name] = json.dumps({key: str(info[key]) for key in MARKS if info.get(key) is not None})

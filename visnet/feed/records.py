@@ -6,26 +6,44 @@ the hash of what the record says decides. That is a total order, so late, repeat
 compares a number with a time only where one feed holds both kinds; a feed should number all of its records or none.
 """
 
-import datetime
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+from visnet.rows import values
+from visnet.rows.values import Bad
 
 OPS = ("upsert", "delete")
 SPLITS = ("", "train", "validation", "test")  # "" = assigned by product
 TEXTS = ("category", "colour", "gender", "title")
 FIELDS = ("product_id", "op", "photos", "street_photos", *TEXTS, "price", "split", "updated_at", "seq")
-ID_LENGTH_MAX = 512
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_MICROSECOND = datetime.timedelta(microseconds=1)
-_INT64 = range(-(2**63), 2**63)
+TEXT_MAX = {"category": 1_000, "colour": 1_000, "gender": 1_000, "title": 10_000}  # characters
+PHOTOS_MAX = 1_000  # of a record, of either side
+LOCATOR_MAX = 4_096  # characters of a path or an address
+ATTRIBUTES_MAX = 65_536  # characters of the JSON that holds all further fields
+SEQ_MAX = 2**63 - 1
 _OLDEST = -(2**63)
+_NO_BOX = (None,) * 4
 
 
-class Bad(Exception):
-    """A record that cannot be used; the message is its reason, the same for all records with the same fault."""
+class Limits(NamedTuple):
+    """The highest rank that a record may claim: one from far in the future would freeze its product for as long.
+
+    updated_at: microseconds since 1970. seq: also of a feed that numbers by a clock.
+    """
+
+    updated_at: int = SEQ_MAX
+    seq: int = SEQ_MAX
+
+    @classmethod
+    def ahead(cls, now_s: float, clock_skew_max_s: float, seq_max: int = SEQ_MAX) -> "Limits":
+        """Return the limits at a time: so many seconds ahead of it; no clock counts in more than nanoseconds."""
+        latest_s = int(now_s + clock_skew_max_s)
+        return cls(latest_s * 10**6, min(seq_max, latest_s * 10**9))
+
+
+UNLIMITED = Limits()
 
 
 class Record(NamedTuple):
@@ -62,18 +80,22 @@ def rank(seq: int, updated_at: int | None, content: str) -> tuple[int, int, str]
     return seq, _OLDEST if updated_at is None else updated_at, content
 
 
-def record(raw: Mapping[str, Any]) -> Record:
+def record(raw: Mapping[str, Any], limits: Limits = UNLIMITED) -> Record:
     """Read one record from its fields as a file gives them; `Bad` says why it cannot be used."""
-    product_id = _id(raw.get("product_id"))
-    op = _text(raw.get("op"), "op").lower()
+    product_id = values.identifier(raw.get("product_id"), "product_id")
+    op = values.text(raw.get("op"), "op").lower()
     if op not in OPS:
         raise Bad(f"op: {' | '.join(OPS)} is allowed")
-    updated_at = _time(raw.get("updated_at"))
-    seq = _integer(raw.get("seq"), "seq")
+    updated_at = values.moment(raw.get("updated_at"), "updated_at")
+    if updated_at is not None and updated_at > limits.updated_at:
+        raise Bad("updated_at: further ahead of this machine's clock than clock_skew_max_s")
+    seq = values.whole(raw.get("seq"), "seq")
     if seq is None:
         if updated_at is None:
             raise Bad("neither seq nor updated_at")
         seq = updated_at
+    elif seq > limits.seq:
+        raise Bad("seq: over seq_max, or what a clock could have counted by now")
     said: tuple[Any, ...] = (product_id, op, seq, updated_at, [], [], [], "", "", "", "", None, "", "")
     if op == "upsert":
         photos = [name for name, box in _photos(raw.get("photos"), "photos", boxes=False)]
@@ -83,11 +105,11 @@ def record(raw: Mapping[str, Any]) -> Record:
             raise Bad("upsert without photos")
         if not texts[0]:
             raise Bad("upsert without a category")
-        split = _text(raw.get("split"), "split")
+        split = values.text(raw.get("split"), "split")
         if split not in SPLITS:
             raise Bad(f"split: {' | '.join(filter(None, SPLITS))} is allowed")
         boxes = [side for _, box in street for side in box]
-        price, more = _number(raw.get("price"), "price"), _attributes(raw)
+        price, more = values.number(raw.get("price"), "price"), _attributes(raw)
         said = (*said[:4], photos, [name for name, _ in street], boxes, *texts, price, split, more)
     try:
         content = hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()[:32]
@@ -96,83 +118,17 @@ def record(raw: Mapping[str, Any]) -> Record:
     return Record._make((*said, content))
 
 
-def _id(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    product_id = _text(value, "product_id")
-    if not product_id:
-        raise Bad("product_id is missing")
-    if len(product_id) > ID_LENGTH_MAX or not product_id.isprintable():
-        raise Bad(f"product_id: over {ID_LENGTH_MAX} characters, or one that cannot be printed")
-    return product_id
-
-
 def _text(value: object, field: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise Bad(f"{field}: text is wanted")
-    return value.strip()
-
-
-def _integer(value: object, field: str) -> int | None:
-    number: int | None = None
-    if value is None or value == "":
-        return None
-    if isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value) if abs(value) < 2**53 else None
-    elif isinstance(value, str) and value.strip().removeprefix("-").isdecimal() and len(value) < 32:
-        number = int(value)
-    if number is None or number not in _INT64:
-        raise Bad(f"{field}: a whole number of 64 bits is wanted")
-    return number
-
-
-def _number(value: object, field: str) -> float | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            number = math.nan
-        if math.isfinite(number):
-            return number
-    raise Bad(f"{field}: a number is wanted")
-
-
-def _time(value: object) -> int | None:
-    """Read ISO 8601 (UTC where no zone is given), a datetime, or seconds since 1970, as microseconds."""
-    if value is None or value == "":
-        return None
-    try:
-        if isinstance(value, str) and not _is_number(value):
-            value = datetime.datetime.fromisoformat(value.strip())
-        if isinstance(value, datetime.datetime):
-            moment = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
-            return (moment - _EPOCH) // _MICROSECOND
-        if isinstance(value, int | float | str) and not isinstance(value, bool):
-            moment = _EPOCH + datetime.timedelta(seconds=float(value))  # refuses milliseconds: the year is over 9999
-            return (moment - _EPOCH) // _MICROSECOND
-    except (ValueError, OverflowError):
-        pass
-    raise Bad("updated_at: ISO 8601 or seconds since 1970 is wanted")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return not text.strip().isdecimal() or len(text.strip()) != 8  # 20260105 is a day
+    found = values.text(value, field)
+    if len(found) > TEXT_MAX[field]:
+        raise Bad(f"{field}: over {TEXT_MAX[field]} characters")
+    return found
 
 
 def _photos(value: object, field: str, *, boxes: bool = True) -> list[tuple[str, tuple[float | None, ...]]]:
     """Read paths or addresses, each once: a list, a JSON list in a text, or a text divided by "|"."""
-    if isinstance(value, str):
-        value = value.strip()
+    if isinstance(value, str | bytes):
+        value = values.text(value, field)
         if value.startswith("["):
             try:
                 value = json.loads(value)
@@ -180,33 +136,41 @@ def _photos(value: object, field: str, *, boxes: bool = True) -> list[tuple[str,
                 raise Bad(f"{field}: not a JSON list") from None
         else:
             value = [part for part in value.split("|") if part.strip()]
-    if value is None:
+    if values.is_missing(value):
         return []
     if not isinstance(value, Iterable) or isinstance(value, Mapping):
         raise Bad(f"{field}: a list is wanted")
     found: dict[str, tuple[float | None, ...]] = {}
     for item in value:
-        box: tuple[float | None, ...] = (None,) * 4
+        box: tuple[float | None, ...] = _NO_BOX
         if boxes and isinstance(item, Mapping):
             box, item = _box(item.get("box"), field), item.get("photo")
-        if not isinstance(item, str) or not item.strip():
+        name = values.text(item, field) if isinstance(item, str | bytes) else ""
+        if not name:
             raise Bad(f"{field}: an entry is no path or address")
-        found.setdefault(item.strip(), box)
+        if len(name) > LOCATOR_MAX:
+            raise Bad(f"{field}: a path or address of over {LOCATOR_MAX} characters")
+        found.setdefault(name, box)
+    if len(found) > PHOTOS_MAX:
+        raise Bad(f"{field}: over {PHOTOS_MAX} of one product")
     return list(found.items())
 
 
 def _box(value: object, field: str) -> tuple[float | None, ...]:
     if value is None:
-        return (None,) * 4
-    sides = [_number(side, field) for side in value] if isinstance(value, list | tuple) else []
+        return _NO_BOX
+    sides = [values.number(side, field) for side in value] if isinstance(value, list | tuple) else []
     if len(sides) != 4 or any(side is None for side in sides) or min(sides[2] or 0, sides[3] or 0) <= 0:
         raise Bad(f"{field}: a box is [left, top, width, height] in pixels, the last two above 0")
     return tuple(sides)
 
 
 def _attributes(raw: Mapping[str, Any]) -> str:
-    more = {key: value for key, value in raw.items() if key not in FIELDS and value is not None and value != ""}
+    more = {key: value for key, value in raw.items() if key and key not in FIELDS and not values.is_missing(value)}
     try:
-        return json.dumps(more, sort_keys=True, ensure_ascii=False, default=str) if more else ""
+        found = json.dumps(more, sort_keys=True, ensure_ascii=False, default=str, allow_nan=False) if more else ""
     except (TypeError, ValueError, RecursionError):
         raise Bad("a further field that JSON cannot hold") from None
+    if len(found) > ATTRIBUTES_MAX:
+        raise Bad(f"further fields of over {ATTRIBUTES_MAX} characters")
+    return found

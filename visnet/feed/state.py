@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from visnet import tables
-from visnet.feed import batches
-from visnet.feed.records import Record, rank
+from visnet.feed.batches import SUFFIXES, Reading
+from visnet.feed.records import UNLIMITED, Limits, Record, rank
 from visnet.log import SILENT, Log
 
-RECORDS_AT_ONCE = 200_000  # folded per commit, so that memory is bounded and small batches share a commit
+RECORDS_AT_ONCE = 50_000  # folded per commit, so that memory is bounded and small batches share a commit
+BYTES_AT_ONCE = 64 << 20  # of them, about
 CATALOG = pa.schema(
     [
         ("product_id", pa.string()),
@@ -64,11 +65,24 @@ class _Chunk:
     batches: list[dict[str, object]] = field(default_factory=list)
     read: list[str] = field(default_factory=list)  # those of them whose bytes are new
     dead: list[dict[str, object]] = field(default_factory=list)
+    bytes: int = 0
+
+    def is_full(self) -> bool:
+        """Tell whether it is time for a commit."""
+        return len(self.records) >= RECORDS_AT_ONCE or self.bytes >= BYTES_AT_ONCE
+
+    def add(self, record: Record) -> None:
+        """Take a record; the same one again takes no memory."""
+        if not self.records or self.records[-1] is not record:
+            photos = len(record.photos) + len(record.street_photos)
+            self.bytes += 800 + 150 * photos + 2 * (len(record.title) + len(record.attributes))
+        self.records.append(record)
 
 
-def fold(inbox: Path, pattern: str, state: Path, *, log: Log = SILENT) -> dict[str, int]:
+def fold(inbox: Path, pattern: str, state: Path, limits: Limits = UNLIMITED, *, log: Log = SILENT) -> dict[str, int]:
     """Read the batches of the folder `inbox` that are new or changed into the tables of the folder `state`.
 
+    A record over the limits, from the future say, is a dead letter. That is decided once, when its batch is first read.
     Returns counts: batches (files there), batches_new, records, upserts, deletes, dead_letters of what was read; stale
     (came after one of a higher rank), repeated (what stands already, word for word), unknown_deletes; products_live.
     """
@@ -91,17 +105,22 @@ def fold(inbox: Path, pattern: str, state: Path, *, log: Log = SILENT) -> dict[s
             digest = _digest(there[name])
             row = had.get(name)
             if row is None or row["source"] != digest:
-                batch = batches.read(there[name])
-                row = {"batch": name, **batch.counts(), "source": digest, "content": digest}
+                reading = Reading(there[name], limits)
+                for record in reading:
+                    chunk.add(record)
+                    if chunk.is_full():
+                        _commit(chunk, catalog, read, dead, counts)
+                        chunk = _Chunk()
+                row = {"batch": name, **reading.counts(), "source": digest, "content": digest}
                 counts["batches_new"] += 1
                 chunk.read.append(name)
                 for count in COUNTS:
-                    counts[count] += batch.counts()[count]
-                chunk.records += batch.records
-                chunk.dead += [_letter(name, *letter) for letter in batch.dead]
+                    counts[count] += reading.counts()[count]
+                chunk.dead += [_letter(name, *letter) for letter in reading.dead]
+                chunk.bytes += 1_000 * len(reading.dead)
             chunk.batches.append({**row, "stamp": stamps[name]})
             progress.advance(records=counts["records"])
-            if len(chunk.records) >= RECORDS_AT_ONCE:
+            if chunk.is_full():
                 _commit(chunk, catalog, read, dead, counts)
                 chunk = _Chunk()
     _commit(chunk, catalog, read, dead, counts)
@@ -110,9 +129,17 @@ def fold(inbox: Path, pattern: str, state: Path, *, log: Log = SILENT) -> dict[s
 
 
 def listed(inbox: Path, pattern: str) -> dict[str, Path]:
-    """Return name -> path of the batches in a folder, by name; what starts with "." or "_" is none."""
-    paths = {path.relative_to(inbox).as_posix(): path for path in sorted(inbox.glob(pattern)) if path.is_file()}
+    """Return name -> path of the batches in a folder, by name; what starts with "." or "_" is none.
+
+    A folder that is called like a batch holds parts, as Spark writes them, and each part is a batch.
+    """
+    found = {inner for path in inbox.glob(pattern) for inner in (path.rglob("*") if _has_parts(path) else [path])}
+    paths = {path.relative_to(inbox).as_posix(): path for path in sorted(found) if path.is_file()}
     return {name: path for name, path in paths.items() if not any(part[0] in "._" for part in name.split("/"))}
+
+
+def _has_parts(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES) and path.is_dir()
 
 
 def stamp(path: Path) -> str:
@@ -122,12 +149,25 @@ def stamp(path: Path) -> str:
 
 
 def _commit(chunk: _Chunk, catalog: Path, read: Path, dead: Path, counts: dict[str, int]) -> None:
+    if chunk.records:
+        _commit_records(chunk.records, catalog, counts)
     if not chunk.batches:
         return
-    standing = _standing(catalog, {record.product_id for record in chunk.records})
+    known = tables.read(dead, ["letter_id", "batch"])
+    mine = pc.is_in(known["batch"], pa.array(chunk.read, pa.string()))
+    had_letters = set(known.filter(mine)["letter_id"].to_pylist())
+    tables.put(dead, "letter_id", pa.Table.from_pylist(chunk.dead, DEAD_LETTERS), had_letters)
+    tables.delete(dead, "letter_id", sorted(had_letters - {str(letter["letter_id"]) for letter in chunk.dead}))
+
+    known = tables.read(read, ["batch"])["batch"].to_pylist()
+    tables.put(read, "batch", pa.Table.from_pylist(chunk.batches, BATCHES), known)
+
+
+def _commit_records(records: list[Record], catalog: Path, counts: dict[str, int]) -> None:
+    standing = _standing(catalog, {record.product_id for record in records})
     best: dict[str, Record] = {}
     ranks = dict(standing)
-    for record in chunk.records:
+    for record in records:
         had = ranks.get(record.product_id)
         if had is None:
             counts["unknown_deletes"] += record.op == "delete"
@@ -137,15 +177,6 @@ def _commit(chunk: _Chunk, catalog: Path, read: Path, dead: Path, counts: dict[s
             counts["repeated" if record.rank == had else "stale"] += 1
     rows = [{**best[p]._asdict(), "source": best[p].content} for p in sorted(best)]
     tables.put(catalog, "product_id", pa.Table.from_pylist(rows, CATALOG), standing)
-
-    known = tables.read(dead, ["letter_id", "batch"])
-    mine = pc.is_in(known["batch"], pa.array(chunk.read, pa.string()))
-    had_letters = set(known.filter(mine)["letter_id"].to_pylist())
-    tables.put(dead, "letter_id", pa.Table.from_pylist(chunk.dead, DEAD_LETTERS), had_letters)
-    tables.delete(dead, "letter_id", sorted(had_letters - {str(letter["letter_id"]) for letter in chunk.dead}))
-
-    known = tables.read(read, ["batch"])["batch"].to_pylist()
-    tables.put(read, "batch", pa.Table.from_pylist(chunk.batches, BATCHES), known)
 
 
 def _standing(catalog: Path, product_ids: set[str]) -> dict[str, tuple[int, int, str]]:

@@ -1,14 +1,16 @@
 """A change feed: a folder of batches, each a file of records that say what was added, changed and removed."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from visnet import download, tables
+from visnet.feed.records import SEQ_MAX, Limits
 from visnet.feed.state import fold
 from visnet.log import Log
 from visnet.request import Mark, Options
@@ -26,7 +28,22 @@ class Params(Frozen):
     origin: str = Field(default="", alias="from", description='URL or folder of new batches; "" = others bring them')
     pattern: str = Field(default="*", description="which files of the folders are batches")
     photos: str = Field(default="", description='what relative photo paths start at; "" = photos beside the inbox')
+    clock_skew_max_s: float = Field(
+        default=86_400.0, ge=0, le=10 * 365 * 86_400, description="a record of later than so far ahead is a dead letter"
+    )
+    seq_max: int = Field(default=SEQ_MAX, ge=1, le=SEQ_MAX, description="the highest number that a record may have")
     download: Options = Options()
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_inside(cls, pattern: str) -> str:
+        if not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
+            raise ValueError("a pattern of file names inside the folder is wanted, as * or 2026/*.jsonl")
+        return pattern
+
+    def limits(self) -> Limits:
+        """Return what a record that comes now may claim."""
+        return Limits.ahead(time.time(), self.clock_skew_max_s, self.seq_max)
 
 
 def listing(params: Params, metadata: Path, state: Path | None = None) -> Listing:
@@ -39,7 +56,7 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
         raise ValueError(f"[raw_images] metadata: {metadata} is no folder; give the one that batches are put into")
     if state is None:
         raise ValueError(f"{metadata}: the feed needs a folder to keep its state in")
-    counts = fold(metadata, params.pattern, state)
+    counts = fold(metadata, params.pattern, state, params.limits())
     columns = ["product_id", "seq", "updated_at", "photos", "street_photos", "street_boxes", *_FACTS]
     live = tables.read(state / "catalog.lance", columns, "op = 'upsert'").combine_chunks().sort_by("product_id")
     records = pa.concat_tables([_side(live, "shop", "photos"), _side(live, "street", "street_photos")])

@@ -1,27 +1,31 @@
-"""A table of your own, CSV, TSV or Parquet: one row per photo, its columns named in params.toml."""
+"""A table of your own, CSV, TSV or Parquet: one row per photo, its columns named in params.toml.
 
-import csv
+It is a file, gzipped or not, or a folder of files with the same columns, as Spark writes them.
+"""
+
+import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 from numpy.typing import NDArray
 from pydantic import Field
 
 from visnet import download
 from visnet.log import Log
 from visnet.request import Options
+from visnet.rows import files, values
+from visnet.rows.columns import Convert, converted
+from visnet.rows.text import Unreadable
 from visnet.sources.listing import PHOTOS, RECORDS, SIDES, SPLITS, Answer, Listing
 from visnet.stage import Frozen
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
-DELIMITERS = ",\t;|"
 BOX = ("left", "top", "width", "height")
+NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Columns(Frozen):
@@ -54,35 +58,32 @@ class Params(Frozen):
 
 
 def listing(params: Params, metadata: Path, state: Path | None = None) -> Listing:
-    """List the photos and records of the table `metadata`.
+    """List the photos and records of the table `metadata`, a file or a folder of files with the same columns.
 
-    A photo's id is its path or address as the table gives it (the path where a row has both); every value is read as
-    text, so ids keep their leading zeros. Rows without a product or a place are dropped and counted. Raises
-    `ValueError` in one line naming the file and the field.
+    A photo's id is its path or address as the table gives it (the path where a row has both); ids are text, so they
+    keep their leading zeros. Rows without a usable product or a place are dropped and counted. Raises `ValueError` in
+    one line naming the file, the row and the column.
     """
-    columns, names = _read(metadata, params.columns)
+    columns, unusable = _read(metadata, params.columns)
     count = len(columns["product"])
     empty = pa.array([""] * count)
-    columns = {field: pc.utf8_trim_whitespace(pc.fill_null(values, "")) for field, values in columns.items()}
     path, url = columns.get("path", empty), columns.get("url", empty)
     photo_id = pc.if_else(pc.equal(path, ""), url, path)
-    box, no_box = _box(columns, names, metadata)
+    box, no_box = _box(columns)
+    reasons = pc.unique(unusable.drop_null()).to_pylist()
     faults = {
-        "empty product": pc.equal(columns["product"], ""),
+        **{reason: pc.fill_null(pc.equal(unusable, reason), False) for reason in sorted(reasons)},
         "empty path or url": pc.equal(photo_id, ""),
         "box with a part missing": pa.array(no_box.any(axis=1) & ~no_box.all(axis=1)),
-        "box of no size": pa.array(((box[:, 2:] <= 0) | np.isinf(box[:, 2:])).any(axis=1)),
+        "box of no size": pa.array((box[:, 2:] <= 0).any(axis=1)),
     }
-    side = columns.get("side", empty)
     table = pa.table(
         [
             photo_id,
             columns["product"],
             columns["category"],
-            pc.if_else(pc.equal(side, ""), "shop", _one_of(side, SIDES, "side", names, metadata)),
-            _one_of(columns.get("split", empty), SPLITS, "split", names, metadata),
-            columns.get("colour", empty),
-            columns.get("gender", empty),
+            columns.get("side", pa.array(["shop"] * count)),
+            *(columns.get(field, empty) for field in ("split", "colour", "gender")),
             *(pa.array(box[:, i], from_pandas=True) for i in range(len(BOX))),
         ],
         schema=RECORDS,
@@ -94,11 +95,13 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
         dropped[reason] = int(faulty.sum())
         kept &= ~faulty
     table = table.filter(pa.array(kept))
+    dropped = {reason: number for reason, number in dropped.items() if number}
     if table.num_rows == 0:
         raise ValueError(f"{metadata}: no usable row; dropped: {dropped}")
     unique = table.group_by(RECORDS.names, use_threads=False).aggregate([]).select(RECORDS.names)
-    dropped["duplicate row"] = table.num_rows - unique.num_rows
-    return Listing(_photos(unique["photo_id"], metadata, params), unique, {r: n for r, n in dropped.items() if n})
+    if table.num_rows > unique.num_rows:
+        dropped["duplicate row"] = table.num_rows - unique.num_rows
+    return Listing(_photos(unique["photo_id"], metadata, params), unique, dropped)
 
 
 def fetch(params: Params, wanted: Sequence[tuple[str, str]], *, metadata: Path, log: Log) -> Iterator[Answer]:
@@ -114,46 +117,87 @@ def _photos(photo_ids: pa.ChunkedArray, metadata: Path, params: Params) -> pa.Ta
     return pa.table([photo_ids, locators], schema=PHOTOS)
 
 
-def _read(path: Path, columns: Columns) -> tuple[dict[str, pa.ChunkedArray], dict[str, str]]:
-    """Read the mapped columns as text: field -> values, and field -> the column's name."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path}: a table is wanted, one of {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        if path.suffix.lower() == ".parquet":
-            there = pyarrow.parquet.read_schema(path).names
-            names = _mapped(path, columns, there)
-            table = pyarrow.parquet.read_table(path, columns=sorted(set(names.values())))
-        else:
-            there, delimiter = _header(path, columns)
-            names = _mapped(path, columns, there)
-            used = sorted(set(names.values()))
-            table = pyarrow.csv.read_csv(
-                path,
-                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-                convert_options=pyarrow.csv.ConvertOptions(
-                    include_columns=used, column_types=dict.fromkeys(used, pa.string())
-                ),
-            )
-        values = {field: table[name].cast(pa.string()) for field, name in names.items()}
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
-    if table.num_rows == 0:
+def _read(path: Path, columns: Columns) -> tuple[dict[str, pa.ChunkedArray], pa.ChunkedArray]:
+    """Read the mapped columns: field -> values, and why a row's product cannot be used, null where it can."""
+    found: dict[str, list[pa.Array]] = {}
+    unusable: list[pa.Array] = []
+    parts = files.parts(path)
+    for part in parts:
+        if len(parts) > 1 and not part.stat().st_size:
+            continue
+        constants = _constants(part, path)
+        names, pieces = _pieces(part, columns, constants)
+        row = 0
+        for piece in pieces:
+            for field, name in names.items():
+                read, reasons = _converted(piece[name], field, name, part)
+                if field == "product":
+                    unusable.append(reasons)
+                elif (at := pc.index(reasons.is_valid(), True).as_py()) >= 0:
+                    raise ValueError(f"{part}: row {row + at + 1}: {reasons[at]}, not {piece[name][at].as_py()!r:.80}")
+                found.setdefault(field, []).append(read)
+            row += piece.num_rows
+    if not unusable:
         raise ValueError(f"{path}: no row in it")
-    return values, names
+    if len({len(pieces) for pieces in found.values()}) > 1:
+        raise ValueError(f"{path}: not all of its files have the columns {', '.join(sorted(found))}")
+    return {field: pa.chunked_array(pieces) for field, pieces in found.items()}, pa.chunked_array(unusable)
 
 
-def _header(path: Path, columns: Columns) -> tuple[list[str], str]:
-    """Read the first line under the delimiter that finds the most mapped columns, then the most columns."""
+def _pieces(part: Path, columns: Columns, constants: dict[str, str]) -> tuple[dict[str, str], Iterator[pa.Table]]:
+    """Return field -> column's name, and the mapped columns a piece at a time; faults name the file."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from None
-    mapped = set(columns.model_dump().values())
-    readings = [(next(csv.reader([first], delimiter=mark), []), mark) for mark in DELIMITERS]
-    return max(readings, key=lambda reading: (len(mapped.intersection(reading[0])), len(reading[0])))
+        sheet = files.opened(part, columns.model_dump().values())
+        names = _mapped(part, columns, [*sheet.names, *constants])
+    except Unreadable as error:
+        raise ValueError(f"{part}: cannot be read: {error}") from None
+
+    def pieces() -> Iterator[pa.Table]:
+        with contextlib.closing(sheet):
+            try:
+                for piece in sheet.tables({name: None for name in names.values() if name not in constants}):
+                    for name, value in constants.items():
+                        piece = piece.append_column(name, pa.array([value] * piece.num_rows, pa.string()))
+                    yield piece
+            except Unreadable as error:
+                raise ValueError(f"{part}: cannot be read: {error}") from None
+
+    return names, pieces()
+
+
+def _constants(part: Path, path: Path) -> dict[str, str]:
+    """Return the columns that stand in the names of folders, as in kind=hat/part-0.parquet."""
+    pairs = [name.split("=", 1) for name in part.relative_to(path).parent.parts if "=" in name]
+    return {key: "" if value == NO_PARTITION else unquote(value) for key, value in pairs}
+
+
+def _converted(column: pa.ChunkedArray, field: str, name: str, part: Path) -> tuple[pa.Array, pa.Array]:
+    convert, kind = CONVERSIONS.get(field, (values.text, pa.string()))
+    try:
+        return converted(column, convert, name, kind)
+    except ValueError as error:
+        raise ValueError(f"{part}: columns.{field}: {name}: {error}") from None
+
+
+def _product(value: object, name: str) -> str:
+    try:
+        return values.identifier(value, name)
+    except values.Missing:
+        raise values.Bad("empty product") from None
+
+
+def _one_of(allowed: tuple[str, ...], default: str, value: object, name: str) -> str:
+    if (found := values.text(value, name)) not in (*allowed, ""):
+        raise values.Bad(f"{name}: {' | '.join(filter(None, allowed))} is allowed")
+    return found or default
+
+
+CONVERSIONS: dict[str, tuple[Convert, pa.DataType]] = {
+    "product": (_product, pa.string()),
+    "side": (functools.partial(_one_of, SIDES, "shop"), pa.string()),
+    "split": (functools.partial(_one_of, SPLITS, ""), pa.string()),
+    **dict.fromkeys(BOX, (values.number, pa.float64())),
+}
 
 
 def _mapped(path: Path, columns: Columns, there: list[str]) -> dict[str, str]:
@@ -165,7 +209,7 @@ def _mapped(path: Path, columns: Columns, there: list[str]) -> dict[str, str]:
     for field in ("colour", "gender"):
         if field not in written and names.get(field) not in there:
             names.pop(field, None)
-    found = f"the table has {', '.join(there)}"
+    found = f"the table has {', '.join(there) or 'no columns: its first line is empty'}"
     for field in ("product", "category"):
         if field not in names:
             raise ValueError(f"{path}: columns.{field} is not mapped; {found}")
@@ -180,40 +224,9 @@ def _mapped(path: Path, columns: Columns, there: list[str]) -> dict[str, str]:
     return names
 
 
-def _box(
-    columns: dict[str, pa.ChunkedArray], names: dict[str, str], path: Path
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _box(columns: dict[str, pa.ChunkedArray]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the boxes [N, 4] float64, NaN where not given, and where that is so, [N, 4] bool."""
-    if BOX[0] not in columns:
-        none = np.full((len(columns["product"]), len(BOX)), np.nan)
-        return none, np.isnan(none)
-    sides = []
-    for field in BOX:
-        values = pc.if_else(pc.equal(columns[field], ""), pa.scalar(None, pa.string()), columns[field])
-        try:
-            numbers = values.cast(pa.float64())
-        except pa.ArrowInvalid:
-            row, value = _first_bad(values)
-            raise ValueError(f"{path}: row {row}: {names[field]}: a number is wanted, not {value!r}") from None
-        sides.append(numbers.to_numpy())
+    count = len(columns["product"])
+    sides = [columns[field].to_numpy() if field in columns else np.full(count, np.nan) for field in BOX]
     box = np.stack(sides, axis=1)
     return box, np.isnan(box)
-
-
-def _first_bad(values: pa.ChunkedArray) -> tuple[int, str]:
-    for row, value in enumerate(values.to_pylist(), 1):
-        try:
-            float(value or 0)
-        except ValueError:
-            return row, value
-    raise AssertionError("every value is a number")
-
-
-def _one_of(
-    values: pa.ChunkedArray, allowed: tuple[str, ...], field: str, names: dict[str, str], path: Path
-) -> pa.ChunkedArray:
-    known = functools.reduce(pc.or_, map(functools.partial(pc.equal, values), {*allowed, ""}))
-    if (row := pc.index(known, False).as_py()) >= 0:
-        words = " | ".join(filter(None, allowed))
-        raise ValueError(f"{path}: row {row + 1}: {names[field]}: {words} is allowed, not {values[row].as_py()!r}")
-    return values
