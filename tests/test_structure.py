@@ -22,6 +22,12 @@ KNOWING = {
 }
 ASSEMBLING = {
     "download",
+    "locators",
+    "addresses",
+    "network",
+    "proxies",
+    "bodies",
+    "room",
     "request",
     "feed",
     "registry",

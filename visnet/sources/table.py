@@ -2,7 +2,7 @@
 
 import csv
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,9 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from pydantic import Field
 
-from visnet import download
+from visnet import download, locators
 from visnet.log import Log
-from visnet.request import Options
+from visnet.request import Mark, Options
 from visnet.sources.listing import PHOTOS, RECORDS, SIDES, SPLITS, Answer, Listing
 from visnet.stage import Frozen
 
@@ -49,7 +49,7 @@ class Params(Frozen):
     """How to read the table, and how to ask for the photos."""
 
     columns: Columns = Columns()
-    images: str = Field(default="images", description="folder of the photos, relative to the table's folder")
+    images: str = Field(default="images", description="folder or address of the photos, from the table's folder")
     download: Options = Options()
 
 
@@ -98,20 +98,30 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
         raise ValueError(f"{metadata}: no usable row; dropped: {dropped}")
     unique = table.group_by(RECORDS.names, use_threads=False).aggregate([]).select(RECORDS.names)
     dropped["duplicate row"] = table.num_rows - unique.num_rows
-    return Listing(_photos(unique["photo_id"], metadata, params), unique, {r: n for r, n in dropped.items() if n})
+    photos = _photos(unique["photo_id"], metadata, params)
+    stamps = locators.stamps(photos, _base(params, metadata), params.download.allow_paths)
+    return Listing(photos, unique, {r: n for r, n in dropped.items() if n}, stamps)
 
 
-def fetch(params: Params, wanted: Sequence[tuple[str, str]], *, metadata: Path, log: Log) -> Iterator[Answer]:
+def fetch(
+    params: Params,
+    wanted: Sequence[tuple[str, str]],
+    *,
+    metadata: Path,
+    log: Log,
+    known: Mapping[str, Mark] | None = None,
+) -> Iterator[Answer]:
     """Read the photos from the disk or ask the web; every one is answered once, with its bytes or a reason."""
-    return download.fetch(wanted, options=params.download, log=log)
+    return download.fetch(wanted, options=params.download, base=_base(params, metadata), known=known, log=log)
+
+
+def _base(params: Params, metadata: Path) -> str:
+    return locators.start(params.images, metadata.parent)
 
 
 def _photos(photo_ids: pa.ChunkedArray, metadata: Path, params: Params) -> pa.Table:
     photo_ids = pc.unique(photo_ids)
-    folder = f"{(metadata.parent / params.images).absolute()}/"
-    is_place = pc.or_(pc.match_substring(photo_ids, "://"), pc.starts_with(photo_ids, "/"))
-    locators = pc.if_else(is_place, photo_ids, pc.binary_join_element_wise(folder, photo_ids, ""))
-    return pa.table([photo_ids, locators], schema=PHOTOS)
+    return pa.table([photo_ids, locators.placed(photo_ids, _base(params, metadata))], schema=PHOTOS)
 
 
 def _read(path: Path, columns: Columns) -> tuple[dict[str, pa.ChunkedArray], dict[str, str]]:
