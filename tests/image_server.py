@@ -2,6 +2,7 @@
 
 import collections
 import email.utils
+import functools
 import http.server
 import socket
 import struct
@@ -20,6 +21,13 @@ def png_header(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+@functools.cache
+def gzip_bomb() -> bytes:
+    """Return 64 kB that unfold to 64 MB."""
+    packing = zlib.compressobj(1, wbits=31)
+    return b"".join(packing.compress(bytes(1 << 20)) for _ in range(64)) + packing.flush()
 
 
 _LONG_AGO = "Mon, 05 Jan 2026 00:00:00 GMT"
@@ -51,6 +59,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path = self.path.split("?")[0].strip("/")
         with self.server.gauge, self.server.total:
             self.server.hits[path] += 1
+            self.server.hosts.add(self.headers.get("Host", ""))
             self.server.asked.append((path, time.monotonic(), self.headers.get("User-Agent", "")))
             self.server.stopped.wait(self.server.pause_s)
             self.server.on_hit.pop(path, lambda: None)()
@@ -112,6 +121,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(bytes(1 << 16))
             self.server.sent += 1 << 16
 
+    def said_large(self) -> None:
+        """Say that much comes, and send nothing."""
+        self.say(200, length=1 << 40)
+        self.server.stopped.wait(30)
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -143,7 +157,9 @@ FAULTS: dict[str, Callable[[Handler], None]] = {
     "dribble_head": Handler.dribble_head,
     "huge": Handler.huge,
     "circle": lambda to: to.say(302, Location=to.path),
-    "moved_to_disk": lambda to: to.say(302, Location="file:///etc/hostname"),
+    "elsewhere": lambda to: to.say(302, Location=to.server.locations[to.path.strip("/")]),
+    "gzip_bomb": lambda to: to.say(200, gzip_bomb(), Content_Encoding="gzip"),
+    "said_large": Handler.said_large,
 }
 
 
@@ -162,6 +178,8 @@ class ImageServer(http.server.ThreadingHTTPServer):
         self.asked: list[tuple[str, float, str]] = []  # path, monotonic time, user agent
         self.gauge, self.total = Gauge(), total or Gauge()
         self.sent = 0
+        self.hosts: set[str] = set()  # as they were asked for
+        self.locations: dict[str, str] = {}  # path -> where "elsewhere" sends it
         self.on_hit: dict[str, Callable[[], None]] = {}  # path -> what happens when it is first asked for
         self.photos: dict[str, bytes] = {}  # path -> bytes other than `photo`
         self.marks: tuple[str, ...] = ()  # of "ETag" and "Last_Modified": what it sends, and answers a condition on

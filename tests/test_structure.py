@@ -38,6 +38,9 @@ KNOWING = {
     "verdict",
     "versions",
     "rows",
+    "locators",
+    "addresses",
+    "room",
 }
 ASSEMBLING = {
     "download",
@@ -57,6 +60,9 @@ ASSEMBLING = {
     "telling",
     "tracker",
     "untold",
+    "bodies",
+    "network",
+    "proxies",
 }
 DOING = {
     "sources",

@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests.image_server import ImageServer
 from visnet.log import SILENT
+from visnet.request import Options
 from visnet.sources import table
 from visnet.sources.listing import PHOTOS, RECORDS, Listing
 from visnet.sources.table import Columns, Params
@@ -335,7 +336,8 @@ def test_fetch_reads_the_disk_and_the_web(tmp_path: Path, monkeypatch: pytest.Mo
         names = ["dress/a b,c.jpg", "none.jpg", server.url("x.jpg")]
         path = write(tmp_path / "t.csv", [["dress", "", str(i), "", name] for i, name in enumerate(names)])
         wanted = list(zip(*table.listing(Params(), path).photos.to_pydict().values(), strict=True))
-        answers = {a.photo_id: a for a in table.fetch(Params(), wanted, metadata=path, log=SILENT)}
+        params = Params(download=Options(allow_hosts=["127.0.0.1"]))
+        answers = {a.photo_id: a for a in table.fetch(params, wanted, metadata=path, log=SILENT)}
     assert {name: answer.lost for name, answer in answers.items()} == {
         **dict.fromkeys(names),
         "none.jpg": "no such file",

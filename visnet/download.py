@@ -7,19 +7,23 @@ import os
 import queue
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import httpx
 import numpy as np
 
-from visnet import images
+from visnet import addresses, images, locators
+from visnet.addresses import Hosts
+from visnet.locators import Disk, Refused
 from visnet.log import SILENT, Log
-from visnet.request import NO_MARK, Brought, Failure, Mark, Options, read_file, try_once
+from visnet.network import Web
+from visnet.proxies import Unusable
+from visnet.request import NO_MARK, Brought, Failure, Found, Mark, Options, find_file, read_file, try_once
+from visnet.room import Held, Room
 
 TIMEOUT_TRIES = 2  # a timeout is tried again only once, so a host that hangs costs 2 timeouts a photo, not `tries`
+READ_AT_ONCE = 1 << 18  # a file of at most so many bytes is read where it was found, without waiting for room
 HOST_FAILURES, HOST_PATIENCE_S = 16, 60.0  # so many photos in a row, over so long, without a connection: it is dead
 
 
@@ -47,21 +51,24 @@ def fetch(
     wanted: Sequence[tuple[str, str]],
     *,
     options: Options,
+    base: str = "",
     known: Mapping[str, Mark] | None = None,
     log: Log = SILENT,
     rng: np.random.Generator | None = None,
 ) -> Iterator[Answer]:
     """Fetch photos lazily and answer each wanted one exactly once, in any order.
 
-    wanted: (photo_id, locator) pairs; a locator is an http(s) address or the path of a file.
+    wanted: (photo_id, locator) pairs; a locator is a web address or the path of a file, and not trusted.
+    base: the folder or address of the source, which photos may be read from; others only as `options` allow.
     known: the marks of photos that are here; those are sent only if they changed, and answered as unchanged if not.
     rng: jitter of the waits between tries; it changes nothing else.
     A photo that decodes is answered with its bytes as they came, any other one with a reason. Abandoning the iterator
-    closes the connections and ends the thread behind it.
+    closes the connections and ends the thread behind it. Raises `Unusable` when the environment names a proxy or
+    certificates that cannot be used, after all photos are answered that do not need them.
     """
     if not wanted:
         return
-    line = _Line(wanted, options, known or {}, rng or np.random.default_rng(0))
+    line = _Line(wanted, options, base, known or {}, rng or np.random.default_rng(0))
     lost = 0
     try:
         with log.progress("photos", len(wanted), unit="photo") as bar:
@@ -99,21 +106,25 @@ class _Line:
         self,
         wanted: Sequence[tuple[str, str]],
         options: Options,
+        base: str,
         known: Mapping[str, Mark],
         rng: np.random.Generator,
     ) -> None:
-        self.options, self.known, self.rng = options, known, rng
+        self.options, self.base, self.known, self.rng = options, base, known, rng
+        self.disk = Disk(base, options.allow_paths)
+        self.web = Web(Hosts(options.allow_hosts, base), keep=options.concurrency)
+        self.unusable: Unusable | None = None
         self.hosts: dict[str, _Host] = collections.defaultdict(_Host)
         for photo_id, locator in wanted:
             self.hosts[_host(locator)].waiting.append((photo_id, locator))
         self.answers: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
         # Answers not yet taken count as under way: a slow caller slows the line instead of filling the memory.
-        self.room = asyncio.Semaphore(options.concurrency)
+        self.places = asyncio.Semaphore(options.concurrency)
+        self.room = Room(int(max(options.held_mb, options.max_mb) * 1e6))
         self.decoding = asyncio.Semaphore(os.cpu_count() or 1)
         self.pool = ThreadPoolExecutor(options.concurrency, "visnet-download")
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(self.pool)
-        self.client: httpx.AsyncClient | None = None
         self.main = self.loop.create_task(self._main())  # first in the loop's queue, before anything it is told
         self.thread = threading.Thread(target=self._run, name="visnet-download", daemon=True)
         self.thread.start()
@@ -122,8 +133,12 @@ class _Line:
         answer = self.answers.get()
         if isinstance(answer, BaseException):
             raise answer
-        self._tell(self.room.release)
+        self._tell(lambda: self._taken(answer))
         return answer
+
+    def _taken(self, answer: Answer) -> None:
+        self.places.release()
+        self.room.give(len(answer.data or b""))
 
     def stop(self) -> None:
         self._tell(lambda: self.work.cancel())
@@ -150,17 +165,7 @@ class _Line:
             with contextlib.suppress(asyncio.CancelledError):  # only the work is ever cancelled, so all gets closed
                 await self.work
         finally:
-            if self.client:
-                await self.client.aclose()
-
-    def _opened(self) -> httpx.AsyncClient:
-        """Open the client for the first address only: it reads the machine's certificates, which takes its time."""
-        self.client = self.client or httpx.AsyncClient(
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=self.options.concurrency),
-            timeout=self.options.timeout_s,
-            headers={"User-Agent": self.options.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"},
-        )
-        return self.client
+            await self.web.aclose()
 
     async def _work(self) -> None:
         turn = collections.deque(self.hosts)  # the hosts that have photos waiting and are below their limit
@@ -168,7 +173,11 @@ class _Line:
 
         async def one(name: str, photo_id: str, locator: str) -> None:
             host = self.hosts[name]
-            self.answers.put(await self._answer(host, photo_id, locator))
+            try:
+                self.answers.put(await self._answer(host, photo_id, locator))
+            except Unusable as error:
+                self.unusable = error
+                self.places.release()
             if host.waiting and host.active == self._limit(name):
                 turn.append(name)
                 freed.set()
@@ -176,7 +185,7 @@ class _Line:
 
         async with asyncio.TaskGroup() as tasks:
             for _ in range(sum(len(host.waiting) for host in self.hosts.values())):
-                await self.room.acquire()
+                await self.places.acquire()
                 while not turn:
                     freed.clear()
                     await freed.wait()
@@ -186,34 +195,57 @@ class _Line:
                 tasks.create_task(one(name, *host.waiting.popleft()))
                 if host.waiting and host.active < self._limit(name):
                     turn.append(name)
+        if self.unusable:  # at the end: what needs no proxy has come, and is kept
+            self.answers.put(self.unusable)
 
     def _limit(self, name: str) -> int:
         return self.options.per_host if name else self.options.concurrency
 
     async def _answer(self, host: _Host, photo_id: str, locator: str) -> Answer:
         known = self.known.get(photo_id)
+        held = Held(self.room)
+        answer = Answer(photo_id, None, "not asked")
         try:
-            if "://" in locator:
-                data, mark = await self._ask(host, locator, known)
+            url = locators.address(locator)
+            brought = await (self._read(locator, held, known) if url is None else self._ask(host, url, held, known))
+            if brought.data is None:
+                answer = Answer(photo_id, None, None, unchanged=True, mark=brought.mark)
             else:
-                data, mark = await asyncio.to_thread(read_file, locator, self.options, known)
-            if data is None:
-                return Answer(photo_id, None, None, unchanged=True, mark=mark)
-            async with self.decoding:
-                await asyncio.to_thread(images.decode, data, max_pixels=self.options.max_pixels)
+                async with self.decoding:
+                    await asyncio.to_thread(images.decode, brought.data, max_pixels=self.options.max_pixels)
+                answer = Answer(photo_id, brought.data, None, mark=brought.mark)
+        except Refused as refused:
+            answer = Answer(photo_id, None, str(refused))
         except Failure as failure:
-            return Answer(photo_id, None, failure.reason, passing=failure.again)
+            answer = Answer(photo_id, None, failure.reason, passing=failure.again)
         except images.Undecodable as error:
-            return Answer(photo_id, None, f"undecodable: {error}")
-        return Answer(photo_id, data, None, mark=mark)
+            answer = Answer(photo_id, None, f"undecodable: {error}")
+        finally:
+            held.keep(len(answer.data or b""))
+        return answer
 
-    async def _ask(self, host: _Host, url: str, known: Mark | None) -> Brought:
+    async def _read(self, locator: str, held: Held, known: Mark | None) -> Brought:
+        found, data = await asyncio.to_thread(self._found, locator, known)
+        if found.unchanged:
+            return Brought(None, found.mark)
+        await held.take(found.size_bytes)
+        return Brought(await asyncio.to_thread(read_file, found) if data is None else data, found.mark)
+
+    def _found(self, locator: str, known: Mark | None) -> tuple[Found, bytes | None]:
+        found = find_file(self.disk, locator, self.options, known)
+        small = not found.unchanged and found.size_bytes <= READ_AT_ONCE
+        return found, read_file(found) if small else None
+
+    async def _ask(self, host: _Host, text: str, held: Held, known: Mark | None) -> Brought:
+        if locators.climbs(text, self.base):
+            raise Refused(locators.OUTSIDE)
+        url = addresses.parsed(text)
         tried = timeouts = 0
         while True:
             if host.dead:
                 raise Failure("host unreachable", again=True)
             try:
-                brought = await try_once(self._opened(), url, self.options, known)
+                brought = await try_once(self.web, url, self.options, held, known)
             except Failure as failure:
                 tried += 1
                 timeouts += failure.reason == "timeout"
@@ -228,10 +260,9 @@ class _Line:
 
 
 def _host(locator: str) -> str:
-    """Return the host (with port) that a limit is counted for, "" for this machine's disk."""
-    if "://" not in locator:
-        return ""
+    """Return the host (with port) that a limit is counted for, "" of a file and of what cannot be asked."""
     try:
-        return urllib.parse.urlsplit(locator).netloc.lower() or "?"
-    except ValueError:
-        return "?"
+        found = locators.address(locator)
+    except Refused:
+        return ""
+    return found.split("/", 3)[2].rpartition("@")[2].lower() or "?" if found else ""

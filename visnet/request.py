@@ -10,18 +10,29 @@ import os
 import socket
 import ssl
 import stat
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple
 
+import httpcore
 import httpx
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from visnet import images
+from visnet import addresses, bodies, images, locators
+from visnet.locators import Disk, Missing, Refused
+from visnet.network import Web
+from visnet.proxies import Unusable
+from visnet.room import Held
 from visnet.stage import Frozen
 
 REDIRECTS = 5
 RETRY_AFTER_MAX_S = 10.0  # a server may ask for more patience than this; it does not get it
+MOVED = frozenset({301, 302, 303, 307, 308})
 TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})  # every other status but 200 is final
+
+
+def _hosts(entries: list[str]) -> list[str]:
+    addresses.Hosts(entries)
+    return entries
 
 
 class Options(Frozen):
@@ -38,8 +49,17 @@ class Options(Frozen):
         default=0.25, ge=0, le=60
     )  # before the second try; doubles with each further one, with jitter
     max_mb: float = Field(default=32.0, gt=0, le=1024)
+    held_mb: float = Field(default=256.0, gt=0, le=65_536)  # of all photos together that came and were not yet written
     max_pixels: int = Field(default=images.MAX_PIXELS, ge=1, le=images.MAX_PIXELS)
     user_agent: str = "visnet/0.1"
+    # What is said of photos is not trusted: see `visnet.locators` and `visnet.addresses`.
+    allow_paths: list[str] = Field(default=[])  # folders that photos may be read from, beside that of relative paths
+    allow_hosts: Annotated[list[str], AfterValidator(_hosts)] = Field(default=[])  # not public: names, 10.0.0.0/8
+
+    @property
+    def max_bytes(self) -> int:
+        """The size that a photo may have."""
+        return int(self.max_mb * 1e6)
 
 
 class Mark(NamedTuple):
@@ -59,6 +79,15 @@ class Brought(NamedTuple):
     mark: Mark
 
 
+class Found(NamedTuple):
+    """A file that may be read: its real path, its size and mark, and whether that is the mark that was known."""
+
+    path: str
+    size_bytes: int
+    mark: Mark
+    unchanged: bool
+
+
 class Failure(Exception):
     """One try came to nothing: why, whether another may do better, and whether the host was there at all."""
 
@@ -69,72 +98,133 @@ class Failure(Exception):
         self.reason, self.again, self.wait_s, self.connected = reason, again, wait_s, connected
 
 
-async def try_once(client: httpx.AsyncClient, url: str, options: Options, known: Mark | None = None) -> Brought:
-    """Ask an address once, and on condition that it changed since `known`; `Failure` when no photo comes."""
+async def try_once(web: Web, url: httpx.URL, options: Options, held: Held, known: Mark | None = None) -> Brought:
+    """Ask an address once, and on condition that it changed since `known`; `Failure` when no photo comes.
+
+    held: room for what comes, which is kept for the caller when a photo comes.
+    """
     answered = False
     try:
-        async with asyncio.timeout(options.deadline_s):
-            request = client.build_request("GET", url, headers=_condition(known))
-            for _ in range(REDIRECTS + 1):  # by hand, because httpx would read a redirect's body, however long
-                response = await client.send(request, stream=True)
+        async with asyncio.timeout(options.deadline_s) as deadline:
+            for _ in range(REDIRECTS + 1):
+                response = await web.get(url, _headers(options, known), options.timeout_s)
                 try:
                     answered = True
-                    if response.next_request is None:
-                        return await _brought(response, options, known)
-                    request = response.next_request
+                    headers = {name.decode("latin-1").lower(): _text(value) for name, value in response.headers}
+                    if response.status not in MOVED or "location" not in headers:
+                        return await _brought(response, headers, options, held, deadline, known)
+                    url = _joined(url, headers["location"])
                 finally:
                     await response.aclose()
             raise Failure("too many redirects")
-    except (TimeoutError, httpx.TimeoutException) as error:
-        raise Failure("timeout", again=True, connected=not isinstance(error, httpx.ConnectTimeout)) from error
-    except httpx.ConnectError as error:
+    except Refused as refused:
+        raise Failure(str(refused)) from refused
+    except bodies.TooLarge as error:
+        raise Failure(f"too large: over {options.max_mb:g} MB") from error
+    except bodies.Cut as error:
+        raise Failure("incomplete body", again=True) from error
+    except (TimeoutError, httpcore.TimeoutException) as error:
+        raise Failure("timeout", again=True, connected=not isinstance(error, httpcore.ConnectTimeout)) from error
+    except httpcore.ConnectError as error:
         if _caused(error, ssl.SSLError):
             raise Failure("no secure connection") from error
         reason = "unknown host" if _caused(error, socket.gaierror) else "no connection"
         raise Failure(reason, again=True, connected=False) from error
-    except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+    except httpcore.ProxyError as error:
+        raise Failure("refused by the proxy", again=True) from error
+    except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
         raise Failure("incomplete body" if answered else "connection reset", again=True) from error
-    except httpx.DecodingError as error:
-        raise Failure("undecodable: broken content encoding") from error
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-        raise Failure("bad address") from error
+    except (Failure, Unusable, MemoryError):
+        raise
+    except Exception as error:  # whatever a hostile address or answer makes the libraries raise is this photo's lot
+        raise Failure(f"no answer: {type(error).__name__}") from error
 
 
-def _condition(known: Mark | None) -> dict[str, str]:
+def _headers(options: Options, known: Mark | None) -> dict[str, str]:
+    said = {"User-Agent": options.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"}
     asked = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified} if known else {}
-    return {name: value for name, value in asked.items() if value}
+    return said | {name: value for name, value in asked.items() if value}
 
 
-async def _brought(response: httpx.Response, options: Options, known: Mark | None) -> Brought:
-    status = response.status_code
-    mark = Mark(response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
-    if status == 304 and known and any(known):  # it may leave out what has not changed
-        return Brought(None, Mark(mark.etag or known.etag, mark.last_modified or known.last_modified))
-    if status != 200:
-        wait_s = _retry_after_s(response.headers.get("Retry-After", ""))
-        raise Failure(f"http {status}", again=status in TRY_AGAIN, wait_s=wait_s)
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > options.max_mb * 1e6:  # counted, since what the header says of the length may be a lie
-            raise Failure(f"too large: over {options.max_mb:g} MB")
-    return Brought(bytes(body), mark)
-
-
-def read_file(path: str, options: Options, known: Mark | None = None) -> Brought:
-    """Read a file, if its time or size differ from `known`; `Failure` when no photo comes."""
+def _text(value: bytes) -> str:
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, for ever
-            raise Failure("not a file")
-        if status.st_size > options.max_mb * 1e6:
-            raise Failure(f"too large: over {options.max_mb:g} MB")
-        mark = Mark(f"{status.st_mtime_ns}-{status.st_size}")
-        return Brought(None if known and known.etag == mark.etag else Path(path).read_bytes(), mark)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise Failure("no such file") from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise Failure("not readable", again=isinstance(error, OSError)) from error
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _joined(url: httpx.URL, location: str) -> httpx.URL:
+    try:
+        return addresses.parsed(str(url.join(location.strip())))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise Refused("bad address") from error
+
+
+async def _brought(
+    response: httpcore.Response,
+    headers: Mapping[str, str],
+    options: Options,
+    held: Held,
+    deadline: asyncio.Timeout,
+    known: Mark | None,
+) -> Brought:
+    mark = Mark(headers.get("etag", ""), headers.get("last-modified", ""))
+    if response.status == 304 and known and any(known):  # it may leave out what has not changed
+        await response.aread()  # nothing, but then the connection can be used again
+        return Brought(None, Mark(mark.etag or known.etag, mark.last_modified or known.last_modified))
+    if response.status != 200:
+        wait_s = _retry_after_s(headers.get("retry-after", ""))
+        raise Failure(f"http {response.status}", again=response.status in TRY_AGAIN, wait_s=wait_s)
+    encoding = headers.get("content-encoding", "")
+    said = headers.get("content-length", "")
+    size = int(said) if said.isascii() and said.isdecimal() else options.max_bytes
+    if size > options.max_bytes:
+        raise bodies.TooLarge
+    await _wait_for_room(held, options.max_bytes if encoding else size, deadline)
+    return Brought(await bodies.read(response.aiter_stream(), encoding, options.max_bytes), mark)
+
+
+async def _wait_for_room(held: Held, size: int, deadline: asyncio.Timeout) -> None:
+    """Wait for room, which is a matter of who takes the photos: the server's time does not run meanwhile."""
+    if held.take_now(size):
+        return
+    clock = asyncio.get_running_loop().time
+    left_s = (deadline.when() or 0.0) - clock()
+    deadline.reschedule(None)
+    await held.take(size)
+    deadline.reschedule(clock() + left_s)
+
+
+def find_file(disk: Disk, locator: str, options: Options, known: Mark | None = None) -> Found:
+    """Look for the file of a locator; `Failure` when it is none that may be read."""
+    try:
+        path, status = disk.find(locator)
+    except Refused as refused:
+        raise Failure(str(refused)) from refused
+    except Missing as missing:
+        raise Failure(str(missing), again=missing.passing) from missing
+    if stat.S_ISDIR(status.st_mode):
+        raise Failure("is a folder")
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, for ever
+        raise Failure("not a file")
+    if status.st_size > options.max_bytes:
+        raise Failure(f"too large: over {options.max_mb:g} MB")
+    mark = Mark(locators.mark(status))
+    return Found(path, status.st_size, mark, unchanged=bool(known and known.etag == mark.etag))
+
+
+def read_file(found: Found) -> bytes:
+    """Read a file that was found; `Failure` when that cannot be done."""
+    try:
+        # As it was found: what has become a link or a pipe since is not followed or waited for.
+        with open(os.open(found.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            data = file.read(found.size_bytes + 1)
+    except OSError as error:
+        missing = locators.missing(error)
+        raise Failure(str(missing), again=missing.passing) from error
+    if len(data) != found.size_bytes:
+        raise Failure("not readable: it is being written to", again=True)
+    return data
 
 
 def _retry_after_s(text: str) -> float | None:

@@ -6,7 +6,7 @@ from visnet import download
 from visnet.download import Answer
 from visnet.request import Options
 
-QUICK = {"timeout_s": 1.0, "deadline_s": 2.0, "backoff_s": 0.02, "max_mb": 2.0}
+QUICK = {"timeout_s": 1.0, "deadline_s": 2.0, "backoff_s": 0.02, "max_mb": 2.0, "allow_hosts": ["127.0.0.1"]}
 
 
 def assert_no_thread_left() -> None:
@@ -16,5 +16,5 @@ def assert_no_thread_left() -> None:
             assert not thread.is_alive(), thread
 
 
-def fetch_all(wanted: list[tuple[str, str]], **options: object) -> list[Answer]:
-    return list(download.fetch(wanted, options=Options(**{**QUICK, **options})))
+def fetch_all(wanted: list[tuple[str, str]], base: str = "", **options: object) -> list[Answer]:
+    return list(download.fetch(wanted, options=Options(**{**QUICK, **options}), base=base))

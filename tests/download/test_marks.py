@@ -50,10 +50,10 @@ def test_a_server_that_marks_nothing_is_asked_without_a_condition(photo: bytes) 
 def test_a_file_is_read_again_when_its_time_or_size_differ(photo: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(photo)
-    (first,) = fetch_all([("a", str(path))])
+    (first,) = fetch_all([("a", str(path))], base=str(tmp_path))
     known = {"a": first.mark}
-    (second,) = download.fetch([("a", str(path))], options=Options(), known=known)
+    (second,) = download.fetch([("a", str(path))], options=Options(), base=str(tmp_path), known=known)
     assert second.unchanged
     os.utime(path, ns=(0, 0))
-    (third,) = download.fetch([("a", str(path))], options=Options(), known=known)
+    (third,) = download.fetch([("a", str(path))], options=Options(), base=str(tmp_path), known=known)
     assert (third.data, third.unchanged) == (photo, False)

@@ -20,8 +20,8 @@ SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS] + tables.HASH_COLUM
 class Heard:
     """What is heard of a source's photos while they are asked for, and what was heard of them before.
 
-    stale: photos that are in the table, and that the source has spoken of since they were last asked for. marks: how
-    those of them that are not lost were marked. Such a photo is replaced by other bytes only. What may pass, a timeout
+    stale: photos that are in the table, and may have changed since they were last asked for. marks: how those of them
+    that are not lost were marked. Such a photo is replaced by other bytes only. What may pass, a timeout
     say, does not take it away, and its stamp is not kept, so that it is asked for again in the next run; nor is that of
     a photo that never came.
     """
@@ -31,7 +31,7 @@ class Heard:
         self.path, self.stamps = path, stamps
         known = read(path) if stamps else {}
         self.known = set(known)
-        self.stale = {p for p, stamp in stamps.items() if p not in known or known[p][0] != stamp}.difference(others)
+        self.stale = {p for p, stamp in stamps.items() if _newer(stamp, known.get(p, ("",))[0])}.difference(others)
         self.there: dict[str, str] = {}  # stale photo -> content, the reason of a lost one
         if self.stale:
             rows = tables.read(photos, ["photo_id", "content"])
@@ -82,6 +82,17 @@ class Heard:
         """Drop what is known of photos that are gone."""
         if known := sorted(self.known.intersection(gone)):
             tables.delete(self.path, "photo_id", known)
+
+
+def stamp(told: str, ask_again: int) -> str:
+    """Return what a photo is asked at: what is told of its changes, and how often it was said to ask for all."""
+    return f"{told} asked {ask_again}" if ask_again else told
+
+
+def _newer(now: str, before: str) -> bool:
+    """Whether a stamp asks for the photo again; a file that has gone, of which nothing is told, does not."""
+    (told, _, asked), (told_before, _, asked_before) = now.partition(" asked "), before.partition(" asked ")
+    return asked != asked_before or told not in ("", told_before)
 
 
 def read(path: Path) -> dict[str, tuple[str, str, str]]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ConfigDict, Field, field_validator
 
-from visnet import download, tables
+from visnet import download, locators, tables
 from visnet.feed.records import SEQ_MAX, Limits
 from visnet.feed.state import fold
 from visnet.log import Log
@@ -61,13 +61,8 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
     live = tables.read(state / "catalog.lance", columns, "op = 'upsert'").combine_chunks().sort_by("product_id")
     records = pa.concat_tables([_side(live, "shop", "photos"), _side(live, "street", "street_photos")])
     stamps = _stamps(records)
-    base = params.photos or str(metadata.absolute().parent / "photos")
-    if "://" not in base:
-        base = str(Path(base).absolute())
     photo_ids = pa.array(list(stamps), pa.string())
-    is_place = pc.or_(pc.match_substring(photo_ids, "://"), pc.starts_with(photo_ids, "/"))
-    locators = pc.if_else(is_place, photo_ids, pc.binary_join_element_wise(base.rstrip("/"), photo_ids, "/"))
-    photos = pa.table([photo_ids, locators], schema=PHOTOS)
+    photos = pa.table([photo_ids, locators.placed(photo_ids, _base(params, metadata))], schema=PHOTOS)
     return Listing(photos, records.select(RECORDS.names), stamps=stamps, report=counts)
 
 
@@ -80,7 +75,11 @@ def fetch(
     known: Mapping[str, Mark] | None = None,
 ) -> Iterator[Answer]:
     """Read the photos from the disk or ask the web; one whose mark is known is sent only if it changed."""
-    return download.fetch(wanted, options=params.download, known=known, log=log)
+    return download.fetch(wanted, options=params.download, base=_base(params, metadata), known=known, log=log)
+
+
+def _base(params: Params, metadata: Path) -> str:
+    return locators.start(params.photos, Path()) if params.photos else locators.start("photos", metadata.parent)
 
 
 def _side(live: pa.Table, side: str, column: str) -> pa.Table:

@@ -42,8 +42,9 @@ class Listing:
     photos: rows of `PHOTOS`, one per photo that a record names, each `photo_id` once.
     records: rows of `RECORDS`; every `photo_id` stands in `photos`.
     dropped: reason -> number of metadata records that could not be used for it.
-    stamps: photo_id -> what changes when the source speaks of the photo anew, of a source whose photos may change in
-    place: such a photo is asked for again, on condition that it changed. Empty = photos never change in place.
+    stamps: photo_id -> what changes when the photo may have changed in its place: when the source speaks of it anew, or
+    its file was written again; "" where nothing tells. Such a photo is asked for again, on condition that it changed,
+    and all of them are when `ask_again` is raised. Empty = photos never change in place.
     report: counts of the source's own, for the stage's report.
     """
 

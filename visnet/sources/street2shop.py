@@ -7,7 +7,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import Field
 
-from visnet import download
+from visnet import download, locators
 from visnet.log import Log
-from visnet.request import Options
+from visnet.request import Mark, Options
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
 from visnet.stage import Frozen
 
@@ -84,17 +84,28 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
         }
     )
     photo_ids = table["photo"].unique()
-    photos = pd.DataFrame({"photo_id": photo_ids, "locator": addresses[photo_ids].to_numpy()})
+    base = locators.start("", metadata)
+    said = pa.array(addresses[photo_ids], pa.string())
+    photos = pa.table([pa.array(photo_ids, pa.string()), locators.placed(said, base)], schema=PHOTOS)
     return Listing(
-        pa.Table.from_pandas(photos, PHOTOS, preserve_index=False).replace_schema_metadata(),
+        photos,
         pa.Table.from_pandas(records, RECORDS, preserve_index=False).replace_schema_metadata(),
         {reason: count for reason, count in dropped.items() if count},
+        locators.stamps(photos, base, params.download.allow_paths),
     )
 
 
-def fetch(params: Params, wanted: Sequence[tuple[str, str]], *, metadata: Path, log: Log) -> Iterator[Answer]:
-    """Ask the web for photos; every one is answered once, with its bytes or a reason."""
-    return download.fetch(wanted, options=params.download, log=log)
+def fetch(
+    params: Params,
+    wanted: Sequence[tuple[str, str]],
+    *,
+    metadata: Path,
+    log: Log,
+    known: Mapping[str, Mark] | None = None,
+) -> Iterator[Answer]:
+    """Ask the web for photos, or read them under `metadata`; every one is answered once, with its bytes or a reason."""
+    base = locators.start("", metadata)
+    return download.fetch(wanted, options=params.download, base=base, known=known, log=log)
 
 
 def pairs(metadata: Path, categories: Sequence[str] = ()) -> pd.DataFrame:
@@ -184,5 +195,5 @@ def _addresses(metadata: Path) -> pd.Series:
         address = address.strip()
         if not photo.strip().isdecimal() or not address:
             raise ValueError(f"{path}: line {number}: `id,url` is wanted, not {line!r:.80}")
-        found[str(int(photo))] = address if "://" in address else str((metadata / address).resolve())
+        found[str(int(photo))] = address
     return pd.Series(found, dtype="str")

@@ -5,7 +5,7 @@ It is a file, gzipped or not, or a folder of files with the same columns, as Spa
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from visnet import download
+from visnet import download, locators
 from visnet.log import Log
-from visnet.request import Options
+from visnet.request import Mark, Options
 from visnet.rows import files, values
 from visnet.rows.columns import Convert, converted
 from visnet.rows.text import Unreadable
@@ -53,7 +53,7 @@ class Params(Frozen):
     """How to read the table, and how to ask for the photos."""
 
     columns: Columns = Columns()
-    images: str = Field(default="images", description="folder of the photos, relative to the table's folder")
+    images: str = Field(default="images", description="folder or address of the photos, from the table's folder")
     download: Options = Options()
 
 
@@ -101,20 +101,30 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
     unique = table.group_by(RECORDS.names, use_threads=False).aggregate([]).select(RECORDS.names)
     if table.num_rows > unique.num_rows:
         dropped["duplicate row"] = table.num_rows - unique.num_rows
-    return Listing(_photos(unique["photo_id"], metadata, params), unique, dropped)
+    photos = _photos(unique["photo_id"], metadata, params)
+    stamps = locators.stamps(photos, _base(params, metadata), params.download.allow_paths)
+    return Listing(photos, unique, dropped, stamps)
 
 
-def fetch(params: Params, wanted: Sequence[tuple[str, str]], *, metadata: Path, log: Log) -> Iterator[Answer]:
+def fetch(
+    params: Params,
+    wanted: Sequence[tuple[str, str]],
+    *,
+    metadata: Path,
+    log: Log,
+    known: Mapping[str, Mark] | None = None,
+) -> Iterator[Answer]:
     """Read the photos from the disk or ask the web; every one is answered once, with its bytes or a reason."""
-    return download.fetch(wanted, options=params.download, log=log)
+    return download.fetch(wanted, options=params.download, base=_base(params, metadata), known=known, log=log)
+
+
+def _base(params: Params, metadata: Path) -> str:
+    return locators.start(params.images, metadata.parent)
 
 
 def _photos(photo_ids: pa.ChunkedArray, metadata: Path, params: Params) -> pa.Table:
     photo_ids = pc.unique(photo_ids)
-    folder = f"{(metadata.parent / params.images).absolute()}/"
-    is_place = pc.or_(pc.match_substring(photo_ids, "://"), pc.starts_with(photo_ids, "/"))
-    locators = pc.if_else(is_place, photo_ids, pc.binary_join_element_wise(folder, photo_ids, ""))
-    return pa.table([photo_ids, locators], schema=PHOTOS)
+    return pa.table([photo_ids, locators.placed(photo_ids, _base(params, metadata))], schema=PHOTOS)
 
 
 def _read(path: Path, columns: Columns) -> tuple[dict[str, pa.ChunkedArray], pa.ChunkedArray]:

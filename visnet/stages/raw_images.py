@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from visnet import tables
+from visnet.feed import validators
 from visnet.feed.state import COUNTS, stamp
 from visnet.feed.validators import Heard, content
 from visnet.log import SILENT, Log, Progress
+from visnet.proxies import Unusable
 from visnet.sources import SOURCES
 from visnet.sources.listing import RECORDS, Answer, Listing
 from visnet.stage import Frozen, Report, Share, choosing
@@ -98,17 +100,21 @@ def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
     sources = dict(zip(photo_ids, hashes, strict=True))
     change = tables.compare(photos, "photo_id", tables.wanted(photo_ids, hashes))
     again = _lost_before(photos, params.ask_again)
-    heard = Heard(out / "validators.lance", photos, listing.stamps, [*change.todo, *again])
+    stamps = {photo_id: validators.stamp(told, params.ask_again) for photo_id, told in listing.stamps.items()}
+    heard = Heard(out / "validators.lance", photos, stamps, [*change.todo, *again])
     todo = sorted({*change.todo, *(again & locators.keys()), *heard.stale})
     if not tables.is_table(photos):
         tables.put(photos, "photo_id", PHOTO.empty_table())
     replaced = {*change.changed, *again, *heard.stale}.difference(change.new)
     how = {"known": heard.marks} if listing.stamps else {}
+    unusable: list[Unusable] = []
     with log.progress("photos", len(locators), done=len(locators) - len(todo), unit="photo") as progress:
         answers = source.fetch(asked, [(p, locators[p]) for p in todo], metadata=metadata, log=SILENT, **how)
-        for batch in _batches(_counted(answers, progress), params.commit_every):
+        for batch in _batches(_counted(_until(answers, unusable), progress), params.commit_every):
             tables.put(photos, "photo_id", _rows(heard.news(batch), locators, sources, params.ask_again), replaced)
             heard.keep(batch)
+    if unusable:
+        raise unusable[0]  # what did not need it is kept
     tables.delete(photos, "photo_id", change.gone)
     heard.forget(change.gone)
     if kept := heard.counts["kept_stale"]:
@@ -121,7 +127,7 @@ def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
 
     lost = Counter(tables.read(photos, ["lost"], "lost IS NOT NULL")["lost"].to_pylist())
     for reason, count in lost.most_common():
-        log.say(f"  lost {count} photo{'s' * (count != 1)}: {reason}")
+        log.say(f"  lost {count} photo{'s' * (count != 1)}: {reason}{_cure(reason, params.source)}")
     dropped = Counter(listing.dropped)
     dropped["exact duplicate record"] += listing.records.num_rows - keyed.num_rows
     for reason, count in (+dropped).items():
@@ -148,6 +154,22 @@ def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
         "megabytes": round((pc.sum(sizes).as_py() or 0) / 1e6, 3),
         "digest": tables.fingerprint(tables.digest(photos, "photo_id"), tables.digest(records, "crop_id")),
     }
+
+
+def _until(answers: Iterable[Answer], unusable: list[Unusable]) -> Iterable[Answer]:
+    """Pass the answers on until the environment turns out to be unusable."""
+    try:
+        yield from answers
+    except Unusable as error:
+        unusable.append(error)
+
+
+def _cure(reason: str, source: str) -> str:
+    """Name the parameter that allows what was refused."""
+    for beginning, name in (("path outside", "allow_paths"), ("address not allowed", "allow_hosts")):
+        if reason.startswith(beginning):
+            return f"; [raw_images.{source}.download] {name} may allow it by name (then raise ask_again)"
+    return ""
 
 
 def _lost_before(photos: Path, ask_again: int) -> set[str]:
