@@ -17,6 +17,7 @@ from orchestration.process import run
 from orchestration.project import Stage, read_lock, read_project
 from orchestration.provenance import asset_key, provenance
 from orchestration.report import Metadata, changes, metadata, read_report
+from orchestration.retry import retried
 
 BUSY = "is busy, it is being blocked by"
 RAN = "ran"
@@ -35,7 +36,6 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
     root: str
     reports: str = "reports"
     package: str = "visnet"  # whose `python -m` commands do what DVC does not
-    grace_s: float = 20.0  # between interrupting a cancelled stage, terminating and killing it
     busy_wait_s: float = 20.0  # before trying again while a shell's `dvc repro` holds the same files
     busy_tries: int = 90
 
@@ -74,7 +74,7 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Run `dvc WORDS`; wait while another DVC process holds the same files. Return its exit code and last lines."""
         command = [sys.executable, "-m", "dvc", *words]
         for _ in range(self.busy_tries):
-            code, said = run(command, cwd=Path(self.root), env=environment(run_id), grace_s=self.grace_s)
+            code, said = run(command, cwd=Path(self.root), env=environment(run_id))
             if not code or not any(BUSY in line for line in said):
                 break
             dg.get_dagster_logger().warning(f"Another DVC process is at work; trying again in {self.busy_wait_s:g} s.")
@@ -84,7 +84,7 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
     def command(self, run_id: str, *words: str) -> list[str]:
         """Run `python -m PACKAGE WORDS`, return its last lines; `dg.Failure`, not to be retried if it exits with 2."""
         command = [sys.executable, "-m", self.package, *words]
-        code, said = run(command, cwd=Path(self.root), env=environment(run_id), grace_s=self.grace_s)
+        code, said = run(command, cwd=Path(self.root), env=environment(run_id))
         if code:
             reason = reason_of(said).removeprefix(f"{self.package} {words[0]}: ")
             raise dg.Failure(f"{' '.join(words)}: {reason}", allow_retries=code != USERS)
@@ -102,10 +102,13 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Path(self.root) / self.reports
 
 
-def stage_asset(stage: Stage, before: Before | None = None, **look: Any) -> dg.AssetsDefinition:
-    """Make the asset of a stage; `look` (group, kinds, pool, retries …) is all that is not read from the DVC project.
+def stage_asset(
+    stage: Stage, before: Before | None = None, retry: dg.RetryPolicy | None = None, **look: Any
+) -> dg.AssetsDefinition:
+    """Make the asset of a stage; `look` (group, kinds, pool …) is all that is not read from the DVC project.
 
-    `before` is done first: it may bring new input, and returns what the asset's page shows of that.
+    `before` is done first: it may bring new input, and returns what the asset's page shows of that. `retry` says how
+    often the stage is tried again where that may help.
     """
 
     @dg.asset(
@@ -116,8 +119,9 @@ def stage_asset(stage: Stage, before: Before | None = None, **look: Any) -> dg.A
         **look,
     )
     def _materialize(context: dg.AssetExecutionContext, dvc: Dvc) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        brought = before(context, dvc) if before else {}
-        made = dvc.repro(context, stage)
+        with retried(context, retry):
+            brought = before(context, dvc) if before else {}
+            made = dvc.repro(context, stage)
         return made._replace(metadata={**brought, **(made.metadata or {})})
 
     return _materialize

@@ -20,6 +20,7 @@ APART = (
 )
 TOGETHER = (
     "tests/orchestration/test_browser.py",
+    "tests/orchestration/test_cancel.py",
     "tests/orchestration/test_ui.py",
 )  # ask the same servers, in this order
 

@@ -41,7 +41,7 @@ assets = [
         group_name="visnet",
         kinds=KINDS.get(name, {"dvc"}),
         pool=POOL,
-        retry_policy=RETRY,
+        retry=RETRY,
         freshness_policy=LATE.get(name),
         automation_condition=ON_NEW_DATA if name in refreshed(STAGES) else None,
     )

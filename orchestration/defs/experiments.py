@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from orchestration.dvc import Dvc
-from orchestration.policy import POOL
+from orchestration.policy import EXPERIMENTS
 from orchestration.project import read_project
 from orchestration.provenance import asset_key
 from orchestration.report import page, read_report
@@ -34,7 +34,7 @@ def experiment_asset(root: Path) -> dg.AssetsDefinition:
         description="Training and evaluation of a zoo entry, beside the line; one MLflow run each",
         group_name="visnet",  # the line's: Dagster folds several groups away
         kinds={"pytorch", "mlflow"},
-        pool=POOL,  # a refresh would change the crops under it
+        pool=EXPERIMENTS,  # it writes none of the line's tables, and reads the version that stood when it began
     )
     def _materialize(context: dg.AssetExecutionContext, config: Settings, dvc: Dvc) -> dg.MaterializeResult[None]:
         name = context.partition_key

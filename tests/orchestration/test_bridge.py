@@ -94,7 +94,7 @@ def test_only_what_may_mend_is_tried_again(toy: Toy, kills: int, rate: float, tr
     toy.dvc("repro", "--single-item", "photos")
     toy.set("learning_rate", rate)
     (toy.root / "kills").write_text(str(kills))
-    result = materialize(toy, "model", [], retry_policy=dg.RetryPolicy(max_retries=1, delay=0))
+    result = materialize(toy, "model", [], retry=dg.RetryPolicy(max_retries=1, delay=0))
     starts = [e for e in result.all_events if e.event_type_value in ("STEP_START", "STEP_RESTARTED")]
     assert (len(starts), result.success) == (tries, success)
 
@@ -132,6 +132,6 @@ def test_no_process_of_a_group_survives_its_run(tmp_path: Path) -> None:
     deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
     script = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {deaf!r}]).pid, flush=True)"
     started = time.monotonic()
-    code, said = run([sys.executable, "-c", script], cwd=tmp_path, env=os.environ, grace_s=1)
+    code, said = run([sys.executable, "-c", script], cwd=tmp_path, env=os.environ, grace_s=(1, 1, 1))
     assert (code, time.monotonic() - started < 20) == (0, True)
     assert not psutil.pid_exists(int(said[-1])) or not lives(psutil.Process(int(said[-1])))
