@@ -7,11 +7,11 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration.commands import environment, reason_of
-from orchestration.defs.automation import under_way
+from orchestration.defs.automation import judge, under_way
 from orchestration.dvc import Dvc
 from orchestration.policy import COMPACT_AT, EXPERIMENTS, POOL, RETRY
-from orchestration.project import due, read_lock, read_project
-from orchestration.provenance import unreported
+from orchestration.project import due, read_lock
+from orchestration.provenance import report, unreported
 from orchestration.report import Metadata, read_report, values
 from orchestration.retry import retried
 
@@ -34,7 +34,7 @@ def compact(context: dg.OpExecutionContext, dvc: Dvc) -> None:
 
 def _compact(context: dg.OpExecutionContext, dvc: Dvc) -> Metadata:
     root, run_id = Path(dvc.root), context.run_id
-    before = read_project(root)
+    before = dvc.stages()
     rows = read_lock(before.values())
     sound = [name for name in before if name not in due(before, rows)]
     dvc.command(run_id, "compact")
@@ -42,16 +42,16 @@ def _compact(context: dg.OpExecutionContext, dvc: Dvc) -> Metadata:
     if sound:
         code, said = dvc.dvc(run_id, "commit", "--force", *sound)
         if code:
-            raise dg.Failure(f"compact: dvc commit: {reason_of(said)}", allow_retries=False)
+            raise dg.Failure(f"compact: dvc commit: {reason_of(said, code)}", allow_retries=False)
     after = read_lock(before.values())
     for name in sound:  # a batch may have come between the two readings; it was not read
         if before[name].locked_code_version(after[name]) != before[name].locked_code_version(rows[name]):
             context.log.warning(f"{name}: what it reads changed meanwhile; running it again.")
             code, said = dvc.dvc(run_id, "repro", "--single-item", "--force", name)
             if code:
-                raise dg.Failure(f"compact: {name}: {reason_of(said)}", allow_retries=False)
-    for event in unreported(context.instance, root, dvc.reports_path, "Compacted: the same rows in fewer files"):
-        context.instance.report_runless_asset_event(event)
+                raise dg.Failure(f"compact: {name}: {reason_of(said, code)}", allow_retries=False)
+    events = unreported(context.instance, root, dvc.reports_path, "Compacted: the same rows in fewer files")
+    report(context.instance, events, judge)
     shown = values(read_report(dvc.reports_path / "compaction.json"))
     return {**shown, **values({"committed": ", ".join(sound), "could_be_freed": _could_be_freed(dvc, run_id)})}
 

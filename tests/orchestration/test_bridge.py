@@ -12,7 +12,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from orchestration.commands import mendable
+from orchestration.commands import mendable, reason_of
 from orchestration.dvc import Dvc, gate, stage_asset
 from orchestration.process import run
 from orchestration.project import due, read_lock, read_project
@@ -125,6 +125,30 @@ def test_what_comes_while_a_stage_runs_is_read_too(toy: Toy) -> None:
 )
 def test_what_may_mend_is_told_by_the_stages_own_exit(code: int, said: list[str], expected: bool) -> None:
     assert mendable(code, said) is expected
+
+
+WRAPPED = "ERROR: failed to reproduce 'model': "
+KILLED = "WARNING: Process 'dvc repro' with (Pid 17), in which something ran, had been killed."
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "reason"),
+    [
+        (255, [KILLED, f"{WRAPPED}missing data 'source': photos"], "missing data 'source': photos"),
+        (255, ["ERROR: '/shop/data' is busy", KILLED], "'/shop/data' is busy"),
+        (
+            255,
+            ["> python make.py model", "epoch 3", f"{WRAPPED}failed to run: x, exited with -9"],
+            "killed by SIGKILL, as",
+        ),
+        (255, ["epoch 3", f"{WRAPPED}failed to run: x, exited with 143"], "killed by SIGTERM"),
+        (255, ["no crops are there", f"{WRAPPED}failed to run: x, exited with 2"], "no crops are there"),
+        (-9, ["all is well"], "killed by SIGKILL"),
+        (1, [], "it wrote nothing"),
+    ],
+)
+def test_the_reason_is_the_reason(code: int, said: list[str], reason: str) -> None:
+    assert reason_of(said, code).startswith(reason)
 
 
 def test_no_process_of_a_group_survives_its_run(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import httpx
+import psutil
 
-from tests.orchestration.running import UI, Toy, environment, wait
+from tests.orchestration.running import UI, Toy, environment, lives, wait
 
 
 def fresh(ui: UI) -> bool:
@@ -63,13 +65,56 @@ def test_a_closed_gate_stops_what_follows(ui: UI) -> None:
     query = """query ($k: AssetKeyInput!) { assetNodeOrError(assetKey: $k) { ... on AssetNode { assetChecksOrError {
         ... on AssetChecks { checks { name blocking executionForLatestMaterialization {
             status evaluation { description } } } } } } } }"""
-    (check,) = ui.dagster.ask(query, k={"path": ["photos"]})["assetNodeOrError"]["assetChecksOrError"]["checks"]
+
+    def look() -> dict[str, Any]:
+        (check,) = ui.dagster.ask(query, k={"path": ["photos"]})["assetNodeOrError"]["assetChecksOrError"]["checks"]
+        return dict(check)
+
+    check = look()
     assert (check["name"], check["blocking"]) == ("lost_share", True)
     assert check["executionForLatestMaterialization"] == {
         "status": "FAILED",
         "evaluation": {"description": "lost_share is 0.5; at most 0.1 is allowed"},
     }
     ui.toy.set("lost_share", 0.0)
+    ui.toy.dvc("repro")  # a shell opens the gate again
+    wait(
+        lambda: (look()["executionForLatestMaterialization"] or {}).get("status") == "SUCCEEDED", "the check to follow"
+    )
+
+
+def test_a_killed_daemon_is_started_again(ui: UI) -> None:
+    def daemon() -> psutil.Process | None:
+        inside = [p for p in psutil.process_iter() if "dagster._daemon" in p.cmdline()]
+        return next((p for p in inside if lives(p) and p.cwd() == str(ui.toy.root)), None)
+
+    killed = daemon()
+    assert killed is not None
+    killed.kill()
+    wait(lambda: daemon() not in (None, killed), "another daemon")
+    assert ui.ended(ui.launch("bell")) == "SUCCESS"  # launched by the daemon
+
+
+def test_a_typing_error_leaves_the_graph_and_is_told(ui: UI) -> None:
+    file = ui.toy.root / "params.toml"
+    before = file.read_text()
+    file.write_text(before.replace("k = 3", "k = = 3"))
+    fault = "params.toml:10: Unexpected character: '=' at line 10 col 4"
+    query = "{ assetNodes { assetKey { path } description } }"
+
+    def shown() -> dict[str, str]:
+        return {node["assetKey"]["path"][0]: node["description"] or "" for node in ui.dagster.ask(query)["assetNodes"]}
+
+    wait(lambda: fault in shown().get("photos", ""), "the line to be shown")
+    assert {"photos", "model", "answers"} <= set(shown())
+    run = ui.launch()
+    assert ui.ended(run) == "FAILURE"
+    query = """query ($r: ID!) { logsForRun(runId: $r) { ... on EventConnection { events {
+        ... on ExecutionStepFailureEvent { error { message } } } } } }"""
+    said = [e["error"]["message"] for e in ui.dagster.ask(query, r=run)["logsForRun"]["events"] if e.get("error")]
+    assert fault in said[0]
+    file.write_text(before)
+    wait(lambda: fault not in shown()["photos"], "the graph as it was")
 
 
 def test_mlflow_answers(ui: UI) -> None:
