@@ -32,6 +32,7 @@ class Server:
     health: str = ""
     auth: tuple[str, str] | None = None
     ready: Callable[[], bool] | None = None
+    after_death: Callable[[], None] | None = None  # what is to be put right before it starts again
     deaths: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -82,6 +83,8 @@ class Server:
             raise ServerError(f"{death}; it did so {DEATHS} times in {WITHIN_S:g} s")
         print(f"{death}; starting it again", file=sys.stderr, flush=True)
         self.stop()  # what it has left
+        if self.after_death is not None:
+            self.after_death()
         self._start()
 
     def stop(self) -> None:

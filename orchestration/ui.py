@@ -82,7 +82,14 @@ def _start_dagster(args: argparse.Namespace, env: dict[str, str], private: Path,
     command = ["-m", "dagster", "code-server", "start", "--socket", str(socket_file), "--location-name", args.module]
     command += ["-m", args.module, "-d", str(Path.cwd()), "--log-level", "warning", "--inject-env-vars-from-instance"]
     stages_env = {key: value for key, value in env.items() if key != PASSWORD}  # no stage needs to know it
-    code = Server("Dagster's code server", command, stages_env, home / "code.log", ready=lambda: _serves(socket_file))
+    code = Server(
+        "Dagster's code server",
+        command,
+        stages_env,
+        home / "code.log",
+        ready=lambda: _serves(socket_file),
+        after_death=lambda: close_dead_runs(home),  # runs are its children
+    )
     servers.append(code)
     await_all([code], START_S)
     command = ["-m", "dagster._daemon", "run", "--workspace", str(workspace)]

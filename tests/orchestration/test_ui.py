@@ -85,8 +85,8 @@ def test_a_closed_gate_stops_what_follows(ui: UI) -> None:
 
 def test_a_killed_daemon_is_started_again(ui: UI) -> None:
     def daemon() -> psutil.Process | None:
-        inside = [p for p in psutil.process_iter() if "dagster._daemon" in p.cmdline()]
-        return next((p for p in inside if lives(p) and p.cwd() == str(ui.toy.root)), None)
+        living = [p for p in psutil.process_iter() if lives(p)]
+        return next((p for p in living if "dagster._daemon" in p.cmdline() and p.cwd() == str(ui.toy.root)), None)
 
     killed = daemon()
     assert killed is not None
@@ -109,9 +109,9 @@ def test_a_typing_error_leaves_the_graph_and_is_told(ui: UI) -> None:
     assert {"photos", "model", "answers"} <= set(shown())
     run = ui.launch()
     assert ui.ended(run) == "FAILURE"
-    query = """query ($r: ID!) { logsForRun(runId: $r) { ... on EventConnection { events {
+    failures = """query ($r: ID!) { logsForRun(runId: $r) { ... on EventConnection { events {
         ... on ExecutionStepFailureEvent { error { message } } } } } }"""
-    said = [e["error"]["message"] for e in ui.dagster.ask(query, r=run)["logsForRun"]["events"] if e.get("error")]
+    said = [e["error"]["message"] for e in ui.dagster.ask(failures, r=run)["logsForRun"]["events"] if e.get("error")]
     assert fault in said[0]
     file.write_text(before)
     wait(lambda: fault not in shown()["photos"], "the graph as it was")
