@@ -2,11 +2,17 @@
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 TRACEBACK = "Traceback (most recent call last):"
+# Lines that are never the reason: DVC's steps, its word that a command failed, and whatever is a warning.
+NOISE = (
+    *("ERROR: failed to reproduce", "ERROR: failed to run", "WARNING", "Having any troubles?", "Running stage '"),
+    *("> ", "Updating lock file", "Generating lock file", "Use `dvc push`", "To track the changes", "Stage '"),
+)
 USERS = 2  # the exit code of what only the user can mend; it is said in one line
 
 
@@ -21,14 +27,35 @@ def mendable(code: int, said: Sequence[str]) -> bool:
 
     What a stage refuses (it exits with 2) and what DVC itself refuses will be refused again.
     """
-    own = [int(match[1]) for line in said if (match := re.match(r"ERROR: .*, exited with (-?\d+)$", line))]
-    return code < 0 or (bool(own) and own[-1] != USERS)
+    own = _stages_code(said)
+    return code < 0 or (own is not None and own != USERS)
 
 
-def reason_of(said: Sequence[str]) -> str:
-    """Return the line that says why a stage failed: its own, rather than DVC's word that it failed."""
-    own = [line for line in said if not line.startswith(("ERROR: failed to reproduce", "ERROR: failed to run"))]
-    if TRACEBACK in own:  # the exception stands after the frames, which are indented; its text may have many lines
-        after = own[len(own) - own[::-1].index(TRACEBACK) :]
-        own = [line for line in after if not line.startswith(" ")][:1] or own
-    return (own or said or ["it said nothing"])[-1].removeprefix("ERROR: ")
+def reason_of(said: Sequence[str], code: int) -> str:
+    """Return why a program failed that ended with `code`: its stage's own word, rather than DVC's that it failed.
+
+    Who is killed has no last word: whatever it wrote before is not the reason.
+    """
+    own = _stages_code(said)
+    if (sign := _killed(code) or _killed(own or 0)) is not None:
+        return f"killed by {sign.name}" + (
+            ", as the system does when memory is short" if sign is signal.SIGKILL else ""
+        )
+    lines = [line for line in said if not line.startswith(NOISE)]
+    if TRACEBACK in lines:  # the exception stands after the frames, which are indented; its text may have many lines
+        after = lines[len(lines) - lines[::-1].index(TRACEBACK) :]
+        lines = [line for line in after if not line.startswith(" ")][:1] or lines
+    last = (lines or [line for line in said if line.startswith("ERROR")] or said or ["it wrote nothing"])[-1]
+    return re.sub(r"^ERROR: (failed to reproduce '[^']*': )?", "", last)
+
+
+def _stages_code(said: Sequence[str]) -> int | None:
+    """Return the exit code of the stage that DVC ran, where DVC names one."""
+    codes = [int(match[1]) for line in said if (match := re.match(r"ERROR: .*, exited with (-?\d+)$", line))]
+    return codes[-1] if codes else None
+
+
+def _killed(code: int) -> signal.Signals | None:
+    """Return the signal that an exit code stands for: Python's -9, a shell's 137."""
+    number = -code if code < 0 else code - 128
+    return signal.Signals(number) if number in signal.valid_signals() else None

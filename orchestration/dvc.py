@@ -6,7 +6,7 @@ work, so both share one cache, one dvc.lock and one idea of what is up to date.
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +14,11 @@ import dagster as dg
 
 from orchestration.commands import USERS, environment, mendable, reason_of
 from orchestration.process import run
-from orchestration.project import Stage, read_lock, read_project
+from orchestration.project import Stage, read_lock
 from orchestration.provenance import asset_key, provenance
 from orchestration.report import Metadata, changes, metadata, read_report
+from orchestration.retry import retried
+from orchestration.unreadable import Unreadable, read
 
 BUSY = "is busy, it is being blocked by"
 RAN = "ran"
@@ -35,7 +37,6 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
     root: str
     reports: str = "reports"
     package: str = "visnet"  # whose `python -m` commands do what DVC does not
-    grace_s: float = 20.0  # between interrupting a cancelled stage, terminating and killing it
     busy_wait_s: float = 20.0  # before trying again while a shell's `dvc repro` holds the same files
     busy_tries: int = 90
 
@@ -47,10 +48,10 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         came = ""
         for turn in range(MOVES):
-            before = read_project(Path(self.root))[stage.name]
+            before = self.stages()[stage.name]
             made = self._repro(context, stage.name, ["--force"] * bool(turn))
             came = came if came == RAN else made
-            stages = read_project(Path(self.root))
+            stages = self.stages()
             rows = read_lock(stages.values())
             row = rows[stage.name]
             if made != RAN or before.locked_code_version(row) == before.code_version:
@@ -70,11 +71,18 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
             tags=provenance(stages[stage.name], rows, stages),  # as it is now, not as when Dagster was loaded
         )
 
+    def stages(self) -> Mapping[str, Stage]:
+        """Read the stages as they are now; `dg.Failure` in one line where they cannot be read."""
+        try:
+            return read(Path(self.root))
+        except Unreadable as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+
     def dvc(self, run_id: str, *words: str) -> tuple[int, list[str]]:
         """Run `dvc WORDS`; wait while another DVC process holds the same files. Return its exit code and last lines."""
         command = [sys.executable, "-m", "dvc", *words]
         for _ in range(self.busy_tries):
-            code, said = run(command, cwd=Path(self.root), env=environment(run_id), grace_s=self.grace_s)
+            code, said = run(command, cwd=Path(self.root), env=environment(run_id))
             if not code or not any(BUSY in line for line in said):
                 break
             dg.get_dagster_logger().warning(f"Another DVC process is at work; trying again in {self.busy_wait_s:g} s.")
@@ -84,16 +92,16 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
     def command(self, run_id: str, *words: str) -> list[str]:
         """Run `python -m PACKAGE WORDS`, return its last lines; `dg.Failure`, not to be retried if it exits with 2."""
         command = [sys.executable, "-m", self.package, *words]
-        code, said = run(command, cwd=Path(self.root), env=environment(run_id), grace_s=self.grace_s)
+        code, said = run(command, cwd=Path(self.root), env=environment(run_id))
         if code:
-            reason = reason_of(said).removeprefix(f"{self.package} {words[0]}: ")
+            reason = reason_of(said, code).removeprefix(f"{self.package} {words[0]}: ")
             raise dg.Failure(f"{' '.join(words)}: {reason}", allow_retries=code != USERS)
         return said
 
     def _repro(self, context: dg.AssetExecutionContext, stage: str, options: Sequence[str]) -> str:
         code, said = self.dvc(context.run.run_id, "--wait-for-lock", "repro", "--single-item", *options, stage)
         if code:
-            raise dg.Failure(f"{stage}: {reason_of(said)}", allow_retries=mendable(code, said))
+            raise dg.Failure(f"{stage}: {reason_of(said, code)}", allow_retries=mendable(code, said))
         return next((text for mark, text in SAID.items() if any(mark in line for line in said)), RAN)
 
     @property
@@ -102,10 +110,13 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Path(self.root) / self.reports
 
 
-def stage_asset(stage: Stage, before: Before | None = None, **look: Any) -> dg.AssetsDefinition:
-    """Make the asset of a stage; `look` (group, kinds, pool, retries …) is all that is not read from the DVC project.
+def stage_asset(
+    stage: Stage, before: Before | None = None, retry: dg.RetryPolicy | None = None, **look: Any
+) -> dg.AssetsDefinition:
+    """Make the asset of a stage; `look` (group, kinds, pool …) is all that is not read from the DVC project.
 
-    `before` is done first: it may bring new input, and returns what the asset's page shows of that.
+    `before` is done first: it may bring new input, and returns what the asset's page shows of that. `retry` says how
+    often the stage is tried again where that may help.
     """
 
     @dg.asset(
@@ -116,11 +127,37 @@ def stage_asset(stage: Stage, before: Before | None = None, **look: Any) -> dg.A
         **look,
     )
     def _materialize(context: dg.AssetExecutionContext, dvc: Dvc) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        brought = before(context, dvc) if before else {}
-        made = dvc.repro(context, stage)
+        with retried(context, retry):
+            dvc.stages()  # what cannot be read is said before anything is brought
+            brought = before(context, dvc) if before else {}
+            made = dvc.repro(context, stage)
         return made._replace(metadata={**brought, **(made.metadata or {})})
 
     return _materialize
+
+
+def judged(
+    gates: Iterable[dg.AssetChecksDefinition], dvc: Dvc, assets: Iterable[dg.AssetKey]
+) -> list[dg.AssetCheckEvaluation]:
+    """Evaluate those gates that are of `assets`, outside a run: of what was made in a shell."""
+    found, made = [], set(assets)
+    for check in gates:
+        for key in check.check_keys:
+            if key.asset_key in made:
+                result = check(dvc=dvc)
+                assert isinstance(result, dg.AssetCheckResult)
+                found.append(
+                    dg.AssetCheckEvaluation(
+                        asset_key=key.asset_key,
+                        check_name=key.name,
+                        passed=result.passed,
+                        description=result.description,
+                        metadata=result.metadata or {},
+                        severity=result.severity,
+                        blocking=True,
+                    )
+                )
+    return found
 
 
 def gate(stage: str, key: str, bound: Literal["max", "min"], why: str) -> dg.AssetChecksDefinition:

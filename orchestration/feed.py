@@ -48,8 +48,11 @@ class Inbox:
 
 
 def read_inbox(root: Path) -> Inbox | None:
-    """Read the inbox from params.toml; None where the source is no feed."""
-    raw_images = tomllib.loads((root / "params.toml").read_text()).get("raw_images", {})
+    """Read the inbox from params.toml; None where the source is no feed, `ValueError` where it is no TOML."""
+    try:
+        raw_images = tomllib.loads((root / "params.toml").read_text()).get("raw_images", {})
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"params.toml: {error}") from None
     if raw_images.get("source") != "feed":
         return None
     feed = raw_images.get("feed", {})

@@ -8,6 +8,9 @@ import dagster as dg
 # Whatever reads or writes the catalog's tables is in this pool; dagster.yaml lets one run of it go at a time.
 POOL = "catalog"
 
+# Experiments take hours: they wait for each other, and no refresh waits for them. A compaction is in both pools.
+EXPERIMENTS = "experiments"
+
 REFRESH_AT = "0 * * * *"  # UTC: every full hour
 COMPACT_AT = "30 3 * * *"
 
@@ -19,7 +22,8 @@ LATE = {
     "publish": dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=2), fail_window=timedelta(hours=6)),
 }
 
-# For a killed process or a broken line: after half a minute, one, and two. What the user must mend is not retried.
+# For a killed process or a broken line: after half a minute, one, and two. What the user must mend is not retried, and
+# neither is what an operator has stopped: see retry.py.
 RETRY = dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 # By data version: an input that was made again and came out the same starts nothing. What follows from a change goes in

@@ -1,4 +1,4 @@
-"""Run a program in a process group of its own, pass its words on as they come, and leave nothing of it behind."""
+"""Run a program in a process group of its own, pass its output on as it comes, and leave nothing of it behind."""
 
 import contextlib
 import os
@@ -7,25 +7,31 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 TAIL_BYTES = 16_384
+MARK = "ORCHESTRATION_PROCESS"  # in the environment of a program and of all that it starts: which programs it is of
+GRACE_S = (10.0, 5.0, 2.0)  # a training writes its checkpoint, what is deaf to that ends, the kernel clears up
 
 
-def run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str], grace_s: float) -> tuple[int, list[str]]:
-    """Run `command` to its end; return its exit code and the last lines that it said.
+def run(
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], grace_s: Sequence[float] = GRACE_S
+) -> tuple[int, list[str]]:
+    """Run `command` to its end; return its exit code and the last lines of its output.
 
     Whatever ends this call early (a cancelled run, Ctrl-C) ends the whole group: interrupted first, as a terminal
-    would, then terminated and killed, `grace_s` apart. Signalling the program alone would not do: DVC ignores an
-    interrupt while its command runs.
+    would, then terminated and killed, after the waits of `grace_s`. Signalling the program alone would not do: DVC
+    ignores an interrupt while its command runs.
     """
+    mark = uuid.uuid4().hex
     child = subprocess.Popen(
         command,
         cwd=cwd,
-        env=dict(env),
+        env=marked(env, mark),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -35,21 +41,38 @@ def run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str], grace_s: f
         tail = _pass_on(child)
         return child.wait(), _lines(tail)
     finally:
-        end_group(child, grace_s)
+        end_group(child, grace_s, mark)
 
 
-def end_group(child: "subprocess.Popen[bytes]", grace_s: float) -> None:
-    """End every process in the group that `child` leads; no-op when none is left."""
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        if not _living(child):
-            break
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, sign)
-        until = time.monotonic() + grace_s
-        while _living(child) and time.monotonic() < until:
+def marked(env: Mapping[str, str], mark: str) -> dict[str, str]:
+    """Return an environment by which `end_group` finds all that is started in it."""
+    return {**env, MARK: " ".join([env.get(MARK, ""), mark]).strip()}
+
+
+def end_group(child: "subprocess.Popen[bytes]", grace_s: Sequence[float] = GRACE_S, mark: str = "") -> None:
+    """End every process in the group that `child` leads, and all with its `mark`; no-op when none is left.
+
+    The mark finds what has left the group for a session of its own, and whose parent is gone.
+    """
+    for sign, wait_s in zip((signal.SIGINT, signal.SIGTERM, signal.SIGKILL), grace_s, strict=True):
+        living = _living(child, mark)
+        _signal(living, sign)
+        until = time.monotonic() + wait_s
+        while living and time.monotonic() < until:
             time.sleep(0.1)
+            living = _living(child, mark)
+            if sign == signal.SIGKILL:  # also what was started between the look and the kill
+                _signal(living, sign)
+        if not living:
+            break
     if child.stdout is not None:
         child.stdout.close()
+
+
+def _signal(processes: Sequence[int], sign: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, sign)
 
 
 def _pass_on(child: "subprocess.Popen[bytes]") -> bytes:
@@ -72,13 +95,15 @@ def _lines(said: bytes) -> list[str]:
     return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 
-def _living(child: "subprocess.Popen[bytes]") -> list[int]:
+def _living(child: "subprocess.Popen[bytes]", mark: str) -> list[int]:
     child.poll()  # reaps the leader; others that are dead may stay zombies where nobody reaps them
     living = []
     for process in psutil.process_iter():
         try:
-            if os.getpgid(process.pid) == child.pid and process.status() != psutil.STATUS_ZOMBIE:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if os.getpgid(process.pid) == child.pid or (mark and mark in process.environ().get(MARK, "").split()):
                 living.append(process.pid)
-        except (ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+        except (OSError, psutil.Error):  # ended meanwhile, or another user's
             continue
     return living

@@ -2,16 +2,19 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from orchestration.project import Row, Stage, read_lock, read_project
+from orchestration.project import Row, Stage, read_lock
 from orchestration.report import metadata
+from orchestration.unreadable import Unreadable, read
 
 UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+Judge = Callable[[Iterable[dg.AssetKey]], list[dg.AssetCheckEvaluation]]
 
 
 def asset_key(stage: str) -> dg.AssetKey:
@@ -34,7 +37,7 @@ def unreported(
     instance: dg.DagsterInstance, root: Path, reports: Path, description: str
 ) -> list[dg.AssetMaterialization]:
     """Return a materialization for every row of dvc.lock that Dagster does not know yet, in the line's order."""
-    stages = read_project(root)
+    stages = read(root)
     rows = read_lock(stages.values())
     return [
         _materialization(
@@ -50,18 +53,40 @@ def unreported(
     ]
 
 
-def looked_at(stage: Stage, rows: Mapping[str, Row], stages: Mapping[str, Stage]) -> dg.AssetMaterialization:
-    """Return the materialization that says: looked at now, and as new as what it is made of."""
+def looked_at(
+    stage: Stage, rows: Mapping[str, Row], stages: Mapping[str, Stage], reports: Path
+) -> dg.AssetMaterialization:
+    """Return the materialization that says: looked at now, and as new as what it is made of.
+
+    Dagster tells freshness by materializations, and its page shows what the last one says: so this says it all again.
+    """
     return _materialization(
         stage,
         provenance(stage, rows, stages),
         description="Looked at: nothing has changed",
-        metadata={"dvc": "looked at: nothing that it is made of has changed"},
+        metadata={
+            "dvc": "looked at: nothing that it is made of has changed",
+            **metadata(stage, rows[stage.name], reports),
+        },
     )
 
 
-def lock_sensor(root: Path, name: str = "dvc_lock", reports: str = "reports", **options: Any) -> dg.SensorDefinition:
-    """Make a sensor that turns what `dvc repro`, `dvc pull` or `dvc checkout` did in a shell into materializations."""
+def report(instance: dg.DagsterInstance, made: Iterable[dg.AssetMaterialization], judge: Judge) -> None:
+    """Tell Dagster of what was made without it, and of the checks of that."""
+    events = list(made)
+    for event in events:
+        instance.report_runless_asset_event(event)
+    for evaluation in judge([event.asset_key for event in events]):
+        instance.report_runless_asset_event(evaluation)
+
+
+def lock_sensor(
+    root: Path, judge: Judge, name: str = "dvc_lock", reports: str = "reports", **options: Any
+) -> dg.SensorDefinition:
+    """Make a sensor that turns what `dvc repro`, `dvc pull` or `dvc checkout` did in a shell into materializations.
+
+    `judge` evaluates the checks of what was made there, so that they follow it as they do a run.
+    """
 
     @dg.sensor(name=name, **options)
     def _sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
@@ -70,9 +95,13 @@ def lock_sensor(root: Path, name: str = "dvc_lock", reports: str = "reports", **
             return dg.SkipReason("dvc.lock and what it lists are as they were")
         if context.instance.get_runs_count(dg.RunsFilter(statuses=UNDER_WAY)):
             return dg.SkipReason("a run is under way; it reports for itself")
-        events = unreported(context.instance, root, root / reports, "Made outside Dagster, by DVC")
+        try:
+            events = unreported(context.instance, root, root / reports, "Made outside Dagster, by DVC")
+        except Unreadable as error:
+            return dg.SkipReason(str(error))
+        judged = judge([event.asset_key for event in events])
         idle = None if events else "what dvc.lock lists is known"
-        return dg.SensorResult(asset_events=events, cursor=seen, skip_reason=idle)
+        return dg.SensorResult(asset_events=[*events, *judged], cursor=seen, skip_reason=idle)
 
     return _sensor
 

@@ -1,59 +1,34 @@
 """Start Dagster and MLflow together on this workspace: `python -m orchestration.ui`; Ctrl-C stops both.
 
 Dagster runs from `.dagster`, MLflow from `.mlflow` (a database, or the address in MLFLOW_TRACKING_URI). A run that is
-under way is cancelled, and its stage ended, before the servers go.
+under way is cancelled, and its stage ended, before the servers go. Both listen on this machine only, and answer no page
+but their own. To open them to others: `--host 0.0.0.0 --allow-host NAME`, with a password in VISNET_UI_PASSWORD.
 """
 
 import argparse
 import contextlib
+import ipaddress
+import json
 import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import httpx
 
-from orchestration.process import end_group
+from orchestration.guard import PASSWORD
+from orchestration.servers import Server, ServerError, await_all
 from orchestration.watch import Dagster, Edits, close_dead_runs
 
 START_S = 180.0
 LOOK_EVERY_S = 2.0
 MLFLOW_RUNS = "/#/experiments?workflowType=machine_learning"  # else it opens its pages for language models
-
-
-class UIError(RuntimeError):
-    """One line on why the servers cannot go on."""
-
-
-@dataclass(frozen=True)
-class Server:
-    """One server of ours: where it answers, and the process group that it runs in."""
-
-    name: str
-    url: str
-    health: str
-    log: Path
-    process: "subprocess.Popen[bytes]"
-
-    def answers(self) -> bool:
-        """Whether it answers its health address."""
-        try:
-            return httpx.get(self.url + self.health, timeout=5, trust_env=False).is_success
-        except httpx.TransportError:
-            return False
-
-    def check(self) -> None:
-        """Raise with the last words of its log when it has died."""
-        if (code := self.process.poll()) is not None:
-            words = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()][-1:]
-            raise UIError(f"{self.name} ended by itself (exit code {code}): {''.join(words)} (all of it in {self.log})")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=3000, help="Dagster's port (default: %(default)s)")
     parser.add_argument("--mlflow-port", type=int, default=5000, help="MLflow's port (default: %(default)s)")
+    parser.add_argument("--allow-host", action="append", default=[], help="another name under which browsers may come")
     parser.add_argument(
         "--module", default="orchestration.definitions", help="what Dagster loads (default: %(default)s)"
     )
@@ -71,59 +47,106 @@ def main(argv: Sequence[str] | None = None) -> int:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` wants it
         signal.signal(signal.SIGHUP, _interrupt)
     servers: list[Server] = []
-    try:
-        _free(args.host, args.port, "--port")
-        env = _environment(Path.cwd(), args)
-        if not env["MLFLOW_TRACKING_URI"].startswith("http"):
-            _free(args.host, args.mlflow_port, "--mlflow-port")
-            servers.append(_start_mlflow(args, env))
-        servers.append(_start_dagster(args, env))
-        _await(servers)
-        _say(servers, env)
-        _watch(servers, Dagster(_address(args.port)), Path.cwd())
-    except KeyboardInterrupt:
-        print("\nstopping …", flush=True)
-        return 0
-    except UIError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 1
-    finally:
-        _stop(servers, args.port)
+    dagster = Dagster(_address(args.port), _login())
+    with tempfile.TemporaryDirectory(prefix="visnet-ui-") as private:  # where nobody else speaks with the code server
+        try:
+            _refuse_open(args.host)
+            _free(args.host, args.port, "--port")
+            env = _environment(Path.cwd(), args)
+            if not env["MLFLOW_TRACKING_URI"].startswith("http"):
+                _free(args.host, args.mlflow_port, "--mlflow-port")
+                servers += _mlflow(args, env)
+            _start_dagster(args, env, Path(private), servers)
+            print(
+                f"Dagster  {_address(args.port)}\nMLflow   {env['VISNET_MLFLOW_UI']}{MLFLOW_RUNS}\nCtrl-C stops both."
+            )
+            sys.stdout.flush()
+            _watch(servers, dagster, Path.cwd())
+        except KeyboardInterrupt:
+            print("\nstopping …", flush=True)
+            return 0
+        except ServerError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            return 1
+        finally:
+            _stop(servers, dagster)
 
 
-def _start_dagster(args: argparse.Namespace, env: dict[str, str]) -> Server:
+def _start_dagster(args: argparse.Namespace, env: dict[str, str], private: Path, servers: list[Server]) -> None:
+    """Start what loads the definitions and runs them, then what shows and schedules them."""
     home = Path(env["DAGSTER_HOME"])
     close_dead_runs(home)
-    command = ["-m", "dagster_dg_cli.cli", "dev", "-m", args.module, "-d", str(Path.cwd())]
-    command += ["--host", args.host, "--port", str(args.port)]
-    return _start("Dagster", command, args.port, "/server_info", home / "ui.log", env)
+    socket_file, workspace = private / "code.sock", private / "workspace.yaml"
+    served = {"socket": str(socket_file), "location_name": args.module}
+    workspace.write_text(json.dumps({"load_from": [{"grpc_server": served}]}))  # JSON is YAML
+    command = ["-m", "dagster", "code-server", "start", "--socket", str(socket_file), "--location-name", args.module]
+    command += ["-m", args.module, "-d", str(Path.cwd()), "--log-level", "warning", "--inject-env-vars-from-instance"]
+    stages_env = {key: value for key, value in env.items() if key != PASSWORD}  # no stage needs to know it
+    code = Server(
+        "Dagster's code server",
+        command,
+        stages_env,
+        home / "code.log",
+        ready=lambda: _serves(socket_file),
+        after_death=lambda: close_dead_runs(home),  # runs are its children
+    )
+    servers.append(code)
+    await_all([code], START_S)
+    command = ["-m", "dagster._daemon", "run", "--workspace", str(workspace)]
+    servers.append(Server("Dagster's daemon", command, stages_env, home / "daemon.log"))
+    command = ["-m", "orchestration.webserver", str(workspace), *_door(args, args.port)]
+    health = _address(args.port) + "/server_info"
+    servers.append(Server("Dagster", command, env, home / "ui.log", health, _login()))
+    await_all(servers, START_S)
 
 
-def _start_mlflow(args: argparse.Namespace, env: dict[str, str]) -> Server:
-    home = Path.cwd() / ".mlflow"
+def _mlflow(args: argparse.Namespace, env: dict[str, str]) -> list[Server]:
+    """Start MLflow where nobody else looks for it, and what passes on to it what the guard lets through."""
+    home, inner = Path.cwd() / ".mlflow", _unused_port()
     command = ["-m", "mlflow", "server", "--backend-store-uri", env["MLFLOW_TRACKING_URI"], "--workers", "1"]
-    command += [
-        "--artifacts-destination",
-        str(home / "artifacts"),
-        "--host",
-        args.host,
-        "--port",
-        str(args.mlflow_port),
+    command += ["--artifacts-destination", str(home / "artifacts"), "--host", "127.0.0.1", "--port", str(inner)]
+    own = {key: value for key, value in env.items() if key != PASSWORD}
+    door = ["-m", "orchestration.proxy", _address(inner), *_door(args, args.mlflow_port)]
+    health = _address(args.mlflow_port) + "/health"
+    return [
+        Server("MLflow", command, own, home / "ui.log", _address(inner) + "/health"),
+        Server("MLflow's proxy", door, env, home / "proxy.log", health, _login()),
     ]
-    return _start("MLflow", command, args.mlflow_port, "/health", home / "ui.log", env)
 
 
-def _start(name: str, command: list[str], port: int, health: str, log: Path, env: dict[str, str]) -> Server:
-    with log.open("wb") as words:
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=words,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us; we end them in order
+def _door(args: argparse.Namespace, port: int) -> list[str]:
+    """Return where a guarded server listens, and under which names."""
+    names = [*args.allow_host, *([args.host] if args.host not in ("0.0.0.0", "::") else [])]
+    return ["--host", args.host, "--port", str(port), *(word for name in names for word in ("--allow-host", name))]
+
+
+def _login() -> tuple[str, str] | None:
+    password = os.environ.get(PASSWORD)
+    return ("visnet", password) if password else None
+
+
+def _serves(file: Path) -> bool:
+    """Whether the code server has loaded the definitions, or knows why it cannot."""
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._grpc.client import DagsterGrpcClient
+
+    try:
+        DagsterGrpcClient(socket=str(file)).ping("")
+    except DagsterUserCodeUnreachableError:
+        return False
+    return True
+
+
+def _refuse_open(host: str) -> None:
+    try:
+        own = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        own = host == "localhost"
+    if not own and not os.environ.get(PASSWORD):
+        raise ServerError(
+            f"--host {host} lets others at Dagster and MLflow: set a password in {PASSWORD}, or stay at 127.0.0.1 and "
+            "come by `ssh -L 3000:127.0.0.1:3000 -L 5000:127.0.0.1:5000`"
         )
-    return Server(name, _address(port), health, log, process)
 
 
 def _environment(root: Path, args: argparse.Namespace) -> dict[str, str]:
@@ -152,42 +175,32 @@ def _environment(root: Path, args: argparse.Namespace) -> dict[str, str]:
     return env
 
 
-def _await(servers: Sequence[Server]) -> None:
-    until = time.monotonic() + START_S
-    waiting = list(servers)
-    while waiting:
-        for server in servers:
-            server.check()
-        waiting = [server for server in waiting if not server.answers()]
-        if waiting and time.monotonic() > until:
-            raise UIError(f"{waiting[0].name} did not answer in {START_S:g} s; see {waiting[0].log}")
-        time.sleep(0.3)
-
-
-def _say(servers: Sequence[Server], env: dict[str, str]) -> None:
-    urls = {"MLflow": env["VISNET_MLFLOW_UI"]} | {server.name: server.url for server in servers}
-    print(f"Dagster  {urls['Dagster']}\nMLflow   {urls['MLflow']}{MLFLOW_RUNS}\nCtrl-C stops both.", flush=True)
-
-
 def _watch(servers: Sequence[Server], dagster: Dagster, root: Path) -> NoReturn:
     """Look after the servers for ever, and have Dagster read the project again whenever it was edited."""
-    edits = Edits(root)
+    edits, told = Edits(root), ""
     while True:
+        if edits.problem != told:
+            told = edits.problem
+            print(
+                f"{told} (Dagster shows what it read before)" if told else "dvc.yaml and params.toml can be read again",
+                file=sys.stderr,
+                flush=True,
+            )
         time.sleep(LOOK_EVERY_S)
         for server in servers:
-            server.check()
+            server.revive()
         if edits.came():
             with contextlib.suppress(httpx.HTTPError):
                 dagster.reload()
 
 
-def _stop(servers: Sequence[Server], port: int) -> None:
+def _stop(servers: Sequence[Server], dagster: Dagster) -> None:
     with _deaf():
+        if servers and not servers[-1].death():
+            with contextlib.suppress(httpx.HTTPError):
+                dagster.cancel_runs()
         for server in reversed(servers):
-            if server.name == "Dagster" and server.process.poll() is None:
-                with contextlib.suppress(httpx.HTTPError):
-                    Dagster(_address(port)).cancel_runs()
-            end_group(server.process, grace_s=15)
+            server.stop()
 
 
 @contextlib.contextmanager
@@ -207,7 +220,15 @@ def _free(host: str, port: int, option: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise UIError(f"port {port} on {host} cannot be had ({error.strerror}); choose another: {option}") from None
+            raise ServerError(
+                f"port {port} on {host} cannot be had ({error.strerror}); choose another: {option}"
+            ) from None
+
+
+def _unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _address(port: int) -> str:

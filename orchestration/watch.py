@@ -15,8 +15,8 @@ UNDER_WAY = ("STARTING", "STARTED", "CANCELING")
 class Dagster:
     """The GraphQL side of a Dagster webserver."""
 
-    def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=30, trust_env=False)
+    def __init__(self, url: str, auth: tuple[str, str] | None = None) -> None:
+        self._client = httpx.Client(base_url=url, timeout=30, trust_env=False, auth=auth)
 
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
         """Send one query; raise `httpx.HTTPError` when Dagster does not answer, `ValueError` when it refuses."""
@@ -56,11 +56,11 @@ def close_dead_runs(home: Path) -> None:
 
 
 class Edits:
-    """Watch dvc.yaml, the parameters and the code that its stages name."""
+    """Watch dvc.yaml, the parameters and the code that its stages name; `problem` is what cannot be read of them."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._paths = self._named()
+        self._root, self.problem = root, ""
+        self._paths = self._named() or [root / "dvc.yaml", root / "params.toml"]
         self._seen = self._stats()
 
     def came(self) -> bool:
@@ -73,13 +73,12 @@ class Edits:
         return True
 
     def _named(self) -> list[Path]:
-        from dvc.exceptions import DvcException
-
-        from orchestration.project import read_project
+        from orchestration.unreadable import Unreadable, read
 
         try:
-            stages = read_project(self._root).values()
-        except DvcException:
+            stages, self.problem = read(self._root).values(), ""
+        except Unreadable as error:
+            self.problem = str(error)
             return []
         named = {stage.folder / path for stage in stages for path in (*stage.sources, *stage.params)}
         return sorted({self._root / "dvc.yaml"} | {stage.folder / "dvc.yaml" for stage in stages} | named)

@@ -20,7 +20,9 @@ APART = (
 )
 TOGETHER = (
     "tests/orchestration/test_browser.py",
+    "tests/orchestration/test_guard.py",
     "tests/orchestration/test_ui.py",
+    "tests/orchestration/test_ui_terminate.py",
 )  # ask the same servers, in this order
 
 

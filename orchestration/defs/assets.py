@@ -1,5 +1,6 @@
 """One asset per stage of dvc.yaml; only their icons and what is promised of them is written here."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -7,9 +8,9 @@ import dagster as dg
 from orchestration import feed
 from orchestration.dvc import Dvc, stage_asset
 from orchestration.policy import LATE, ON_NEW_DATA, POOL, RETRY
-from orchestration.project import read_project
 from orchestration.report import Metadata
 from orchestration.selection import refreshed
+from orchestration.unreadable import read_or_recall
 
 KINDS = {  # the icons in the asset graph
     "raw_images": {"dvc", "lance", "image"},
@@ -21,7 +22,13 @@ KINDS = {  # the icons in the asset graph
     "publish": {"dvc", "lance"},
     "evaluation": {"dvc", "mlflow"},
 }
-STAGES = read_project(Path.cwd())
+PROJECT = read_or_recall(Path.cwd())
+STAGES = {
+    name: replace(stage, desc=f"**Cannot be read: {PROJECT.problem}** Shown is what was read before. {stage.desc}")
+    if PROJECT.problem
+    else stage
+    for name, stage in PROJECT.stages.items()
+}
 
 
 def bring(context: dg.AssetExecutionContext, dvc: Dvc) -> Metadata:
@@ -41,7 +48,7 @@ assets = [
         group_name="visnet",
         kinds=KINDS.get(name, {"dvc"}),
         pool=POOL,
-        retry_policy=RETRY,
+        retry=RETRY,
         freshness_policy=LATE.get(name),
         automation_condition=ON_NEW_DATA if name in refreshed(STAGES) else None,
     )

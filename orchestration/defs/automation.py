@@ -1,16 +1,22 @@
 """The jobs a person starts, the hourly one, what starts by itself on new data, and the eye on dvc.lock."""
 
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
 
+from orchestration.defs.checks import GATES
+from orchestration.dvc import Dvc, judged
 from orchestration.feed import read_inbox
 from orchestration.policy import LATE, REFRESH_AT, REFRESH_TAGS
-from orchestration.project import due, read_lock, read_project
-from orchestration.provenance import UNDER_WAY, asset_key, lock_sensor, looked_at
+from orchestration.project import due, read_lock
+from orchestration.provenance import UNDER_WAY, asset_key, lock_sensor, looked_at, report
 from orchestration.selection import refreshed, retrained
+from orchestration.unreadable import read, read_or_recall
 
-STAGES = read_project(Path.cwd())
+STAGES = read_or_recall(Path.cwd()).stages
+DVC = Dvc(root=str(Path.cwd()))
+judge = partial(judged, GATES, DVC)
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *UNDER_WAY]
 
 refresh = dg.define_asset_job(
@@ -49,7 +55,7 @@ def hourly_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.
     """Ask for a refresh where DVC would run a stage of it; where not, note that it was looked at."""
     if run := under_way(context.instance, refresh.name):
         return dg.SkipReason(f"the refresh before is still under way (run {run})")
-    stages = read_project(Path.cwd())
+    stages = read(Path.cwd())
     rows = read_lock(stages.values())
     why = {name: reason for name, reason in due(stages, rows).items() if name in refreshed(stages)}
     if why:
@@ -59,7 +65,7 @@ def hourly_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.
     if inbox is not None and inbox.brought_from:
         return dg.RunRequest(tags={"visnet/why": "to ask for new batches"})
     for name in LATE.keys() & stages.keys():
-        context.instance.report_runless_asset_event(looked_at(stages[name], rows, stages))
+        report(context.instance, [looked_at(stages[name], rows, stages, DVC.reports_path)], judge)
     return dg.SkipReason("nothing that a refresh reads has changed")
 
 
@@ -74,6 +80,7 @@ by_data_version = dg.AutomationConditionSensorDefinition(
 # On from the start: it starts nothing, and without it the UI would not know what `dvc repro` did in a shell.
 shell_runs = lock_sensor(
     Path.cwd(),
+    judge,
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Shows what DVC did in a shell (repro, pull, checkout) as materializations.",

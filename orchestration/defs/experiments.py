@@ -6,8 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from orchestration.dvc import Dvc
-from orchestration.policy import POOL
-from orchestration.project import read_project
+from orchestration.policy import EXPERIMENTS
 from orchestration.provenance import asset_key
 from orchestration.report import page, read_report
 
@@ -34,14 +33,13 @@ def experiment_asset(root: Path) -> dg.AssetsDefinition:
         description="Training and evaluation of a zoo entry, beside the line; one MLflow run each",
         group_name="visnet",  # the line's: Dagster folds several groups away
         kinds={"pytorch", "mlflow"},
-        pool=POOL,  # a refresh would change the crops under it
+        pool=EXPERIMENTS,  # it writes none of the line's tables, and reads the version that stood when it began
     )
     def _materialize(context: dg.AssetExecutionContext, config: Settings, dvc: Dvc) -> dg.MaterializeResult[None]:
-        name = context.partition_key
+        name, stages = context.partition_key, dvc.stages()
         options = [word for setting in config.settings for word in ("-S", setting)] + ["--again"] * config.again
         dvc.command(context.run.run_id, "experiment", name, *options)
         reports = dvc.reports_path / KEY / name
-        stages = read_project(Path(dvc.root))
         charts = [(plot, reports / Path(plot.file).name) for stage in STAGES for plot in stages[stage].plots]
         version = str(read_report(reports / "evaluation.json")["digest"])
         return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata=page(reports, STAGES, charts))

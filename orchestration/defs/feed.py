@@ -8,6 +8,7 @@ from orchestration import feed
 from orchestration.defs.automation import refresh, under_way
 from orchestration.dvc import Dvc
 from orchestration.policy import POOL, RETRY
+from orchestration.retry import retried
 
 
 @dg.asset(
@@ -18,12 +19,12 @@ from orchestration.policy import POOL, RETRY
     group_name="visnet",
     kinds={"jsonl"},
     pool=POOL,  # DVC must not see the inbox change while a stage reads it
-    retry_policy=RETRY,
 )
 def feed_batches(context: dg.AssetExecutionContext, dvc: Dvc) -> None:
     """Bring and check the batches that are asked for, whether or not they are there."""
     batches = sorted(context.partition_keys)
-    dvc.command(context.run.run_id, "feed", *batches)
+    with retried(context, RETRY):
+        dvc.command(context.run.run_id, "feed", *batches)
     for batch in batches:
         context.add_asset_metadata(feed.told(dvc.reports_path, batch), partition_key=batch)
 

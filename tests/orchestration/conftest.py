@@ -20,7 +20,7 @@ def toy(tmp_path: Path) -> Toy:
 @pytest.fixture(scope="session")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
     with running_ui(make_toy(tmp_path_factory.mktemp("toy"))) as ui:
-        assert ui.ended(ui.launch()) == "SUCCESS"
+        assert ui.ended(ui.launch("everything")) == "SUCCESS"
         yield ui
 
 
@@ -31,10 +31,6 @@ def line(tmp_path: Path) -> Toy:
     for name in ("dvc.yaml", "params.toml", "make.py"):
         file = toy.root / name
         file.write_text(file.read_text().replace("answers", "publish"))
-    (toy.root / "inbox").mkdir()
-    (toy.root / "visnet").mkdir()
-    (toy.root / "visnet/__init__.py").touch()
-    (toy.root / "commands.py").rename(toy.root / "visnet/__main__.py")  # found before ours: it runs in this folder
     return toy
 
 

@@ -20,6 +20,7 @@ from orchestration.watch import Dagster
 
 REPOSITORY = Path(__file__).parents[2]
 TOY = Path(__file__).with_name("toy")
+STAGES = ("photos", "model", "answers")
 LOCATION = {"repositoryLocationName": "toy_definitions", "repositoryName": "__repository__"}
 
 
@@ -58,14 +59,35 @@ class UI:
     mlflow_url: str
     dagster: Dagster
 
-    def launch(self, job: str = "__ASSET_JOB") -> str:
-        """Launch a job (of itself, press "Materialize all"), and return the run's id."""
-        query = """mutation ($s: JobOrPipelineSelector!) {
-            launchRun(executionParams: {selector: $s, mode: "default"}) {
+    def launch(self, job: str = "everything", asset: str = "", partition: str = "") -> str:
+        """Launch a job (of itself, the whole line), or one partition of an asset, and return the run's id."""
+        query = """mutation ($s: JobOrPipelineSelector!, $t: [ExecutionTag!]) {
+            launchRun(executionParams: {selector: $s, mode: "default", executionMetadata: {tags: $t}}) {
                 __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
-        launched = self.dagster.ask(query, s={**LOCATION, "pipelineName": job})["launchRun"]
+        asked: dict[str, object] = {**LOCATION, "pipelineName": job}
+        if asset:
+            asked |= {"pipelineName": "__ASSET_JOB", "assetSelection": [{"path": [asset]}]}
+        tags = [{"key": "dagster/partition", "value": partition}] if partition else []
+        launched = self.dagster.ask(query, s=asked, t=tags)["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
+
+    def terminate(self, run: str) -> None:
+        """Press "Terminate"."""
+        self.dagster.ask("mutation ($r: String!) { terminateRun(runId: $r) { __typename } }", r=run)
+
+    def events(self, run: str) -> list[str]:
+        """Return the kinds of the events of a run."""
+        query = "query ($r: ID!) { logsForRun(runId: $r) { ... on EventConnection { events { __typename } } } }"
+        return [event["__typename"] for event in self.dagster.ask(query, r=run)["logsForRun"]["events"]]
+
+    def add_batch(self, batch: str) -> None:
+        """Add a partition to those of `feed_batches`, as the sensor on the inbox does."""
+        where = {key: LOCATION[key] for key in ("repositoryName", "repositoryLocationName")}
+        query = """mutation ($r: RepositorySelector!, $p: String!) {
+            addDynamicPartition(repositorySelector: $r, partitionsDefName: "feed_batches", partitionKey: $p) {
+                __typename } }"""
+        assert "Success" in str(self.dagster.ask(query, r=where, p=batch))
 
     def status(self, run: str) -> str:
         query = "query ($r: ID!) { runOrError(runId: $r) { ... on Run { status } } }"
@@ -83,7 +105,7 @@ class UI:
         return self.status(run)
 
     def assets(self) -> dict[str, dict[str, Any]]:
-        """Return each asset's staleness, and its last materialization's run and metadata by label."""
+        """Return the staleness of each asset of the line, and its last materialization's run and metadata by label."""
         query = """{ assetNodes { assetKey { path } staleStatus assetMaterializations(limit: 1) {
             runId metadataEntries { label __typename ... on TextMetadataEntry { text }
             ... on MarkdownMetadataEntry { mdStr } ... on UrlMetadataEntry { url }
@@ -92,7 +114,8 @@ class UI:
         for node in self.dagster.ask(query)["assetNodes"]:
             last = (node["assetMaterializations"] or [{"runId": None, "metadataEntries": []}])[0]
             shown = {entry.pop("label"): entry for entry in last["metadataEntries"]}
-            found["/".join(node["assetKey"]["path"])] = {"stale": node["staleStatus"], **last, "shown": shown}
+            if (name := "/".join(node["assetKey"]["path"])) in STAGES:
+                found[name] = {"stale": node["staleStatus"], **last, "shown": shown}
         return found
 
     def came(self) -> dict[str, str]:
@@ -132,8 +155,11 @@ def make_toy(root: Path) -> Toy:
         if file.is_file():
             shutil.copy(file, root / file.name.replace("pipeline.yaml", "dvc.yaml"))
     (root / "source.txt").write_text("crimson gold teal\n")
-    (root / "data").mkdir()
-    (root / "reports").mkdir()
+    for folder in ("data", "reports", "inbox", "visnet/zoo"):
+        (root / folder).mkdir(parents=True)
+    (root / "visnet/__init__.py").touch()
+    (root / "visnet/zoo/small.toml").touch()
+    (root / "commands.py").rename(root / "visnet/__main__.py")  # found before ours: it runs in this folder
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     toy = Toy(root)
     toy.dvc("init", "-q")

@@ -12,7 +12,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from orchestration.commands import mendable
+from orchestration.commands import mendable, reason_of
 from orchestration.dvc import Dvc, gate, stage_asset
 from orchestration.process import run
 from orchestration.project import due, read_lock, read_project
@@ -94,7 +94,7 @@ def test_only_what_may_mend_is_tried_again(toy: Toy, kills: int, rate: float, tr
     toy.dvc("repro", "--single-item", "photos")
     toy.set("learning_rate", rate)
     (toy.root / "kills").write_text(str(kills))
-    result = materialize(toy, "model", [], retry_policy=dg.RetryPolicy(max_retries=1, delay=0))
+    result = materialize(toy, "model", [], retry=dg.RetryPolicy(max_retries=1, delay=0))
     starts = [e for e in result.all_events if e.event_type_value in ("STEP_START", "STEP_RESTARTED")]
     assert (len(starts), result.success) == (tries, success)
 
@@ -127,11 +127,35 @@ def test_what_may_mend_is_told_by_the_stages_own_exit(code: int, said: list[str]
     assert mendable(code, said) is expected
 
 
+WRAPPED = "ERROR: failed to reproduce 'model': "
+KILLED = "WARNING: Process 'dvc repro' with (Pid 17), in which something ran, had been killed."
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "reason"),
+    [
+        (255, [KILLED, f"{WRAPPED}missing data 'source': photos"], "missing data 'source': photos"),
+        (255, ["ERROR: '/shop/data' is busy", KILLED], "'/shop/data' is busy"),
+        (
+            255,
+            ["> python make.py model", "epoch 3", f"{WRAPPED}failed to run: x, exited with -9"],
+            "killed by SIGKILL, as",
+        ),
+        (255, ["epoch 3", f"{WRAPPED}failed to run: x, exited with 143"], "killed by SIGTERM"),
+        (255, ["no crops are there", f"{WRAPPED}failed to run: x, exited with 2"], "no crops are there"),
+        (-9, ["all is well"], "killed by SIGKILL"),
+        (1, [], "it wrote nothing"),
+    ],
+)
+def test_the_reason_is_the_reason(code: int, said: list[str], reason: str) -> None:
+    assert reason_of(said, code).startswith(reason)
+
+
 def test_no_process_of_a_group_survives_its_run(tmp_path: Path) -> None:
     """A child that is deaf to interrupts and outlives its program goes with it, and nothing waits for ever."""
     deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
     script = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {deaf!r}]).pid, flush=True)"
     started = time.monotonic()
-    code, said = run([sys.executable, "-c", script], cwd=tmp_path, env=os.environ, grace_s=1)
+    code, said = run([sys.executable, "-c", script], cwd=tmp_path, env=os.environ, grace_s=(1, 1, 1))
     assert (code, time.monotonic() - started < 20) == (0, True)
     assert not psutil.pid_exists(int(said[-1])) or not lives(psutil.Process(int(said[-1])))

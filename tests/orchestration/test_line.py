@@ -61,8 +61,10 @@ def test_jobs_gates_and_switches(defs: dg.Definitions) -> None:
 
 def test_whatever_touches_the_catalog_is_in_one_pool(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
-    assert {key for key in graph.get_all_asset_keys() if graph.get(key).pools != {"catalog"}} == set()
-    assert defs.resolve_job_def("maintain").get_node_named("compact").definition.pools == {"catalog"}
+    assert {key for key in graph.get_all_asset_keys() if graph.get(key).pools != {"catalog"}} == {EXPERIMENTS}
+    assert graph.get(EXPERIMENTS).pools == {"experiments"}, "no refresh waits hours for one"
+    steps = defs.resolve_job_def("maintain").all_node_defs
+    assert {pool for step in steps for pool in step.pools} == {"catalog", "experiments"}, "it rewrites what both read"
 
 
 def test_batches_of_the_feed_stand_beside_the_line(defs: dg.Definitions) -> None:

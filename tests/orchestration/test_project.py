@@ -6,6 +6,7 @@ import pytest
 from dvc.repo import Repo
 
 from orchestration.project import due, read_lock, read_project
+from orchestration.unreadable import Unreadable, read, read_or_recall
 from tests.orchestration.running import Toy
 
 
@@ -60,6 +61,30 @@ def test_data_version_ignores_reports(toy: Toy) -> None:
     after = read_lock([stage])["answers"]
     assert before["outs"] != after["outs"]
     assert stage.data_version(before) == stage.data_version(after)
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "says"),
+    [
+        ("params.toml", "k = 3", "k = = 3", r"params.toml:10: Unexpected character: '='"),
+        ("dvc.yaml", "stages:", "stages:\n\t- [", r"dvc.yaml:5: while scanning for the next token found character"),
+        ("dvc.yaml", "outs: [data/answers]", "outz: [a]", r"validation failed: extra keys not allowed @ .*outz"),
+        ("params.toml", "source =", "sorce =", r"failed to parse 'stages.photos.deps' in '.*': Could not find"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_and_recalled(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, file: str, before: str, after: str, says: str
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(toy.root / "home"))
+    monkeypatch.chdir(toy.root)
+    (toy.root / "home").mkdir()
+    whole = read_or_recall(toy.root)
+    (toy.root / file).write_text((toy.root / file).read_text().replace(before, after))
+    with pytest.raises(Unreadable, match=says) as raised:
+        read(toy.root)
+    assert "\n" not in str(raised.value)
+    recalled = read_or_recall(toy.root)
+    assert (recalled.stages, recalled.problem) == (whole.stages, str(raised.value))
 
 
 @pytest.mark.parametrize("gone", ["source.txt", "make.py"])

@@ -13,6 +13,8 @@ import pytest
 from dvc.repo import Repo
 
 from orchestration.alerts import alert_of, tell
+from orchestration.dvc import Dvc, gate, stage_asset
+from orchestration.project import read_project
 from tests.orchestration.loaded import forget, run, tick
 from tests.orchestration.running import REPOSITORY, Toy
 
@@ -34,6 +36,10 @@ def test_the_hourly_refresh_runs_on_news_and_else_says_that_it_looked(
     assert run(project, "refresh", instance)
     assert tick(project, "hourly_refresh", instance) == (0, "nothing that a refresh reads has changed")
     assert made(instance, "publish") == "looked at: nothing that it is made of has changed"
+    event = instance.get_latest_materialization_event(dg.AssetKey("publish"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["recall_at_1"].value == 0.5  # the page is not emptied by a quiet hour
     assert made(instance, "photos") == "ran"
     (line.root / "source.txt").write_text("crimson navy\n")
     assert tick(project, "hourly_refresh", instance)[0] == 1  # by the very definitions that were loaded before
@@ -117,7 +123,7 @@ def test_a_failed_run_is_told_to_the_file_and_the_webhook(
     assert not failed.success
     record = instance.get_run_by_id(failed.run_id)
     assert record is not None
-    heard: list[dict[str, str]] = []
+    heard: list[dict[str, object]] = []
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -144,8 +150,23 @@ def test_a_failed_run_is_told_to_the_file_and_the_webhook(
     assert len(lines) == 2
     assert heard == lines[:1]
     assert (heard[0]["job"], heard[0]["step"]) == ("refresh", "model")
-    assert "at most 1, please" in heard[0]["reason"]
+    assert "at most 1, please" in str(heard[0]["reason"])
     assert alert_of(context).keys() == heard[0].keys()
+
+
+def test_an_alert_names_the_gate_the_value_and_the_limit(toy: Toy, instance: dg.DagsterInstance) -> None:
+    toy.set("lost_share", 0.5)
+    assets = [stage_asset(stage) for stage in read_project(toy.root).values()]
+    checks = [gate("photos", "lost_share", "max", "why")]
+    done = dg.materialize(
+        [*assets, *checks], instance=instance, resources={"dvc": Dvc(root=str(toy.root))}, raise_on_error=False
+    )
+    record = instance.get_run_by_id(done.run_id)
+    assert record is not None
+    context = dg.build_run_status_sensor_context("alerts", done.get_run_failure_event(), instance, record)
+    alert = alert_of(context.for_run_failure())
+    assert (alert["gate"], alert["value"], alert["limit"]) == ("photos lost_share", 0.5, 0.1)
+    assert alert["reason"] == "photos: lost_share is 0.5; at most 0.1 is allowed"
 
 
 def test_a_line_stands_before_anything_is_sent(tmp_path: Path) -> None:

@@ -1,16 +1,14 @@
 """Dagster's webserver and daemon, MLflow's server and DVC, all real, on the toy project."""
 
-import os
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import psutil
 
 from tests.orchestration.running import UI, Toy, environment, lives, wait
-
-KEYS = {"photos", "model", "answers"}
 
 
 def fresh(ui: UI) -> bool:
@@ -52,28 +50,9 @@ def test_runs_over_the_catalog_wait_for_each_other_and_others_do_not(ui: UI) -> 
     assert ui.ended(bell) == "SUCCESS"
     assert (ui.status(first), ui.status(second)) == ("STARTED", "QUEUED")
     ui.toy.set("seconds", 0)
-    ui.dagster.ask("mutation ($r: String!) { terminateRun(runId: $r) { __typename } }", r=first)
+    ui.terminate(first)
     assert (ui.ended(first), ui.ended(second)) == ("CANCELED", "SUCCESS")
     assert ui.times(second)[0] >= ui.times(first)[1]
-
-
-def test_a_cancelled_run_leaves_nothing_behind(ui: UI) -> None:
-    ui.toy.set("seconds", 300)
-    mark = ui.toy.root / "under_way"
-    mark.unlink(missing_ok=True)
-    run = ui.launch()
-    wait(mark.exists, "the slow stage to start")
-    grandchild = psutil.Process(int(mark.read_text()))
-    family = [grandchild, *grandchild.parents()]
-    family = [p for p in family if p.pid > 1 and os.getpgid(p.pid) == os.getpgid(grandchild.pid)]
-    assert len(family) >= 3  # sleep, its stage, dvc
-    ui.dagster.ask("mutation ($r: String!) { terminateRun(runId: $r) { __typename } }", r=run)
-    assert ui.ended(run) == "CANCELED"
-    assert not [p for p in family if lives(p)]
-    assert (ui.toy.root / ".dvc/tmp/rwlock").read_text() in ("", "{}")
-    ui.toy.set("seconds", 0)
-    ui.toy.dvc("repro")
-    assert ui.toy.up_to_date
 
 
 def test_a_closed_gate_stops_what_follows(ui: UI) -> None:
@@ -86,13 +65,56 @@ def test_a_closed_gate_stops_what_follows(ui: UI) -> None:
     query = """query ($k: AssetKeyInput!) { assetNodeOrError(assetKey: $k) { ... on AssetNode { assetChecksOrError {
         ... on AssetChecks { checks { name blocking executionForLatestMaterialization {
             status evaluation { description } } } } } } } }"""
-    (check,) = ui.dagster.ask(query, k={"path": ["photos"]})["assetNodeOrError"]["assetChecksOrError"]["checks"]
+
+    def look() -> dict[str, Any]:
+        (check,) = ui.dagster.ask(query, k={"path": ["photos"]})["assetNodeOrError"]["assetChecksOrError"]["checks"]
+        return dict(check)
+
+    check = look()
     assert (check["name"], check["blocking"]) == ("lost_share", True)
     assert check["executionForLatestMaterialization"] == {
         "status": "FAILED",
         "evaluation": {"description": "lost_share is 0.5; at most 0.1 is allowed"},
     }
     ui.toy.set("lost_share", 0.0)
+    ui.toy.dvc("repro")  # a shell opens the gate again
+    wait(
+        lambda: (look()["executionForLatestMaterialization"] or {}).get("status") == "SUCCEEDED", "the check to follow"
+    )
+
+
+def test_a_killed_daemon_is_started_again(ui: UI) -> None:
+    def daemon() -> psutil.Process | None:
+        living = [p for p in psutil.process_iter() if lives(p)]
+        return next((p for p in living if "dagster._daemon" in p.cmdline() and p.cwd() == str(ui.toy.root)), None)
+
+    killed = daemon()
+    assert killed is not None
+    killed.kill()
+    wait(lambda: daemon() not in (None, killed), "another daemon")
+    assert ui.ended(ui.launch("bell")) == "SUCCESS"  # launched by the daemon
+
+
+def test_a_typing_error_leaves_the_graph_and_is_told(ui: UI) -> None:
+    file = ui.toy.root / "params.toml"
+    before = file.read_text()
+    file.write_text(before.replace("k = 3", "k = = 3"))
+    fault = "params.toml:10: Unexpected character: '=' at line 10 col 4"
+    query = "{ assetNodes { assetKey { path } description } }"
+
+    def shown() -> dict[str, str]:
+        return {node["assetKey"]["path"][0]: node["description"] or "" for node in ui.dagster.ask(query)["assetNodes"]}
+
+    wait(lambda: fault in shown().get("photos", ""), "the line to be shown")
+    assert {"photos", "model", "answers"} <= set(shown())
+    run = ui.launch()
+    assert ui.ended(run) == "FAILURE"
+    failures = """query ($r: ID!) { logsForRun(runId: $r) { ... on EventConnection { events {
+        ... on ExecutionStepFailureEvent { error { message } } } } } }"""
+    said = [e["error"]["message"] for e in ui.dagster.ask(failures, r=run)["logsForRun"]["events"] if e.get("error")]
+    assert fault in said[0]
+    file.write_text(before)
+    wait(lambda: fault not in shown()["photos"], "the graph as it was")
 
 
 def test_mlflow_answers(ui: UI) -> None:

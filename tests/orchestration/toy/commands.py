@@ -1,9 +1,10 @@
-"""Becomes the toy's visnet/__main__.py, for what DVC does not run: `python -m visnet feed NAME…` and `compact`."""
+"""Becomes the toy's visnet/__main__.py, for what DVC does not run: `python -m visnet feed NAME…`, `compact` …"""
 
 import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 REPORTS = Path("reports")
@@ -28,5 +29,13 @@ def compact() -> None:
     (REPORTS / "compaction.json").write_text(json.dumps({"bytes_before": 9, "bytes_after": 5}))
 
 
+def other(*words: str) -> None:
+    """Do nothing, as an experiment or a rollback that is not waited for."""
+
+
 if __name__ == "__main__":
-    {"feed": feed, "compact": compact}[sys.argv[1]](*sys.argv[2:])
+    command, *words = sys.argv[1:]
+    if Path("slow").exists():
+        Path(f"under_way.{command}").touch()
+        time.sleep(300)
+    {"feed": feed, "compact": compact}.get(command, other)(*words)

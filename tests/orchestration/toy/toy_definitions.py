@@ -1,13 +1,13 @@
-"""What Dagster needs for any DVC project: an asset per stage, the `dvc` resource, an eye on dvc.lock."""
+"""The line's own assets and jobs on the toy's stages, with a gate and a job of its own, and more looks at dvc.lock."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
 
-from orchestration.dvc import Dvc, gate, stage_asset
-from orchestration.policy import POOL
-from orchestration.project import read_project
+from orchestration.defs import assets, automation, experiments, feed, maintenance, versions
+from orchestration.dvc import Dvc, gate, judged
 from orchestration.provenance import lock_sensor
 
 ROOT = Path(__file__).parent
@@ -24,11 +24,18 @@ def bell() -> None:
     ring()
 
 
+GATES = [gate("photos", "lost_share", "max", "Few enough photos are lost")]
+DVC = Dvc(root=str(ROOT), busy_wait_s=1)
+EVERY_SECOND = {"minimum_interval_seconds": 1, "default_status": dg.DefaultSensorStatus.RUNNING}
+
 defs = dg.Definitions(
-    assets=[stage_asset(stage, kinds={"dvc"}, pool=POOL) for stage in read_project(ROOT).values()],
-    asset_checks=[gate("photos", "lost_share", "max", "Few enough photos are lost")],
-    jobs=[bell],
-    sensors=[lock_sensor(ROOT, minimum_interval_seconds=1, default_status=dg.DefaultSensorStatus.RUNNING)],
-    resources={"dvc": Dvc(root=str(ROOT), grace_s=5, busy_wait_s=1)},
+    assets=[*assets.assets, experiments.experiments, feed.feed_batches],
+    asset_checks=GATES,
+    jobs=[
+        *(automation.refresh, automation.everything),
+        *(maintenance.maintain, versions.rollback, versions.roll_forward, bell),
+    ],
+    sensors=[lock_sensor(ROOT, partial(judged, GATES, DVC), **EVERY_SECOND)],
+    resources={"dvc": DVC},
     executor=dg.in_process_executor,
 )
