@@ -80,6 +80,13 @@ def test_a_commit_that_was_taken_back_is_no_damage(tmp_path: Path) -> None:
     assert len(integrity.damaged(tmp_path)) == 1
 
 
+def test_a_manifest_that_says_nothing_is_damage(shop: Path) -> None:
+    versions = shop / "data/crops/crops.lance/_versions"
+    newest = min(versions.glob("*.manifest"))
+    newest.write_bytes(bytes(newest.stat().st_size))
+    assert integrity.damaged(shop / "data/crops") == [shop / "data/crops/crops.lance"]
+
+
 @pytest.mark.parametrize("stage", ["crops", "catalog_embeddings", "publish"])
 def test_no_stage_builds_on_a_damaged_table(stage: str, shop: Path) -> None:
     zero(largest(shop / "data/crops"))

@@ -22,7 +22,7 @@ def test_another_models_vectors_are_made_beside_and_what_a_killed_run_made_is_ke
     tables.put(out / "next.lance", "crop_id", whole.to_table(limit=20))
     made = {path.name for path in (out / "next.lance/data").iterdir()}
     refresh(shop, "catalog_embeddings")
-    assert {path.name for path in out.iterdir()} == {"embeddings.lance"}
+    assert {path.name for path in out.iterdir()} == {"checksums.json", "embeddings.lance"}
     assert made < {path.name for path in (out / "embeddings.lance/data").iterdir()}
     said = report(shop, "catalog_embeddings")
     assert (said["added"], said["changed"], said["unchanged"]) == (0, 54, 0)
@@ -34,7 +34,7 @@ def test_a_model_change_that_is_undone_leaves_nothing(shop: Path) -> None:
     before = tables.digest(out / "embeddings.lance", "crop_id")
     shutil.copytree(out / "embeddings.lance", out / "next.lance")
     refresh(shop, "catalog_embeddings")
-    assert {path.name for path in out.iterdir()} == {"embeddings.lance"}
+    assert {path.name for path in out.iterdir()} == {"checksums.json", "embeddings.lance"}
     assert tables.digest(out / "embeddings.lance", "crop_id") == before
 
 
@@ -46,7 +46,7 @@ def test_a_switch_of_models_that_was_cut_in_two_is_ended(shop: Path) -> None:
     (out / "embeddings.lance").rename(out / "previous.lance")
     shutil.copytree(wanted / "data/catalog_embeddings/embeddings.lance", out / "next.lance")
     refresh(shop, "catalog_embeddings")
-    assert {path.name for path in out.iterdir()} == {"embeddings.lance"}
+    assert {path.name for path in out.iterdir()} == {"checksums.json", "embeddings.lance"}
     said = report(shop, "catalog_embeddings")
     assert (said["changed"], said["unchanged"]) == (0, 54), "nothing was embedded again"
 

@@ -1,7 +1,10 @@
 """What stands on disk against what was written: a checksum of every mebibyte of an artefact's files.
 
-Lance and the stages never write to a file twice, so a file that is not as it was recorded is damaged: by a disk, a copy
-that broke off, another program. `check` samples before a stage builds on it, `damaged` with no limit reads all.
+Lance's data files and what the stages make are never written to twice, so a file that is not as it was recorded is
+damaged: by a disk, a copy that broke off, another program. Lance's manifests are numbered, and a table that takes the
+place of another has the same numbers: of them, only that the latest one can be read is looked at.
+
+`check` samples before a stage builds on it, `damaged` with no limit reads all.
 """
 
 import json
@@ -17,7 +20,7 @@ CHECKSUMS = "checksums.json"  # in the artefact's folder: DVC brings it with the
 BLOCK_BYTES = 1 << 20
 WHOLE_BYTES = 64 << 20  # so much of an artefact is always read: a tenth of a second
 SAMPLE_BYTES = 16 << 20  # of a larger one
-_UNSTABLE = ("latest_version_hint.json", CHECKSUMS)
+_NUMBERED = ("_versions", "_transactions")
 
 Checksums = dict[str, list[int]]  # relative path -> size, then the CRC-32 of each block
 
@@ -51,9 +54,12 @@ def damaged(folder: Path, *, limit_bytes: int | None = None, seed: int = 0) -> l
 
     limit_bytes: of an artefact of more than WHOLE_BYTES only so many are read, blocks drawn by `seed`; None reads all.
     """
-    known, wrong, blocks = read(folder), set(), []
+    known, blocks = read(folder), []
+    wrong = {path for path in folder.glob("*.lance") if tables.is_table(path) and not _opens(path)}
     for name, (size, *sums) in known.items():
         path = folder / name
+        if wrong.intersection(path.parents):
+            continue
         if not path.exists():
             if _needed(path):
                 wrong.add(path)
@@ -83,11 +89,21 @@ def read(folder: Path) -> Checksums:
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _NUMBERED)
         for name in sorted(names):
-            if name not in _UNSTABLE and not name.startswith("."):
+            if name != CHECKSUMS and not name.startswith("."):
                 path = Path(root, name)
                 yield path.relative_to(folder).as_posix(), path
+
+
+def _opens(table: Path) -> bool:
+    """Whether a table's latest manifest can be read; of one that was zeroed Lance says that it has no columns."""
+    try:
+        return bool(tables.opened(table).schema.names)
+    except (ValueError, OSError) as error:
+        if "os error" in str(error):  # who may not read it
+            raise
+        return False
 
 
 def _needed(path: Path) -> bool:
