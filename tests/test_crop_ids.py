@@ -14,7 +14,7 @@ from PIL import Image
 from visnet import tables
 from visnet.console import Console
 from visnet.log import SILENT
-from visnet.sampling import exclusions
+from visnet.sampling import Crops, exclusions
 from visnet.stages import crops, raw_images, triplets
 
 HEADER = ["_id", "_category", "_name", "_color", "side", "split", "left", "top", "width", "height"]
@@ -180,3 +180,19 @@ def test_exclusions_by_former_ids_are_carried_over_once_and_bar_the_same_crops(
     assert (path.read_bytes(), path.stat().st_mtime_ns) == written
     assert "position" not in capsys.readouterr().err
     assert not {right, odd} & used()
+
+
+def test_a_product_called_as_a_category_and_colour_is_not_taken_for_them() -> None:
+    frame = pd.DataFrame(
+        {
+            "crop_id": list("abcde"),
+            "product_id": ["hat|red", "p", "q", "hat|red", "r"],
+            "category": ["hat", "hat", "hat", "bag", "hat|red"],
+            "colour": ["", "red", "red", "", ""],
+            "side": "shop",
+            "split": "train",
+        }
+    )
+    photos = triplets._photos(frame, Crops.from_frame(frame), "colour")
+    assert photos["label"].tolist() == [0, 1, 1, 0, 2]
+    assert triplets._photos(frame, Crops.from_frame(frame), "product")["label"].tolist() == [0, 1, 2, 0, 3]

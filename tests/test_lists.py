@@ -265,3 +265,13 @@ def test_products_whose_joined_names_are_alike_have_a_list_each(tmp_path: Path) 
     write(tmp_path / "vectors", shop)
     knn_results.build(tmp_path / "vectors", out=tmp_path / "out", params=PARAMS, log=SILENT)
     assert answers(tmp_path / "out") == by_hand(shop)
+
+
+def test_a_product_that_changes_its_category_is_noticed_whatever_signs_their_names_have(tmp_path: Path) -> None:
+    shop: Shop = {f"{row:02d}": (f"p{row}", ("q|r", "r")[row % 2], "shop", (row, 1)) for row in range(8)}
+    write(tmp_path / "vectors", shop | {"99": ("p", "q|r", "shop", (3, 3))})
+    knn_results.build(tmp_path / "vectors", out=tmp_path / "out", params=PARAMS, log=SILENT)
+    moved: Shop = shop | {"99": ("p|q", "r", "shop", (3, 3))}
+    write(tmp_path / "vectors", moved)
+    knn_results.build(tmp_path / "vectors", out=tmp_path / "out", params=PARAMS, log=SILENT)
+    assert answers(tmp_path / "out") == by_hand(moved)

@@ -1,6 +1,6 @@
 """What a person has judged unfit for triplets: `exclusions.csv`, and samples that honour it.
 
-The file has the columns what, a, b; a and b are crop ids:
+The file has the columns what, a, b; a and b are crop ids, and the table of crops says of which photo, product and box:
 
     photo,<a>,          this crop is never used, neither as query nor as positive or negative
     positive,<a>,<b>    these two are no match: never query and positive, either way round
