@@ -65,6 +65,15 @@ def test_the_line_is_built_and_evaluated_whatever_categories_are_called(
     assert {path.name for path in Path().glob("*.png")} == {"line.png", "line.similar.png"}
 
 
+def test_what_is_shown_beside_the_progress_is_one_short_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Console("line", tmp_path).progress("categories", 1) as progress:
+        progress.advance(category="two\nlines\x1b[2J" + "x" * 300, loss=0.123456, epoch=3)
+    assert capsys.readouterr().err.count("\n") == 1
+    assert progress.shown == f"category two lines [2J{'x' * 27}  loss 0.1235  epoch 3"  # type: ignore[attr-defined]
+
+
 def test_a_caption_of_any_text_leaves_the_sheet_as_it_is() -> None:
     photo = Image.new("RGB", (40, 40))
     plain = sheet([[Tile(photo, "hats")]], "Crops")

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from visnet.log import Progress
 
 Listener = Callable[[int, Mapping[str, float]], None]
+WORD_SIGNS = 40  # of a word beside the progress, which may be a category of any name
 
 
 class Console:
@@ -70,7 +71,7 @@ class _Bar:
 
     def advance(self, n: int = 1, **shown: float | str) -> None:
         if shown:
-            self.bar.set_postfix(shown, refresh=False)
+            self.bar.set_postfix({name: _worded(value) for name, value in shown.items()}, refresh=False)
         self.bar.update(n)
 
 
@@ -85,7 +86,7 @@ class _Lines:
     def advance(self, n: int = 1, **shown: float | str) -> None:
         self.done += n
         if shown:
-            self.shown = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
+            self.shown = "  ".join(f"{name} {_worded(value)}" for name, value in shown.items())
         if time.monotonic() - self.said_s >= self.every_s:
             self.said_s = time.monotonic()
             self._say()
@@ -104,3 +105,9 @@ class _Lines:
         print(
             f"  {self.what} {self.done}{of}, {rate:.1f} {self.unit}/s{left}  {self.shown}", file=sys.stderr, flush=True
         )
+
+
+def _worded(value: float | str) -> str:
+    if isinstance(value, str):
+        return "".join(sign if sign.isprintable() else " " for sign in value[:WORD_SIGNS])
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
