@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -199,8 +200,8 @@ def _stop(servers: Sequence[Server], dagster: Dagster) -> None:
         if servers and not servers[-1].death():
             with contextlib.suppress(httpx.HTTPError):
                 dagster.cancel_runs()
-        for server in reversed(servers):
-            server.stop()
+        with ThreadPoolExecutor(len(servers) or 1) as together:
+            list(together.map(Server.stop, servers))
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The zoo, one partition per entry: each is trained and evaluated beside the line, on the line's own triplets."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -9,16 +10,30 @@ from orchestration.dvc import Dvc
 from orchestration.policy import EXPERIMENTS
 from orchestration.provenance import asset_key
 from orchestration.report import page, read_report
+from orchestration.unreadable import read_or_recall
 
 KEY = "experiments"
 ENTRIES = "visnet/zoo"  # an entry's name is its file's
 STAGES = ("evaluation", "trained_model")  # whose reports say what came of it
 
 
+def example(root: Path) -> list[str]:
+    """Return a setting that changes nothing, as an example: the launchpad shows defaults, and no other examples."""
+    stage = read_or_recall(root).stages.get("trained_model")
+    for tables in stage.params.values() if stage else ():
+        own = tables.get("trained_model")
+        if isinstance(own, Mapping) and "seed" in own:
+            return [f"trained_model.seed={own['seed']}"]
+    return []
+
+
 class Settings(dg.Config):
     """What `python -m visnet experiment` is told besides the name."""
 
-    settings: list[str] = Field(default=[], description='Laid over params.toml, as "trained_model.epochs=3"')
+    settings: list[str] = Field(
+        default=example(Path.cwd()),
+        description='Laid over params.toml: "trained_model.epochs=3", "trained_model.precision=bf16", …',
+    )
     again: bool = Field(default=False, description="Also what was done before with the same inputs")
 
 

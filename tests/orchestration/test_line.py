@@ -82,6 +82,12 @@ def test_experiments_stand_beside_the_line_one_partition_per_zoo_entry(defs: dg.
     assert node.group_name == defs.resolve_asset_graph().get(asset_key("crops")).group_name
 
 
+def test_the_launchpad_of_experiments_shows_a_setting_that_changes_nothing(defs: dg.Definitions) -> None:
+    schema = defs.resolve_implicit_global_asset_job_def().get_node_named("experiments").definition.config_schema
+    seed = tomllib.loads((REPOSITORY / "params.toml").read_text())["trained_model"]["seed"]
+    assert schema.config_type.fields["settings"].default_value == [f"trained_model.seed={seed}"]
+
+
 def test_text_selections_parse() -> None:
     """Fails where an older hydra-core has brought an antlr that Dagster's parser was not made for."""
     assert dg.AssetSelection.from_string("*") == dg.AssetSelection.all()
