@@ -74,7 +74,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def good(self) -> None:
+    def raw(self, answer: bytes) -> None:
+        self.close_connection = True
+        self.wfile.write(answer)
+
+    def good(self, **more: str) -> None:
         path = self.path.split("?")[0].strip("/")
         body = self.server.photos.get(path, self.server.photo)
         marks = {"ETag": f'"{zlib.crc32(body)}"', "Last_Modified": self.server.dates.get(path, _LONG_AGO)}
@@ -85,7 +89,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.say(304, length=None, **marks)
         else:
             self.server.bodies[path] += 1
-            self.say(200, body, Content_Type="image/jpeg", **marks)
+            self.say(200, body, Content_Type="image/jpeg", **marks, **more)
 
     def first(self, times: int, bad: Callable[[], None]) -> None:
         bad() if self.server.hits[self.path.strip("/")] <= times else self.good()
@@ -136,6 +140,7 @@ FAULTS: dict[str, Callable[[Handler], None]] = {
     "busy": lambda to: to.first(2, lambda: to.say(503, b"busy", Retry_After="0")),
     "busy_2s": lambda to: to.first(1, lambda: to.say(429, Retry_After="2")),
     "busy_date": lambda to: to.first(1, lambda: to.say(503, Retry_After=email.utils.formatdate(usegmt=True))),
+    "odd_cookie": lambda to: to.good(Set_Cookie="a=b; Domain=\u00e4..; Expires=never; =;;, \x7f"),
     "busy_odd": lambda to: to.first(1, lambda: to.say(502, Retry_After="soon")),
     "reset_once": lambda to: to.first(1, to.reset),
     "short_once": lambda to: to.first(1, to.short),
@@ -160,6 +165,11 @@ FAULTS: dict[str, Callable[[Handler], None]] = {
     "elsewhere": lambda to: to.say(302, Location=to.server.locations[to.path.strip("/")]),
     "gzip_bomb": lambda to: to.say(200, gzip_bomb(), Content_Encoding="gzip"),
     "said_large": Handler.said_large,
+    "bad_head": lambda to: to.raw(b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n"),
+    "bad_status": lambda to: to.raw(b"ICY 200 OK\r\n\r\n"),
+    "bad_chunk": lambda to: to.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
+    "two_lengths": lambda to: to.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc"),
+    "long_head": lambda to: to.raw(b"HTTP/1.1 200 OK\r\nX-Long: " + b"a" * 200_000 + b"\r\n\r\n"),
 }
 
 

@@ -252,6 +252,28 @@ def moved_bytes() -> int:
     return int(said["rchar"]) + int(said["wchar"])
 
 
+def test_a_feed_reads_neither_this_disk_nor_this_network(web: ImageServer, tmp_path: Path) -> None:
+    """Whoever writes a feed learns nothing of what stands outside the folder of photos, there or not."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").write_bytes(jpeg(1))
+    (tmp_path / "private.jpg").write_bytes(jpeg(2))
+    (tmp_path / "photos" / "link.jpg").symlink_to(tmp_path / "private.jpg")
+    port = web.server_address[1]
+    outside = ["../private.jpg", "../../../../etc/passwd", "/etc/passwd", "link.jpg", f"file://{tmp_path}/private.jpg"]
+    hosts = {"localhost": "loopback", "127.0.0.1": "loopback", "2130706433": "loopback", "[::1]": "loopback"}
+    hosts |= {"user:pass@127.0.0.1": "user and password in it", "169.254.169.254": "metadata service"}
+    shop = Shop(tmp_path, "")
+    shop.say(a=["1.jpg", *outside], b=[f"http://{host}:{port}/x.jpg" for host in hosts])
+    said = shop.run()
+    assert counts(said, "photos", "lost", "lost_path_outside_the_folder") == (12, 11, 5)
+    assert shop.there() == {
+        "1.jpg": jpeg(1),
+        **dict.fromkeys(outside, "path outside the folder"),
+        **{f"http://{host}:{port}/x.jpg": f"address not allowed: {why}" for host, why in hosts.items()},
+    }
+    assert not web.hits
+
+
 def test_the_listing_is_that_of_every_source(tmp_path: Path) -> None:
     shop = Shop(tmp_path, "http://shop")
     shop.say(a=["1.jpg", "2.jpg"], b=["2.jpg", "https://x/3.jpg"], c=["4.jpg"])

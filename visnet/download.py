@@ -153,7 +153,9 @@ class _Line:
     def _run(self) -> None:
         try:
             self.loop.run_until_complete(self.main)
-        except BaseException as error:  # a bug of ours: the caller, who waits for an answer, gets it
+        except BaseExceptionGroup as group:  # a fault of ours: the caller, who waits for an answer, gets it
+            self.answers.put(MemoryError("no memory for a photo") if group.subgroup(MemoryError) else group)
+        except BaseException as error:
             self.answers.put(error)
         finally:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())

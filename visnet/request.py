@@ -110,10 +110,10 @@ async def try_once(web: Web, url: httpx.URL, options: Options, held: Held, known
                 response = await web.get(url, _headers(options, known), options.timeout_s)
                 try:
                     answered = True
-                    headers = {name.decode("latin-1").lower(): _text(value) for name, value in response.headers}
+                    headers = {name.decode("latin-1").lower(): value for name, value in response.headers}
                     if response.status not in MOVED or "location" not in headers:
                         return await _brought(response, headers, options, held, deadline, known)
-                    url = _joined(url, headers["location"])
+                    url = _joined(url, headers["location"].decode("utf-8", "replace"))
                 finally:
                     await response.aclose()
             raise Failure("too many redirects")
@@ -133,7 +133,9 @@ async def try_once(web: Web, url: httpx.URL, options: Options, held: Held, known
     except httpcore.ProxyError as error:
         raise Failure("refused by the proxy", again=True) from error
     except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
-        raise Failure("incomplete body" if answered else "connection reset", again=True) from error
+        cut = isinstance(error, httpcore.NetworkError) or any(word in str(error) for word in ("disconnected", "closed"))
+        reason = ("incomplete body" if answered else "connection reset") if cut else "malformed answer"
+        raise Failure(reason, again=True) from error
     except (Failure, Unusable, MemoryError):
         raise
     except Exception as error:  # whatever a hostile address or answer makes the libraries raise is this photo's lot
@@ -143,14 +145,7 @@ async def try_once(web: Web, url: httpx.URL, options: Options, held: Held, known
 def _headers(options: Options, known: Mark | None) -> dict[str, str]:
     said = {"User-Agent": options.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"}
     asked = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified} if known else {}
-    return said | {name: value for name, value in asked.items() if value}
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+    return said | {name: value for name, value in asked.items() if value and value.isascii()}
 
 
 def _joined(url: httpx.URL, location: str) -> httpx.URL:
@@ -162,12 +157,13 @@ def _joined(url: httpx.URL, location: str) -> httpx.URL:
 
 async def _brought(
     response: httpcore.Response,
-    headers: Mapping[str, str],
+    said: Mapping[str, bytes],
     options: Options,
     held: Held,
     deadline: asyncio.Timeout,
     known: Mark | None,
 ) -> Brought:
+    headers = {name: value.decode("latin-1") for name, value in said.items()}
     mark = Mark(headers.get("etag", ""), headers.get("last-modified", ""))
     if response.status == 304 and known and any(known):  # it may leave out what has not changed
         await response.aread()  # nothing, but then the connection can be used again
@@ -176,8 +172,8 @@ async def _brought(
         wait_s = _retry_after_s(headers.get("retry-after", ""))
         raise Failure(f"http {response.status}", again=response.status in TRY_AGAIN, wait_s=wait_s)
     encoding = headers.get("content-encoding", "")
-    said = headers.get("content-length", "")
-    size = int(said) if said.isascii() and said.isdecimal() else options.max_bytes
+    length = headers.get("content-length", "")
+    size = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else options.max_bytes
     if size > options.max_bytes:
         raise bodies.TooLarge
     await _wait_for_room(held, options.max_bytes if encoding else size, deadline)

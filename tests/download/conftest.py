@@ -20,6 +20,8 @@ def photo() -> bytes:
 
 @pytest.fixture(autouse=True)
 def no_proxy_and_no_thread_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
     yield
     assert_no_thread_left()

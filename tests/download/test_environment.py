@@ -1,5 +1,8 @@
 """Proxies and certificates that the environment names are used, or said in one line after the disk's photos came."""
 
+import shutil
+import ssl
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -23,10 +26,7 @@ UNUSABLE = {
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, no_proxy_and_no_thread_left: None) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in proxies.CERTIFICATES:
         monkeypatch.delenv(name, raising=False)
 
@@ -102,3 +102,22 @@ def test_a_network_of_addresses_is_exempt() -> None:
     assert proxies.exempt(httpx.URL("http://[fd00::1]/"), "fd00::/8")
     assert proxies.exempt(httpx.URL("http://[::1]:8000/"), "[::1]")
     assert not proxies.exempt(httpx.URL("http://10.1.2.3/"), "10.2.0.0/16")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_secure_connection_is_to_the_name_that_was_asked(
+    photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address is what was judged; the certificate is still that of the name."""
+    certificate, key = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate, *subject], check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with ImageServer(photo) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        wanted = [(host, f"https://{host}:{server.server_address[1]}/x.jpg") for host in ("localhost", "127.0.0.1")]
+        answers = fetch_all(wanted, tries=1)
+    assert {a.photo_id: a.lost for a in answers} == {"localhost": None, "127.0.0.1": "no secure connection"}

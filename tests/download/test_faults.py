@@ -13,7 +13,9 @@ from visnet import download, request
 from visnet.download import Answer
 from visnet.request import Options
 
-MENDED = {"good", "busy", "busy_2s", "busy_date", "busy_odd", "reset_once", "short_once", "slow_once", "moved"}
+MENDED = {"good", "busy", "busy_2s", "busy_date", "busy_odd", "reset_once", "short_once", "slow_once", "moved"} | {
+    "odd_cookie"
+}
 LOST = {
     "busy_always": "http 503",
     "gone": "http 404",
@@ -32,6 +34,7 @@ LOST = {
     "circle": "too many redirects",
     "gzip_bomb": "too large: over 2 MB",
     "said_large": "too large: over 2 MB",
+    **dict.fromkeys(("bad_head", "bad_status", "bad_chunk", "two_lengths", "long_head"), "malformed answer"),
 }
 
 
