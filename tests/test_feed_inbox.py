@@ -32,7 +32,9 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def put(source: str, name: str, text: str) -> None:
-    with fsspec.open(f"{source}/{name}", "w") as file:
+    system, root = fsspec.core.url_to_fs(f"{source}/{name}")
+    system.makedirs(root.rpartition("/")[0], exist_ok=True)
+    with system.open(root, "w") as file:
         file.write(text)
 
 
@@ -59,6 +61,14 @@ def test_new_and_changed_batches_come_and_the_others_stay(source: str, tmp_path:
     put(source, "4.jsonl", LINE % "d")
     assert counts(bring(source, "*.jsonl", inbox)) == (3, 2, 2, 0, 2, 0)
     assert (inbox / "1.jsonl").read_text() == LINE % "longer"
+
+
+def test_the_parts_of_a_folder_come_as_batches(source: str, tmp_path: Path) -> None:
+    put(source, "day.jsonl/part-0.jsonl", LINE % "a")
+    put(source, "day.jsonl/_temporary/part-1.jsonl", LINE % "b")
+    put(source, "done/old.jsonl", LINE % "c")
+    assert counts(bring(source, "*", tmp_path / "box")) == (1, 1, 1, 0, 1, 0)
+    assert (tmp_path / "box" / "day.jsonl" / "part-0.jsonl").read_text() == LINE % "a"
 
 
 def test_what_left_the_source_stays_and_what_left_the_inbox_comes_again(source: str, tmp_path: Path) -> None:

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestration.feed import SUFFIXES, Inbox
 from visnet import tables
+from visnet.feed import batches
 from visnet.feed import state as feed_state
-from visnet.feed.state import fold
+from visnet.feed.records import Limits
+from visnet.feed.state import fold, listed
 
 KEYS = {"catalog": "product_id", "dead_letters": "letter_id", "batches": "batch"}
 NONE = {"stale": 0, "repeated": 0, "unknown_deletes": 0, "dead_letters": 0}
@@ -60,20 +63,32 @@ def histories(draw: st.DrawFn) -> list[Row]:
     ]
 
 
-@given(history=histories(), seed=st.integers(0, 2**32), files=st.integers(1, 4), runs=st.integers(1, 3))
+NOW = Limits.ahead(now_s=1_770_000_000, clock_skew_max_s=86_400)
+FUTURE: list[Row] = [upsert("a", 5, updated_at="9999-12-31"), delete("b", 2**63 - 1), upsert("c", 4 * 10**18)]
+
+
+@given(
+    history=histories(),
+    seed=st.integers(0, 2**32),
+    files=st.integers(1, 4),
+    runs=st.integers(1, 3),
+    at_once=st.integers(1, 5),
+)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_order_repetition_and_division_change_nothing(
-    tmp_path_factory: pytest.TempPathFactory, history: list[Row], seed: int, files: int, runs: int
+    tmp_path_factory: pytest.TempPathFactory, history: list[Row], seed: int, files: int, runs: int, at_once: int
 ) -> None:
     folder, rng = tmp_path_factory.mktemp("history"), random.Random(seed)
     put(folder / "straight", "all.jsonl", *history)
-    fold(folder / "straight", "*", folder / "wanted")
-    unruly = [*history, *rng.choices(history, k=rng.randrange(4))]
+    fold(folder / "straight", "*", folder / "wanted", NOW)
+    unruly = [*history, *rng.choices([*history, *FUTURE], k=rng.randrange(6))]
     rng.shuffle(unruly)
-    for run in range(runs):
-        for number in range(files):
-            put(folder / "inbox", f"{run}-{number}.jsonl", *unruly[run * files + number :: files * runs])
-        fold(folder / "inbox", "*", folder / "state")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(feed_state, "RECORDS_AT_ONCE", at_once)  # a batch may be divided, too
+        for run in range(runs):
+            for number in range(files):
+                put(folder / "inbox", f"{run}-{number}.jsonl", *unruly[run * files + number :: files * runs])
+            fold(folder / "inbox", "*", folder / "state", NOW)
     found = catalog(folder / "state")
     assert {p: (row["op"], row["seq"]) for p, row in found.items()} == expected(history)
     assert digests(folder / "state", "catalog") == digests(folder / "wanted", "catalog")
@@ -108,6 +123,44 @@ def test_counts_say_what_came(tmp_path: Path) -> None:
         "c": "upsert",
         "never": "delete",  # a delete stays, so that the older upsert, which came after it, is no news
     }
+
+
+def test_a_record_from_the_future_does_not_freeze_its_product(tmp_path: Path) -> None:
+    inbox, state = tmp_path / "inbox", tmp_path / "state"
+    skewed = upsert("d", 1, updated_at=1_770_000_000 + 86_400)  # within what is allowed
+    put(inbox, "1.jsonl", *FUTURE, skewed)
+    assert fold(inbox, "*", state, NOW)["dead_letters"] == len(FUTURE)
+    put(inbox, "2.jsonl", *(upsert(product_id, 6) for product_id in "abc"))
+    later = Limits.ahead(now_s=4e11, clock_skew_max_s=0)  # a batch that was read is not judged again
+    assert fold(inbox, "*", state, later)["dead_letters"] == 0
+    assert {p: row["seq"] for p, row in catalog(state).items()} == {"a": 6, "b": 6, "c": 6, "d": 1}
+    letters = tables.opened(state / "dead_letters.lance").to_table()["reason"].to_pylist()
+    assert sorted(letters) == [
+        "seq: over seq_max, or what a clock could have counted by now",
+        "seq: over seq_max, or what a clock could have counted by now",
+        "updated_at: further ahead of this machine's clock than clock_skew_max_s",
+    ]
+
+
+def test_of_many_dead_letters_the_first_are_kept_and_all_are_counted(tmp_path: Path) -> None:
+    put(tmp_path / "inbox", "1.jsonl", *["broken"] * 1_500, upsert("a", 1))
+    said = fold(tmp_path / "inbox", "*", tmp_path / "state")
+    assert (said["records"], said["dead_letters"]) == (1, 1_500)
+    assert tables.opened(tmp_path / "state" / "dead_letters.lance").count_rows() == batches.DEAD_KEPT == 1_000
+
+
+def test_a_folder_called_like_a_batch_holds_batches_and_dagster_lists_the_same(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    put(inbox / "day.parquet", "part-0.jsonl", upsert("a", 1))
+    put(inbox / "day.parquet" / "hour=1", "part-1.jsonl", upsert("b", 1))
+    put(inbox / "day.parquet" / "_temporary", "part-2.jsonl", upsert("c", 1))
+    put(inbox / "day.parquet", "_SUCCESS")
+    put(inbox / "done", "old.jsonl", upsert("d", 1))
+    put(inbox, "1.jsonl", upsert("e", 1))
+    assert fold(inbox, "*", tmp_path / "state")["batches"] == 3
+    assert sorted(catalog(tmp_path / "state")) == ["a", "b", "e"]
+    assert list(listed(inbox, "*")) == list(Inbox(inbox, "", "*").batches())
+    assert SUFFIXES == batches.SUFFIXES
 
 
 def test_a_batch_that_is_not_news_is_not_opened(tmp_path: Path) -> None:

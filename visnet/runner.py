@@ -27,8 +27,15 @@ def read_params(path: Path = PARAMS) -> dict[str, dict[str, Any]]:
     """Read params.toml; `ValueError` names the file and line, or the table that no stage reads."""
     if not path.exists():
         raise ValueError(f"{path}: no such file here ({Path.cwd()}); run in the folder that holds {path} and dvc.yaml")
+    data = path.read_bytes()
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError(
+            f"{path}: begins with a byte order mark, which DVC does not read; save it as UTF-8 without one (BOM)"
+        )
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: not TOML: {error}") from None
     for name, table in tables.items():

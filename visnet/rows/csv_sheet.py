@@ -85,7 +85,7 @@ class CsvSheet:
         self.names = [name.strip() for name in header]
         while self.names and not self.names[-1]:  # lines that end with a delimiter
             self.names.pop()
-        if not all(map(_is_utf8, self.names)):
+        if not all(map(text.is_utf8, self.names)):
             raise Unreadable(f"its header: {NOT_UTF8}")
         if self.width > COLUMNS_MAX:
             raise Unreadable(f"{self.width} columns; {COLUMNS_MAX} can be read")
@@ -169,7 +169,7 @@ class CsvSheet:
             try:
                 columns.append(pa.array(values, pa.string()))
             except (UnicodeEncodeError, pa.ArrowInvalid):
-                at = next(i for i, value in enumerate(values) if not _is_utf8(value))
+                at = next(i for i, value in enumerate(values) if not text.is_utf8(value))
                 raise Unreadable(f"row {row - len(picked) + at + 1}: {name}: {NOT_UTF8}") from None
         return pa.table(columns, names=names)
 
@@ -183,11 +183,3 @@ def _said(error: csv.Error) -> str:
     if "field limit" in str(error):
         return f"a cell of over {LINE_MAX} characters"
     return next((said for found, said in _FAULTS.items() if found in str(error)), str(error))
-
-
-def _is_utf8(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

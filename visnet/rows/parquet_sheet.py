@@ -46,9 +46,7 @@ class ParquetSheet:
             self.names = list(self.plain.names)
         except (pa.ArrowException, OSError, ValueError) as error:
             self.file.close()
-            if isinstance(error, OSError) and error.errno:  # of the disk, not of the file
-                raise
-            raise Unreadable("broken Parquet") from None
+            raise _reason(error) from None
         self.about = about
 
     def records(self) -> Iterator[tuple[int, dict[str, Any] | Bad, None]]:
@@ -85,11 +83,10 @@ class ParquetSheet:
 
     def _batches(self, names: list[str], count: int) -> Iterator[pa.RecordBatch]:
         try:
-            yield from self.parquet.iter_batches(batch_size=count, columns=names, use_threads=False)
+            for group in range(self.about.num_row_groups):  # one by one: each has a code of its own
+                yield from self.parquet.iter_batches(count, [group], names, use_threads=False)
         except (pa.ArrowException, OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise Unreadable("broken Parquet") from None
+            raise _reason(error) from None
 
     def _check(self, names: Collection[str], use: str) -> None:
         if len(names) > COLUMNS_MAX:
@@ -109,6 +106,15 @@ class ParquetSheet:
                     raise Unreadable(f"column {name}: over {VALUES_MAX} entries in a row group; write smaller ones")
                 if column.physical_type == "FIXED_LEN_BYTE_ARRAY" and column.length > FIXED_MAX:
                     raise Unreadable(f"column {name}: values of {column.length} bytes; {FIXED_MAX} can be read")
+
+
+def _reason(error: Exception) -> Exception:
+    """Return the file's fault, or the error itself where it is the machine's."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+        return error
+    if isinstance(error, pa.ArrowNotImplementedError):
+        return Unreadable(f"Parquet that cannot be read: {str(error).splitlines()[0]}")
+    return Unreadable("broken Parquet")
 
 
 def _sizes(array: pa.Array) -> NDArray[np.int64]:

@@ -44,6 +44,15 @@ def lines(file: TextIO) -> Iterator[tuple[str, bool]]:
         yield line, whole
 
 
+def is_utf8(line: str) -> bool:
+    """Tell whether what `opened` gave was UTF-8."""
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_encoding(head: bytes) -> None:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Unreadable(f"UTF-16 text; {CURE}")

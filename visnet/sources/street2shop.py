@@ -5,7 +5,6 @@
 """
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import Field
 from visnet import download, locators
 from visnet.log import Log
 from visnet.request import Mark, Options
+from visnet.rows import text, values
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
 from visnet.stage import Frozen
 
@@ -129,6 +129,8 @@ def pairs(metadata: Path, categories: Sequence[str] = ()) -> pd.DataFrame:
 
 def _categories(metadata: Path) -> set[str]:
     folder = metadata / "meta" / "json"
+    if not metadata.is_dir():
+        raise ValueError(f"[raw_images] metadata: {metadata} is no folder; the root of a Street2Shop layout is wanted")
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; a Street2Shop root has meta/json/{{{','.join(KINDS)}}}_*.json")
     found = {match[2] for path in folder.iterdir() if (match := _FILE.fullmatch(path.name))}
@@ -138,10 +140,12 @@ def _categories(metadata: Path) -> set[str]:
 
 
 def _load(path: Path, *, boxed: bool) -> pd.DataFrame:
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; a category needs all of {', '.join(KINDS)}")
     try:
         rows = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; a category needs all of {', '.join(KINDS)}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: not JSON: too many brackets within each other") from None
     except ValueError as error:  # not JSON, or not UTF-8
         raise ValueError(f"{path}: not JSON: {error}") from None
     if not isinstance(rows, list):
@@ -163,37 +167,41 @@ def _load(path: Path, *, boxed: bool) -> pd.DataFrame:
 
 def _id(value: object, where: str) -> str:
     """Return an id without leading zeros, as both files can then be matched."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return str(value)
-    if isinstance(value, str) and value.isdecimal():
-        return str(int(value))
-    raise ValueError(f"{where}: a whole number is wanted, not {value!r:.60}")
+    try:
+        number = values.whole(value, where)
+    except values.Bad:
+        number = None
+    if number is None or number < 0:
+        raise ValueError(f"{where}: a whole number is wanted, not {value!r:.60}")
+    return str(number)
 
 
 def _number(value: object, where: str) -> float:
-    if value is None:
-        return math.nan
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    raise ValueError(f"{where}: a number of pixels is wanted, not {value!r:.60}")
+    try:
+        number = values.number(value, where)
+    except values.Bad:
+        raise ValueError(f"{where}: a number of pixels is wanted, not {value!r:.60}") from None
+    return float("nan") if number is None else number
 
 
 def _addresses(metadata: Path) -> pd.Series:
     """Read photos.txt: photo id without zeros -> address; of several lines for one id the last one counts."""
     path = metadata / "photos" / "photos.txt"
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; it says where each photo is, as `id,url` lines") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from None
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; it says where each photo is, as `id,url` lines")
     found = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        photo, _, address = line.partition(",")  # the first comma only: addresses have commas of their own
-        address = address.strip()
-        if not photo.strip().isdecimal() or not address:
-            raise ValueError(f"{path}: line {number}: `id,url` is wanted, not {line!r:.80}")
-        found[str(int(photo))] = address
+    try:
+        with text.opened(path) as file:
+            for number, (line, whole) in enumerate(text.lines(file), 1):
+                if line.isspace():
+                    continue
+                photo, _, address = line.partition(",")  # the first comma only: addresses have commas of their own
+                address = address.strip()
+                if not whole or not address or not photo.strip():
+                    raise ValueError(f"{path}: line {number}: `id,url` is wanted, not {line.strip()!r:.80}")
+                if not text.is_utf8(line):
+                    raise ValueError(f"{path}: not UTF-8 text: line {number}; {text.CURE}")
+                found[_id(photo, f"{path}: line {number}: id")] = address
+    except text.Unreadable as error:
+        raise ValueError(f"{path}: cannot be read: {error}") from None
     return pd.Series(found, dtype="str")

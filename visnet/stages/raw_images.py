@@ -88,7 +88,10 @@ def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
     source, asked = SOURCES[params.source], params.own
     metadata = Path(params.metadata)
     if not metadata.exists():
-        raise ValueError(f"[raw_images] metadata: {metadata} does not exist; give the file or folder of the source")
+        link = f" (a link to {metadata.readlink()})" if metadata.is_symlink() else ""
+        raise ValueError(
+            f"[raw_images] metadata: {metadata}{link} does not exist; give the file or folder of the source"
+        )
     listing: Listing = source.listing(asked, metadata, out)
     if listing.photos.num_rows == 0:
         raise ValueError(f"[raw_images] metadata: {metadata} lists no photo")
@@ -103,6 +106,7 @@ def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
     stamps = {photo_id: validators.stamp(told, params.ask_again) for photo_id, told in listing.stamps.items()}
     heard = Heard(out / "validators.lance", photos, stamps, [*change.todo, *again])
     todo = sorted({*change.todo, *(again & locators.keys()), *heard.stale})
+    _check_places([locators[photo_id] for photo_id in todo], len(locators))
     if not tables.is_table(photos):
         tables.put(photos, "photo_id", PHOTO.empty_table())
     replaced = {*change.changed, *again, *heard.stale}.difference(change.new)
@@ -170,6 +174,20 @@ def _cure(reason: str, source: str) -> str:
         if reason.startswith(beginning):
             return f"; [raw_images.{source}.download] {name} may allow it by name (then raise ask_again)"
     return ""
+
+
+def _check_places(asked: list[str], count: int) -> None:
+    """Refuse a listing whose photos are all on the disk, and none of which is there: the folder is not that one."""
+    if len(asked) < count or any(not _is_local(locator) or Path(locator).exists() for locator in asked):
+        return
+    first = Path(asked[0])
+    absent = next((str(folder) for folder in reversed(first.parents) if not folder.exists()), None)
+    why = f"the folder {absent} does not exist" if absent else f"the first would be {first}"
+    raise ValueError(f"[raw_images] none of {count} photos is there: {why}; see `images` or `photos` in params.toml")
+
+
+def _is_local(locator: str) -> bool:
+    return locator.startswith("/") and len(locator) < 4096 and "\0" not in locator
 
 
 def _lost_before(photos: Path, ask_again: int) -> set[str]:

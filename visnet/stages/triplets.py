@@ -94,7 +94,7 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
             log.say(f"  {split}: {count} crops can be no query: {reason}")
     report["exclusions"], report["exclusions_unknown"] = len(excluded.rows), unknown
     if not len(sampled["train"].triplets):
-        why = "; ".join([*sampled["train"].short, *sampled["train"].skipped]) or "none were asked for"
+        why = "; ".join([*sampled["train"].short, *sampled["train"].skipped]) or _why_none(frame, params)
         raise ValueError(f"[triplets] sampler {params.sampler!r} found no training triplet: {why}")
     photos = _photos(frame, coded, params.alike)
     pq.write_table(pa.Table.from_pandas(photos, preserve_index=False), out / "photos.parquet")
@@ -116,6 +116,14 @@ def _excluded(path: Path, crops: pd.DataFrame, log: Log) -> exclusions.Exclusion
         found = len(former - former_ids.there(today))
         log.say(f"  {path}: {found} of {len(former)} crops named by position are named by content now; commit it")
     return today
+
+
+def _why_none(frame: pd.DataFrame, params: Params) -> str:
+    if not params.train:
+        return "train = 0 asks for none"
+    if params.sampler == "street2shop" and not (frame["side"] == "street").any():
+        return 'it starts from street photos, and no photo is one; set [triplets] sampler = "metadata"'
+    return "no photo of the training split can be a query"
 
 
 def _draw(
