@@ -47,11 +47,11 @@ def write(path: Path, photos: pa.Array, **more: pa.Array) -> None:
 def test_small_files_that_unpack_to_much_stay_small(tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
-    equal, many = 250_000, 4_000_000
-    write(inbox / "equal.parquet", coded("a.jpg", equal), title=coded("x" * 2_000, equal))
+    equal, many = 60_000, 2_000_000
+    write(inbox / "equal.parquet", coded("a.jpg", equal), title=coded("x" * 10_000, equal))
     write(inbox / "long.parquet", coded("a.jpg", 1_000), html=coded("x" * 20_000_000, 1_000))
     write(inbox / "list.parquet", pa.ListArray.from_arrays([0, many], coded("a.jpg", many).cast(pa.string())))
-    (inbox / "line.jsonl.gz").write_bytes(gzip.compress(b" " * 60_000_000 + b"x\n", 1))
+    (inbox / "line.jsonl.gz").write_bytes(gzip.compress(b" " * 3_000_000 + b"x\n", 1))
     (inbox / "bomb.jsonl.gz").write_bytes(gzip.compress(b"x\n" * 40_000_000, 1))
     (inbox / "quotes.csv").write_text("product_id,op,seq\n" + 'x","y\n' * 100_000)
     (inbox / "deep.jsonl").write_text("[" * 1_000_000 + "\n" + '{"a":' * 100_000 + "\n" + "9" * 1_000_000 + "\n")

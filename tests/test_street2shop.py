@@ -149,7 +149,10 @@ def test_categories_are_chosen_by_name_and_products_are_per_category(tmp_path: P
         ({"test_pairs_hats": [street(1, 1, top="2,5")]}, "record 1: bbox.top: a number of pixels is wanted, not '2,5'"),
         ({"test_pairs_hats": [street("٣", 1)]}, "record 1: photo: a whole number is wanted, not '٣'"),
         ({"test_pairs_hats": "[" * 100_000}, "test_pairs_hats.json: not JSON: too many brackets"),
-        ({"test_pairs_hats": '[{"photo": 1, "product": 1, "bbox": {"left": NaN}}]'}, "record 1: bbox.left: a number"),
+        (
+            {"test_pairs_hats": '[{"photo": 1, "product": 1, "bbox": {"left": NaN}}]'},
+            "test_pairs_hats.json: not JSON: NaN is no number",
+        ),
         ({"test_pairs_hats": [{**street(1, 1), "bbox": [1, 2, 3, 4]}]}, "record 1: bbox: {left, top, width, height}"),
         ({"train_pairs_hats": [], "test_pairs_hats": []}, "category 'hats' has no usable street record"),
         ({"retrieval_hats": [{"photo": 999, "product": 1}]}, "category 'hats' has no usable shop record"),

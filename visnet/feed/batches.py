@@ -129,7 +129,7 @@ def _check(sheet: CsvSheet | ParquetSheet) -> None:
 
 def _json_lines(file: TextIO) -> Iterator[_Row]:
     for number, (line, whole) in enumerate(text.lines(file), 1):
-        if line.isspace():
+        if whole and line.isspace():
             continue
         raw: dict[str, Any] | Bad
         try:

@@ -143,7 +143,7 @@ def _load(path: Path, *, boxed: bool) -> pd.DataFrame:
     if not path.exists():
         raise ValueError(f"{path}: no such file; a category needs all of {', '.join(KINDS)}")
     try:
-        rows = json.loads(path.read_bytes())
+        rows = json.loads(path.read_bytes(), parse_constant=_no_number)
     except RecursionError:
         raise ValueError(f"{path}: not JSON: too many brackets within each other") from None
     except ValueError as error:  # not JSON, or not UTF-8
@@ -163,6 +163,10 @@ def _load(path: Path, *, boxed: bool) -> pd.DataFrame:
             columns[name].append(_number(box.get(name), f"{path}: record {number}: bbox.{name}"))
     types = {"photo": "str", "product": "str", **dict.fromkeys(BOX, "float64")}
     return pd.DataFrame(columns).astype(types)
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")  # NaN, Infinity: Python alone reads them
 
 
 def _id(value: object, where: str) -> str:
@@ -193,7 +197,7 @@ def _addresses(metadata: Path) -> pd.Series:
     try:
         with text.opened(path) as file:
             for number, (line, whole) in enumerate(text.lines(file), 1):
-                if line.isspace():
+                if whole and line.isspace():
                     continue
                 photo, _, address = line.partition(",")  # the first comma only: addresses have commas of their own
                 address = address.strip()
