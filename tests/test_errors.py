@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.workspace import SMALL, make, report, visnet
-from visnet import tables, weights, zoo
+from visnet import runner, tables, weights, zoo
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,12 @@ PARAMS = {
     ),
     "unknown table": ("[crops]", "[crop]", "crops", ["params.toml", "[crop]", "allowed are raw_images, crops"]),
     "not TOML": ("[crops]", "[crops", "crops", ["params.toml", "not TOML", "line"]),
-    "unknown source": ('"synthetic"\n', '"synthetik"\n', "raw_images", ["source", "'synthetik'", "street2shop, table"]),
+    "unknown source": (
+        '"synthetic"\n',
+        '"synthetik"\n',
+        "raw_images",
+        ["'synthetik'", "street2shop, table", "is 'synthetic' meant?"],
+    ),
     "unknown source key": ("seed = 5", "sead = 5", "raw_images", ["synthetic.sead", "known are", "seed"]),
     "missing source": (
         "visnet/sources/synthetic.py",
@@ -62,6 +67,20 @@ def test_parameters(case: str, empty: Path) -> None:
 def test_a_stage_without_its_input(empty: Path) -> None:
     (empty / "params.toml").write_text(SMALL)
     assert "data/crops is missing; run `dvc repro crops`" in refused(empty, "triplets")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\xef\xbb\xbf[crops]\n", "begins with a byte order mark, which DVC does not read; save it as UTF-8 without"),
+        ("[crops]\n".encode("utf-16"), "begins with a byte order mark, which DVC does not read"),
+        (b'[crops]\nx = "\xe9"\n', "not UTF-8 text at byte 13; save it as UTF-8"),
+    ],
+)
+def test_parameters_in_another_encoding(tmp_path: Path, data: bytes, said: str) -> None:
+    (tmp_path / "params.toml").write_bytes(data)
+    with pytest.raises(ValueError, match=f"params.toml: {said}"):
+        runner.read_params(tmp_path / "params.toml")
 
 
 def test_no_parameters_at_all(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -117,6 +118,62 @@ def test_a_time_alone_numbers_the_record(value: object, microseconds: int) -> No
     assert (found.product_id, found.updated_at, found.seq) == ("7", microseconds, microseconds)
 
 
+TYPED: dict[str, dict[str, object]] = {  # the same record, as a warehouse's export or a data frame types it
+    "decimals": {
+        "product_id": pa.array([Decimal(17)], pa.decimal128(38, 0)),
+        "seq": pa.array([Decimal(5)], pa.decimal128(38, 0)),
+        "price": pa.array([Decimal("12.50")], pa.decimal128(10, 2)),
+    },
+    "floats": {"product_id": [17.0], "seq": [5.0], "price": pa.array([12.5], pa.float32())},
+    "texts": {"product_id": [" 17"], "seq": ["5.0"], "price": ["1.25e1"]},
+    "coded and binary": {
+        "product_id": pa.array([b"17"]),
+        "seq": [5],
+        "price": [12.5],
+        "category": pa.array(["hats"]).dictionary_encode(),
+        "colour": pa.array(["red"], pa.large_string()),
+        "photos": pa.array([[b"a.jpg"]]),
+    },
+    "missing ones as NaN": {
+        "product_id": [17],
+        "seq": [5],
+        "price": [12.5],
+        "title": [float("nan")],
+        "note": [float("nan")],
+    },
+    "times": {"product_id": [17], "seq": [5], "price": [12.5], "updated_at": [datetime.date(1970, 1, 2)]},
+}
+
+
+@pytest.mark.parametrize("how", TYPED)
+def test_types_of_parquet_do_not_matter(tmp_path: Path, how: str) -> None:
+    columns = {"op": ["upsert"], "photos": [["a.jpg"]], "category": ["hats"], "colour": ["red"], **TYPED[how]}
+    pq.write_table(pa.table(columns), tmp_path / "b.parquet")
+    found = read(tmp_path / "b.parquet")
+    assert found.dead == []
+    said = {"product_id": "17", "op": "upsert", "seq": 5, "photos": ["a.jpg"], "category": "hats", "colour": "red"}
+    moment = "1970-01-02" if how == "times" else None
+    assert found.records == [record({**said, "price": 12.5, "updated_at": moment})]
+
+
+def test_a_value_that_python_cannot_hold_costs_only_its_record(tmp_path: Path) -> None:
+    ids = pa.array([b"1", b"\xff", b"3", b"4"]).cast(pa.string(), safe=False)
+    at = pa.array([0, 0, 2**60, 0], pa.timestamp("ms"))
+    columns = {"product_id": ids, "op": ["delete"] * 4, "seq": [1, 2, 3, 4], "updated_at": at}
+    pq.write_table(pa.table(columns), tmp_path / "b.parquet")
+    found = read(tmp_path / "b.parquet")
+    assert [r.product_id for r in found.records] == ["1", "4"]
+    assert [(letter.line, letter.reason) for letter in found.dead] == [
+        (2, "not UTF-8 text"),
+        (3, "a value out of range"),
+    ]
+
+
+def test_equal_values_of_other_types_are_not_taken_for_the_row_before(tmp_path: Path) -> None:
+    rows = [{**GONE, "seq": 1}, {**GONE, "seq": True}, {**GONE, "seq": 1.0}, {**GONE, "seq": 1}]
+    assert [letter.line for letter in batch(tmp_path, json_lines(*rows)).dead] == [2]
+
+
 BAD: dict[str, dict[str, object]] = {
     "product_id is missing": {"product_id": " "},
     "product_id: text or a whole number is wanted": {"product_id": 1.5},
@@ -220,6 +277,9 @@ def test_csv_goes_on_after_a_quote_without_end_and_a_wrong_number_of_columns(tmp
         ("b.jsonl.gz", gzip.compress(json_lines(GOOD))[:-12], "broken gzip"),
         ("b.jsonl.gz", json_lines(GOOD), "broken gzip"),
         ("b.csv", b"id,op\n1,delete\n", "no column product_id in its first line"),
+        ("b.csv", b"product_id,op,seq,seq\n1,delete,1,2\n", "two columns are called seq in its first line"),
+        ("b.csv", "product_id,op\n".encode("utf-16"), "UTF-16 text; save it as UTF-8 (in a spreadsheet: CSV UTF-8)"),
+        ("b.jsonl", gzip.compress(json_lines(GOOD)), "gzipped; let its name end with .gz"),
         ("b.csv", b"", "no column product_id, op in its first line"),
         ("b.xlsx", b"", "not a batch; .jsonl, .csv, .parquet, .jsonl.gz, .csv.gz are"),
     ],
