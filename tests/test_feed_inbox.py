@@ -14,6 +14,7 @@ import fsspec
 import pytest
 
 from tests.workspace import ROOT, environment
+from visnet import stage as stages
 from visnet.feed.inbox import bring
 
 LINE = '{"product_id": "%s", "op": "delete", "seq": 1}\n'
@@ -108,6 +109,34 @@ def test_batches_that_others_put_there_are_read_once(tmp_path: Path) -> None:
     assert counts(bring("", "*", inbox)) == (1, 1, 1, 0, 1, 0)
     assert counts(bring("", "*", inbox)) == (1, 0, 0, 0, 0, 0)
     assert counts(bring("", "*", inbox, ["1.jsonl"])) == (1, 1, 1, 0, 1, 0)
+
+
+@pytest.mark.parametrize("junk", [b"", b"[1]", b"{\xff"])
+def test_notes_that_are_broken_can_be_removed(tmp_path: Path, junk: bytes) -> None:
+    put(str(tmp_path / "their"), "1.jsonl", LINE % "a")
+    bring(str(tmp_path / "their"), "*", tmp_path / "box")
+    notes = tmp_path / "box.arriving" / "arrived.json"
+    notes.write_bytes(junk)
+    with pytest.raises(ValueError, match=r"arrived.json: not what was written there; remove it"):
+        bring(str(tmp_path / "their"), "*", tmp_path / "box")
+    notes.unlink()
+    assert counts(bring(str(tmp_path / "their"), "*", tmp_path / "box"))[:3] == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("feed", "said"),
+    [
+        ({"pattern": "../*"}, "feed.pattern: a pattern of file names inside the folder is wanted"),
+        ({"pattern": ""}, "feed.pattern: a pattern of file names inside"),
+        ({"clock_skew_max_s": -1.0}, "feed.clock_skew_max_s: "),
+        ({"clock_skew_max_s": float("nan")}, "feed.clock_skew_max_s: "),
+        ({"seq_max": 2**63}, "feed.seq_max: "),
+    ],
+)
+def test_parameters_of_a_feed_have_bounds(feed: dict[str, object], said: str) -> None:
+    table = {"source": "feed", "metadata": "inbox", "feed": feed}
+    with pytest.raises(ValueError, match=rf"^params.toml: \[raw_images\] {said}"):
+        stages.parse("raw_images", table, "params.toml")
 
 
 def test_only_one_process_brings_batches(tmp_path: Path) -> None:

@@ -49,17 +49,17 @@ class Reading:
         before: tuple[object, object] = (None, None)  # the row before: files repeat themselves
         found: Record | Bad = Bad()
         try:
-            for line, raw, said in _rows(self.path):
-                if not _same(before, (raw, said)):
-                    before, found = (raw, said), self._record(raw)
+            for line, raw, written in _rows(self.path):
+                if not _same(before, (raw, written)):
+                    before, found = (raw, written), self._record(raw)
                 if isinstance(found, Bad):
-                    self._bury(line, found, raw, said)
+                    self._add_dead(line, found, raw, written)
                     continue
                 self.upserts += found.op == "upsert"
                 self.deletes += found.op == "delete"
                 yield found
         except Unreadable as error:
-            self._bury(0, error, "", "")
+            self._add_dead(0, error, "", "")
 
     def counts(self) -> dict[str, int]:
         """Return how many records there were of each kind."""
@@ -75,10 +75,10 @@ class Reading:
         except Bad as bad:
             return bad
 
-    def _bury(self, line: int, reason: Exception, raw: object, said: str | None) -> None:
+    def _add_dead(self, line: int, reason: Exception, raw: object, written: str | None) -> None:
         self.dead_letters += 1
         if len(self.dead) < DEAD_KEPT:
-            shown = _json(raw) if said is None else said
+            shown = _json(raw) if written is None else written
             self.dead.append(DeadLetter(line, str(reason), _shown(shown)))
 
 

@@ -31,7 +31,12 @@ class _Notes(dict[str, dict[str, Any]]):
     """What is known of every batch, kept in a file."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(json.loads(path.read_text()) if path.exists() else {})
+        try:
+            super().__init__(json.loads(path.read_bytes()) if path.exists() else {})
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"{path}: not what was written there; remove it, and all batches are compared anew"
+            ) from None
         self.path, self.written_s = path, time.monotonic()
 
     def note(self, name: str, **said: object) -> None:

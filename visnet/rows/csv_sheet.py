@@ -79,7 +79,7 @@ class CsvSheet:
         try:
             header = next(csv.reader(self.lines, delimiter=self.delimiter, strict=True), [])
         except csv.Error as error:
-            raise Unreadable(f"its header: {_said(error)}") from None
+            raise Unreadable(f"its header: {_reason(error)}") from None
         self.before += len(self.lines.row)
         self.width = len(header)
         self.names = [name.strip() for name in header]
@@ -106,7 +106,7 @@ class CsvSheet:
             except StopIteration:
                 return
             except csv.Error as error:
-                fault = _said(error)
+                fault = _reason(error)
             if not fault and len(cells) != count and cells:
                 if any(cells[self.width :]) or len(cells) < count:
                     fault = f"{len(cells)} columns, and the header has {count}" if "".join(cells).strip() else ""
@@ -128,8 +128,8 @@ class CsvSheet:
 
     def records(self) -> Iterator[tuple[int, dict[str, Any] | Bad, str]]:
         """Yield rows as a feed has them: by name, and each line must be ended."""
-        for line, cells, said in self.rows(ended=True):
-            yield line, cells if isinstance(cells, Bad) else dict(zip(self.names, cells, strict=True)), said
+        for line, cells, written in self.rows(ended=True):
+            yield line, cells if isinstance(cells, Bad) else dict(zip(self.names, cells, strict=True)), written
 
     def tables(self, columns: Collection[str]) -> Iterator[pa.Table]:
         """Yield the rows as tables of these columns, as text; the first row that is at fault raises `Unreadable`."""
@@ -159,7 +159,7 @@ class CsvSheet:
         try:
             return next(self.lines, "")
         except csv.Error as error:
-            raise Unreadable(f"its first line: {_said(error)}") from None
+            raise Unreadable(f"its first line: {_reason(error)}") from None
         finally:
             self.lines.row = []
 
@@ -179,7 +179,7 @@ def _found(first: str, mark: str, wanted: Collection[str]) -> tuple[int, int]:
     return len(set(wanted).intersection(names)), len(names)
 
 
-def _said(error: csv.Error) -> str:
+def _reason(error: csv.Error) -> str:
     if "field limit" in str(error):
         return f"a cell of over {LINE_MAX} characters"
-    return next((said for found, said in _FAULTS.items() if found in str(error)), str(error))
+    return next((reason for found, reason in _FAULTS.items() if found in str(error)), str(error))
