@@ -19,6 +19,7 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 KNOWING = {
     *("log", "stage", "reports", "images", "tables", "metrics", "histogram", "losses", "models", "sampling", "splits"),
     *("locks", "folders", "mending", "versions", "os_faults", "integrity"),
+    *("budget", "formats", "jpeg", "photo_file", "png", "rgb"),
 }
 ASSEMBLING = {
     "download",

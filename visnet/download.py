@@ -200,7 +200,7 @@ class _Line:
             if data is None:
                 return Answer(photo_id, None, None, unchanged=True, mark=mark)
             async with self.decoding:
-                await asyncio.to_thread(images.decode, data, max_pixels=self.options.max_pixels)
+                await asyncio.to_thread(images.check, data, max_pixels=self.options.max_pixels)
         except Failure as failure:
             return Answer(photo_id, None, failure.reason, passing=failure.again)
         except images.Undecodable as error:
