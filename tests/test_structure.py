@@ -30,6 +30,8 @@ ASSEMBLING = {
     "pictures",
     "weights",
     "crop_images",
+    "cutting",
+    "loss_gate",
     "vectors",
     "sheets",
     "console",

@@ -1,17 +1,21 @@
 """crops: one upright RGB picture per photo, product and box, with the split that it belongs to."""
 
 import hashlib
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
-from visnet import images, sheets, tables
-from visnet.log import Log
+from visnet import sheets, tables
+from visnet.budget import BATCH_BYTES
+from visnet.cutting import BOX, Cut, cut_all
+from visnet.log import Log, Progress
+from visnet.loss_gate import LossGate, TooManyLost
 from visnet.splits import Shares, assign_splits
 from visnet.stage import Frozen, Report
 
@@ -32,20 +36,18 @@ CROP = pa.schema(
 class Params(Frozen):
     """How crops are cut, and who learns from which."""
 
-    side_px: int = 160
-    quality: int = 90
-    validation_share: float = 0.12
-    test_share: float = 0.2
-    shared_products: str = "refuse"
-    small_categories: str = "refuse"
-    seed: int = 1
+    side_px: int = Field(default=160, ge=16, le=4096)
+    quality: int = Field(default=90, ge=1, le=100)
+    validation_share: float = Field(default=0.12, ge=0, lt=1)
+    test_share: float = Field(default=0.2, ge=0, lt=1)
+    shared_products: Literal["refuse", "allow"] = "refuse"
+    small_categories: Literal["refuse", "drop"] = "refuse"
+    lost_share_max: float | None = Field(default=0.02, ge=0, le=1)
+    seed: int = Field(default=1, ge=0)
 
 
 def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     """Bring the crops table up to the records and photos; cut only what is new or changed."""
-    for field, allowed in {"shared_products": ("refuse", "allow"), "small_categories": ("refuse", "drop")}.items():
-        if getattr(params, field) not in allowed:
-            raise ValueError(f"[crops] {field}: {getattr(params, field)!r} is not one of {', '.join(allowed)}")
     crops = out / "crops.lance"
     records, records_without_photo = _records(raw_images, params)
     shares = Shares(params.validation_share, params.test_share, params.seed)
@@ -56,19 +58,23 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
             'the test would measure what was learnt by heart; allowed are "refuse" and "allow"'
         )
     making = (DRAWING, params.side_px, params.quality)
-    box = ["left", "top", "width", "height"]
-    columns = [*COLUMNS, *box, "photo_content"]
+    columns = [*COLUMNS, *BOX, "photo_content"]
     made = pa.repeat(tables.fingerprint(*making), len(records))
     records["source"] = tables.fingerprints(made, *(pa.array(records[name], from_pandas=True) for name in columns))
     change = tables.compare(crops, "crop_id", tables.wanted(records["crop_id"], records["source"]))
-    if not tables.is_table(crops):
-        tables.put(crops, "crop_id", CROP.empty_table())
     todo = records[records["crop_id"].isin(set(change.todo))].sort_values("photo_id", kind="stable")
-    with log.progress("crops", len(records), done=change.same, unit="crop") as progress:
-        for start in range(0, len(todo), COMMIT_EVERY):
-            batch = todo.iloc[start : start + COMMIT_EVERY]
-            tables.put(crops, "crop_id", _cut(raw_images, batch, params), change.changed)
-            progress.advance(len(batch))
+    before = tables.opened(crops).version if tables.is_table(crops) else None
+    if before is None:
+        tables.put(crops, "crop_id", CROP.empty_table())
+    try:
+        with log.progress("crops", len(records), done=change.same, unit="crop") as progress:
+            _cut(raw_images / "photos.lance", crops, todo, change, params, progress, len(records))
+    except TooManyLost:
+        if before is None:
+            tables.drop(crops)
+        else:
+            tables.restore(crops, before)
+        raise
     tables.delete(crops, "crop_id", change.gone)
 
     whole = tables.read(crops, [*COLUMNS, "lost"]).to_pandas()
@@ -81,6 +87,8 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
         **{f"{side}_crops": int((whole["side"] == side).sum()) for side in ("street", "shop")},
         **{f"{split}_crops": int((whole["split"] == split).sum()) for split in ("train", "validation", "test")},
         "lost": sum(lost.values()),
+        "lost_share": round(sum(lost.values()) / len(whole), 6),
+        "lost_share_max": params.lost_share_max,
         "records_without_photo": records_without_photo,
         "products": int(whole["product_id"].nunique()),
         "categories": int(whole["category"].nunique()),
@@ -95,7 +103,7 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
 
 def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
     """Join the records with the photos that are there; refuse or drop categories in which nothing can be told apart."""
-    listed = tables.read(raw_images / "records.lance", [*COLUMNS, "left", "top", "width", "height"])
+    listed = tables.read(raw_images / "records.lance", [*COLUMNS, *BOX])
     photos = tables.read(raw_images / "photos.lance", ["photo_id", "content"], "lost IS NULL").combine_chunks()
     at = pc.index_in(listed["photo_id"], value_set=photos["photo_id"].combine_chunks())
     found = listed.append_column("photo_content", photos["content"].take(at)).filter(at.is_valid())
@@ -113,29 +121,51 @@ def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
     return joined.reset_index(drop=True), len(listed) - len(joined)
 
 
-def _cut(raw_images: Path, batch: pd.DataFrame, params: Params) -> pa.Table:
-    ids = sorted(set(batch["photo_id"]))
-    listed = ", ".join("'" + photo_id.replace("'", "''") + "'" for photo_id in ids)
-    found = tables.read(raw_images / "photos.lance", ["photo_id", "image"], f"photo_id IN ({listed})")
-    photos = dict(zip(found["photo_id"].to_pylist(), found["image"].to_pylist(), strict=True))
+def _cut(
+    photos: Path,
+    crops: Path,
+    todo: pd.DataFrame,
+    change: tables.Difference,
+    params: Params,
+    progress: Progress,
+    count: int,
+) -> None:
+    gate = LossGate("crops", "crops", crops, "crop_id", [*change.changed, *change.gone], count, params.lost_share_max)
+    held = [CROP.empty_table()]  # lost crops that stand there now
+    for rows in _batches(cut_all(photos, todo, params.side_px, params.quality)):
+        lost = rows.filter(pc.is_valid(rows["lost"]))
+        back = gate.note(dict(zip(lost["crop_id"].to_pylist(), lost["lost"].to_pylist(), strict=True)))
+        is_back = pc.is_in(rows["crop_id"], pa.array(sorted(back), pa.string()))
+        held.append(rows.filter(is_back))
+        tables.put(crops, "crop_id", rows.filter(pc.invert(is_back)), change.changed)
+        progress.advance(rows.num_rows)
+    if gate.reasons.total() >= count:
+        raise gate.refusal()
+    tables.put(crops, "crop_id", pa.concat_tables(held), change.changed)
 
-    def cut(row: tuple[str, float, float, float, float]) -> tuple[bytes | None, str | None]:
-        photo_id, *box = row
-        try:
-            whole = images.decode(photos[photo_id])
-            picture = images.crop(whole, None if pd.isna(box[0]) else (box[0], box[1], box[2], box[3]))
-            return images.encode(images.fit(picture, params.side_px), params.quality), None
-        except ValueError as error:
-            return None, str(error)
 
-    rows = batch[["photo_id", "left", "top", "width", "height"]].itertuples(index=False, name=None)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        made = list(pool.map(cut, rows))
+def _batches(cut: Iterator[tuple[pd.DataFrame, list[Cut]]]) -> Iterator[pa.Table]:
+    """Put the crops of many photos together: commits are large, but of so many bytes."""
+    frames: list[pd.DataFrame] = []
+    made: list[Cut] = []
+    held = 0
+    for frame, cuts in cut:
+        frames.append(frame)
+        made += cuts
+        held += sum(len(one.image or b"") for one in cuts)
+        if len(made) >= COMMIT_EVERY or held >= BATCH_BYTES:
+            yield _rows(pd.concat(frames), made)
+            frames, made, held = [], [], 0
+    if made:
+        yield _rows(pd.concat(frames), made)
+
+
+def _rows(batch: pd.DataFrame, made: list[Cut]) -> pa.Table:
     columns = {name: batch[name].tolist() for name in [*COLUMNS, "source"]}
-    columns["image"] = [data for data, _ in made]
-    columns["lost"] = [lost for _, lost in made]
+    columns["image"] = [cut.image for cut in made]
+    columns["lost"] = [cut.lost for cut in made]
     columns["content"] = [
-        tables.fingerprint(*row, lost, data and hashlib.sha256(data).hexdigest())
-        for row, (data, lost) in zip(batch[COLUMNS].itertuples(index=False, name=None), made, strict=True)
+        tables.fingerprint(*row, cut.lost, cut.image and hashlib.sha256(cut.image).hexdigest())
+        for row, cut in zip(batch[COLUMNS].itertuples(index=False, name=None), made, strict=True)
     ]
     return pa.table(columns, schema=CROP)
