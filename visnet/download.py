@@ -168,7 +168,12 @@ class _Line:
 
         async def one(name: str, photo_id: str, locator: str) -> None:
             host = self.hosts[name]
-            self.answers.put(await self._answer(host, photo_id, locator))
+            try:
+                self.answers.put(await self._answer(host, photo_id, locator))
+            except MemoryError as error:  # not the photo's fault: whoever waits for answers gets it, and stops
+                error.add_note(f"photo {photo_id!r}")
+                self.answers.put(error)
+                return
             if host.waiting and host.active == self._limit(name):
                 turn.append(name)
                 freed.set()
