@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from visnet import crop_images, tables
+from visnet import crop_images, pictures, tables
 from visnet.crop_images import CropImages
 
 NAMES = [f"c{number}" for number in range(6)]
@@ -60,3 +60,18 @@ def test_what_the_line_does_meanwhile_is_not_seen(crops: Path) -> None:
 def test_a_crop_that_is_not_there_is_named(crops: Path) -> None:
     with pytest.raises(ValueError, match=r"2 crops asked for are not there, the first is 'x'$"):
         CropImages(crops, ["c1", "x", "y"], 4)
+
+
+def test_a_crop_that_does_not_decode_is_named(crops: Path) -> None:
+    rows = {"crop_id": ["bad"], "image": [b"no picture"], "source": ["x"], "content": ["x"]}
+    tables.put(crops, "crop_id", pa.table(rows))
+    with pytest.raises(ValueError, match=r"crops.lance: crop 'bad' does not decode: "):
+        CropImages(crops, ["c1", "bad"], 4).__getitems__([0, 1])
+    with pytest.raises(ValueError, match=r"crops.lance: crop 'bad' does not decode: "):
+        pictures.open_images(crops, ["c1", "bad"])
+
+
+def test_crops_that_are_read_once_are_not_kept(crops: Path) -> None:
+    images = CropImages(crops, NAMES, 4, keep=False)
+    assert shades(images) == [0, 10, 20, 30, 40, 50]
+    assert images._cache is None

@@ -47,7 +47,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     # Gone rows first: a search between two commits may lack new products but never shows one that was removed.
     tables.delete(embeddings, "crop_id", change.gone)
     todo = frame[frame["crop_id"].isin(set(change.todo))].reset_index(drop=True)
-    images = CropImages(path, todo["crop_id"].tolist(), entry.side_px)
+    images = CropImages(path, todo["crop_id"].tolist(), entry.side_px, keep=False)
     with log.progress("embeddings", len(frame), done=change.same, unit="crop") as progress:
         held: list[torch.Tensor] = []
         first = 0
