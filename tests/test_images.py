@@ -240,6 +240,12 @@ def test_a_format_that_is_not_read_is_named_with_what_helps(data: bytes, reason:
     assert str(caught.value).startswith(reason)
 
 
+def test_heic_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_heif", lambda: False)
+    said = formats.unread(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert said == "HEIC is not read: install pillow-heif (the extra heic), then raise ask_again"
+
+
 @pytest.mark.skipif(not HEIC, reason="visnet[heic] is not installed")
 def test_heic_is_read_where_the_extra_is_installed() -> None:
     formats.readable()

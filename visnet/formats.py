@@ -35,7 +35,7 @@ def readable() -> tuple[str, ...]:
 def unread(data: bytes) -> str | None:
     """Say of bytes that no decoder takes which format they are and what helps; None when they are no known one."""
     if _HEIC.match(data) and not _heif():
-        return "HEIC is not read: install visnet[heic], then raise ask_again of [raw_images]"
+        return "HEIC is not read: install pillow-heif (the extra heic), then raise ask_again"
     if data[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in readable():
         return "AVIF is not read by this build of Pillow: install a wheel of Pillow"
     return next((said for said, start in _OTHERS.items() if start.match(data)), None)
