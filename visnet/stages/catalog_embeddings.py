@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 
 from visnet import embedding, folders, mending, tables, weights
+from visnet.budget import BATCH_BYTES
 from visnet.crop_images import CropImages
 from visnet.log import Log
 from visnet.stage import Frozen, Report
@@ -54,7 +55,8 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
         for indices, vectors in embedding.embed(model, images, batch=params.batch, workers=params.workers):
             held.append(vectors)
             last = int(indices[-1]) + 1
-            if last - first >= params.commit_every or last == len(todo):
+            full = last - first >= params.commit_every or sum(some.nbytes for some in held) >= BATCH_BYTES
+            if full or last == len(todo):
                 rows = todo.iloc[first:last].assign(model=made_by)
                 tables.put(embeddings, "crop_id", _rows(rows, torch.cat(held)), change.changed)
                 held, first = [], last
