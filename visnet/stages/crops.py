@@ -21,7 +21,7 @@ from visnet.stage import Frozen, Report
 
 IN_PLACE = True
 COMMIT_EVERY = 4096
-DRAWING = 1  # raise when the same photo and parameters give another picture than before
+DRAWING = 2  # raise when the same photo and parameters give another picture than before
 COLUMNS = ["crop_id", "photo_id", "product_id", "category", "side", "split", "colour", "gender"]
 CROP = pa.schema(
     [
