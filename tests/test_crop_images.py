@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from visnet import crop_images, tables
+from visnet import crop_images, pictures, tables
 from visnet.crop_images import PREPARING, CropImages, square
 from visnet.models.inputs import as_floats
 
@@ -74,3 +74,18 @@ def test_a_photo_is_prepared_as_the_number_says() -> None:
     assert PREPARING == 1
     assert (found.int() - torch.tensor([red, green, blue])).abs().max() <= 1, "a CPU may round another way"
     assert torch.equal(as_floats(found[None])[0], found.float() / 255)
+
+
+def test_a_crop_that_does_not_decode_is_named(crops: Path) -> None:
+    rows = {"crop_id": ["bad"], "image": [b"no picture"], "source": ["x"], "content": ["x"]}
+    tables.put(crops, "crop_id", pa.table(rows))
+    with pytest.raises(ValueError, match=r"crops.lance: crop 'bad' does not decode: "):
+        CropImages(crops, ["c1", "bad"], 4).__getitems__([0, 1])
+    with pytest.raises(ValueError, match=r"crops.lance: crop 'bad' does not decode: "):
+        pictures.open_images(crops, ["c1", "bad"])
+
+
+def test_crops_that_are_read_once_are_not_kept(crops: Path) -> None:
+    images = CropImages(crops, NAMES, 4, keep=False)
+    assert shades(images) == [0, 10, 20, 30, 40, 50]
+    assert images._cache is None

@@ -24,9 +24,15 @@ SHAPES_NOTHING = {
     "visnet.tables": "how rows are stored and compared, not what they say",
     "visnet.folders": "how files are moved, not what they hold",
     "visnet.mending": "takes back what a full disk cut short",
+    "visnet.integrity": "refuses what a disk has damaged",
+    "visnet.budget": "how much memory is taken at a time",
+    "visnet.loss_gate": "refuses a run that would lose too much; what passes is the same",
     "visnet.locks": "who may work at the same time",
     "visnet.registry": "brings a registered model, which its version names; the rest is told to MLflow",
 }
+
+# What the runner adds to a stage's artefact, by a module that the stage does not import.
+ADDED = {"evaluation": ["visnet.verdict"]}
 
 # Imports for a name alone: what imports -> what it names, and who does run that.
 ONLY_NAMES = {("visnet.zoo", "visnet.losses"): "an entry says which loss; only the training calls it"}
@@ -61,7 +67,7 @@ def names_only(importer: str, module: str) -> bool:
 def made_by(stage: str) -> dict[str, Path]:
     """Return the modules that a stage's result is made by, and their files."""
     found: dict[str, Path] = {}
-    waiting = [f"visnet.stages.{stage}"]
+    waiting = [f"visnet.stages.{stage}", *ADDED.get(stage, [])]
     while waiting:
         module = waiting.pop()
         file = file_of(module)

@@ -1,18 +1,22 @@
 """visnet.images: whatever the web calls a photo becomes an upright RGB picture, or a short reason."""
 
+import importlib.util
 import io
+import struct
 import threading
 import warnings
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.image_server import png_header
-from visnet import images
+from visnet import formats, images, png
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow warns of broken EXIF, once a process
 
+HEIC = importlib.util.find_spec("pillow_heif") is not None
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
 
@@ -20,6 +24,18 @@ def saved(image: Image.Image, format: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+def png_of_sixteen_bits(values: np.ndarray) -> bytes:
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return png.SIGNATURE + b"".join(chunk(kind, body) for kind, body in parts)
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def flag(width: int = 32, height: int = 16) -> Image.Image:
@@ -88,6 +104,20 @@ def test_sixteen_bits_are_scaled_not_clipped(format: str) -> None:
     np.testing.assert_array_equal(found, np.arange(256, dtype=np.uint8)[None, :, None].repeat(4, 0).repeat(3, 2))
 
 
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_pictures_of_fewer_bits_kept_in_sixteen_are_not_black(bits: int, mode: str) -> None:
+    ramp = np.linspace(0, 2**bits - 1, 256).round().astype(np.uint16)[None].repeat(4, 0)
+    expected = np.arange(256)[None, :, None].repeat(4, 0).repeat(3, 2)
+    if mode == "L":
+        data = saved(Image.fromarray(ramp), "PNG")
+    else:  # Pillow writes no such file
+        opaque = np.full_like(ramp, 2**bits - 1)
+        data = png_of_sixteen_bits(np.stack([ramp, ramp, ramp, opaque][: len(mode)], -1))
+    found = np.asarray(images.decode(data)).astype(int)
+    assert abs(found - expected).max() <= 1, "the upper byte of 16 bits, which Pillow takes, is not rounded"
+
+
 @pytest.mark.parametrize(("brightest", "white"), [(1.0, 1.0), (255.0, 255.0), (4000.0, 4000.0)])
 def test_float_pixels_are_scaled_by_their_range(brightest: float, white: float) -> None:
     ramp = np.linspace(0, brightest, 64, dtype=np.float32)[None].repeat(4, 0)
@@ -118,6 +148,22 @@ def test_transparency_is_laid_on_white() -> None:
     assert [found.getpixel((x, 0))[0] for x in (0, 1)] == [255, 156]
 
 
+def test_colours_whose_transparency_was_left_empty_are_shown() -> None:
+    clear = flag().convert("RGBA")
+    clear.putalpha(0)
+    palette = flag().quantize(2)
+    cases = {
+        "RGBA png": saved(clear, "PNG"),
+        "RGBA webp": saved(clear, "WEBP", lossless=True, exact=True),
+        "palette png": saved(palette, "PNG", transparency=b"\0\0"),
+    }
+    for name, data in cases.items():
+        found = images.decode(data)
+        assert (found.getpixel((0, 0)), found.getpixel((31, 0))) == (RED, BLUE), name
+    nothing = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    assert images.decode(saved(nothing, "PNG")).getpixel((0, 0)) == WHITE, "there are no colours to be shown"
+
+
 def test_palette_and_one_bit() -> None:
     assert_flag(images.decode(saved(flag().quantize(8), "PNG")))
     checks = np.indices((8, 8)).sum(0) % 2 == 0
@@ -143,8 +189,8 @@ def test_the_first_frame_of_an_animation(format: str) -> None:
         (saved(noise(), "PNG")[:-200], "truncated"),
         (saved(noise(), "WEBP")[:-200], "truncated"),
         (saved(noise(), "GIF")[:-200], "truncated"),
-        (png_header(30_000, 30_000), "30000 x 30000 px exceeds 64,000,000 px"),
-        (png_header(8001, 8000), "8001 x 8000 px exceeds 64,000,000 px"),
+        (png_header(30_000, 30_000), "30000 x 30000 px exceeds 64,000,000 px (max_pixels)"),
+        (png_header(8001, 8000), "8001 x 8000 px exceeds 64,000,000 px (max_pixels)"),
     ],
 )
 def test_what_is_no_photo_has_a_short_reason(data: bytes, reason: str) -> None:
@@ -164,6 +210,46 @@ def test_the_limit_of_pixels_is_the_callers_and_pillows_own_stays() -> None:
         with pytest.raises(images.Undecodable, match="12000 x 10000 px exceeds 64,000,000 px"):
             images.decode(png_header(12_000, 10_000))
     assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_what_webp_would_take_is_known_before_it_is_opened() -> None:
+    data = saved(flag(), "WEBP", lossless=True)
+    assert data[12:16] == b"VP8L"
+    forged = data[:21] + (16_000 - 1 | (16_000 - 1) << 14).to_bytes(4, "little") + data[25:]
+    with pytest.raises(images.Undecodable, match="16000 x 16000 px exceeds 64,000,000 px"):
+        images.decode(forged)
+    for options in ({}, {"lossless": True}, {"save_all": True, "append_images": [flag()]}):
+        assert formats.size_of_webp(saved(flag(), "WEBP", **options)) == (32, 16)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "not an image" if HEIC else "HEIC is not read"),
+        (b"\xff\x0a\xfa\x1f\x41\x91\x08\x06", "JPEG XL is not read: save it as JPEG or PNG"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl ", "JPEG XL is not read: save it as JPEG or PNG"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG is a drawing"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- made by hand -->\n<svg width='9'></svg>", "SVG is a drawing"),
+        (b"<?xml version='1.0'?><catalog/>", "not an image"),
+        (b"8BPS\0\1" + bytes(20), "PSD is Photoshop's own: save it as JPEG or PNG"),
+    ],
+)
+def test_a_format_that_is_not_read_is_named_with_what_helps(data: bytes, reason: str) -> None:
+    with pytest.raises(images.Undecodable) as caught:
+        images.decode(data)
+    assert str(caught.value).startswith(reason)
+
+
+def test_heic_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_heif", lambda: False)
+    said = formats.unread(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert said == "HEIC is not read: install pillow-heif (the extra heic), then raise ask_again"
+
+
+@pytest.mark.skipif(not HEIC, reason="visnet[heic] is not installed")
+def test_heic_is_read_where_the_extra_is_installed() -> None:
+    formats.readable()
+    assert_flag(images.decode(saved(flag(128, 64), "HEIF", quality=95)).resize((32, 16), Image.Resampling.BOX), 40)
 
 
 def test_no_cut_and_no_flipped_byte_raises_anything_else() -> None:

@@ -41,6 +41,12 @@ KNOWING = {
     "locators",
     "addresses",
     "room",
+    "budget",
+    "formats",
+    "jpeg",
+    "photo_file",
+    "png",
+    "rgb",
 }
 ASSEMBLING = {
     "download",
@@ -63,6 +69,8 @@ ASSEMBLING = {
     "bodies",
     "network",
     "proxies",
+    "loss_gate",
+    "cutting",
 }
 DOING = {
     "sources",

@@ -188,8 +188,9 @@ def main() -> int:
         if (said := os_faults.explained(error)) is None:
             raise
         return _refused(args.command, said)
-    except MemoryError:
-        _refused(args.command, f"out of memory; {os_faults.STAYS}; run it again with fewer other programs")
+    except MemoryError as error:  # its text and notes name the photo, where it was one
+        said = "; ".join([str(error) or "out of memory", *getattr(error, "__notes__", [])])
+        _refused(args.command, f"{said}; {os_faults.STAYS}; run it again with fewer other programs")
         return 1
     except KeyboardInterrupt:
         print(f"visnet {args.command}: interrupted; run it again to go on", file=sys.stderr)

@@ -180,6 +180,10 @@ class _Line:
             except Unusable as error:
                 self.unusable = error
                 self.places.release()
+            except MemoryError as error:  # not the photo's fault: whoever waits for answers gets it, and stops
+                error.add_note(f"photo {photo_id!r}")
+                self.answers.put(error)
+                return
             if host.waiting and host.active == self._limit(name):
                 turn.append(name)
                 freed.set()
@@ -214,7 +218,7 @@ class _Line:
                 answer = Answer(photo_id, None, None, unchanged=True, mark=brought.mark)
             else:
                 async with self.decoding:
-                    await asyncio.to_thread(images.decode, brought.data, max_pixels=self.options.max_pixels)
+                    await asyncio.to_thread(images.check, brought.data, max_pixels=self.options.max_pixels)
                 answer = Answer(photo_id, brought.data, None, mark=brought.mark)
         except Refused as refused:
             answer = Answer(photo_id, None, str(refused))

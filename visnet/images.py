@@ -1,17 +1,19 @@
 """Pixels: bytes to upright RGB pictures and back, whatever the web calls a photo."""
 
-import functools
+import contextlib
 import io
 import math
-import threading
+from collections.abc import Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
-# Raster formats that a shop or a phone writes. Pillow knows more; some of those run other programs (EPS) or have no
-# business in a catalog, so bytes that only they would accept are "not an image".
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "MPO", "AVIF", "BMP", "TIFF", "JPEG2000")
+from visnet import budget, photo_file
+from visnet.budget import DECODING
+from visnet.photo_file import File
+from visnet.photo_file import Undecodable as Undecodable
+from visnet.photo_file import Unread as Unread
+from visnet.rgb import colours_of_sixteen_bits, rgb
+
 MAX_PIXELS = 64_000_000
 
 _ORIENTATION = 0x0112  # EXIF: how the camera was held -> what sets the photo upright
@@ -24,37 +26,32 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Modes deeper than 8 bits -> the values that may stand for white. The lowest one that holds the photo's brightest
-# pixel is taken, so a float photo in 0..1 and one in 0..255 both come out as they look.
-_WHITES = {"I;16": (65535,), "I;16B": (65535,), "I;16L": (65535,), "I;16N": (65535,), "I": (255, 65535), "F": (1, 255)}
-_opening = threading.Lock()
+_OVER_12_BITS = [0] * 16 + [255] * 240  # of the upper byte
 
 
-class Undecodable(ValueError):
-    """The bytes are no usable photo; the message is a short reason."""
-
-
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(data: bytes, *, max_pixels: int | None = MAX_PIXELS) -> Image.Image:
     """Decode one photo to an upright RGB picture, uint8 per channel.
 
     The EXIF orientation is applied, transparency is laid on white, deeper pixels are scaled to 8 bits by their range
     of values, and of an animation the first frame is taken. Colour profiles are not applied. The size in the header is
-    compared with `max_pixels` before any pixel is decoded. Raises `Undecodable` with a short reason.
+    compared with `max_pixels` before any pixel is decoded; None stands for photos that were let through before.
+    Raises `Undecodable` with a short reason, and `MemoryError` when it is the machine that lacks memory.
     """
-    if not data:
-        raise Undecodable("empty file")
-    with _header(data) as image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise Undecodable(f"{width} x {height} px exceeds {max_pixels:,} px")
-        try:
-            image.load()
-            upright = _UPRIGHT.get(_orientation(image))
-            rgb = _rgb(image)
-        except Exception as error:  # hostile bytes make decoders raise nearly anything: struct.error, KeyError, …
-            raise Undecodable("truncated" if "truncated" in str(error).lower() else "damaged") from error
-    rgb.info.clear()
-    return rgb if upright is None else rgb.transpose(upright)
+    with decoded(data, max_pixels=max_pixels) as picture:
+        return picture
+
+
+@contextlib.contextmanager
+def decoded(data: bytes, *, max_pixels: int | None = MAX_PIXELS) -> Iterator[Image.Image]:
+    """As `decode`, with the picture's memory held within the budget of all threads until the block ends."""
+    with contextlib.ExitStack() as held:
+        yield _read(data, max_pixels, held)
+
+
+def check(data: bytes, *, max_pixels: int | None = MAX_PIXELS) -> None:
+    """Raise what `decode` raises, without making the picture: a JPEG is read to its end at an eighth of its size."""
+    with contextlib.ExitStack() as held:
+        _read(data, max_pixels, held, only_check=True)
 
 
 def crop(image: Image.Image, box: tuple[float, float, float, float] | None) -> Image.Image:
@@ -97,24 +94,56 @@ def encode(image: Image.Image, quality: int = 90) -> bytes:
     return buffer.getvalue()
 
 
-def _header(data: bytes) -> Image.Image:
-    # Pillow's own limit would refuse before the size is known, and it is a global: lifted for the header alone.
-    with _opening:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(io.BytesIO(data), formats=_formats())
-        except Exception as error:  # as above
-            webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"  # the one decoder that reads all to open a file
-            cut = webp and int.from_bytes(data[4:8], "little") + 8 > len(data)
-            raise Undecodable("truncated" if cut else "not an image") from error
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+def _read(data: bytes, max_pixels: int | None, held: contextlib.ExitStack, *, only_check: bool = False) -> Image.Image:
+    """Decode within the budget. What fails is tried again alone, to tell a broken photo from a lack of memory."""
+    file = photo_file.prepared(data, max_pixels)
+    for alone in (False, True):
+        with photo_file.opened(file) as image:
+            most_bytes = photo_file.bytes_to_decode(file, image)
+            if max_pixels is not None:
+                photo_file.refuse_large(image.size, max_pixels, most_bytes, image.format)
+            needed_bytes = photo_file.bytes_to_check(file, image) if only_check else most_bytes
+            try:
+                held.enter_context(DECODING.hold(DECODING.size if alone else needed_bytes))
+                if alone and not budget.is_there(needed_bytes):
+                    size = f"{image.width} x {image.height}"
+                    raise MemoryError(f"out of memory: a photo of {size} px needs {needed_bytes >> 20} MiB to decode")
+                return _checked(file, image) if only_check else _whole(file, image)
+            except (Undecodable, MemoryError):
+                held.close()
+                if alone:
+                    raise
+    raise AssertionError("the second try returns or raises")
 
 
-@functools.cache
-def _formats() -> tuple[str, ...]:
-    Image.init()  # a build of Pillow may lack some
-    return tuple(name for name in FORMATS if name in Image.OPEN)
+def _checked(file: File, image: ImageFile.ImageFile) -> Image.Image:
+    if file.scan and file.scan.sequential:
+        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+    _load(file, image)
+    return image
+
+
+def _whole(file: File, image: ImageFile.ImageFile) -> Image.Image:
+    lower = photo_file.LOWER_BYTES.get(photo_file.rawmode(image))
+    _load(file, image)
+    upright = _UPRIGHT.get(_orientation(image))
+    picture: Image.Image = image
+    if lower and not any(image.getchannel(band).point(_OVER_12_BITS).getbbox() for band in "RGB"):
+        with photo_file.opened(file) as other:
+            other.tile = [other.tile[0]._replace(args=lower)]
+            _load(file, other)
+            picture = colours_of_sixteen_bits(image, other)
+    picture = rgb(picture)
+    picture.info.clear()
+    return picture if upright is None else picture.transpose(upright)
+
+
+def _load(file: File, image: ImageFile.ImageFile) -> None:
+    try:
+        image.load()
+    except Exception as error:  # as above; a lack of memory, too, is often called by another name
+        cut = "truncated" in str(error).lower() and not (file.scan and not file.scan.cut)
+        raise Undecodable("truncated" if cut else "damaged") from error
 
 
 def _orientation(image: Image.Image) -> int:
@@ -122,24 +151,3 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF is common, and says nothing against the pixels
         return 1
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode in _WHITES:
-        return _eight_bits(image)
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    white = Image.new("RGBA", layer.size, "white")
-    white.alpha_composite(layer)
-    return white.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    values: NDArray[np.float32] = np.nan_to_num(np.asarray(image).astype(np.float32))
-    brightest = float(values.max(initial=0.0))
-    white = next((top for top in _WHITES[image.mode] if top >= brightest), brightest)
-    grey = np.clip(values * (255.0 / white), 0, 255).round().astype(np.uint8)
-    if "transparency" in image.info:  # a grey PNG may name one value that is see-through
-        grey[np.asarray(image) == image.info["transparency"]] = 255
-    return Image.fromarray(grey).convert("RGB")

@@ -10,7 +10,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from visnet import tables
+from visnet.images import fit
 
+OPENED_PX = 512  # a sheet's pictures are held all at once, and shown smaller than this
 RIGHT, WRONG, PLAIN = "#1a9850", "#d73027", "#d9d9d9"
 
 
@@ -89,8 +91,13 @@ def open_images(path: Path, crop_ids: Sequence[str]) -> dict[str, Image.Image]:
     """Return the pictures of some crops by their id."""
     listed = ", ".join("'" + crop.replace("'", "''") + "'" for crop in sorted(set(crop_ids)))
     found = tables.read(path, ["crop_id", "image"], f"crop_id IN ({listed})" if listed else "false")
-    return {
-        crop: Image.open(io.BytesIO(data)).convert("RGB")
-        for crop, data in zip(found["crop_id"].to_pylist(), found["image"].to_pylist(), strict=True)
-        if data is not None
-    }
+    pictures = zip(found["crop_id"].to_pylist(), found["image"], strict=True)
+    return {crop: _opened(path, crop, data.as_py()) for crop, data in pictures if data.is_valid}
+
+
+def _opened(path: Path, crop_id: str, data: bytes) -> Image.Image:
+    try:
+        picture = Image.open(io.BytesIO(data)).convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path}: crop {crop_id!r} does not decode: {error}") from error
+    return fit(picture, OPENED_PX)

@@ -105,6 +105,12 @@ def drop(path: Path) -> None:
     shutil.rmtree(doomed)
 
 
+def restore(path: Path, version: int) -> None:
+    """Commit the table as it was at `version`, unless it still is that."""
+    if opened(path).version != version:
+        lance.dataset(str(path), version=version).restore()  # type: ignore[no-untyped-call]
+
+
 def is_whole(path: Path) -> bool:
     """Whether each data file that the latest version names is as long as its manifest says; none is read."""
     return all(

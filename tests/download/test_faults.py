@@ -24,7 +24,7 @@ LOST = {
     "html": "undecodable: not an image",
     "empty": "undecodable: empty file",
     "cut": "undecodable: truncated",
-    "bomb": "undecodable: 30000 x 30000 px exceeds 64,000,000 px",
+    "bomb": "undecodable: 30000 x 30000 px exceeds 64,000,000 px (max_pixels)",
     "reset": "connection reset",
     "short": "incomplete body",
     "slow": "timeout",

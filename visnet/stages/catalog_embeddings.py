@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 
 from visnet import embedding, folders, mending, tables, weights
+from visnet.budget import BATCH_BYTES
 from visnet.crop_images import CropImages
 from visnet.log import Log
 from visnet.model_id import model_id
@@ -54,7 +55,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     # Gone rows first: a search between two commits may lack new products but never shows one that was removed.
     tables.delete(embeddings, "crop_id", change.gone)
     todo = frame[frame["crop_id"].isin(set(change.todo))].reset_index(drop=True)
-    images = CropImages(path, todo["crop_id"].tolist(), entry.side_px)
+    images = CropImages(path, todo["crop_id"].tolist(), entry.side_px, keep=False)
     with log.progress("embeddings", len(frame), done=change.same, unit="crop") as progress:
         held: list[torch.Tensor] = []
         first = 0
@@ -63,7 +64,8 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
         ):
             held.append(vectors)
             last = int(indices[-1]) + 1
-            if last - first >= params.commit_every or last == len(todo):
+            full = last - first >= params.commit_every or sum(some.nbytes for some in held) >= BATCH_BYTES
+            if full or last == len(todo):
                 rows = todo.iloc[first:last].assign(model=made_by)
                 tables.put(embeddings, "crop_id", _rows(rows, torch.cat(held)), change.changed)
                 held, first = [], last

@@ -1,9 +1,8 @@
 """crops: one upright RGB picture per photo, product and box, with the split that it belongs to."""
 
 import hashlib
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -12,17 +11,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from visnet import images, sheets, tables
-from visnet.log import Log
+from visnet import sheets, tables
+from visnet.budget import BATCH_BYTES
+from visnet.cutting import BOX, Cut, cut_all
+from visnet.log import Log, Progress
+from visnet.loss_gate import LossGate, TooManyLost
 from visnet.splits import Shares, assign_splits
-from visnet.stage import Frozen, Report, Seed
+from visnet.stage import Frozen, Report, Seed, Share
 
 IN_PLACE = True
 METRICS = ("lost", "products")
 COMMIT_EVERY = 4096
-DRAWING = 1  # raise when the same photo and parameters give another picture than before
+DRAWING = 2  # raise when the same photo and parameters give another picture than before
 COLUMNS = ["crop_id", "photo_id", "product_id", "category", "side", "split", "colour", "gender"]
-BOX = ["left", "top", "width", "height"]
 CROP = pa.schema(
     [
         *[(name, pa.string()) for name in COLUMNS],
@@ -43,6 +44,7 @@ class Params(Frozen):
     test_share: float = Field(0.2, ge=0, lt=1)
     shared_products: Literal["refuse", "allow"] = "refuse"
     small_categories: Literal["refuse", "drop"] = "refuse"
+    lost_share_max: Share | None = 0.02
     seed: Seed = 1
 
 
@@ -64,15 +66,20 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     made = pa.repeat(tables.fingerprint(*making), len(records))
     records["source"] = tables.fingerprints(made, *(pa.array(records[name], from_pandas=True) for name in columns))
     change = tables.compare(crops, "crop_id", tables.wanted(records["crop_id"], records["source"]))
-    if not tables.is_table(crops):
-        tables.put(crops, "crop_id", CROP.empty_table())
-    tables.add_columns(crops, CROP)
     todo = records[records["crop_id"].isin(set(change.todo))].sort_values("photo_id", kind="stable")
-    with log.progress("crops", len(records), done=change.same, unit="crop") as progress:
-        for start in range(0, len(todo), COMMIT_EVERY):
-            batch = todo.iloc[start : start + COMMIT_EVERY]
-            tables.put(crops, "crop_id", _cut(raw_images, batch, params), change.changed)
-            progress.advance(len(batch))
+    before = tables.opened(crops).version if tables.is_table(crops) else None
+    if before is None:
+        tables.put(crops, "crop_id", CROP.empty_table())
+    try:
+        tables.add_columns(crops, CROP)
+        with log.progress("crops", len(records), done=change.same, unit="crop") as progress:
+            _cut(raw_images / "photos.lance", crops, todo, change, params, progress, len(records))
+    except TooManyLost:
+        if before is None:
+            tables.drop(crops)
+        else:
+            tables.restore(crops, before)
+        raise
     tables.delete(crops, "crop_id", change.gone)
 
     whole = tables.read(crops, [*COLUMNS, "lost"]).to_pandas()
@@ -85,6 +92,8 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
         **{f"{side}_crops": int((whole["side"] == side).sum()) for side in ("street", "shop")},
         **{f"{split}_crops": int((whole["split"] == split).sum()) for split in ("train", "validation", "test")},
         "lost": sum(lost.values()),
+        "lost_share": round(sum(lost.values()) / len(whole), 6),
+        "lost_share_max": params.lost_share_max,
         "records_without_photo": records_without_photo,
         "products": int(whole["product_id"].nunique()),
         "categories": int(whole["category"].nunique()),
@@ -117,29 +126,51 @@ def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
     return joined.reset_index(drop=True), len(listed) - len(joined)
 
 
-def _cut(raw_images: Path, batch: pd.DataFrame, params: Params) -> pa.Table:
-    ids = sorted(set(batch["photo_id"]))
-    listed = ", ".join("'" + photo_id.replace("'", "''") + "'" for photo_id in ids)
-    found = tables.read(raw_images / "photos.lance", ["photo_id", "image"], f"photo_id IN ({listed})")
-    photos = dict(zip(found["photo_id"].to_pylist(), found["image"].to_pylist(), strict=True))
+def _cut(
+    photos: Path,
+    crops: Path,
+    todo: pd.DataFrame,
+    change: tables.Difference,
+    params: Params,
+    progress: Progress,
+    count: int,
+) -> None:
+    gate = LossGate("crops", "crops", crops, "crop_id", [*change.changed, *change.gone], count, params.lost_share_max)
+    held = [CROP.empty_table()]  # lost crops that stand there now
+    for rows in _batches(cut_all(photos, todo, params.side_px, params.quality)):
+        lost = rows.filter(pc.is_valid(rows["lost"]))
+        back = gate.note(dict(zip(lost["crop_id"].to_pylist(), lost["lost"].to_pylist(), strict=True)))
+        is_back = pc.is_in(rows["crop_id"], pa.array(sorted(back), pa.string()))
+        held.append(rows.filter(is_back))
+        tables.put(crops, "crop_id", rows.filter(pc.invert(is_back)), change.changed)
+        progress.advance(rows.num_rows)
+    if gate.reasons.total() >= count:
+        raise gate.refusal()
+    tables.put(crops, "crop_id", pa.concat_tables(held), change.changed)
 
-    def cut(row: tuple[str, float, float, float, float]) -> tuple[bytes | None, str | None]:
-        photo_id, *box = row
-        try:
-            whole = images.decode(photos[photo_id])
-            picture = images.crop(whole, None if pd.isna(box[0]) else (box[0], box[1], box[2], box[3]))
-            return images.encode(images.fit(picture, params.side_px), params.quality), None
-        except ValueError as error:
-            return None, str(error)
 
-    rows = batch[["photo_id", *BOX]].itertuples(index=False, name=None)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        made = list(pool.map(cut, rows))
+def _batches(cut: Iterator[tuple[pd.DataFrame, list[Cut]]]) -> Iterator[pa.Table]:
+    """Put the crops of many photos together: commits are large, but of so many bytes."""
+    frames: list[pd.DataFrame] = []
+    made: list[Cut] = []
+    held = 0
+    for frame, cuts in cut:
+        frames.append(frame)
+        made += cuts
+        held += sum(len(one.image or b"") for one in cuts)
+        if len(made) >= COMMIT_EVERY or held >= BATCH_BYTES:
+            yield _rows(pd.concat(frames), made)
+            frames, made, held = [], [], 0
+    if made:
+        yield _rows(pd.concat(frames), made)
+
+
+def _rows(batch: pd.DataFrame, made: list[Cut]) -> pa.Table:
     columns = {name: pa.array(batch[name], from_pandas=True) for name in [*COLUMNS, *BOX, "source"]}
-    columns["image"] = [data for data, _ in made]
-    columns["lost"] = [lost for _, lost in made]
+    columns["image"] = [cut.image for cut in made]
+    columns["lost"] = [cut.lost for cut in made]
     columns["content"] = [
-        tables.fingerprint(*row, lost, data and hashlib.sha256(data).hexdigest())
-        for row, (data, lost) in zip(batch[COLUMNS].itertuples(index=False, name=None), made, strict=True)
+        tables.fingerprint(*row, cut.lost, cut.image and hashlib.sha256(cut.image).hexdigest())
+        for row, cut in zip(batch[COLUMNS].itertuples(index=False, name=None), made, strict=True)
     ]
     return pa.table(columns, schema=CROP)

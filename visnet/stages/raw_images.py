@@ -12,10 +12,12 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from visnet import tables
+from visnet.budget import BATCH_BYTES
 from visnet.feed import validators
 from visnet.feed.state import COUNTS, stamp
 from visnet.feed.validators import Heard, content
 from visnet.log import SILENT, Log, Progress
+from visnet.loss_gate import LossGate
 from visnet.proxies import Unusable
 from visnet.sources import SOURCES
 from visnet.sources.listing import RECORDS, Answer, Listing
@@ -114,9 +116,18 @@ def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
     unusable: list[Unusable] = []
     with log.progress("photos", len(locators), done=len(locators) - len(todo), unit="photo") as progress:
         answers = source.fetch(asked, [(p, locators[p]) for p in todo], metadata=metadata, log=SILENT, **how)
+        gone = [*replaced, *change.gone]
+        gate = LossGate("raw_images", "photos", photos, "photo_id", gone, len(locators), params.lost_share_max)
+        held: list[Answer] = []  # lost photos that stand there now
         for batch in _batches(_counted(_until(answers, unusable), progress), params.commit_every):
-            tables.put(photos, "photo_id", _rows(heard.news(batch), locators, sources, params.ask_again), replaced)
-            heard.keep(batch)
+            news = heard.news(batch)
+            back = gate.note({answer.photo_id: answer.lost for answer in news if answer.lost is not None})
+            held += [answer for answer in news if answer.photo_id in back]
+            now = [answer for answer in news if answer.photo_id not in back]
+            tables.put(photos, "photo_id", _rows(now, locators, sources, params.ask_again), replaced)
+            heard.keep(answer for answer in batch if answer.photo_id not in back)
+        tables.put(photos, "photo_id", _rows(held, locators, sources, params.ask_again), replaced)
+        heard.keep(held)
     if unusable:
         raise unusable[0]  # what did not need it is kept
     tables.delete(photos, "photo_id", change.gone)
@@ -209,7 +220,7 @@ def _counted(answers: Iterable[Answer], progress: Progress) -> Iterable[Answer]:
         yield answer
 
 
-def _batches(answers: Iterable[Answer], size: int, limit_bytes: int = 64 << 20) -> Iterable[list[Answer]]:
+def _batches(answers: Iterable[Answer], size: int, limit_bytes: int = BATCH_BYTES) -> Iterable[list[Answer]]:
     batch: list[Answer] = []
     held = 0
     for answer in answers:

@@ -1,0 +1,54 @@
+"""Memory as a budget in bytes: whoever will need much of it waits until there is room, before anything is allocated."""
+
+import collections
+import contextlib
+import mmap
+import threading
+from collections.abc import Iterator
+
+# What all photos that are being decoded at once may take together. With the interpreter, Arrow, Lance and one batch of
+# files (`BATCH_BYTES`, a few times over while it is written) a stage stays below 1.5 GB.
+DECODING_BYTES = 640 << 20
+BATCH_BYTES = 64 << 20  # files or crops that are held at once, to be written in one commit
+
+
+class Budget:
+    """So many bytes for all threads together, given out in the order in which they were asked for."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._free = size
+        self._waiting: collections.deque[object] = collections.deque()
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def hold(self, wanted: int) -> Iterator[None]:
+        """Wait for `wanted` bytes and hold them; what is larger than the budget is held alone."""
+        taken, turn = min(max(wanted, 0), self.size), object()
+        with self._changed:
+            self._waiting.append(turn)
+            try:
+                # First come, first served: else a large photo would wait for as long as small ones come.
+                self._changed.wait_for(lambda: self._waiting[0] is turn and self._free >= taken)
+                self._free -= taken
+            finally:
+                self._waiting.remove(turn)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += taken
+                self._changed.notify_all()
+
+
+DECODING = Budget(DECODING_BYTES)
+
+
+def is_there(size: int) -> bool:
+    """Tell whether the machine gives this process `size` more bytes just now; they are given back at once."""
+    try:
+        mmap.mmap(-1, max(size, 1)).close()
+    except (OSError, MemoryError):
+        return False
+    return True

@@ -1,0 +1,54 @@
+"""What stands in a table is not taken away by losses beyond what is allowed: a wrong number may be the cause."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from visnet import tables
+
+
+class TooManyLost(ValueError):
+    """More would be lost than is allowed, and what is lost stands in the table now."""
+
+
+class LossGate:
+    """Counts what a run of a stage loses, beside what was lost before, against the share that is allowed.
+
+    stage, what: how a message calls them ("crops", "crops"). redone: the keys of the rows that are made again, or go.
+    count: of the rows that there will be.
+    """
+
+    def __init__(
+        self, stage: str, what: str, table: Path, key: str, redone: Iterable[str], count: int, share_max: float | None
+    ) -> None:
+        self.stage, self.what, self.count, self.share_max = stage, what, count, share_max
+        self.reasons: Counter[str] = Counter()
+        self.taken_away: set[str] = set()
+        self.standing: set[str] = set()
+        if tables.is_table(table):
+            again = set(redone)
+            self.standing = again.intersection(tables.read(table, [key], "lost IS NULL")[key].to_pylist())
+            rows = tables.read(table, [key, "lost"], "lost IS NOT NULL").to_pylist()
+            self.reasons.update(row["lost"] for row in rows if row[key] not in again)
+
+    def note(self, lost: Mapping[str, str]) -> set[str]:
+        """Count what is lost (key -> reason); return the keys that stand in the table, to be replaced at the very end.
+
+        `TooManyLost` when there are any, and more is lost than allowed.
+        """
+        self.reasons.update(lost.values())
+        found = self.standing.intersection(lost)
+        self.taken_away |= found
+        if self.taken_away and self.share_max is not None and self.reasons.total() > self.share_max * self.count:
+            raise self.refusal()
+        return found
+
+    def refusal(self) -> TooManyLost:
+        """Return the error that says how many would be lost, and why."""
+        reason, times = self.reasons.most_common(1)[0]
+        allowed = "" if self.share_max is None else f", lost_share_max = {self.share_max:g} allows fewer"
+        return TooManyLost(
+            f"[{self.stage}] at least {self.reasons.total()} of {self.count} {self.what} would be lost, "
+            f"{len(self.taken_away)} of those that are there among them ({times} times: {reason}){allowed}; "
+            "what was there stays"
+        )
