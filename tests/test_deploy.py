@@ -207,6 +207,19 @@ def test_what_is_lost_of_a_version_is_built_again(what: str, shop: Path) -> None
     assert served(shop) == (1 if what == "no versions" else 3), "a number is not used again"
 
 
+def test_a_version_that_verify_calls_damaged_is_built_again(shop: Path) -> None:
+    file = max((shop / VERSION / "knn.lance/data").iterdir())
+    size = file.stat().st_size
+    file.unlink()  # it is a link to the line's
+    file.write_bytes(bytes(size))
+    code, said = ours(shop, "verify")
+    cure = f"rm -r {VERSION} && {DEPLOY}"
+    assert (code, f"run `{cure}`" in said) == (2, True), said
+    at(VERSION)(shop)
+    follow(shop, DEPLOY)
+    assert ours(shop, "verify")[0] == 0
+
+
 def test_what_is_lost_of_the_line_comes_from_dvc(shop: Path) -> None:
     at("data/published.json")(shop)
     follow(shop, "dvc checkout")

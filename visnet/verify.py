@@ -38,7 +38,7 @@ def run(log: Log, data: Path = DATA, reports: Path = REPORTS) -> str:
             found = _version(publish, number)
             lines.append(f"{f'version {number}':<20} {_verdict(found)}")
             if found:
-                cure = "the line's own tables must be whole; then run `dvc repro --force --single-item publish`"
+                cure = f"once the line's own tables are whole, run `rm -r {folder} && python -m visnet deploy`"
                 wrong.append(f"{folder}: {found[0]}; {cure}")
             progress.advance()
     if wrong:
