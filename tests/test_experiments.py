@@ -117,7 +117,7 @@ def test_a_killed_experiment_goes_on_and_is_one_run(shop: Path) -> None:
     assert (trained["epochs"], trained["resumed_from_epoch"] >= 1) == (3, True)
     run, line = runs(shop)
     assert (run.info.status, run.info.run_id) == ("FINISHED", trained["mlflow_run_id"])
-    assert run.info.run_name.startswith("tiny epochs=3 ")
+    assert run.info.run_name.startswith("tiny side_px=64 epochs=3 ")
     assert (run.data.tags["visnet.kind"], line.data.tags["visnet.kind"]) == ("experiment", "line")
     asked = {"trained_model.epochs": "3", "trained_model.side_px": "64", "triplets.train": "256"}
     of_the_entry = {"model.loss.margin": "0.3", "model.batches.triplets": "64", "model.epochs": "3"}

@@ -56,7 +56,9 @@ def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report
     inputs = {name: place.artefact(name) for name in stages.edges(stage)}
     for name, path in inputs.items():
         if not path.exists():
-            raise ValueError(f"{path} is missing; run `dvc repro {name}` (or `dvc pull`) first")
+            raise ValueError(
+                f"{path} is missing; run `dvc repro {name}` (or `dvc checkout` if it was there before, or `dvc pull`)"
+            )
     artefact = place.artefact(stage)
     out = artefact if getattr(module, "IN_PLACE", False) else artefact.with_name(f"{stage}.building")
     if helps():
