@@ -44,7 +44,7 @@ def test_runs_of_one_config_are_told_apart_by_their_names(learnt: Path, tmp_path
     assert second.startswith("tiny epochs=1 seed=3 ")
 
 
-def test_the_experiment_opens_on_its_runs(learnt: Path) -> None:
+def test_the_experiment_is_tagged_as_model_training(learnt: Path) -> None:
     with learning.within(learnt):
         experiment = tracker.connect().get_experiment_by_name("visnet")
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"

@@ -35,7 +35,8 @@ PATIENCE = {
     "PGCONNECT_TIMEOUT": "10",  # seconds
 }
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
-KIND = ("mlflow.experimentKind", "custom_model_development")  # else the experiment's page opens on language models'
+# Model training, not language models. Which pages a browser opens is by `workflowType` in the address all the same.
+KIND = ("mlflow.experimentKind", "custom_model_development")
 NAME_CHARACTERS = 250
 _HASHED = re.compile(r" [0-9a-f]{12}$")
 
