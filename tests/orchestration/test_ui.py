@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.orchestration.running import UI, Toy, environment, lives, wait
+from tests.orchestration.running import UI, Toy, environment, wait
 
 
 def fresh(ui: UI) -> bool:
@@ -85,8 +85,10 @@ def test_a_closed_gate_stops_what_follows(ui: UI) -> None:
 
 def test_a_killed_daemon_is_started_again(ui: UI) -> None:
     def daemon() -> psutil.Process | None:
-        living = [p for p in psutil.process_iter() if lives(p)]
-        return next((p for p in living if "dagster._daemon" in p.cmdline() and p.cwd() == str(ui.toy.root)), None)
+        for process in psutil.process_iter(["cmdline", "cwd"]):  # others end while one looks; their values are None
+            if "dagster._daemon" in (process.info["cmdline"] or ()) and process.info["cwd"] == str(ui.toy.root):
+                return process
+        return None
 
     killed = daemon()
     assert killed is not None
