@@ -50,6 +50,7 @@ def test_jobs_gates_and_switches(defs: dg.Definitions) -> None:
     gates = {(key.asset_key.to_user_string(), key.name) for key in defs.resolve_asset_graph().asset_check_keys}
     assert gates == {
         ("raw_images", "lost_share"),
+        ("crops", "lost_share"),
         ("crops", "products_in_two_splits"),
         ("knn_results", "self_hit_share"),
         ("evaluation", "recall_at_1"),
