@@ -63,7 +63,7 @@ def tell(alert: Mapping[str, str | float | None], file: Path, url: str | None) -
     The line stands before anything is sent: a webhook that is down loses nothing.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as lines:
+    with file.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(dict(alert)) + "\n")
     if not url:
         return None

@@ -15,7 +15,7 @@ COLOURS = ("#3b5bdb", "#e8590c", "#2f9e44", "#9c36b5", "#868e96", "#c92a2a")
 
 def draw(plot: Plot, file: Path) -> str | None:
     """Return the chart as SVG, or None where the CSV has no two points to join."""
-    with file.open(newline="") as rows:
+    with file.open(newline="", encoding="utf-8") as rows:
         table = list(csv.DictReader(rows))
     lines = {column: _points(table, plot.x, column) for column in plot.columns}
     lines = {column: points for column, points in lines.items() if points}

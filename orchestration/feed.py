@@ -50,7 +50,7 @@ class Inbox:
 def read_inbox(root: Path) -> Inbox | None:
     """Read the inbox from params.toml; None where the source is no feed, `ValueError` where it is no TOML."""
     try:
-        raw_images = tomllib.loads((root / "params.toml").read_text()).get("raw_images", {})
+        raw_images = tomllib.loads((root / "params.toml").read_text(encoding="utf-8-sig")).get("raw_images", {})
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"params.toml: {error}") from None
     if raw_images.get("source") != "feed":
@@ -76,7 +76,7 @@ def told(reports: Path, batch: str | None = None) -> Metadata:
     file = reports / "feed.json"
     if not file.exists():
         return {}
-    report: dict[str, Any] = json.loads(file.read_text())
+    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     shown = values({key: value for key, value in report.items() if not isinstance(value, dict | list)})
     for key, rows in report.items():
         if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):

@@ -121,7 +121,7 @@ def _recorded(instance: dg.DagsterInstance, stage: Stage, asked: Iterable[str]) 
 def _seen(root: Path) -> str:
     """Return a digest that changes with any dvc.lock row, and when data that a row lists comes or goes."""
     lock = root / "dvc.lock"
-    text = lock.read_text() if lock.exists() else ""
+    text = lock.read_text(encoding="utf-8") if lock.exists() else ""
     listed = re.findall(r"^\s*- path: (.+)$", text, re.MULTILINE)
     there = [path for path in listed if (root / path).exists()]
     return hashlib.sha256("\n".join([text, *there]).encode()).hexdigest()[:16]

@@ -28,7 +28,7 @@ Metadata = dict[str, dg.MetadataValue[Any]]
 def read_report(file: Path) -> dict[str, Value]:
     """Read a stage's report; `ValueError` where it is missing or is not a flat JSON object."""
     try:
-        report = json.loads(file.read_text())
+        report = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{file}: no such report") from None
     except json.JSONDecodeError as error:

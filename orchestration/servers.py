@@ -68,7 +68,7 @@ class Server:
         code = self.process.poll()
         if code is None:
             return ""
-        said = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        said = [line for line in self.log.read_text(errors="replace", encoding="utf-8").splitlines() if line.strip()]
         how = f" (exit code {code})" if code >= 0 else ""
         return f"{self.name} ended by itself{how}: {reason_of(said, code)} (all of it in {self.log})"
 

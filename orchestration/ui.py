@@ -79,7 +79,7 @@ def _start_dagster(args: argparse.Namespace, env: dict[str, str], private: Path,
     close_dead_runs(home)
     socket_file, workspace = private / "code.sock", private / "workspace.yaml"
     served = {"socket": str(socket_file), "location_name": args.module}
-    workspace.write_text(json.dumps({"load_from": [{"grpc_server": served}]}))  # JSON is YAML
+    workspace.write_text(json.dumps({"load_from": [{"grpc_server": served}]}), encoding="utf-8")  # JSON is YAML
     command = ["-m", "dagster", "code-server", "start", "--socket", str(socket_file), "--location-name", args.module]
     command += ["-m", args.module, "-d", str(Path.cwd()), "--log-level", "warning", "--inject-env-vars-from-instance"]
     stages_env = {key: value for key, value in env.items() if key != PASSWORD}  # no stage needs to know it

@@ -43,12 +43,12 @@ def read_or_recall(root: Path) -> Project:
     except Unreadable as error:
         if not kept.exists():
             raise
-        return Project({row["name"]: _stage(row) for row in json.loads(kept.read_text())}, str(error))
+        return Project({row["name"]: _stage(row) for row in json.loads(kept.read_text(encoding="utf-8"))}, str(error))
     if kept.parent.exists():
         text = json.dumps([asdict(stage) for stage in stages.values()], default=str)
-        if not kept.exists() or kept.read_text() != text:
+        if not kept.exists() or kept.read_text(encoding="utf-8") != text:
             building = kept.with_suffix(f".{os.getpid()}")
-            building.write_text(text)
+            building.write_text(text, encoding="utf-8")
             building.replace(kept)
     return Project(stages)
 

@@ -228,3 +228,27 @@ def test_everything_that_is_installed_is_pinned_with_hashes(lock: str) -> None:
     pinned = (ROOT / lock).read_text().replace("\\\n", " ").splitlines()
     assert pinned
     assert [line for line in pinned if "==" not in line or "--hash=sha256:" not in line] == []
+
+
+def texts_without_encoding(path: Path) -> list[int]:
+    """List the lines that open a text file in whatever encoding the machine has."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        name, given = node.func.attr, {word.arg for word in node.keywords}
+        texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        opened = (
+            name == "open" and not any("b" in text for text in texts) and ast.unparse(node.func.value) not in OPENERS
+        )
+        if (name in ("read_text", "write_text") or opened) and "encoding" not in given:
+            found += [node.lineno] * (name != "read_text" or not node.args)
+    return found
+
+
+OPENERS = ("Image", "os", "gzip")  # whose `open` is not a text file's
+
+
+def test_text_files_are_utf8_on_every_machine() -> None:
+    found = {name: lines for name, path in modules() if (lines := texts_without_encoding(path))}
+    assert found == {}, 'say encoding="utf-8": elsewhere it is another one'

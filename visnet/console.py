@@ -44,11 +44,11 @@ class Console:
         path = self.folder / f"{self.stage}.csv"
         rows: list[dict[str, str]] = []
         if path.exists():
-            with path.open(newline="") as file:
+            with path.open(newline="", encoding="utf-8") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
         rows.append({"step": str(step), **{name: f"{value:.6g}" for name, value in values.items()}})
         scratch = path.with_suffix(".csv.building")
-        with scratch.open("w", newline="") as file:
+        with scratch.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
             writer.writeheader()
             writer.writerows(rows)

@@ -97,7 +97,7 @@ def _run(name: str, tried: Tables, *, again: bool) -> Report:
         for stage in APART[1:]:
             shutil.rmtree(here.artefact(stage), ignore_errors=True)
         file.unlink(missing_ok=True)
-    done = json.loads(file.read_text()) if file.exists() else {}
+    done = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     here.reports.mkdir(parents=True, exist_ok=True)
     for at, stage in enumerate(APART):
         if done.get(stage) == inputs[stage] and here.artefact(stage).exists():
@@ -105,10 +105,10 @@ def _run(name: str, tried: Tables, *, again: bool) -> Report:
                 print("  done before with the same inputs (--again does it anew)", file=sys.stderr)
             continue
         done = {earlier: inputs[earlier] for earlier in APART[:at]}  # what was made of an older one is made anew, too
-        file.write_text(json.dumps(done, indent=1))
+        file.write_text(json.dumps(done, indent=1), encoding="utf-8")
         runner.run(stage, here, tried)
         done[stage] = inputs[stage]
-        file.write_text(json.dumps(done, indent=1))
+        file.write_text(json.dumps(done, indent=1), encoding="utf-8")
     trained, evaluated = (read_report(stage, here.reports) or {} for stage in ("trained_model", "evaluation"))
     shown = {key: evaluated[key] for key in SHOWN if evaluated.get(key) is not None}
     print("  " + ", ".join(f"{key} {value:.3f}" for key, value in shown.items()), file=sys.stderr)
@@ -154,7 +154,7 @@ def _set(whole: Tables, settings: Sequence[str]) -> Tables:
 
 def serve(version: int, path: Path = runner.PARAMS) -> None:
     """Write a registered version into params.toml, whose comments stay: the next `dvc repro` serves it."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     begin = next((at for at, line in enumerate(lines) if line.strip().startswith("[trained_model]")), None)
     if begin is None:
         lines += ["", "[trained_model]"]
@@ -172,5 +172,5 @@ def serve(version: int, path: Path = runner.PARAMS) -> None:
     if tomllib.loads(text)["trained_model"].get("version") != version:
         raise ValueError(f"{path}: cannot tell where version = {version} belongs; write it into [trained_model]")
     scratch = path.with_suffix(".toml.building")
-    scratch.write_text(text)
+    scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)

@@ -27,7 +27,9 @@ def write(publish: Path, parts: Mapping[str, str], digest: str) -> None:
     """Write what is published, whole or not at all; equal content is equal bytes on any machine."""
     path = path_of(publish)
     scratch = path.with_name(f".{NAME}.building")
-    scratch.write_text(json.dumps({"digest": digest, "parts": dict(sorted(parts.items()))}, indent=1) + "\n")
+    scratch.write_text(
+        json.dumps({"digest": digest, "parts": dict(sorted(parts.items()))}, indent=1) + "\n", encoding="utf-8"
+    )
     os.replace(scratch, path)
 
 
@@ -61,7 +63,7 @@ def _listed(path: Path) -> str | None:
     """Return the MD5 that dvc.lock has of the file, None where it has none."""
     lock = path.parent.parent / LOCK
     try:
-        stages = (yaml.safe_load(lock.read_text()) or {}).get("stages") or {}
+        stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages") or {}
     except FileNotFoundError:
         return None
     except (yaml.YAMLError, AttributeError):

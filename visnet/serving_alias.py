@@ -21,11 +21,11 @@ def tell(publish: Path = versions.PUBLISH) -> str:
         return ""  # nothing was ever tracked here, and no database is made for this
     model = str(versions.facts(publish, served)["model"])
     now, told = f"{os.environ.get('MLFLOW_TRACKING_URI', '')}\n{model}\n", publish / TOLD
-    if told.exists() and told.read_text() == now:
+    if told.exists() and told.read_text(encoding="utf-8") == now:
         return ""
     try:
         registry.name_serving(model)
     except ValueError as error:  # `Unreachable`, or no address
         return f"MLflow could not be told which model is served: {error}; `python -m visnet deploy` tells it later"
-    told.write_text(now)
+    told.write_text(now, encoding="utf-8")
     return ""

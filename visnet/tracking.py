@@ -62,7 +62,7 @@ class _Tracked(Record):
 
     @functools.cached_property
     def _begun(self) -> Telling:
-        run_id = self._file.read_text() if self._stage == TRAINING and self._file.exists() else ""
+        run_id = self._file.read_text(encoding="utf-8") if self._stage == TRAINING and self._file.exists() else ""
         return _begun(self._stage, self._params, self._place, self._tables, self._began_ms, run_id)
 
     @functools.cached_property
@@ -76,7 +76,7 @@ class _Tracked(Record):
     def _note(self, run_id: str) -> None:
         self._opened = True
         self._file.parent.mkdir(exist_ok=True)
-        self._file.write_text(run_id)  # before all else: a kill must not leave a run that nobody ends
+        self._file.write_text(run_id, encoding="utf-8")  # before all else: a kill must not leave a run that nobody ends
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:
         self._points[step] = dict(values)
@@ -106,7 +106,7 @@ class _Tracked(Record):
     def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
         begun = self._begun
         if self._stage == TRAINING and self._file.exists():
-            begun = dataclasses.replace(begun, run_id=self._file.read_text())
+            begun = dataclasses.replace(begun, run_id=self._file.read_text(encoding="utf-8"))
         done = dataclasses.replace(
             begun,
             ended_ms=time.time_ns() // 1_000_000,

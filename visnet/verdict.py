@@ -58,7 +58,7 @@ class Verdict:
 
     def write(self, evaluation: Path) -> None:
         """Leave the verdict in the evaluation's artefact."""
-        (evaluation / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n")
+        (evaluation / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     def report(self) -> dict[str, str | int | float | bool | None]:
         """Return what the evaluation's report says of it."""
@@ -70,7 +70,7 @@ def read(evaluation: Path) -> Verdict:
     """Read the verdict that an evaluation left; `ValueError` when there is none."""
     path = evaluation / FILE
     try:
-        return Verdict(**json.loads(path.read_text()))
+        return Verdict(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ValueError(f"{path} is missing; run {AGAIN}") from None
     except (ValueError, TypeError):

@@ -45,7 +45,7 @@ def current(publish: Path) -> int | None:
         name = Path(os.readlink(link)).name
         return int(name) if name.isdecimal() else None
     try:
-        return int(json.loads((link / FACTS).read_text())["version"])
+        return int(json.loads((link / FACTS).read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -114,7 +114,7 @@ def standing(publish: Path = PUBLISH) -> str:
 
 def facts(publish: Path, number: int) -> dict[str, Any]:
     """Read what is written about a version; `OSError` or `ValueError` where that is gone."""
-    read: dict[str, Any] = json.loads((folder(publish, number) / FACTS).read_text())
+    read: dict[str, Any] = json.loads((folder(publish, number) / FACTS).read_text(encoding="utf-8"))
     return read
 
 
@@ -150,7 +150,7 @@ def finish(publish: Path, number: int, building: Path, said: dict[str, Any]) -> 
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")[:19] + "Z"
     files = {str(path.relative_to(building)): path.stat().st_size for path in building.rglob("*") if path.is_file()}
     complete = {"version": number, "created_at": now, **said, "files": dict(sorted(files.items()))}
-    (building / FACTS).write_text(json.dumps(complete, indent=1) + "\n")
+    (building / FACTS).write_text(json.dumps(complete, indent=1) + "\n", encoding="utf-8")
     (building / LOCK).touch()
     for path in (building / FACTS, building):
         folders.sync(path)

@@ -47,7 +47,7 @@ class _Notes(dict[str, dict[str, Any]]):
 
     def write(self) -> None:
         part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(self, indent=1, sort_keys=True) + "\n")
+        part.write_text(json.dumps(self, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         os.replace(part, self.path)
         self.written_s = time.monotonic()
 
@@ -153,7 +153,7 @@ def _alone(inbox: Path) -> Iterator[Path]:
     inbox.mkdir(parents=True, exist_ok=True)
     scratch = inbox.with_name(f"{inbox.name}.arriving")
     scratch.mkdir(exist_ok=True)
-    with (scratch / "lock").open("w") as lock:
+    with (scratch / "lock").open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -175,7 +175,7 @@ def _forget_peak() -> None:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError):  # only Linux has it
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _peak_memory_mib() -> int:
@@ -188,9 +188,9 @@ def _peak_memory_mib() -> int:
 def _keep_or_clear(out: Path, inputs: str) -> None:
     """Throw away what a training on other inputs left behind."""
     mark = out / INPUTS
-    if not mark.exists() or mark.read_text() != inputs:
+    if not mark.exists() or mark.read_text(encoding="utf-8") != inputs:
         _clear(out)
-        mark.write_text(inputs)
+        mark.write_text(inputs, encoding="utf-8")
 
 
 def _clear(folder: Path, but: str = "") -> None:

@@ -61,7 +61,7 @@ def free_bytes(device: str) -> int:
         return torch.cuda.mem_get_info()[0]
     info = Path("/proc/meminfo")
     if info.exists():
-        lines = dict(line.split(":", 1) for line in info.read_text().splitlines())
+        lines = dict(line.split(":", 1) for line in info.read_text(encoding="utf-8").splitlines())
         return int(lines["MemAvailable"].split()[0]) * 1024
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
@@ -79,5 +79,5 @@ def _version(package: str) -> str | None:
 
 def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

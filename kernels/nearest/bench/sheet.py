@@ -65,7 +65,10 @@ def write(path: Path, machine: dict[str, Any], roofs: Roofs, rows: Sequence[Work
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps({"machine": machine, **more, "roofs": asdict(roofs), "works": works}, indent=1) + "\n")
+    part.write_text(
+        json.dumps({"machine": machine, **more, "roofs": asdict(roofs), "works": works}, indent=1) + "\n",
+        encoding="utf-8",
+    )
     part.replace(path)
 
 
