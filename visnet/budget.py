@@ -2,6 +2,8 @@
 
 import collections
 import contextlib
+import ctypes
+import functools
 import mmap
 import threading
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 # What all photos that are being decoded at once may take together. With the interpreter, Arrow, Lance and one batch of
 # files (`BATCH_BYTES`, a few times over while it is written) a stage stays below 1.5 GB.
 DECODING_BYTES = 640 << 20
+LARGE_BYTES = 8 << 20
 BATCH_BYTES = 64 << 20  # files or crops that are held at once, to be written in one commit
 
 
@@ -52,3 +55,15 @@ def is_there(size: int) -> bool:
     except (OSError, MemoryError):
         return False
     return True
+
+
+@functools.cache
+def return_what_is_freed() -> None:
+    """Have glibc give large blocks back to the system as soon as they are freed.
+
+    Left to itself, it keeps them from the first one on, for each thread, and whole pictures are lost between the
+    pieces: after 2,000 photos a stage held 1.8 GB, of which 0.3 were in use.
+    """
+    mmap_threshold = -3
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(mmap_threshold, LARGE_BYTES)

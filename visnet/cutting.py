@@ -50,6 +50,7 @@ def cut_all(photos: Path, wanted: pd.DataFrame, side_px: int, quality: int) -> I
             made = pool.map(lambda job: _cut(job[0], job[1].as_py(), job[2], side_px, quality), jobs)
             for i, cuts in zip(range(start, stop), made, strict=True):
                 yield wanted.iloc[first[i] : ends[i]], cuts
+            del data, jobs, made  # before the next ones are read
 
 
 def _slices(sizes: np.ndarray, most: int) -> Iterator[tuple[int, int]]:

@@ -96,6 +96,7 @@ def encode(image: Image.Image, quality: int = 90) -> bytes:
 
 def _read(data: bytes, max_pixels: int | None, held: contextlib.ExitStack, *, only_check: bool = False) -> Image.Image:
     """Decode within the budget. What fails is tried again alone, to tell a broken photo from a lack of memory."""
+    budget.return_what_is_freed()
     file = photo_file.prepared(data, max_pixels)
     for alone in (False, True):
         with photo_file.opened(file) as image:
