@@ -50,7 +50,7 @@ class Options(Frozen):
     )  # before the second try; doubles with each further one, with jitter
     max_mb: float = Field(default=32.0, gt=0, le=1024)
     held_mb: float = Field(default=256.0, gt=0, le=65_536)  # of all photos together that came and were not yet written
-    max_pixels: int = Field(default=images.MAX_PIXELS, ge=1, le=images.MAX_PIXELS)
+    max_pixels: int = Field(default=images.MAX_PIXELS, ge=1, le=1_000_000_000)
     user_agent: str = "visnet/0.1"
     # What is said of photos is not trusted: see `visnet.locators` and `visnet.addresses`.
     allow_paths: list[str] = Field(default=[])  # folders that photos may be read from, beside that of relative paths
