@@ -23,12 +23,13 @@ FREE = {
     "raw_images.feed.pattern": "a pattern of file names",
     "raw_images.street2shop.categories": "the source's own words",
     "raw_images.table.columns.*": "the table's own words",
+    "raw_images.*.download.allow_paths": "folders",
     "raw_images.*.download.user_agent": "what a server reads",
     "triplets.similarity.weights": "imagenet, or the path of a file",
     "trained_model.config": "a name of the zoo, which suggests the nearest, or the path of a .toml",
     "trained_model.weights": "imagenet, none, or the path of a file",
 }
-OUTSIDE = (-(10**15), 10**15, -1e300, 1e300, math.nan, math.inf)
+OUTSIDE = (-(10**30), 10**30, -1e300, 1e300, math.nan, math.inf)
 
 
 def fields_of(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
