@@ -29,7 +29,8 @@ from orchestration.watch import Dagster, Edits, close_dead_runs
 
 START_S = 180.0
 LOOK_EVERY_S = 2.0
-MLFLOW_RUNS = "/#/experiments?workflowType=machine_learning"  # else it opens its pages for language models
+TRAINING = "?workflowType=machine_learning"  # else MLflow opens its pages for language models
+EXPERIMENT = "visnet"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _free(args.host, args.mlflow_port, "--mlflow-port")
                 servers += _mlflow(args, env)
             _start_dagster(args, env, Path(private), servers)
-            print(
-                f"Dagster  {_address(args.port)}\nMLflow   {env['VISNET_MLFLOW_UI']}{MLFLOW_RUNS}\nCtrl-C stops both."
-            )
+            print(f"Dagster  {_address(args.port)}\nMLflow   {_runs(env['VISNET_MLFLOW_UI'])}\nCtrl-C stops both.")
             sys.stdout.flush()
             _watch(servers, dagster, Path.cwd())
         except KeyboardInterrupt:
@@ -157,6 +156,8 @@ def _environment(root: Path, args: argparse.Namespace) -> dict[str, str]:
     store.mkdir(exist_ok=True)
     if "DAGSTER_HOME" not in os.environ:
         shutil.copyfile(Path(__file__).with_name("dagster.yaml"), home / "dagster.yaml")
+    if set("?#%") & set(str(root)):  # would end the path of an address; all that is started works in this folder
+        store = Path(".mlflow")
     own = {
         "DAGSTER_HOME": str(home),
         # The database itself, not the server: a stage run from a shell without the server logs to the same place.
@@ -174,6 +175,17 @@ def _environment(root: Path, args: argparse.Namespace) -> dict[str, str]:
     if "VISNET_MLFLOW_UI" not in os.environ and env["MLFLOW_TRACKING_URI"].startswith("http"):
         env["VISNET_MLFLOW_UI"] = env["MLFLOW_TRACKING_URI"]
     return env
+
+
+def _runs(mlflow: str) -> str:
+    """Return the page of all runs that can be compared; before the first one, that of the experiments."""
+    asked = f"{mlflow}/api/2.0/mlflow/experiments/get-by-name"
+    try:
+        found = httpx.get(asked, params={"experiment_name": EXPERIMENT}, timeout=10, trust_env=False)
+        number = found.raise_for_status().json()["experiment"]["experiment_id"]
+    except (httpx.HTTPError, ValueError, KeyError):
+        return f"{mlflow}/#/experiments{TRAINING}"
+    return f"{mlflow}/#/experiments/{number}/runs{TRAINING}"
 
 
 def _watch(servers: Sequence[Server], dagster: Dagster, root: Path) -> NoReturn:
