@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from visnet import tables
 
@@ -15,16 +16,26 @@ class LossGate:
     """Counts what a run of a stage loses, beside what was lost before, against the share that is allowed.
 
     stage, what: how a message calls them ("crops", "crops"). redone: the keys of the rows that are made again, or go.
-    count: of the rows that there will be.
+    count: of the rows that there will be. replaced: key of a new row -> that of the row whose place it takes, where
+    keys say what a row is made of, so that what is made of something else has another key.
     """
 
     def __init__(
-        self, stage: str, what: str, table: Path, key: str, redone: Iterable[str], count: int, share_max: float | None
+        self,
+        stage: str,
+        what: str,
+        table: Path,
+        key: str,
+        redone: Iterable[str],
+        count: int,
+        share_max: float | None,
+        replaced: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.stage, self.what, self.count, self.share_max = stage, what, count, share_max
         self.reasons: Counter[str] = Counter()
         self.taken_away: set[str] = set()
         self.standing: set[str] = set()
+        self.replaced = replaced
         if tables.is_table(table):
             again = set(redone)
             self.standing = again.intersection(tables.read(table, [key], "lost IS NULL")[key].to_pylist())
@@ -37,7 +48,7 @@ class LossGate:
         `TooManyLost` when there are any, and more is lost than allowed.
         """
         self.reasons.update(lost.values())
-        found = self.standing.intersection(lost)
+        found = {key for key in lost if key in self.standing or self.replaced.get(key) in self.standing}
         self.taken_away |= found
         if self.taken_away and self.share_max is not None and self.reasons.total() > self.share_max * self.count:
             raise self.refusal()

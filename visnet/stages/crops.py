@@ -135,7 +135,8 @@ def _cut(
     progress: Progress,
     count: int,
 ) -> None:
-    gate = LossGate("crops", "crops", crops, "crop_id", [*change.changed, *change.gone], count, params.lost_share_max)
+    redone, replaced = [*change.changed, *change.gone], _replaced(crops, todo, change)
+    gate = LossGate("crops", "crops", crops, "crop_id", redone, count, params.lost_share_max, replaced)
     held = [CROP.empty_table()]  # lost crops that stand there now
     for rows in _batches(cut_all(photos, todo, params.side_px, params.quality)):
         lost = rows.filter(pc.is_valid(rows["lost"]))
@@ -147,6 +148,17 @@ def _cut(
     if gate.reasons.total() >= count:
         raise gate.refusal()
     tables.put(crops, "crop_id", pa.concat_tables(held), change.changed)
+
+
+def _replaced(crops: Path, todo: pd.DataFrame, change: tables.Difference) -> dict[str, str]:
+    """Return new crop -> a crop of the same photo and product that goes, since its box is another one now."""
+    if not change.gone:
+        return {}
+    table = tables.read(crops, ["crop_id", "photo_id", "product_id"])
+    going = table.filter(pc.is_in(table["crop_id"], pa.array(change.gone, pa.string()))).to_pandas()
+    goes = dict(zip(zip(going["photo_id"], going["product_id"], strict=True), going["crop_id"], strict=True))
+    pairs = zip(todo["crop_id"], zip(todo["photo_id"], todo["product_id"], strict=True), strict=True)
+    return {crop_id: goes[pair] for crop_id, pair in pairs if pair in goes}
 
 
 def _batches(cut: Iterator[tuple[pd.DataFrame, list[Cut]]]) -> Iterator[pa.Table]:
