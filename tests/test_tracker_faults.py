@@ -174,7 +174,8 @@ def test_an_evaluation_without_its_tracker_is_told_later(trained: Path) -> None:
     with tracked_at("http://127.0.0.1:1"):
         run(trained, "evaluation")
     said = report(trained, "evaluation")
-    assert (said["mlflow_run_id"], said["recall_at_1_min"], waiting(trained)) == (None, None, ["evaluation"])
+    assert (said["mlflow_run_id"], said["passed"], waiting(trained)) == (None, None, ["evaluation"])
+    assert "MLflow, which knows the champion, cannot be asked" in said["verdict"]
     with learning.within(trained):
         tracking.sync()
     assert (waiting(trained), len(runs(trained))) == ([], 1)
