@@ -66,7 +66,7 @@ def deploy() -> None:
 def served_is_checked_out(context: dg.AssetCheckExecutionContext, dvc: Dvc) -> dg.AssetCheckResult:
     """Ask `visnet versions --check`, which answers in a line."""
     try:
-        said, passed = dvc.command(context.run.run_id, "versions", "--check")[-1], True
+        said, passed = "".join(dvc.command(context.run.run_id, "versions", "--check")[-1:]), True
     except dg.Failure as failure:
         said, passed = str(failure.description), False
     return dg.AssetCheckResult(passed=passed, description=said, severity=dg.AssetCheckSeverity.WARN)
