@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -207,7 +208,9 @@ class Work:
     """A process that works in a shop."""
 
     def __init__(self, folder: Path, commands: tuple[str, ...], file_bytes: int | None) -> None:
-        self._said = folder / f"said-{time.monotonic_ns()}"
+        handle, said = tempfile.mkstemp(prefix="said-")  # not in the shop, whose disk may be full
+        os.close(handle)
+        self._said = Path(said)
         self._begun_s = time.monotonic()
         self._child = SERVER.Process(target=_work, args=(folder, commands, self._said, file_bytes))
         self._child.start()

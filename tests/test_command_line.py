@@ -134,10 +134,10 @@ def test_a_terminal_that_cannot_show_a_name_costs_nothing(published: Path) -> No
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(28, "", "/a/b"), "/a/b: no space left on device; make room"),
-        (OSError(24, "", "/a"), "/a: too many open files; raise the limit"),
-        (OSError("LanceError(IO): Permission denied (os error 13) at path \"/a b/c\", x.rs"), "/a b/c: permission"),
-        (ValueError("Unable to open file /a b/c: No such file or directory (os error 2), x.rs"), "/a b/c: no such"),
+        (OSError(28, "", "/a/b"), "/a/b: No space left on device; make room"),
+        (OSError(24, "", "/a"), "/a: Too many open files; raise the limit"),
+        (OSError("LanceError(IO): Permission denied (os error 13) at path \"/a b/c\", x.rs"), "/a b/c: Permission"),
+        (ValueError("Unable to open file /a b/c: No such file or directory (os error 2), x.rs"), "/a b/c: No such"),
         (ValueError("LanceError(IO): Not found: /a/c, /x.rs"), "is damaged (LanceError(IO): Not found: /a/c)"),
     ],
 )  # fmt: skip

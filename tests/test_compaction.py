@@ -128,9 +128,10 @@ def test_dvc_keeps_what_is_served_when_a_gate_closes_and_takes_compacted_tables_
     built: Path, tmp_path: Path
 ) -> None:
     shop = Path(shutil.copytree(built, tmp_path / "shop", symlinks=True))
-    params, closed = shop / "params.toml", "lost_share_max = -1.0"
-    params.write_text(params.read_text().replace("k = 20", "k = 10").replace("[publish]", f"[publish]\n{closed}"))
-    shell(shop, "dvc", "repro", "--single-item", "knn_results")
+    params, closed = shop / "params.toml", "added_share_max = 0.0"
+    more = params.read_text().replace("products = 88", "products = 99")
+    params.write_text(more.replace("[publish]", f"[publish]\n{closed}"))
+    shell(shop, "dvc", "repro", "--single-item", "raw_images", "crops", "catalog_embeddings", "knn_results")
     before = (shop / "reports/publish.json").read_bytes()
     done = run(shop, "dvc", "repro", "--single-item", "publish")
     assert done.returncode != 0

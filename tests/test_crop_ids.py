@@ -123,6 +123,7 @@ def test_no_sign_in_an_id_makes_two_crops_one() -> None:
             ("b", f"h{sign}a", f"a{sign}{sign}b", "street", WHOLE),
             ("b", f"h{sign}a", f"a{sign}0", "shop", WHOLE),
         )
+        if row[0].isprintable()  # a table drops ids that no line of a list could show
     ]
     build(rows)
     frame = table()

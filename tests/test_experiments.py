@@ -222,7 +222,7 @@ def test_a_promoted_model_is_what_the_line_serves(here: Path) -> None:
     assert params.read_text() == before.replace("version = 0  # new", line)
     shell(here, "dvc", "repro", "--single-item", "trained_model")
     served, learnt = here / "data/trained_model", here / "data/experiments/tiny/trained_model"
-    assert {path.name for path in served.iterdir()} == {"model.safetensors", "model.toml"}
+    assert {path.name for path in served.iterdir()} == {"checksums.json", "model.safetensors", "model.toml"}
     assert all((learnt / path.name).read_bytes() == path.read_bytes() for path in served.iterdir())
     said = report(here, "trained_model")
     assert (said["config"], said["version"], said["mlflow_model_version"]) == ("tiny", 2, "2")
@@ -240,7 +240,7 @@ def test_dvc_exp_trains_a_zoo_entry_and_lists_it(here: Path) -> None:
     shell(here, "dvc", "exp", "run", "--single-item", "trained_model", "--name", "try-tiny", *words)
     assert (report(here, "trained_model")["config"], report(here, "trained_model")["epochs"]) == ("tiny", 1)
     rows = csv.DictReader(shell(here, "dvc", "exp", "show", "--csv", "--no-pager").splitlines())
-    configs = {row["Experiment"] or row["rev"]: row["config"] for row in rows}
+    configs = {row["Experiment"] or row["rev"]: row["trained_model.config"] for row in rows}
     assert configs == {"workspace": "tiny", "main": "mildnet_small", "try-tiny": "tiny"}
 
 

@@ -1,5 +1,6 @@
 """Why a parameter is refused, and what is allowed: pydantic's errors in a user's words."""
 
+import difflib
 from collections.abc import Sequence
 from typing import Literal, get_args, get_origin
 
@@ -20,7 +21,9 @@ _TYPES = {
 }
 
 
-def said_of(model: type[pydantic.BaseModel], kind: str, path: Sequence[int | str], message: str) -> str:
+def said_of(
+    model: type[pydantic.BaseModel], kind: str, path: Sequence[int | str], message: str, given: object = None
+) -> str:
     """Say what is wrong with the field at `path` of a model, and what is allowed; kind and message are pydantic's."""
     if kind == "extra_forbidden":
         known = _within(model, path[:-1])
@@ -29,7 +32,9 @@ def said_of(model: type[pydantic.BaseModel], kind: str, path: Sequence[int | str
         return "is needed"
     field = _field(model, path)
     if kind == "literal_error" and field:
-        return f"allowed are {', '.join(map(str, _choices(field.annotation)))}"
+        allowed = [str(choice) for choice in _choices(field.annotation)]
+        near = difflib.get_close_matches(str(given), allowed, 1)
+        return f"allowed are {', '.join(allowed)}" + (f"; is {near[0]!r} meant?" if near else "")
     if kind in _OUT_OF_BOUNDS and field:
         return f"must be {bounds(field) or 'a finite number'}"
     if kind == "too_short":
@@ -40,11 +45,19 @@ def said_of(model: type[pydantic.BaseModel], kind: str, path: Sequence[int | str
 def bounds(field: FieldInfo) -> str:
     """Say what a field's value must be, "" where it has no bounds: `at least 1 and at most 2048`."""
     said = []
-    for bound in field.metadata:
+    for bound in [*field.metadata, *_nested(field.annotation)]:
         for kind, word in _BOUNDS.items():
             if isinstance(bound, kind):
                 said.append(f"{word} {getattr(bound, kind.__name__.lower())}")
     return " and ".join(said)
+
+
+def _nested(annotation: object) -> list[object]:
+    """List what is said of the parts of a type: of a number that may be left out."""
+    found = [*getattr(annotation, "__metadata__", ())]
+    for part in get_args(annotation) if get_origin(annotation) is not Literal else ():
+        found += _nested(part)
+    return found
 
 
 def _field(model: type[pydantic.BaseModel], path: Sequence[int | str]) -> FieldInfo | None:

@@ -88,6 +88,6 @@ def parse(stage: str, table: Mapping[str, object], where: str) -> Frozen:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        said = said_of(model, first["type"], first["loc"], first["msg"])
+        said = said_of(model, first["type"], first["loc"], first["msg"], first["input"])
         found = "" if first["type"] == "missing" else f" (found {first['input']!r})"
         raise ValueError(f"{where}: [{stage}] {field}: {said}{found}") from None

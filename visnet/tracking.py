@@ -129,6 +129,23 @@ class _Tracked(Record):
             )
             return dict.fromkeys(ANSWERS[self._stage])
 
+    def stop(self, status: str) -> None:
+        if not self._opened:
+            return
+        ended = dataclasses.replace(
+            self._begun,
+            run_id=self._file.read_text(encoding="utf-8"),
+            status=status,
+            ended_ms=time.time_ns() // 1_000_000,
+            pictures={},
+        )
+        try:
+            if self._lost:
+                raise Unreachable("it was gone before")
+            telling.tell(tracker.connect(), ended, _forget)
+        except Unreachable:
+            untold.keep(ended)
+
 
 class _Publishing(Record):
     """Tells the registry by which model what is served is."""

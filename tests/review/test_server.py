@@ -111,7 +111,7 @@ def test_a_file_that_cannot_be_written_is_named(client: httpx.Client, path: Path
     path.mkdir()
     answer = mark(client, "photo", Q)
     assert answer.status_code == 409
-    assert f"{path}: is a directory" in answer.text
+    assert f"{path}: Is a directory" in answer.text
 
 
 def test_a_file_that_cannot_be_read_is_not_written_over(client: httpx.Client, path: Path) -> None:
