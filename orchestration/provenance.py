@@ -90,7 +90,8 @@ def lock_sensor(
 
     @dg.sensor(name=name, **options)
     def _sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        seen = _seen(root)
+        # With the runs, since one may have made something else in between, and a shell what there was before.
+        seen = f"{_seen(root)} {context.instance.get_runs_count()}"
         if seen == context.cursor:
             return dg.SkipReason("dvc.lock and what it lists are as they were")
         if context.instance.get_runs_count(dg.RunsFilter(statuses=UNDER_WAY)):
