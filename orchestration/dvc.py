@@ -6,9 +6,9 @@ work, so both share one cache, one dvc.lock and one idea of what is up to date.
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 
@@ -16,7 +16,7 @@ from orchestration.commands import USERS, environment, mendable, reason_of
 from orchestration.process import run
 from orchestration.project import Stage, read_lock
 from orchestration.provenance import asset_key, provenance
-from orchestration.report import Metadata, changes, metadata, read_report
+from orchestration.report import Metadata, changes, metadata
 from orchestration.retry import retried
 from orchestration.unreadable import Unreadable, read
 
@@ -134,68 +134,3 @@ def stage_asset(
         return made._replace(metadata={**brought, **(made.metadata or {})})
 
     return _materialize
-
-
-def judged(
-    gates: Iterable[dg.AssetChecksDefinition], dvc: Dvc, assets: Iterable[dg.AssetKey]
-) -> list[dg.AssetCheckEvaluation]:
-    """Evaluate those gates that are of `assets`, outside a run: of what was made in a shell."""
-    found, made = [], set(assets)
-    for check in gates:
-        for key in check.check_keys:
-            if key.asset_key in made:
-                result = check(dvc=dvc)
-                assert isinstance(result, dg.AssetCheckResult)
-                found.append(
-                    dg.AssetCheckEvaluation(
-                        asset_key=key.asset_key,
-                        check_name=key.name,
-                        passed=result.passed,
-                        description=result.description,
-                        metadata=result.metadata or {},
-                        severity=result.severity,
-                        blocking=True,
-                    )
-                )
-    return found
-
-
-def gate(stage: str, key: str, bound: Literal["max", "min"], why: str) -> dg.AssetChecksDefinition:
-    """Make a blocking check: a report's `key` must keep to its `key_max` (or `key_min`), where there is one."""
-
-    @dg.asset_check(asset=asset_key(stage), name=key, description=why, blocking=True)
-    def _check(dvc: Dvc) -> dg.AssetCheckResult:
-        try:
-            report = read_report(dvc.reports_path / f"{stage}.json")
-        except ValueError as error:
-            return dg.AssetCheckResult(passed=False, description=str(error))
-        value, limit = report.get(key), report.get(f"{key}_{bound}")
-        if limit is None:
-            return dg.AssetCheckResult(passed=True, description=f"{key} is {value}; no limit is set")
-        if not isinstance(value, int | float):
-            return dg.AssetCheckResult(passed=False, description=f"the report gives no number for {key}: {value!r}")
-        if not isinstance(limit, int | float):
-            return dg.AssetCheckResult(passed=False, description=f"{key}_{bound} is not a number: {limit!r}")
-        passed = value <= limit if bound == "max" else value >= limit
-        word = "at most" if bound == "max" else "at least"
-        return dg.AssetCheckResult(
-            passed=passed,
-            description=f"{key} is {value:g}; {word} {limit:g} is allowed",
-            metadata={"value": float(value), f"limit_{bound}": float(limit)},
-        )
-
-    return _check
-
-
-def verdict(stage: str, name: str, why: str) -> dg.AssetChecksDefinition:
-    """Make a blocking check of what a report decided itself: `passed`, and in words `verdict`."""
-
-    @dg.asset_check(asset=asset_key(stage), name=name, description=why, blocking=True)
-    def _check(dvc: Dvc) -> dg.AssetCheckResult:
-        try:
-            report = read_report(dvc.reports_path / f"{stage}.json")
-        except ValueError as error:
-            return dg.AssetCheckResult(passed=False, description=str(error))
-        return dg.AssetCheckResult(passed=report.get("passed") is True, description=str(report.get("verdict")))
-
-    return _check

@@ -6,8 +6,9 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration.defs.checks import GATES
-from orchestration.dvc import Dvc, judged
+from orchestration.dvc import Dvc
 from orchestration.feed import read_inbox
+from orchestration.gates import judged
 from orchestration.policy import LATE, REFRESH_AT, REFRESH_TAGS
 from orchestration.project import due, read_lock
 from orchestration.provenance import UNDER_WAY, asset_key, lock_sensor, looked_at, report

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from orchestration.commands import mendable, reason_of
-from orchestration.dvc import Dvc, gate, stage_asset
+from orchestration.dvc import Dvc, stage_asset
+from orchestration.gates import gate
 from orchestration.process import run
 from orchestration.project import due, read_lock, read_project
 from tests.orchestration.running import Toy, environment, lives, wait

@@ -13,7 +13,8 @@ import pytest
 from dvc.repo import Repo
 
 from orchestration.alerts import alert_of, tell
-from orchestration.dvc import Dvc, gate, stage_asset
+from orchestration.dvc import Dvc, stage_asset
+from orchestration.gates import gate
 from orchestration.project import read_project
 from tests.orchestration.loaded import forget, run, tick
 from tests.orchestration.running import REPOSITORY, Toy

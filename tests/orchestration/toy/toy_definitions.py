@@ -7,7 +7,8 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration.defs import assets, automation, experiments, feed, maintenance, versions
-from orchestration.dvc import Dvc, gate, judged
+from orchestration.dvc import Dvc
+from orchestration.gates import gate, judged
 from orchestration.provenance import lock_sensor
 
 ROOT = Path(__file__).parent

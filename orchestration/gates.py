@@ -1,0 +1,81 @@
+"""Gates: what a stage's report must hold before anything downstream may run, as Dagster's blocking checks."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Literal
+
+import dagster as dg
+
+from orchestration.dvc import Dvc
+from orchestration.provenance import asset_key
+from orchestration.report import Value, read_report
+
+
+def judged(
+    gates: Iterable[dg.AssetChecksDefinition], dvc: Dvc, assets: Iterable[dg.AssetKey]
+) -> list[dg.AssetCheckEvaluation]:
+    """Evaluate those gates that are of `assets`, outside a run: of what was made in a shell."""
+    found, made = [], set(assets)
+    for check in gates:
+        for key in check.check_keys:
+            if key.asset_key in made:
+                result = check(dvc=dvc)
+                assert isinstance(result, dg.AssetCheckResult)
+                found.append(
+                    dg.AssetCheckEvaluation(
+                        asset_key=key.asset_key,
+                        check_name=key.name,
+                        passed=result.passed,
+                        description=result.description,
+                        metadata=result.metadata or {},
+                        severity=result.severity,
+                        blocking=True,
+                    )
+                )
+    return found
+
+
+def gate(stage: str, key: str, bound: Literal["max", "min"], why: str) -> dg.AssetChecksDefinition:
+    """Make a blocking check: a report's `key` must keep to its `key_max` (or `key_min`), where there is one."""
+    return _check_of(stage, key, why, partial(_within, key, bound))
+
+
+def verdict(stage: str, name: str, why: str) -> dg.AssetChecksDefinition:
+    """Make a blocking check of what a report decided itself: `passed`, and in words `verdict`."""
+    return _check_of(
+        stage,
+        name,
+        why,
+        lambda report: dg.AssetCheckResult(passed=report.get("passed") is True, description=str(report.get("verdict"))),
+    )
+
+
+def _check_of(
+    stage: str, name: str, why: str, judge: Callable[[Mapping[str, Value]], dg.AssetCheckResult]
+) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=asset_key(stage), name=name, description=why, blocking=True)
+    def _check(dvc: Dvc) -> dg.AssetCheckResult:
+        try:
+            report = read_report(dvc.reports_path / f"{stage}.json")
+        except ValueError as error:
+            return dg.AssetCheckResult(passed=False, description=str(error))
+        return judge(report)
+
+    return _check
+
+
+def _within(key: str, bound: str, report: Mapping[str, Value]) -> dg.AssetCheckResult:
+    value, limit = report.get(key), report.get(f"{key}_{bound}")
+    if limit is None:
+        return dg.AssetCheckResult(passed=True, description=f"{key} is {value}; no limit is set")
+    if not isinstance(value, int | float):
+        return dg.AssetCheckResult(passed=False, description=f"the report gives no number for {key}: {value!r}")
+    if not isinstance(limit, int | float):
+        return dg.AssetCheckResult(passed=False, description=f"{key}_{bound} is not a number: {limit!r}")
+    passed = value <= limit if bound == "max" else value >= limit
+    word = "at most" if bound == "max" else "at least"
+    return dg.AssetCheckResult(
+        passed=passed,
+        description=f"{key} is {value:g}; {word} {limit:g} is allowed",
+        metadata={"value": float(value), f"limit_{bound}": float(limit)},
+    )
