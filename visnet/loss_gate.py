@@ -15,23 +15,23 @@ class TooManyLost(ValueError):
 class LossGate:
     """Counts what a run of a stage loses, beside what was lost before, against the share that is allowed.
 
-    stage, what: how a message calls them ("crops", "crops"). redone: the keys of the rows that are made again, or go.
-    count: of the rows that there will be. replaced: key of a new row -> that of the row whose place it takes, where
-    keys say what a row is made of, so that what is made of something else has another key.
+    table: keyed by `key`, with a column `lost`; its name is what a message calls its rows. redone: the keys of the rows
+    that are made again, or go. count: of the rows that there will be. replaced: key of a new row -> that of the row
+    whose place it takes, where keys say what a row is made of, so that what is made of something else has another key.
     """
 
     def __init__(
         self,
-        stage: str,
-        what: str,
         table: Path,
         key: str,
+        *,
+        stage: str,
         redone: Iterable[str],
         count: int,
         share_max: float | None,
         replaced: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.stage, self.what, self.count, self.share_max = stage, what, count, share_max
+        self.stage, self.what, self.count, self.share_max = stage, table.stem, count, share_max
         self.reasons: Counter[str] = Counter()
         self.taken_away: set[str] = set()
         self.standing: set[str] = set()

@@ -135,8 +135,15 @@ def _cut(
     progress: Progress,
     count: int,
 ) -> None:
-    redone, replaced = [*change.changed, *change.gone], _replaced(crops, todo, change)
-    gate = LossGate("crops", "crops", crops, "crop_id", redone, count, params.lost_share_max, replaced)
+    gate = LossGate(
+        crops,
+        "crop_id",
+        stage="crops",
+        redone=[*change.changed, *change.gone],
+        count=count,
+        share_max=params.lost_share_max,
+        replaced=_replaced(crops, todo, change),
+    )
     held = [CROP.empty_table()]  # lost crops that stand there now
     for rows in _batches(cut_all(photos, todo, params.side_px, params.quality)):
         lost = rows.filter(pc.is_valid(rows["lost"]))

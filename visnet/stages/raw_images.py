@@ -87,80 +87,37 @@ def _standing(metadata: Path) -> dict[str, str]:
 
 
 def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
-    source, asked = SOURCES[params.source], params.own
-    metadata = Path(params.metadata)
-    if not metadata.exists():
-        link = f" (a link to {metadata.readlink()})" if metadata.is_symlink() else ""
-        raise ValueError(
-            f"[raw_images] metadata: {metadata}{link} does not exist; give the file or folder of the source"
-        )
-    listing: Listing = source.listing(asked, metadata, out)
-    if listing.photos.num_rows == 0:
-        raise ValueError(f"[raw_images] metadata: {metadata} lists no photo")
+    listing = _listed(out, params)
     photos, records = out / "photos.lance", out / "records.lance"
-
-    photo_ids = listing.photos["photo_id"].to_pylist()
-    locators = dict(zip(photo_ids, listing.photos["locator"].to_pylist(), strict=True))
-    hashes = tables.fingerprints(listing.photos["locator"])
-    sources = dict(zip(photo_ids, hashes, strict=True))
-    change = tables.compare(photos, "photo_id", tables.wanted(photo_ids, hashes))
+    change = tables.compare(photos, "photo_id", _wanted(listing))
     again = _lost_before(photos, params.ask_again)
     stamps = {photo_id: validators.stamp(told, params.ask_again) for photo_id, told in listing.stamps.items()}
     heard = Heard(out / "validators.lance", photos, stamps, [*change.todo, *again])
-    todo = sorted({*change.todo, *(again & locators.keys()), *heard.stale})
-    _check_places([locators[photo_id] for photo_id in todo], len(locators))
-    if not tables.is_table(photos):
-        tables.put(photos, "photo_id", PHOTO.empty_table())
-    replaced = {*change.changed, *again, *heard.stale}.difference(change.new)
-    how = {"known": heard.marks} if listing.stamps else {}
-    unusable: list[Unusable] = []
-    with log.progress("photos", len(locators), done=len(locators) - len(todo), unit="photo") as progress:
-        answers = source.fetch(asked, [(p, locators[p]) for p in todo], metadata=metadata, log=SILENT, **how)
-        gone = [*replaced, *change.gone]
-        gate = LossGate("raw_images", "photos", photos, "photo_id", gone, len(locators), params.lost_share_max)
-        held: list[Answer] = []  # lost photos that stand there now
-        for batch in _batches(_counted(_until(answers, unusable), progress), params.commit_every):
-            news = heard.news(batch)
-            back = gate.note({answer.photo_id: answer.lost for answer in news if answer.lost is not None})
-            held += [answer for answer in news if answer.photo_id in back]
-            now = [answer for answer in news if answer.photo_id not in back]
-            tables.put(photos, "photo_id", _rows(now, locators, sources, params.ask_again), replaced)
-            heard.keep(answer for answer in batch if answer.photo_id not in back)
-        tables.put(photos, "photo_id", _rows(held, locators, sources, params.ask_again), replaced)
-        heard.keep(held)
-    if unusable:
-        raise unusable[0]  # what did not need it is kept
+    _bring(photos, listing, change, again, heard, params, log)
     tables.delete(photos, "photo_id", change.gone)
     heard.forget(change.gone)
-    if kept := heard.counts["kept_stale"]:
-        log.say(
-            f"  kept {kept} photo{'s' * (kept != 1)} that could not be asked for just now; the next news, or "
-            "`dvc repro --force --single-item raw_images`, asks again"
-        )
     keyed = _keyed(listing.records)
     records_written = _write_records(records, keyed)
 
+    count = listing.photos.num_rows
     lost = Counter(tables.read(photos, ["lost"], "lost IS NOT NULL")["lost"].to_pylist())
-    for reason, count in lost.most_common():
-        log.say(f"  lost {count} photo{'s' * (count != 1)}: {reason}{_cure(reason, params.source)}")
     dropped = Counter(listing.dropped)
     dropped["exact duplicate record"] += listing.records.num_rows - keyed.num_rows
-    for reason, count in (+dropped).items():
-        log.say(f"  dropped {count} record{'s' * (count != 1)}: {reason}")
+    _say(log, lost, +dropped, heard.counts["kept_stale"], params.source)
     sizes = tables.read(photos, ["bytes"])["bytes"]
     return {
-        "photos": len(locators),
+        "photos": count,
         "lost": sum(lost.values()),
-        "lost_share": round(sum(lost.values()) / len(locators), 6),
+        "lost_share": round(sum(lost.values()) / count, 6),
         "lost_share_max": params.lost_share_max,
-        **{f"lost_{_key(reason)}": count for reason, count in sorted(lost.items())},
+        **{f"lost_{_key(reason)}": number for reason, number in sorted(lost.items())},
         "added": len(change.new),
         "changed": len(change.changed) + heard.changed,
         "removed": len(change.gone),
         "asked_again": len(again),
         **heard.counts,
         "megabytes_downloaded": round(heard.downloaded_bytes / 1e6, 3),
-        **{f"feed_{name}": count for name, count in listing.report.items()},
+        **{f"feed_{name}": number for name, number in listing.report.items()},
         "records": keyed.num_rows,
         "records_written": records_written,
         "records_dropped": dropped.total(),
@@ -169,6 +126,83 @@ def _look(out: Path, params: Params, log: Log) -> dict[str, Any]:
         "megabytes": round((pc.sum(sizes).as_py() or 0) / 1e6, 3),
         "digest": tables.fingerprint(tables.digest(photos, "photo_id"), tables.digest(records, "crop_id")),
     }
+
+
+def _listed(out: Path, params: Params) -> Listing:
+    """Have the source list its photos; `ValueError` when its description is not there, or lists none."""
+    metadata = Path(params.metadata)
+    if not metadata.exists():
+        link = f" (a link to {metadata.readlink()})" if metadata.is_symlink() else ""
+        raise ValueError(
+            f"[raw_images] metadata: {metadata}{link} does not exist; give the file or folder of the source"
+        )
+    listing: Listing = SOURCES[params.source].listing(params.own, metadata, out)
+    if listing.photos.num_rows == 0:
+        raise ValueError(f"[raw_images] metadata: {metadata} lists no photo")
+    return listing
+
+
+def _wanted(listing: Listing) -> pa.Table:
+    return tables.wanted(listing.photos["photo_id"].to_pylist(), tables.fingerprints(listing.photos["locator"]))
+
+
+def _bring(
+    photos: Path,
+    listing: Listing,
+    change: tables.Difference,
+    again: set[str],
+    heard: Heard,
+    params: Params,
+    log: Log,
+) -> None:
+    """Ask the source for what is not there yet, and commit it as it comes; photos that stand are lost last of all."""
+    locators = dict(zip(*(listing.photos[name].to_pylist() for name in ("photo_id", "locator")), strict=True))
+    sources = dict(zip(*(_wanted(listing)[name].to_pylist() for name in ("key", "source")), strict=True))
+    todo = sorted({*change.todo, *(again & locators.keys()), *heard.stale})
+    _check_places([locators[photo_id] for photo_id in todo], len(locators))
+    if not tables.is_table(photos):
+        tables.put(photos, "photo_id", PHOTO.empty_table())
+    replaced = {*change.changed, *again, *heard.stale}.difference(change.new)
+    gate = LossGate(
+        photos,
+        "photo_id",
+        stage="raw_images",
+        redone=[*replaced, *change.gone],
+        count=len(locators),
+        share_max=params.lost_share_max,
+    )
+
+    def commit(answers: list[Answer]) -> None:
+        tables.put(photos, "photo_id", _rows(answers, locators, sources, params.ask_again), replaced)
+
+    unusable: list[Unusable] = []
+    held: list[Answer] = []  # lost photos that stand there now
+    how = {"known": heard.marks} if listing.stamps else {}
+    asked = [(photo_id, locators[photo_id]) for photo_id in todo]
+    with log.progress("photos", len(locators), done=len(locators) - len(todo), unit="photo") as progress:
+        answers = SOURCES[params.source].fetch(params.own, asked, metadata=Path(params.metadata), log=SILENT, **how)
+        for batch in _batches(_counted(_until(answers, unusable), progress), params.commit_every):
+            news = heard.news(batch)
+            back = gate.note({answer.photo_id: answer.lost for answer in news if answer.lost is not None})
+            held += [answer for answer in news if answer.photo_id in back]
+            commit([answer for answer in news if answer.photo_id not in back])
+            heard.keep(answer for answer in batch if answer.photo_id not in back)
+        commit(held)
+        heard.keep(held)
+    if unusable:
+        raise unusable[0]  # what did not need it is kept
+
+
+def _say(log: Log, lost: Counter[str], dropped: Counter[str], kept: int, source: str) -> None:
+    if kept:
+        log.say(
+            f"  kept {kept} photo{'s' * (kept != 1)} that could not be asked for just now; the next news, or "
+            "`dvc repro --force --single-item raw_images`, asks again"
+        )
+    for reason, count in lost.most_common():
+        log.say(f"  lost {count} photo{'s' * (count != 1)}: {reason}{_cure(reason, source)}")
+    for reason, count in dropped.items():
+        log.say(f"  dropped {count} record{'s' * (count != 1)}: {reason}")
 
 
 def _until(answers: Iterable[Answer], unusable: list[Unusable]) -> Iterable[Answer]:
