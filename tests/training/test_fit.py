@@ -1,11 +1,13 @@
 """Training: that it learns, stops, and goes on after a kill as if nothing had been."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -149,6 +151,36 @@ def test_a_signal_leaves_a_checkpoint_and_is_raised_again(
     log = Diary()
     assert digest(train(tmp_path, log)) == digest(undisturbed[0])
     assert "after 1 epochs and 6 steps" in log.said[0]
+
+
+def test_a_second_signal_waits_for_a_checkpoint_that_is_being_written(
+    undisturbed: tuple[Fitted, Diary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's writer ends in an error of its own, `unexpected pos`, where an exception runs through it."""
+    write = torch.save
+
+    class Interrupted(io.BytesIO):
+        """A file during whose first bytes the training is interrupted twice."""
+
+        def write(self, data: Any) -> int:
+            if log.done >= 12 and not self.tell():
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+            return super().write(data)
+
+    def interrupted(content: object, file: BinaryIO) -> None:
+        with Interrupted() as slow:
+            write(content, slow)
+            file.write(slow.getbuffer())
+
+    log = Diary()
+    monkeypatch.setattr("torch.save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, log)
+    monkeypatch.undo()
+    again = Diary()
+    assert digest(train(tmp_path, again)) == digest(undisturbed[0])
+    assert "after 1 epochs and 2 steps" in again.said[0]
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

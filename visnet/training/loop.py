@@ -191,7 +191,8 @@ class Loop(L.LightningModule):
         if self._is_best(row):
             standing.best_epoch, standing.best = standing.epoch, row
             if self.batches.rank == 0:
-                checkpoint.save_best(self._folder, standing.epoch, self._average.model)
+                with self._signals.writing():
+                    checkpoint.save_best(self._folder, standing.epoch, self._average.model)
         if self._measured and options.patience and standing.epoch - standing.best_epoch >= options.patience:
             standing.stopped_early = standing.epoch < options.epochs
             self.trainer.should_stop = True
@@ -239,7 +240,8 @@ class Loop(L.LightningModule):
             "average": self._average.state(),
             "loss": self.loss.state_dict() if isinstance(self.loss, nn.Module) else {},
         }
-        checkpoint.save(self._folder, self._fingerprint, standing, states)
+        with self._signals.writing():
+            checkpoint.save(self._folder, self._fingerprint, standing, states)
         self._saved = time.perf_counter()
 
     def _where(self, step: int) -> str:

@@ -1,7 +1,9 @@
 """Ask a running training to stop at the end of its step."""
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -13,11 +15,16 @@ class Interrupted(Exception):
 
 
 class StopSignals:
-    """Note SIGINT and SIGTERM instead of dying from them; a second one acts at once. Only a main thread can listen."""
+    """Note SIGINT and SIGTERM instead of dying from them; a second one acts at once, or as soon as a file is written.
+
+    Only a main thread can listen.
+    """
 
     def __init__(self) -> None:
         self.asked: int | None = None
         self._before: dict[int, Any] = {}
+        self._writing = False
+        self._waiting: int | None = None
 
     def remember(self) -> None:
         """Keep the handlers of this moment for `release`."""
@@ -35,8 +42,25 @@ class StopSignals:
             signal.signal(number, handler)
         self._before = {}
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Have a second signal wait for the end: what it interrupts is not always prepared to be (PyTorch's files)."""
+        self._writing = True
+        try:
+            yield
+        finally:
+            self._writing = False
+            if self._waiting is not None:
+                self._act(self._waiting)
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked is not None:
-            self.release()
-            signal.raise_signal(number)
-        self.asked = number
+        if self.asked is None:
+            self.asked = number
+        elif self._writing:
+            self._waiting = number
+        else:
+            self._act(number)
+
+    def _act(self, number: int) -> None:
+        self.release()
+        signal.raise_signal(number)
