@@ -10,20 +10,34 @@ import pytest
 
 from tests import workspace
 
-# Long files of tests that share nothing but `built`: either process of `make test` takes the next of them.
-APART = (
-    "tests/test_compaction.py",
-    "tests/test_errors.py",
-    "tests/test_kill.py",
-    "tests/test_pipeline.py",
-    "tests/training/test_fit.py",
-)
 TOGETHER = (
     "tests/orchestration/test_browser.py",
     "tests/orchestration/test_guard.py",
     "tests/orchestration/test_ui.py",
     "tests/orchestration/test_ui_terminate.py",
 )  # ask the same servers, in this order
+# Long files of tests that share nothing but `built`: whichever process of `make test` is free takes the next of them.
+APART = (
+    "tests/test_compaction.py",
+    "tests/test_errors.py",
+    "tests/test_kill.py",
+    "tests/test_pipeline.py",
+)
+# What takes longest begins first, so that no process works on alone at the end.
+FIRST = (
+    *TOGETHER,
+    "tests/orchestration/test_day.py",
+    "tests/test_zoo_training.py",
+    "tests/test_experiments.py",
+    "tests/training/test_fit.py",
+    "tests/kernels/test_nearest_aot.py",
+    *APART,
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the long files come first, the others as they are."""
+    items.sort(key=lambda item: next((at for at, file in enumerate(FIRST) if item.nodeid.startswith(file)), len(FIRST)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -37,6 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
                 return "servers"
             return nodeid if nodeid.startswith(APART) else nodeid.partition("::")[0]
 
+    config.option.loadscopereorder = False  # by how many tests a file has
     return ByFile(config, log)
 
 

@@ -6,17 +6,15 @@ import importlib
 import os
 import shutil
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests import refreshing
-from tests.refreshing import SERVER, draw, within
-from visnet import __main__ as visnet
+from tests.apart import within
+from tests.refreshing import draw
 from visnet import runner, tracker
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-SERVER.set_forkserver_preload([*refreshing.PRELOADED, "lightning", "mlflow"])
 PARAMS = """
 [raw_images]
 source = "table"
@@ -140,28 +138,6 @@ def tracked_at(uri: str | None) -> Iterator[None]:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         if before is not None:
             os.environ["MLFLOW_TRACKING_URI"] = before
-
-
-Fault = Callable[[], None]
-
-
-def apart(folder: Path, command: str, fault: Fault | None = None) -> tuple[int | None, str]:
-    """Run a command in a process of its own, with a fault laid first; return its exit code and what it said."""
-    said = folder.with_name(f"{folder.name}.said")
-    child = SERVER.Process(target=_apart, args=(folder, command, fault, said))
-    child.start()
-    child.join()
-    return child.exitcode, said.read_text()
-
-
-def _apart(folder: Path, command: str, fault: Fault | None, said: Path) -> None:
-    with said.open("w") as file:
-        os.dup2(file.fileno(), 2)
-        if fault is not None:
-            fault()
-        with within(folder):
-            sys.argv = ["visnet", *command.split()]
-            sys.exit(visnet.main())
 
 
 def killed_after(module: str, name: str) -> None:

@@ -1,24 +1,13 @@
 """A tiny shop whose stock is a CSV file, and its refreshes: in this process, or in one that may be killed."""
 
-import contextlib
 import csv
-import multiprocessing
-import os
-import resource
-import signal
-import sys
-import tempfile
-import time
-import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from visnet import __main__ as visnet
+from tests.apart import Work, within
 from visnet import runner, serving, tables, verdict, versions, weights, zoo
 from visnet.zoo import build_model
 
@@ -115,19 +104,6 @@ def put_verdict(folder: Path, model: str, passed: bool | None = True) -> None:
     verdict.Verdict(model[:32], passed, "as a test has it").write(folder / "data" / "evaluation")
 
 
-@contextlib.contextmanager
-def within(folder: Path) -> Iterator[None]:
-    """Work in a folder, on one thread."""
-    before, threads = Path.cwd(), torch.get_num_threads()
-    os.chdir(folder)
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-        torch.set_num_threads(threads)
-
-
 def refresh(folder: Path, *stages: str) -> None:
     """Run stages in a shop, all of a refresh if none is named."""
     with within(folder):
@@ -183,65 +159,13 @@ def setting(folder: Path, line: str) -> None:
     params.write_text(params.read_text().replace("[publish]\n", f"[publish]\n{line}\n"))
 
 
-# The process that is forked has imported Lance, but started nothing of it.
-warnings.filterwarnings("ignore", message="lance is not fork-safe")
-SERVER = multiprocessing.get_context("forkserver")  # forks a process that has everything imported: a run costs its work
-PRELOADED = ["tests.refreshing", *(f"visnet.stages.{stage}" for stage in REFRESH)]
-SERVER.set_forkserver_preload(PRELOADED)
-
-
-@dataclass(frozen=True)
-class Apart:
-    """A run in a process of its own: its exit code (negative: the signal that killed it), and what it said."""
-
-    exit: int
-    said: str
-    wall_s: float
-
-
-def begin(folder: Path, *commands: str, file_bytes: int | None = None) -> "Work":
-    """Start `visnet COMMAND`, one after the other, a whole refresh if none is named; no file may pass `file_bytes`."""
-    return Work(folder, commands or REFRESH, file_bytes)
-
-
-class Work:
-    """A process that works in a shop."""
-
-    def __init__(self, folder: Path, commands: tuple[str, ...], file_bytes: int | None) -> None:
-        handle, said = tempfile.mkstemp(prefix="said-")  # not in the shop, whose disk may be full
-        os.close(handle)
-        self._said = Path(said)
-        self._begun_s = time.monotonic()
-        self._child = SERVER.Process(target=_work, args=(folder, commands, self._said, file_bytes))
-        self._child.start()
-
-    def end(self, kill_after_s: float | None = None) -> Apart:
-        """Wait for it, or kill -9 it after so long."""
-        self._child.join(kill_after_s)
-        if self._child.is_alive():
-            assert self._child.pid is not None
-            os.kill(self._child.pid, signal.SIGKILL)
-            self._child.join()
-        assert self._child.exitcode is not None
-        said = self._said.read_text() if self._said.exists() else ""
-        self._said.unlink(missing_ok=True)
-        return Apart(self._child.exitcode, said, time.monotonic() - self._begun_s)
+def begin(folder: Path, *commands: str, file_bytes: int | None = None) -> Work:
+    """Start commands in a process of their own, a whole refresh if none is named."""
+    return Work(folder, *commands or REFRESH, file_bytes=file_bytes)
 
 
 def refresh_apart(folder: Path) -> float:
     """Refresh in another process to the end; return the seconds that it took."""
     done = begin(folder).end()
-    assert done.exit == 0, done.said
+    assert done.returncode == 0, done.stderr
     return done.wall_s
-
-
-def _work(folder: Path, commands: tuple[str, ...], said: Path, file_bytes: int | None) -> None:
-    with said.open("w") as file:
-        os.dup2(file.fileno(), 2)
-        if file_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-        with within(folder):
-            for command in commands:
-                sys.argv = ["visnet", *command.split()]
-                if code := visnet.main():
-                    sys.exit(code)

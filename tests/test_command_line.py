@@ -1,7 +1,6 @@
 """What a shell and a file system do to a command: one line with the path, exit 2; silence for a pipe nobody reads."""
 
 import ctypes
-import os
 import shutil
 import signal
 import subprocess
@@ -12,29 +11,29 @@ from pathlib import Path
 import pytest
 
 from tests import refreshing, workspace
+from tests.apart import Work
 from visnet import __main__ as visnet
 from visnet import os_faults
 
 DROPPED = (1, 2, 3)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER: without them root is refused like anybody
-PR_CAPBSET_DROP = 24
+CAPABILITIES_3 = 0x20080522
 
 
 def like_anybody() -> None:
-    libc = ctypes.CDLL(None)
-    for capability in DROPPED if os.getuid() == 0 else ():
-        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    """Have this thread, and those that it starts, go without root's rights (capget(2))."""
+    libc, header, sets = (
+        ctypes.CDLL(None, use_errno=True),
+        (ctypes.c_uint32 * 2)(CAPABILITIES_3),
+        (ctypes.c_uint32 * 6)(),
+    )
+    assert libc.capget(header, sets) == 0
+    sets[0] &= ~sum(1 << capability for capability in DROPPED)  # of those in effect
+    assert libc.capset(header, sets) == 0
 
 
 def refused(folder: Path, *words: str) -> str:
     """Run a command without root's rights; it must exit with 2 and say why in one line, which is returned."""
-    done = subprocess.run(
-        [sys.executable, "-m", "visnet", *words],
-        cwd=folder,
-        env=workspace.environment(),
-        preexec_fn=like_anybody,
-        capture_output=True,
-        text=True,
-    )
+    done = Work(folder, words, fault=like_anybody).end()
     assert done.returncode == 2, done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("visnet ")]
     assert "Traceback" not in done.stderr

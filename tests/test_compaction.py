@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from tests import refreshing
-from tests.refreshing import make, put_stock, refresh, stock, within
+from tests.apart import within
+from tests.refreshing import make, put_stock, refresh, stock
 from tests.workspace import report, run, shell, visnet
 from visnet import compaction, locks, serving, tables
 

@@ -12,7 +12,8 @@ import yaml
 from dvc import cli
 
 from tests import refreshing, workspace
-from tests.refreshing import numbers, put_stock, refresh, served, stock, within
+from tests.apart import within
+from tests.refreshing import numbers, put_stock, refresh, served, stock
 from tests.workspace import shell
 from visnet import __main__ as visnet
 from visnet import pointer, serving, similar, versions

@@ -1,12 +1,10 @@
 """Experiments beside the line: one MLflow run each, compared in one table, and one of them promoted into the line."""
 
 import csv
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -17,9 +15,10 @@ from playwright.sync_api import sync_playwright
 
 from orchestration.defs.experiments import experiment_asset
 from orchestration.dvc import Dvc
+from tests.apart import Work
 from tests.orchestration.test_browser import CHROMIUM, FLAGS
 from tests.test_tracking import client_of, runs
-from tests.workspace import environment, report, shell, visnet
+from tests.workspace import report, shell
 from visnet import __main__, experiment, leaderboard, registry, verdict, zoo
 
 TINY = """
@@ -40,7 +39,7 @@ name = "sq_hinge"
 margin = 0.3
 
 [batches]
-triplets = 64
+triplets = 16
 
 [optimizer]
 name = "sgd"
@@ -49,22 +48,26 @@ lr = 0.01
 SETTINGS = ["trained_model.epochs=3"]
 
 
+def zoo_of(shop: Path) -> None:
+    """Have the entries of the shop's own zoo be known."""
+    zoo._HERE = shop / "visnet/zoo"
+
+
 @pytest.fixture(scope="module")
 def shop(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built shop with a zoo entry more, whose experiment was killed once; then it ran, and version 1 with it."""
     shop = Path(shutil.copytree(built, tmp_path_factory.mktemp("tried") / "shop", symlinks=True))
     (shop / "visnet/zoo/tiny.toml").write_text(TINY)
-    words = ["experiment", "tiny", "-S", *SETTINGS]
-    child = subprocess.Popen([sys.executable, "-m", "visnet", *words], cwd=shop, env=environment())
+    words, copied = ["experiment", "tiny", "-S", *SETTINGS], partial(zoo_of, shop)
+    work = Work(shop, words, fault=copied)
     kept, deadline_s = (
         shop / "data/experiments/tiny/trained_model.building/checkpoints/last.ckpt",
         time.monotonic() + 120,
     )
-    while not kept.exists() and child.poll() is None and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    done = visnet(shop, *words, "--version", "1")
+    while not kept.exists() and work.alive and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    assert work.end(kill_after_s=0).returncode == -signal.SIGKILL
+    done = Work(shop, [*words, "--version", "1"], fault=copied).end()
     assert done.returncode == 0, done.stderr
     return shop
 
@@ -119,8 +122,8 @@ def test_a_killed_experiment_goes_on_and_is_one_run(shop: Path) -> None:
     assert (run.info.status, run.info.run_id) == ("FINISHED", trained["mlflow_run_id"])
     assert run.info.run_name.startswith("tiny side_px=64 epochs=3 ")
     assert (run.data.tags["visnet.kind"], line.data.tags["visnet.kind"]) == ("experiment", "line")
-    asked = {"trained_model.epochs": "3", "trained_model.side_px": "64", "triplets.train": "256"}
-    of_the_entry = {"model.loss.margin": "0.3", "model.batches.triplets": "64", "model.epochs": "3"}
+    asked = {"trained_model.epochs": "3", "trained_model.side_px": "64", "triplets.train": "64"}
+    of_the_entry = {"model.loss.margin": "0.3", "model.batches.triplets": "16", "model.epochs": "3"}
     assert (asked | of_the_entry).items() <= run.data.params.items()  # of epochs it says 9
     measured = {"recall_at_1", "recall_at_1/hats", "triplet_accuracy", "training_s", "peak_memory_mib"}
     assert measured <= run.data.metrics.keys()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.refreshing import put_model, refresh, within
+from tests.apart import within
+from tests.refreshing import put_model, refresh
 from tests.workspace import report
 from visnet import serving, similar, tables, weights
 from visnet.crop_images import square

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.workspace import SMALL, make, report, run, shell, visnet
+from tests.workspace import SMALL, report, run, shell, visnet
 from visnet import tables
 from visnet.stage import STAGES, module
 
@@ -81,16 +81,6 @@ def test_a_second_repro_does_nothing(shop: Path) -> None:
     assert "up to date" in shell(shop, "dvc", "status")
 
 
-def test_two_builds_with_one_seed_are_equal(built: Path, tmp_path: Path) -> None:
-    other = make(tmp_path / "other")
-    shell(other, "dvc", "repro")
-    learnt = {"trained_model", "catalog_embeddings", "knn_results", "evaluation", "publish"}
-    ours, theirs = digests(built), digests(other)
-    assert {s: d for s, d in ours.items() if s not in learnt} == {s: d for s, d in theirs.items() if s not in learnt}
-    if ours["trained_model"] == theirs["trained_model"]:  # equal weights, then all that follows from them is equal
-        assert ours == theirs
-
-
 def test_a_changed_parameter_runs_only_what_depends_on_it(shop: Path) -> None:
     params = shop / "params.toml"
     params.write_text(params.read_text().replace("k = 20", "k = 5"))
@@ -136,7 +126,7 @@ def test_checkout_brings_an_older_catalog_back_and_forth(shop: Path) -> None:
 
 def test_metrics_diff_and_plots_compare_two_versions(shop: Path) -> None:
     params = shop / "params.toml"
-    params.write_text(params.read_text().replace("epochs = 2", "epochs = 3"))
+    params.write_text(params.read_text().replace("epochs = 2", "epochs = 1\nseed = 9"))
     shell(shop, "dvc", "repro", "evaluation")
     difference = json.loads(shell(shop, "dvc", "metrics", "diff", "--json", "HEAD"))
     assert "triplet_accuracy" in difference["reports/metrics/evaluation.json"]

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import refreshing
-from tests.refreshing import numbers, put_model, put_stock, refresh, served, setting, stock, within
+from tests.apart import within
+from tests.refreshing import numbers, put_model, put_stock, refresh, served, setting, stock
 from tests.workspace import report
 from visnet import compaction, folders, gates, locks, serving, tables, versions
 

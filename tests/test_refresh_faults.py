@@ -102,11 +102,11 @@ def test_a_refresh_that_is_killed_at_any_instant_ends_as_a_clean_build(
         change(shop, step)
         for _ in range(IN_A_ROW):
             done = begin(shop).end(kill_after_s=moments.uniform(0.0, wall_s[step]))
-            assert done.exit in (0, -9), done.said
-            landed += done.exit == -9
+            assert done.returncode in (0, -9), done.stderr
+            landed += done.returncode == -9
             if (shop / "data/catalog_embeddings/embeddings.lance").exists():
                 vectors.read_vectors(shop / "data/catalog_embeddings")  # of one model at every instant
-            if done.exit == 0:
+            if done.returncode == 0:
                 break
         refresh_apart(shop)
         assert state(shop) == clean[step], f"step {step} after {landed} kills"
@@ -124,8 +124,8 @@ def test_two_refreshes_at_once_are_one_after_the_other_or_one_is_refused(shop: P
     change(shop, 2)
     both = [begin(shop), begin(shop)]
     for done in [work.end() for work in both]:
-        assert done.exit in (0, 2), done.said
-        assert (done.exit == 2) == ("by another process; wait" in done.said), done.said
+        assert done.returncode in (0, 2), done.stderr
+        assert (done.returncode == 2) == ("by another process; wait" in done.stderr), done.stderr
     refresh_apart(shop)
     assert state(shop) == state(undisturbed)
 
@@ -136,14 +136,14 @@ def test_a_stage_without_room_changes_nothing_and_goes_on_when_there_is_room(sta
     put_stock(shop, stock(14))
     earlier = REFRESH[: REFRESH.index(stage)]
     if earlier:
-        assert begin(shop, *earlier).end().exit == 0
+        assert begin(shop, *earlier).end().returncode == 0
     before = state(shop)
     done = begin(shop, stage, file_bytes=LEAST_BYTES.get(stage, 1000)).end()
-    assert done.exit == 2, done.said
-    (line,) = [line for line in done.said.splitlines() if line.startswith("visnet ")]
+    assert done.returncode == 2, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("visnet ")]
     assert re.search("(File too large|No space left on device); make room and run it again", line)
     assert str(shop / "data") in line
-    assert "Traceback" not in done.said
+    assert "Traceback" not in done.stderr
     assert state(shop) == before
     refresh_apart(shop)
     fresh = make(shop.parent / "fresh", stock(14))
@@ -195,9 +195,9 @@ def test_a_full_disk(small_disk: Path) -> None:
     free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize
     filler.write_bytes(bytes(free - 64 * 1024))
     done = begin(shop).end()
-    assert done.exit == 2, done.said
-    assert "No space left on device; make room and run it again" in done.said
-    assert "Traceback" not in done.said
+    assert done.returncode == 2, done.stderr
+    assert "No space left on device; make room and run it again" in done.stderr
+    assert "Traceback" not in done.stderr
     served = {name: digest for name, digest in before.items() if name.startswith("served")}
     assert served.items() <= state(shop).items()
     filler.unlink()

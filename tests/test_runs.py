@@ -4,7 +4,6 @@ import os
 import signal
 import sqlite3
 import time
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,14 @@ from hypothesis import strategies as st
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from tests import learning
-from tests.learning import SERVER, copy, run, setting
+from tests.apart import Work, within
+from tests.learning import copy, run, setting
 from tests.workspace import report
 from visnet import leaderboard, registry, runner, tracker
 
 
 def runs(shop: Path) -> list[Run]:
-    with learning.within(shop):
+    with within(shop):
         return registry.runs(tracker.connect())
 
 
@@ -45,7 +45,7 @@ def test_runs_of_one_config_are_told_apart_by_their_names(learnt: Path, tmp_path
 
 
 def test_the_experiment_is_tagged_as_model_training(learnt: Path) -> None:
-    with learning.within(learnt):
+    with within(learnt):
         experiment = tracker.connect().get_experiment_by_name("visnet")
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
@@ -63,7 +63,7 @@ def test_the_leaderboard_has_more_than_a_page_of_runs(learnt: Path, tmp_path: Pa
             " SELECT 'recall_at_1', 0.5, 0, 0, 0, run_uuid FROM runs WHERE run_uuid != ?",
             [one.info.run_id],
         )
-    with learning.within(shop):
+    with within(shop):
         frame = leaderboard.table()
     assert len(frame) == 1101
     best = frame[frame["run"] == one.info.run_id].iloc[0]
@@ -90,7 +90,7 @@ NAMES = (
 def test_mlflow_takes_every_name_and_tells_them_apart(learnt: Path, tmp_path: Path) -> None:
     shop = copy(learnt, tmp_path / "shop")
     fit = [tracker.fit(f"recall_at_1/{name}") for name in NAMES]
-    with learning.within(shop):
+    with within(shop):
         client, run_id = tracker.connect(), runs(shop)[0].info.run_id
         client.log_batch(
             run_id,
@@ -124,18 +124,17 @@ def test_an_inherited_rank_makes_no_helper(learnable: Path, tmp_path: Path, monk
     assert runner.helps()
 
 
-def begin(shop: Path) -> BaseProcess:
+def begin(shop: Path) -> Work:
     """Begin a training of many epochs in a process of its own, and wait until it is under way."""
-    child = SERVER.Process(target=learning._apart, args=(shop, "trained_model", None, shop / "said"))
-    child.start()
+    work = Work(shop, "trained_model")
     curve, deadline_s = shop / "reports/trained_model.building/trained_model.csv", time.monotonic() + 120
     while (
         len(curve.read_text().splitlines() if curve.exists() else []) < 3
-        and child.is_alive()
+        and work.alive
         and time.monotonic() < deadline_s
     ):
         time.sleep(0.1)
-    return child
+    return work
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGINT]], ids=["once", "twice"])
@@ -146,12 +145,10 @@ def test_a_cancelled_training_is_killed_and_leaves_the_former_model(
     former = [(path, path.read_bytes()) for path in sorted((shop / "reports").glob("trained_model.*"))]
     before = learning.model(shop)
     setting(shop, "epochs = 2", "epochs = 5000\npatience = 0")
-    child = begin(shop)
-    for sign in signals:
-        assert child.pid is not None
-        os.kill(child.pid, sign)
-    child.join(60)
-    assert child.exitcode == 130, (shop / "said").read_text()
+    work = begin(shop)
+    work.signal(*signals)
+    done = work.end(kill_after_s=60)
+    assert done.returncode == 130, done.stderr
     assert [one.info.status for one in runs(shop)] == ["KILLED", "FINISHED"]
     assert learning.model(shop) == before
     assert [(path, path.read_bytes()) for path in sorted((shop / "reports").glob("trained_model.*"))] == former

@@ -13,7 +13,8 @@ import pytest
 from mlflow import MlflowClient
 
 from tests import learning
-from tests.learning import apart, copy, killed_after, model, run, setting, tracked_at
+from tests.apart import Work, within
+from tests.learning import copy, killed_after, model, run, setting, tracked_at
 from tests.workspace import report
 from visnet import folders, registry, runner, telling, tracker, tracking, untold, weights
 
@@ -31,7 +32,7 @@ def trained(learnt: Path, tmp_path: Path) -> Path:
 
 
 def runs(shop: Path) -> list[tuple[str, str]]:
-    with learning.within(shop):
+    with within(shop):
         client = tracker.connect()
         return [(r.info.status, registry.version_of(client, r.info.run_id)) for r in registry.runs(client)]
 
@@ -77,8 +78,8 @@ def test_a_failure_at_any_point_after_the_training_costs_no_training(
 
 
 def test_a_kill_after_the_training_costs_no_training(shop: Path) -> None:
-    code, said = apart(shop, "trained_model", partial(killed_after, "visnet.folders", "replace"))
-    assert code == -signal.SIGKILL, said
+    done = Work(shop, "trained_model", fault=partial(killed_after, "visnet.folders", "replace")).end()
+    assert done.returncode == -signal.SIGKILL, done.stderr
     run(shop, "trained_model")
     assert report(shop, "trained_model")["resumed_from_epoch"] == 2
     assert runs(shop) == [("FINISHED", "1")]
@@ -139,11 +140,11 @@ def test_a_training_without_its_tracker_is_told_later(
         learning.evaluate(shop)
         assert report(shop, "evaluation")["champion"] == "1"
     else:
-        with learning.within(shop):
+        with within(shop):
             assert tracking.sync().startswith("Told       1 of 1")
     assert waiting(shop) == []
     assert runs(shop) == [("FINISHED", "1")]
-    with learning.within(shop):
+    with within(shop):
         (one,) = registry.runs(tracker.connect())
         assert sorted(registry.curve(one.info.run_id)) == [1, 2]
         assert one.data.tags["trained_model.digest"] == said["digest"]
@@ -165,7 +166,7 @@ def test_a_tracker_that_dies_during_the_training(shop: Path, monkeypatch: pytest
     monkeypatch.undo()
     database.write_bytes(whole.read_bytes())
     assert runs(shop) == [("RUNNING", "")]
-    with learning.within(shop):
+    with within(shop):
         tracking.sync()
     assert runs(shop) == [("FINISHED", "1")]
 
@@ -176,7 +177,7 @@ def test_an_evaluation_without_its_tracker_is_told_later(trained: Path) -> None:
     said = report(trained, "evaluation")
     assert (said["mlflow_run_id"], said["passed"], waiting(trained)) == (None, None, ["evaluation"])
     assert "MLflow, which knows the champion, cannot be asked" in said["verdict"]
-    with learning.within(trained):
+    with within(trained):
         tracking.sync()
     assert (waiting(trained), len(runs(trained))) == ([], 1)
 
@@ -206,7 +207,7 @@ def test_a_database_that_is_gone_has_the_model_again_after_the_next_evaluation(t
     shutil.rmtree(trained / ".mlflow")
     run(trained, "evaluation")
     assert report(trained, "evaluation")["champion"] == "1"
-    with learning.within(trained):
+    with within(trained):
         (one,) = registry.runs(tracker.connect())
         assert one.info.run_name == "tiny from elsewhere"
         registry.take(1, trained / "taken")
@@ -235,13 +236,13 @@ def test_a_version_that_cannot_be_had_costs_nothing_and_zero_trains(trained: Pat
 def test_a_deleted_experiment_can_be_restored_as_its_message_says(
     shop: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with learning.within(shop):
+    with within(shop):
         client = tracker.connect()
         client.delete_experiment(client.get_experiment_by_name("visnet").experiment_id)
     run(shop, "trained_model")
     said = capfd.readouterr().err
     number = said.partition("`mlflow experiments restore --experiment-id ")[2].partition("`")[0]
-    with learning.within(shop):
+    with within(shop):
         MlflowClient(tracker.address()).restore_experiment(number)
         tracking.sync()
     assert runs(shop) == [("FINISHED", "1")]
@@ -252,7 +253,7 @@ def test_a_telling_that_cannot_be_read_names_what_to_remove(trained: Path) -> No
         run(trained, "evaluation")
     (kept,) = (trained / untold.FOLDER).glob("[0-9]*")
     (kept / "telling.json").write_text("{")
-    with learning.within(trained):
+    with within(trained):
         with pytest.raises(ValueError, match=rf"telling.json cannot be read .*; remove {untold.FOLDER / kept.name}"):
             tracking.sync()
         shutil.rmtree(kept)
@@ -262,7 +263,7 @@ def test_a_telling_that_cannot_be_read_names_what_to_remove(trained: Path) -> No
 @pytest.mark.parametrize("name", ["moved", "a ?#%41 é"])
 def test_a_project_that_was_renamed_goes_on(trained: Path, tmp_path: Path, name: str) -> None:
     moved = trained.rename(tmp_path / name)
-    with learning.within(moved):
+    with within(moved):
         tracker.connect()
         registry.take(1, moved / "taken")
         registry.promote("1")

@@ -1,7 +1,6 @@
 """What stands in MLflow after the line has run: one run per training, comparable, and found from both sides."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,8 +16,9 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests import refreshing
-from tests.workspace import environment, report, run, shell, visnet
+from tests import learning, refreshing
+from tests.apart import Work, within
+from tests.workspace import environment, report, run, shell
 from visnet import registry, serving_alias, tracker, tracking, verdict, zoo
 from visnet.reports import LINE
 from visnet.stages import evaluation
@@ -31,7 +31,7 @@ def shop(built: Path, tmp_path: Path) -> Path:
 
 
 def client_of(folder: Path) -> MlflowClient:
-    with refreshing.within(folder):
+    with within(folder):
         tracker.connect()  # the database of a copy names the copy from then on
     uri = f"sqlite:///{folder}/.mlflow/mlflow.db"
     mlflow.set_tracking_uri(uri)
@@ -72,29 +72,35 @@ def test_a_run_names_the_versions_of_its_data(built: Path) -> None:
     assert digests == {stage: report(built, stage)["digest"] for stage in ("crops", "triplets")}
 
 
-def test_what_is_served_has_passed_the_evaluation_and_the_registry_says_by_which_model_it_is(shop: Path) -> None:
+def test_what_is_served_has_passed_the_evaluation_and_the_registry_says_by_which_model_it_is(tmp_path: Path) -> None:
+    shop = learning.make(tmp_path / "shop", tuple("abcdef"))
+    learning.run(shop, "trained_model")
+    learning.evaluate(shop)
+    learning.run(shop, "publish")
     first = report(shop, "evaluation")
-    assert (first["champion"], first["passed"]) == ("1", True)
+    assert (first["champion"], first["passed"], first["queries"]) == ("1", True, 24)
     assert serving_alias_of(shop) == "1"
-    params = shop / "params.toml"
-    closed = "recall_at_1_margin = 0.0"
-    params.write_text(
-        params.read_text().replace("epochs = 2", "epochs = 1").replace("recall_at_1_margin = 1.0", closed)
-    )
+    learning.setting(shop, "recall_at_1_margin = 1.0", "recall_at_1_margin = 0.0")
+    tiny = shop / "tiny.toml"
+    tiny.write_text(
+        tiny.read_text().replace("dense = [16]", "dense = [1]")
+    )  # of length one: what is alike is a toss-up
     perfect(shop)
-    done = run(shop, "dvc", "repro")
-    assert done.returncode != 0
-    assert re.search(r"\[evaluation\] the new model did not pass: recall@1 is .*; version 1 stays", done.stderr)
+    learning.run(shop, "trained_model")
+    learning.evaluate(shop)
+    with pytest.raises(ValueError, match=r"\[evaluation\] the new model did not pass: recall@1 is .*; version 1 stays"):
+        learning.run(shop, "publish")
     assert (refreshing.served(shop), serving_alias_of(shop)) == (1, "1")
     said = report(shop, "evaluation")
     assert (said["champion"], said["champion_recall_at_1"]) == ("1", 1.0)
     assert (said["common_queries"], said["passed"]) == (said["queries"], False)
     assert said["common_recall_at_1"] < said["common_recall_at_1_min"]
 
-    params.write_text(params.read_text().replace(closed, "recall_at_1_margin = 1.0"))
-    shell(shop, "dvc", "repro")
+    learning.setting(shop, "recall_at_1_margin = 0.0", "recall_at_1_margin = 1.0")
+    learning.run(shop, "evaluation", "publish")
     assert (refreshing.served(shop), serving_alias_of(shop)) == (2, "2")
-    assert visnet(shop, "rollback").returncode == 0
+    done = Work(shop, "rollback").end()
+    assert done.returncode == 0, done.stderr
     assert serving_alias_of(shop) == "1"
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests import refreshing
-from tests.refreshing import numbers, put_stock, refresh, served, setting, stock, within
+from tests.apart import within
+from tests.refreshing import numbers, put_stock, refresh, served, setting, stock
 from visnet import serving, similar, versions
 
 

@@ -6,7 +6,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.apart import Done
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,6 +22,7 @@ commit_every = 16
 
 [raw_images.synthetic]
 products = 88
+side_px = 80
 seed = 5
 
 [crops]
@@ -26,8 +30,8 @@ side_px = 96
 validation_share = 0.2
 
 [triplets]
-train = 256
-validation = 64
+train = 64
+validation = 32
 test = 64
 
 [trained_model]
@@ -51,7 +55,7 @@ probe_recall_at_1_drop_max = 1.0
 
 
 def environment() -> dict[str, str]:
-    """The stages' environment: this interpreter first, one thread, nothing inherited that redirects the tracker."""
+    """What commands start with: this interpreter first, nothing inherited that redirects the tracker."""
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DAGSTER_", "VISNET_"))}
     path = os.pathsep.join([str(Path(sys.executable).parent), keep.get("PATH", "")])
     return {**keep, "PATH": path, "PYTHONUNBUFFERED": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -87,9 +91,11 @@ def shell(folder: Path, *command: str) -> str:
     return done.stdout + done.stderr
 
 
-def visnet(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m visnet` in a workspace."""
-    return run(folder, sys.executable, "-m", "visnet", *arguments)
+def visnet(folder: Path, *words: str) -> "Done":
+    """Run `python -m visnet` in a workspace, with this code instead of the workspace's copy."""
+    from tests.apart import Work  # torch and Lance, which not every test needs
+
+    return Work(folder, words).end()
 
 
 def report(folder: Path, stage: str) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def lives(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def wait(until: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+def wait(until: Callable[[], bool], what: str, timeout_s: float = 120) -> None:
     end = time.monotonic() + timeout_s
     while not until():
         assert time.monotonic() < end, f"waited {timeout_s:g} s for {what}"

@@ -97,7 +97,7 @@ def test_a_refresh_brings_what_lies_elsewhere(
         tmp_path / "shop",
         workspace.SMALL.replace('"synthetic"', '"feed"')
         .replace('"visnet/sources/synthetic.py"', '"inbox"')
-        .replace("[raw_images.synthetic]\nproducts = 88\nseed = 5", f"[raw_images.feed]\n{feed}"),
+        .replace("[raw_images.synthetic]\nproducts = 88\nside_px = 80\nseed = 5", f"[raw_images.feed]\n{feed}"),
     )
     monkeypatch.chdir(shop)
     unchanged = "unchanged: skipped, nothing that it reads has changed"

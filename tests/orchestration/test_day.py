@@ -1,6 +1,7 @@
-"""A week of the shop's feed through Dagster's own scheduler with its clock held, beside a build made at one go.
+"""A day of the shop's feed through Dagster's own scheduler with its clock held, beside a build made at one go.
 
-`VISNET_WEEK_BATCHES=168` has news in every hour; else a few hours have some, and the rest must be silent.
+`VISNET_HOURS=168` makes it a week, `VISNET_BATCHES=168` has news in every hour of it; else two hours have some, and the
+rest must be silent.
 """
 
 import logging
@@ -21,9 +22,10 @@ from dagster._core.workspace.load_target import ModuleTarget
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
 from tests import refreshing, workspace
+from tests.apart import Work
 
-HOURS = 168
-BATCHES = int(os.environ.get("VISNET_WEEK_BATCHES", "2"))
+HOURS = int(os.environ.get("VISNET_HOURS", "24"))
+BATCHES = int(os.environ.get("VISNET_BATCHES", "2"))
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 NEWS = sorted({batch * HOURS // BATCHES for batch in range(BATCHES)})  # hours; that of 0 brings the whole catalog
 REFRESHED = ("raw_images", "crops", "catalog_embeddings", "knn_results", "publish")
@@ -35,7 +37,7 @@ run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordi
 FEED = (
     workspace.SMALL.replace('"synthetic"', '"feed"')
     .replace('"visnet/sources/synthetic.py"', '"feed/batches"')
-    .replace("[raw_images.synthetic]\nproducts = 88\nseed = 5\n", "")
+    .replace("[raw_images.synthetic]\nproducts = 88\nside_px = 80\nseed = 5\n", "")
     .replace("[crops]", '[crops]\ntest_share = 0.25\nsmall_categories = "drop"')
 )
 
@@ -58,7 +60,7 @@ def dagster_of(folder: Path, home: Path) -> Iterator[WorkspaceProcessContext]:
     home.mkdir()
     (home / "dagster.yaml").write_text(DAGSTER)
     target = ModuleTarget(
-        "orchestration.definitions", attribute=None, working_directory=str(folder), location_name="week"
+        "orchestration.definitions", attribute=None, working_directory=str(folder), location_name="shop"
     )
     with (
         dg.DagsterInstance.from_config(str(home)) as instance,
@@ -96,32 +98,32 @@ def tick(context: WorkspaceProcessContext, now: datetime) -> None:
         time.sleep(0.1)
 
 
-def test_a_week_of_batches_equals_one_clean_build(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_day_of_batches_equals_one_clean_build(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for key, value in workspace.environment().items():
         monkeypatch.setenv(key, value)
-    week = workspace.make(tmp_path / "week", FEED)
+    shop = workspace.make(tmp_path / "shop", FEED)
     for learnt in ("trained_model", "evaluation"):
-        shutil.copytree(built / "data" / learnt, week / "data" / learnt)
-    monkeypatch.chdir(week)
-    with dagster_of(week, tmp_path / "dagster") as context:
+        shutil.copytree(built / "data" / learnt, shop / "data" / learnt)
+    monkeypatch.chdir(shop)
+    with dagster_of(shop, tmp_path / "dagster") as context:
         with freeze_time(MONDAY - timedelta(minutes=1)):
             origin_id, selector_id = switch_on(context, "hourly_refresh")
         for hour in range(HOURS):
             if hour in NEWS:
-                emit(week, NEWS.index(hour))
+                emit(shop, NEWS.index(hour))
             now = MONDAY + timedelta(hours=hour)
             with freeze_time(now):
                 tick(context, now)
         seen = context.instance.get_ticks(origin_id, selector_id)
     by_hour = {round((t.timestamp - MONDAY.timestamp()) / 3600): t.status.value for t in seen}
     assert by_hour == {hour: "SUCCESS" if hour in NEWS else "SKIPPED" for hour in range(HOURS)}
-    assert refreshing.served(week) == len(NEWS)
-    assert "up to date" in workspace.shell(week, "dvc", "status", *REFRESHED)
+    assert refreshing.served(shop) == len(NEWS)
+    assert "up to date" in workspace.shell(shop, "dvc", "status", *REFRESHED)
 
     clean = workspace.make(tmp_path / "clean", FEED)
-    shutil.copytree(week / "feed", clean / "feed")
+    shutil.copytree(shop / "feed", clean / "feed")
     for learnt in ("trained_model", "evaluation"):
-        shutil.copytree(week / "data" / learnt, clean / "data" / learnt)
-    for stage in REFRESHED:
-        assert workspace.visnet(clean, stage).returncode == 0
-    assert digests(week) == digests(clean)
+        shutil.copytree(shop / "data" / learnt, clean / "data" / learnt)
+    done = Work(clean, *REFRESHED).end()
+    assert done.returncode == 0, done.stderr
+    assert digests(shop) == digests(clean)
