@@ -180,19 +180,25 @@ def test_a_second_signal_waits_for_a_checkpoint_that_is_being_written(
                 signal.raise_signal(signal.SIGINT)
             return super().write(data)
 
+    begun, ended = [], []
+
     def interrupted(content: object, file: BinaryIO) -> None:
+        begun.append(log.done)
         with Interrupted() as slow:
             write(content, slow)
             file.write(slow.getbuffer())
+        ended.append(log.done)
 
     log = Diary()
     monkeypatch.setattr("torch.save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, log)
     monkeypatch.undo()
+    assert begun[-1] >= 12
+    assert ended == begun
     again = Diary()
     assert digest(train(tmp_path, again)) == digest(undisturbed[0])
-    assert "after 1 epochs and 2 steps" in again.said[0]
+    assert f"after 1 epochs and {ended[-1] - 10} steps" in again.said[0]
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
