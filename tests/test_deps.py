@@ -13,9 +13,7 @@ from visnet.stage import STAGES
 
 # Modules on a stage's import path that its result is not made by: a change of them runs nothing again.
 SHAPES_NOTHING = {
-    "kernels": "a docstring",
     "visnet": "the version's number",
-    "visnet.stages": "a docstring",
     "visnet.log": "what a person reads meanwhile",
     "visnet.stage": "parameters reach a stage as params.toml has them, and DVC reads these itself",
     "visnet.reports": "where artefacts and reports are",
@@ -60,6 +58,11 @@ def file_of(module: str) -> Path | None:
     return found[0] if found and module.partition(".")[0] in ("visnet", "kernels") else None
 
 
+def says_more_than_a_docstring(file: Path) -> bool:
+    body = ast.parse(file.read_text()).body
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
+
+
 def names_only(importer: str, module: str) -> bool:
     return any(f"{importer}.".startswith(f"{a}.") and f"{module}.".startswith(f"{b}.") for a, b in ONLY_NAMES)
 
@@ -71,7 +74,7 @@ def made_by(stage: str) -> dict[str, Path]:
     while waiting:
         module = waiting.pop()
         file = file_of(module)
-        if file is None or module in found or module in SHAPES_NOTHING:
+        if file is None or module in found or module in SHAPES_NOTHING or not says_more_than_a_docstring(file):
             continue
         found[module] = file
         packages = [module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)]
