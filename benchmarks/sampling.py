@@ -13,7 +13,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from visnet.sampling import Crops, metadata
+from visnet.sampling import metadata
+from visnet.sampling.crops import Crops
 
 CATEGORIES, COLOURS = 25, 47
 

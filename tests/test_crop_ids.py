@@ -14,7 +14,8 @@ from PIL import Image
 from visnet import tables
 from visnet.console import Console
 from visnet.log import SILENT
-from visnet.sampling import Crops, exclusions
+from visnet.sampling import exclusions
+from visnet.sampling.crops import Crops
 from visnet.stages import crops, raw_images, triplets
 
 HEADER = ["_id", "_category", "_name", "_color", "side", "split", "left", "top", "width", "height"]

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visnet.sampling import Crops, exclusions, metadata, street2shop
+from visnet.sampling import exclusions, metadata, street2shop
+from visnet.sampling.crops import Crops
 from visnet.sampling.exclusions import EXCLUDED, Draw, Exclusions, row
 
 COLUMNS = ["product_id", "category", "colour", "side", "split"]

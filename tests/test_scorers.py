@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
-from visnet.sampling import SCORERS
-from visnet.sampling.scorers import colour, deep, describe, pattern
+from visnet.sampling.scorers import SCORERS, colour, deep, describe, pattern
 
 torch.set_num_threads(1)
 REAL = Path(os.environ.get("VISNET_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))

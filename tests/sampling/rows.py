@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pandas as pd
 from hypothesis import strategies as st
 
-from visnet.sampling import Crops
+from visnet.sampling.crops import Crops
 
 SPLITS = ("train", "test")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from visnet.sampling import Crops
+from visnet.sampling.crops import Crops
 from visnet.sampling.relevance import MIDDLING, Relevance
 
 torch.set_num_threads(1)

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from visnet.sampling import Crops, Sampled, biss, ranked
+from visnet.sampling import biss, ranked
+from visnet.sampling.crops import Crops
+from visnet.sampling.sampled import Sampled
 
 torch.set_num_threads(1)
 RANKS = {"positives": 3, "first": 5, "last": 8}

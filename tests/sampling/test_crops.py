@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from visnet.sampling import Crops
+from visnet.sampling.crops import Crops
 
 COLUMNS = ["product_id", "category", "colour", "side", "split"]
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from tests.sampling.table import TABLE, TRAIN, Row, Triplet, crops, described, relevant, row
-from visnet.sampling import Sampled, importance
+from visnet.sampling import importance
 from visnet.sampling.relevance import Relevance
+from visnet.sampling.sampled import Sampled
 
 torch.set_num_threads(1)
 
