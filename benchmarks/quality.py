@@ -30,7 +30,7 @@ import torch
 from visnet import experiment, runner, weights, zoo
 from visnet.crop_images import CropImages
 from visnet.models.inputs import as_floats, stack
-from visnet.reports import DATA, read_report, write_report
+from visnet.pipeline.reports import DATA, read_report, write_report
 from visnet.training.augment import augment, draw
 from visnet.training.plans import ByProduct, ByTriplet
 

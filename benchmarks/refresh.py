@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 
 from visnet import runner, tables, verdict, weights, zoo
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.stages import knn_results
 
 STAGES = ("raw_images", "crops", "catalog_embeddings", "knn_results", "publish")

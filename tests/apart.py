@@ -18,7 +18,7 @@ import torch
 
 from tests.workspace import environment
 from visnet import __main__ as visnet
-from visnet.stage import STAGES
+from visnet.pipeline.stage import STAGES
 
 # The process that is forked has imported Lance, but started nothing of it.
 warnings.filterwarnings("ignore", message="lance is not fork-safe")

@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from tests.test_structure import ROOT
-from visnet import stage as stages
 from visnet import zoo
+from visnet.pipeline import stage as stages
 
 # Texts that may be anything, and what they are.
 FREE = {

@@ -13,7 +13,7 @@ import pytest
 from tests import refreshing, workspace
 from tests.apart import Work
 from visnet import __main__ as visnet
-from visnet import os_faults
+from visnet.pipeline import os_faults
 
 DROPPED = (1, 2, 3)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER: without them root is refused like anybody
 CAPABILITIES_3 = 0x20080522

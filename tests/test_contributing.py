@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from visnet import runner, stage, weights
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.stages import trained_model
 
 tables = runner.read_params()

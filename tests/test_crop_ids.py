@@ -13,7 +13,7 @@ from PIL import Image
 
 from visnet import tables
 from visnet.console import Console
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.sampling import exclusions
 from visnet.sampling.crops import Crops
 from visnet.stages import crops, raw_images, triplets

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visnet import budget, cutting, images, stage, tables
-from visnet.log import SILENT
+from visnet import cutting, images, tables
+from visnet.pipeline import budget, stage
+from visnet.pipeline.log import SILENT
 from visnet.stages import crops, raw_images
 
 HEADER = ["_category", "_color", "_id", "_name", "left", "top", "width", "height"]

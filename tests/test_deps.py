@@ -9,21 +9,21 @@ import pytest
 
 from orchestration.project import read_project
 from tests.test_structure import DVC, ROOT
-from visnet.stage import STAGES
+from visnet.pipeline.stage import STAGES
 
 # Modules on a stage's import path that its result is not made by: a change of them runs nothing again.
 SHAPES_NOTHING = {
     "visnet": "the version's number",
-    "visnet.log": "what a person reads meanwhile",
-    "visnet.stage": "parameters reach a stage as params.toml has them, and DVC reads these itself",
-    "visnet.reports": "where artefacts and reports are",
+    "visnet.pipeline.log": "what a person reads meanwhile",
+    "visnet.pipeline.stage": "parameters reach a stage as params.toml has them, and DVC reads these itself",
+    "visnet.pipeline.reports": "where artefacts and reports are",
     "visnet.sheets": "pictures only",
     "visnet.pictures": "pictures only",
     "visnet.tables": "how rows are stored and compared, not what they say",
     "visnet.folders": "how files are moved, not what they hold",
     "visnet.mending": "takes back what a full disk cut short",
     "visnet.integrity": "refuses what a disk has damaged",
-    "visnet.budget": "how much memory is taken at a time",
+    "visnet.pipeline.budget": "how much memory is taken at a time",
     "visnet.loss_gate": "refuses a run that would lose too much; what passes is the same",
     "visnet.locks": "who may work at the same time",
     "visnet.registry": "brings a registered model, which its version names; the rest is told to MLflow",
@@ -117,4 +117,4 @@ def test_other_pixels_name_every_stage_that_looks_at_them_and_a_comment_in_the_l
 
     looking = {"triplets", "trained_model", "catalog_embeddings", "evaluation", "publish"}
     assert changed_by("visnet/crop_images.py", "np.array(picture)", "255 - np.array(picture)") == looking
-    assert changed_by("visnet/log.py", '"""', '"""Changed: ') == set()
+    assert changed_by("visnet/pipeline/log.py", '"""', '"""Changed: ') == set()

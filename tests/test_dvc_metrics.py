@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tests.test_structure import ROOT
 from tests.workspace import shell
-from visnet import stage as stages
-from visnet.reports import write_metrics
+from visnet.pipeline import stage as stages
+from visnet.pipeline.reports import write_metrics
 
 WIDE, HIGH = 120, 25
 LARGE = {"lost": 123_456, "products": 1_234_567, "training_s": 123_456.789}  # a share has five digits

@@ -14,8 +14,8 @@ import fsspec
 import pytest
 
 from tests.workspace import ROOT, environment
-from visnet import stage as stages
 from visnet.feed.inbox import bring
+from visnet.pipeline import stage as stages
 
 LINE = '{"product_id": "%s", "op": "delete", "seq": 1}\n'
 SUMS = ("batches", "new", "records", "upserts", "deletes", "dead")

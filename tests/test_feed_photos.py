@@ -13,7 +13,7 @@ from PIL import Image
 from tests.image_server import ImageServer
 from visnet import tables
 from visnet.feed import validators
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.sources import SOURCES
 from visnet.sources.listing import PHOTOS, RECORDS
 from visnet.stages import raw_images

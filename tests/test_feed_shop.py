@@ -12,7 +12,7 @@ import pytest
 
 from visnet import tables
 from visnet.feed.state import fold
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.sources.shop.feed import TRUTH, Hour, hours, truth, write
 from visnet.sources.shop.photos import paint
 from visnet.sources.shop.trade import Habits

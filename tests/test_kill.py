@@ -10,7 +10,7 @@ import pytest
 
 from tests.apart import Work
 from tests.workspace import report, visnet
-from visnet.stage import STAGES
+from visnet.pipeline.stage import STAGES
 
 KILLS = 3
 

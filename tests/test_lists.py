@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from visnet import tables
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.stages import knn_results
 from visnet.stages.knn_results import Params
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from benchmarks import memory
 from visnet import __main__ as visnet
-from visnet import budget, tables
+from visnet import tables
+from visnet.pipeline import budget
 
 PEAK_MB = 1200  # 940 with two cores; a stage in its own process may take 1,500
 
@@ -19,7 +20,7 @@ STAGES = """
 import json, os, resource, sys
 from pathlib import Path
 from visnet import runner, stage
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 
 os.chdir(sys.argv[1])
 said = runner.read_params()

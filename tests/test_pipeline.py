@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.workspace import SMALL, report, run, shell, visnet
 from visnet import tables
-from visnet.stage import STAGES, module
+from visnet.pipeline.stage import STAGES, module
 
 
 @pytest.fixture

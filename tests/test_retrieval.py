@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torchmetrics.functional import retrieval as peer
 
 from visnet import search
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.retrieval import Retrieval, evaluate
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.sources import street2shop
 from visnet.sources.listing import PHOTOS, RECORDS, Listing
 from visnet.sources.street2shop import Params

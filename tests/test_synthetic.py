@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.sources import PHOTOS, RECORDS, Answer, synthetic
 from visnet.sources.shop import scenes
 from visnet.sources.shop.assortment import SHARES, Recipe, differences, product, stock

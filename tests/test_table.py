@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.image_server import ImageServer
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.request import Options
 from visnet.sources import table
 from visnet.sources.listing import PHOTOS, RECORDS, Listing

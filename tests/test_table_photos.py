@@ -11,7 +11,7 @@ from tests.image_server import ImageServer
 from tests.test_feed_photos import ASKED, QUICK, counts, jpeg
 from visnet import tables
 from visnet.feed import validators
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.stages import raw_images
 
 

@@ -20,7 +20,7 @@ from tests import learning, refreshing
 from tests.apart import Work, within
 from tests.workspace import environment, report, run, shell
 from visnet import registry, serving_alias, tracker, tracking, verdict, zoo
-from visnet.reports import LINE
+from visnet.pipeline.reports import LINE
 from visnet.stages import evaluation
 
 

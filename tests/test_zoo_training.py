@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from visnet import zoo
-from visnet.log import SILENT
+from visnet.pipeline.log import SILENT
 from visnet.training import Options
 from visnet.training.batches import EpochBatches, PlannedBatches
 from visnet.training.checkpoint import Standing

@@ -7,8 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from visnet import os_faults
-from visnet.stage import STAGES
+from visnet.pipeline import os_faults
+from visnet.pipeline.stage import STAGES
 
 
 def parser() -> argparse.ArgumentParser:
@@ -149,7 +149,7 @@ def _run(args: argparse.Namespace) -> None:
     elif args.command == "verify":
         from visnet import verify
         from visnet.console import Console
-        from visnet.reports import REPORTS
+        from visnet.pipeline.reports import REPORTS
 
         print(verify.run(Console("verify", REPORTS)))
     elif args.command == "triplets-view":

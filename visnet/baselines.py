@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 from kernels.nearest import nearest
 from visnet import embedding, histogram, metrics
 from visnet.crop_images import CropImages
-from visnet.log import Log
 from visnet.models.inputs import as_floats, stack
+from visnet.pipeline.log import Log
 from visnet.retrieval import evaluate
 from visnet.search import nearest_products
 from visnet.training.augment import augment, draw

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from visnet import runner
-from visnet import stage as stages
 from visnet.console import Console
 from visnet.feed import inbox
-from visnet.reports import REPORTS, write_report
+from visnet.pipeline import stage as stages
+from visnet.pipeline.reports import REPORTS, write_report
 from visnet.sources.shop.feed import hours, write
 from visnet.sources.shop.trade import Habits
 from visnet.stages.raw_images import Params

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from visnet import folders, integrity, locks, mending, runner, stage, tables, versions
-from visnet.reports import DATA, REPORTS, write_report
-from visnet.stage import Report
+from visnet import folders, integrity, locks, mending, runner, tables, versions
+from visnet.pipeline import stage
+from visnet.pipeline.reports import DATA, REPORTS, write_report
+from visnet.pipeline.stage import Report
 
 DELETED_SHARE = 0.05  # of a file's rows: more, and the file is written anew without them
 WIDE_ROWS = 256  # rows in memory at a time where they hold photos

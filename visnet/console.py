@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from visnet.log import Progress
+from visnet.pipeline.log import Progress
 
 Listener = Callable[[int, Mapping[str, float]], None]
 WORD_SIGNS = 40  # of a word beside the progress, which may be a category of any name

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from visnet import images, tables
-from visnet.budget import BATCH_BYTES
+from visnet.pipeline.budget import BATCH_BYTES
 
 BOX = ["left", "top", "width", "height"]
 Box = tuple[float, float, float, float]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visnet import locks, pointer, versions
+from visnet.pipeline.reports import DATA
 from visnet.pointer import Parts
-from visnet.reports import DATA
 
 if TYPE_CHECKING:
     from visnet import candidate
@@ -29,7 +29,8 @@ def run(data: Path = DATA) -> str:
         raise ValueError(versions.behind(publish))
     if said := _done(publish, wanted):
         return said
-    from visnet import candidate, runner, stage  # torch and Lance, once there is something to do
+    from visnet import candidate, runner
+    from visnet.pipeline import stage  # torch and Lance, once there is something to do
     from visnet.stages.publish import Params
 
     params = stage.parse("publish", runner.read_params().get("publish", {}), str(runner.PARAMS))

@@ -16,8 +16,8 @@ import numpy as np
 from visnet import addresses, images, locators
 from visnet.addresses import Hosts
 from visnet.locators import Disk, Refused
-from visnet.log import SILENT, Log
 from visnet.network import Web
+from visnet.pipeline.log import SILENT, Log
 from visnet.proxies import Unusable
 from visnet.request import NO_MARK, Brought, Failure, Found, Mark, Options, find_file, read_file, try_once
 from visnet.room import Held, Room

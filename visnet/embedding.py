@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from visnet.log import SILENT, Log
 from visnet.models.inputs import as_floats, photo_loader
+from visnet.pipeline.log import SILENT, Log
 
 Device = Literal["auto", "cpu", "cuda"]
 Computed = Literal["fp32", "bf16"]

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from visnet import registry, runner, tables, zoo
-from visnet import stage as stages
-from visnet.reports import DATA, REPORTS, Place, read_report
-from visnet.stage import Report
+from visnet.pipeline import stage as stages
+from visnet.pipeline.reports import DATA, REPORTS, Place, read_report
+from visnet.pipeline.stage import Report
 from visnet.stages import trained_model
 
 APART = ("trained_model", "catalog_embeddings", "knn_results", "evaluation")

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageFile
 
-from visnet import budget, photo_file
-from visnet.budget import DECODING
+from visnet import photo_file
 from visnet.photo_file import File
 from visnet.photo_file import Undecodable as Undecodable
 from visnet.photo_file import Unread as Unread
+from visnet.pipeline import budget
+from visnet.pipeline.budget import DECODING
 from visnet.rgb import colours_of_sixteen_bits, rgb
 
 MAX_PIXELS = 64_000_000

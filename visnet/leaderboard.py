@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from visnet import registry, tracker
-from visnet.reports import REPORTS, read_report
+from visnet.pipeline.reports import REPORTS, read_report
 
 # column -> (metric of a run, or what its training said of itself in a tag, and its format)
 COLUMNS = {

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile
 
-from visnet import budget, formats, jpeg, png
+from visnet import formats, jpeg, png
+from visnet.pipeline import budget
 
 BYTES_PER_PIXEL = 16  # the most memory for each of the pixels that are allowed; only WebP and JPEG2000 come near it
 OPENING_BYTES = 64 << 20  # what a header and its metadata may take

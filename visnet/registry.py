@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visnet import verdict
-from visnet.stage import Report
+from visnet.pipeline.stage import Report
 from visnet.tracker import EXPERIMENT, Unreachable, connect, page, reaching
 from visnet.verdict import Verdict
 

@@ -20,9 +20,9 @@ from pydantic import AfterValidator, Field
 from visnet import addresses, bodies, images, locators
 from visnet.locators import Disk, Missing, Refused
 from visnet.network import Web
+from visnet.pipeline.stage import Frozen
 from visnet.proxies import Unusable
 from visnet.room import Held
-from visnet.stage import Frozen
 
 REDIRECTS = 5
 RETRY_AFTER_MAX_S = 10.0  # a server may ask for more patience than this; it does not get it

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from kernels.nearest import Gallery, nearest
-from visnet.log import SILENT, Log
+from visnet.pipeline.log import SILENT, Log
 from visnet.search import blocks
 
 KS = (1, 5, 10, 20)

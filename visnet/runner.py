@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from visnet import folders, integrity, locks, mending, tracking
-from visnet import stage as stages
 from visnet.console import Console
-from visnet.log import SILENT, Log
-from visnet.reports import DATA, LINE, Place, write_metrics, write_report
-from visnet.stage import Frozen, Report
+from visnet.pipeline import stage as stages
+from visnet.pipeline.log import SILENT, Log
+from visnet.pipeline.reports import DATA, LINE, Place, write_metrics, write_report
+from visnet.pipeline.stage import Frozen, Report
 
 PARAMS = Path("params.toml")
 TABLES = DATA / "tables"  # whose lock every run shares, so that a compaction waits for all of them

@@ -10,7 +10,7 @@ from PIL import Image
 from visnet import embedding, images, pictures, serving, versions, weights
 from visnet.crop_images import square
 from visnet.model_id import model_id, precision_of
-from visnet.reports import DATA
+from visnet.pipeline.reports import DATA
 from visnet.search import nearest_products
 from visnet.vectors import read_vectors
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from visnet import registry, tracker, verdict
-from visnet.stage import Report
+from visnet.pipeline.stage import Report
 from visnet.tracker import EXPERIMENT, Unreachable, reaching
 from visnet.untold import Telling
 from visnet.verdict import Verdict

@@ -14,8 +14,8 @@ import yaml
 from tqdm import tqdm
 
 from visnet import locks, registry, serving_alias, telling, tracker, untold
-from visnet.reports import REPORTS, Place
-from visnet.stage import STAGES, Frozen, Report
+from visnet.pipeline.reports import REPORTS, Place
+from visnet.pipeline.stage import STAGES, Frozen, Report
 from visnet.telling import EVALUATION, TRAINING
 from visnet.tracker import Unreachable, reaching
 from visnet.untold import Tables, Telling

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from visnet import folders
-from visnet.stage import Report
+from visnet.pipeline.stage import Report
 
 FOLDER = Path(".mlflow/untold")
 CURE = "python -m visnet sync-runs"

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from visnet import integrity, locks, tables, versions, weights
-from visnet.log import Log
 from visnet.model_id import model_id, precision_of
-from visnet.reports import DATA, REPORTS, read_report
-from visnet.stage import STAGES
+from visnet.pipeline.log import Log
+from visnet.pipeline.reports import DATA, REPORTS, read_report
+from visnet.pipeline.stage import STAGES
 
 KEYED = {  # stage -> the table whose digest its report gives
     "crops": "crops.lance",

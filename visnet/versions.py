@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from visnet import folders, locks, pointer
-from visnet.reports import DATA
+from visnet.pipeline.reports import DATA
 
 PUBLISH = DATA / "publish"
 BUILDING = ".building"

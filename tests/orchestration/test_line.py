@@ -11,7 +11,7 @@ from orchestration.dvc import asset_key
 from orchestration.project import read_project
 from tests.orchestration.running import REPOSITORY, environment
 from visnet import zoo
-from visnet.stage import STAGES
+from visnet.pipeline.stage import STAGES
 
 KEYS = [asset_key(stage) for stage in STAGES]
 EXPERIMENTS = dg.AssetKey("experiments")

@@ -20,7 +20,7 @@ import fsspec
 from visnet.feed.batches import SUFFIXES, Reading
 from visnet.feed.records import UNLIMITED, Limits
 from visnet.feed.state import listed, stamp
-from visnet.log import SILENT, Log
+from visnet.pipeline.log import SILENT, Log
 
 MARKS = ("ETag", "etag", "e_tag", "md5Hash", "contentHash", "LastModified", "last_modified", "mtime", "updated", "size")
 DEAD_SHOWN = 20

@@ -10,7 +10,7 @@ import uvicorn
 from PIL import Image
 
 from visnet.pictures import WRONG, Tile, check_name, sheet
-from visnet.reports import DATA
+from visnet.pipeline.reports import DATA
 from visnet.review.server import app
 from visnet.review.shown import Shown, choose
 from visnet.sampling import exclusions

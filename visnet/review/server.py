@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from visnet import os_faults, tables
+from visnet import tables
+from visnet.pipeline import os_faults
 from visnet.review.shown import Shown
 from visnet.sampling import exclusions
 

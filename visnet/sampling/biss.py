@@ -13,12 +13,12 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from visnet.pipeline.stage import Frozen, Share
 from visnet.sampling.blocks import Blocks
 from visnet.sampling.crops import Crops
 from visnet.sampling.ranked import Lists
 from visnet.sampling.sampled import Asked, Sampled
 from visnet.sampling.scorers import check_descriptors
-from visnet.stage import Frozen, Share
 
 KINDS = ("biss/in", "biss/out")
 BARRED = "in-class ranks hold only its product, and what some scorer finds alike"

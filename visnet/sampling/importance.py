@@ -8,13 +8,13 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
+from visnet.pipeline.stage import Frozen, Share
 from visnet.sampling.blocks import Blocks, Foreign
 from visnet.sampling.crops import Crops
 from visnet.sampling.relevance import Relevance
 from visnet.sampling.reservoirs import Buffers, weighted
 from visnet.sampling.sampled import Asked, Sampled
 from visnet.sampling.scorers import check_descriptors
-from visnet.stage import Frozen, Share
 
 KINDS = ("importance/in", "importance/out")
 ARRIVALS = 512  # crops that stream by between two draws

@@ -13,10 +13,10 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from visnet.pipeline.stage import Frozen
 from visnet.sampling.blocks import Blocks, Foreign
 from visnet.sampling.crops import Crops
 from visnet.sampling.sampled import Asked, Sampled
-from visnet.stage import Frozen
 
 MIX = {"product/out": 0.63, "product/in": 0.27, "colour/out": 0.07, "colour/in": 0.03}  # the blog's, without its skips
 KINDS = tuple(MIX)

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from visnet import histogram
-from visnet.log import SILENT, Log
 from visnet.models.inputs import as_floats, stack
+from visnet.pipeline.log import SILENT, Log
 from visnet.sampling.crops import Crops
 
 FREQUENCIES = (6.0, 10.0, 16.0, 26.0, 42.0)  # cycles per picture; what is slower is shading and shape

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import Field
 
+from visnet.pipeline.stage import Frozen
 from visnet.sampling.blocks import Blocks, Foreign, ragged
 from visnet.sampling.crops import SHOP, STREET, Crops
 from visnet.sampling.sampled import Asked, Sampled
-from visnet.stage import Frozen
 
 KINDS = ("street2shop",)
 CHUNK = 1 << 20  # candidate slots at work at once

@@ -12,10 +12,10 @@ from pydantic import ConfigDict, Field, field_validator
 from visnet import download, locators, tables
 from visnet.feed.records import SEQ_MAX, Limits
 from visnet.feed.state import fold
-from visnet.log import Log
+from visnet.pipeline.log import Log
+from visnet.pipeline.stage import Frozen
 from visnet.request import Mark, Options
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
-from visnet.stage import Frozen
 
 _FACTS = ("category", "colour", "gender", "split")
 

@@ -16,11 +16,11 @@ import pyarrow as pa
 from pydantic import Field
 
 from visnet import download, locators
-from visnet.log import Log
+from visnet.pipeline.log import Log
+from visnet.pipeline.stage import Frozen
 from visnet.request import Mark, Options
 from visnet.rows import text, values
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
-from visnet.stage import Frozen
 
 KINDS = {"train_pairs": "train", "test_pairs": "test", "retrieval": "shop"}
 BOX = ["left", "top", "width", "height"]

@@ -13,14 +13,14 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import AfterValidator, Field
 
-from visnet.log import Log
+from visnet.pipeline.log import Log
+from visnet.pipeline.stage import Frozen, Seed
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
 from visnet.sources.shop import VERSION
 from visnet.sources.shop.assortment import LEAST, SHARES, Recipe, headcounts, splits, stock
 from visnet.sources.shop.painter import painted
 from visnet.sources.shop.scenes import photo_id, scene
 from visnet.sources.shop.seeds import generator
-from visnet.stage import Frozen, Seed
 
 
 def _range(value: list[int]) -> list[int]:

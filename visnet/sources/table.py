@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from visnet import download, locators
-from visnet.log import Log
+from visnet.pipeline.log import Log
+from visnet.pipeline.stage import Frozen
 from visnet.request import Mark, Options
 from visnet.rows import files, values
 from visnet.rows.columns import Convert, converted
 from visnet.rows.text import Unreadable
 from visnet.sources.listing import PHOTOS, RECORDS, SIDES, SPLITS, Answer, Listing
-from visnet.stage import Frozen
 
 BOX = ("left", "top", "width", "height")
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"

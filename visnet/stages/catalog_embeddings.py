@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 
 from visnet import embedding, folders, mending, tables, weights
-from visnet.budget import BATCH_BYTES
 from visnet.crop_images import CropImages
-from visnet.log import Log
 from visnet.model_id import model_id
-from visnet.stage import Frozen, Report, Workers
+from visnet.pipeline.budget import BATCH_BYTES
+from visnet.pipeline.log import Log
+from visnet.pipeline.stage import Frozen, Report, Workers
 
 IN_PLACE = True
 COLUMNS = ["crop_id", "product_id", "category", "side", "colour"]

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from visnet import sheets, tables
-from visnet.budget import BATCH_BYTES
 from visnet.cutting import BOX, Cut, cut_all
-from visnet.log import Log, Progress
 from visnet.loss_gate import LossGate, TooManyLost
+from visnet.pipeline.budget import BATCH_BYTES
+from visnet.pipeline.log import Log, Progress
+from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.splits import Shares, assign_splits
-from visnet.stage import Frozen, Report, Seed, Share
 
 IN_PLACE = True
 METRICS = ("lost", "products")

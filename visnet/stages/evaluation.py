@@ -10,9 +10,9 @@ from torch import nn
 
 from visnet import baselines, metrics, sheets, tables, weights
 from visnet.crop_images import CropImages
-from visnet.log import Log
 from visnet.model_id import precision_of
-from visnet.stage import Frozen, Report, Seed, Share
+from visnet.pipeline.log import Log
+from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.vectors import Vectors, read_vectors
 from visnet.zoo import Entry, build_model
 

@@ -21,8 +21,8 @@ from kernels.nearest import Gallery, nearest
 from visnet import tables
 from visnet.lists import SPARE, Ints, Shelf, nothing, search, update
 from visnet.lists.table import Changes, known_of, lists_of, made_by, rows_of
-from visnet.log import Log
-from visnet.stage import Frozen, Report
+from visnet.pipeline.log import Log
+from visnet.pipeline.stage import Frozen, Report
 from visnet.vectors import Vectors, read_vectors
 
 IN_PLACE = True

@@ -18,8 +18,8 @@ from visnet import candidate, gates, pictures, pointer, tables, verdict, version
 from visnet.candidate import Candidate
 from visnet.folders import Brought
 from visnet.gates import Gate
-from visnet.log import Log
-from visnet.stage import Frozen, Report, Share
+from visnet.pipeline.log import Log
+from visnet.pipeline.stage import Frozen, Report, Share
 from visnet.stages.catalog_embeddings import WANTED, sources
 from visnet.vectors import Vectors, read_vectors
 

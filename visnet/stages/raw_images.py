@@ -12,16 +12,16 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from visnet import tables
-from visnet.budget import BATCH_BYTES
 from visnet.feed import validators
 from visnet.feed.state import COUNTS, stamp
 from visnet.feed.validators import Heard, content
-from visnet.log import SILENT, Log, Progress
 from visnet.loss_gate import LossGate
+from visnet.pipeline.budget import BATCH_BYTES
+from visnet.pipeline.log import SILENT, Log, Progress
+from visnet.pipeline.stage import Frozen, Report, Share, choosing
 from visnet.proxies import Unusable
 from visnet.sources import SOURCES
 from visnet.sources.listing import RECORDS, Answer, Listing
-from visnet.stage import Frozen, Report, Share, choosing
 
 IN_PLACE = True
 METRICS = ("lost", "products")

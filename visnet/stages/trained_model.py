@@ -17,8 +17,8 @@ from pydantic import Field
 
 from visnet import registry, tables, training, weights, zoo
 from visnet.crop_images import CropImages
-from visnet.log import Log
-from visnet.stage import Frozen, Report, Seed, Workers
+from visnet.pipeline.log import Log
+from visnet.pipeline.stage import Frozen, Report, Seed, Workers
 
 METRICS = ("training_s",)
 INPUTS, CHECKPOINTS, ROUNDS = "inputs", "checkpoints", "rounds"

@@ -14,13 +14,13 @@ from torch import nn
 
 from visnet import sheets, tables, zoo
 from visnet.crop_images import CropImages
-from visnet.log import Log
+from visnet.pipeline.log import Log
+from visnet.pipeline.stage import Frozen, Report, Seed, choosing, one_of
 from visnet.sampling import exclusions, former_ids, scorers
 from visnet.sampling.crops import SPLITS, Crops
 from visnet.sampling.sampled import Asked, Looks, Sampled
 from visnet.sampling.samplers import SAMPLERS
 from visnet.sampling.scorers import SCORERS
-from visnet.stage import Frozen, Report, Seed, choosing, one_of
 
 SCORED_SIDE_PX = 96
 Scorer = Annotated[str, one_of(SCORERS)]

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from visnet.log import SILENT, Log
 from visnet.models.inputs import stack
 from visnet.models.state import digest
+from visnet.pipeline.log import SILENT, Log
 from visnet.training import checkpoint
 from visnet.training.batches import Plan, PlannedBatches, Rows
 from visnet.training.checkpoint import Standing

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from visnet.log import Log, Progress
 from visnet.losses import right_order
 from visnet.models import freeze_norms
 from visnet.models.inputs import as_floats
+from visnet.pipeline.log import Log, Progress
 from visnet.training import checkpoint
 from visnet.training.augment import augment
 from visnet.training.averaging import Average

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from visnet.log import Log
 from visnet.models.inputs import as_floats, photo_loader, stack
+from visnet.pipeline.log import Log
 from visnet.training import rounds
 from visnet.training.batches import EpochBatches, PlannedBatches, Rows
 from visnet.training.checkpoint import Standing

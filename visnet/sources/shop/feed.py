@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from visnet.log import SILENT, Log
+from visnet.pipeline.log import SILENT, Log
 from visnet.sources.shop.painter import painted
 from visnet.sources.shop.seeds import generator
 from visnet.sources.shop.trade import Habits, Item, Shop, described, priced

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from visnet.stage import Report
+from visnet.pipeline.stage import Report
 
 DATA, REPORTS = Path("data"), Path("reports")
 METRICS = "metrics"  # the folder, in that of the reports, of what people compare

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 
-from visnet.reports import DATA
+from visnet.pipeline.reports import DATA
 
 STAYS = "what was there before still is"
 _NO_ROOM = f"make room and run it again: {STAYS}"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 from pydantic import Field
 
-from visnet.refusals import said_of
+from visnet.pipeline.refusals import said_of
 
 STAGES = (
     "raw_images",
