@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from visnet import runner, tables, verdict, weights, zoo
+from visnet import runner, verdict, weights, zoo
 from visnet.pipeline.log import SILENT
 from visnet.stages import knn_results
+from visnet.storage import tables
 
 STAGES = ("raw_images", "crops", "catalog_embeddings", "knn_results", "publish")
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from tests.apart import Work, within
-from visnet import runner, serving, tables, verdict, versions, weights, zoo
+from visnet import runner, serving, verdict, versions, weights, zoo
+from visnet.storage import tables
 from visnet.zoo import build_model
 
 REFRESH = ("raw_images", "crops", "catalog_embeddings", "knn_results", "publish")

@@ -12,7 +12,8 @@ from tests import refreshing
 from tests.apart import within
 from tests.refreshing import make, put_stock, refresh, stock
 from tests.workspace import report, run, shell, visnet
-from visnet import compaction, locks, serving, tables
+from visnet import compaction, serving
+from visnet.storage import locks, tables
 
 REFRESHES = int(os.environ.get("VISNET_REFRESHES", "300"))  # 1000 takes half a minute
 COMPACT_EVERY = 100

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from visnet import tables
 from visnet.console import Console
 from visnet.pipeline.log import SILENT
 from visnet.sampling import exclusions
 from visnet.sampling.crops import Crops
 from visnet.stages import crops, raw_images, triplets
+from visnet.storage import tables
 
 HEADER = ["_id", "_category", "_name", "_color", "side", "split", "left", "top", "width", "height"]
 MAPPED = {name: name for name in HEADER[4:]}

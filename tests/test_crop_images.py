@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from visnet import crop_images, pictures, tables
+from visnet import crop_images, pictures
 from visnet.crop_images import PREPARING, CropImages, square
 from visnet.models.inputs import as_floats
+from visnet.storage import tables
 
 NAMES = [f"c{number}" for number in range(6)]
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visnet import cutting, images, tables
+from visnet import cutting, images
 from visnet.pipeline import budget, stage
 from visnet.pipeline.log import SILENT
 from visnet.stages import crops, raw_images
+from visnet.storage import tables
 
 HEADER = ["_category", "_color", "_id", "_name", "left", "top", "width", "height"]
 COLUMNS = {name: name for name in HEADER[4:]}

@@ -19,13 +19,13 @@ SHAPES_NOTHING = {
     "visnet.pipeline.reports": "where artefacts and reports are",
     "visnet.sheets": "pictures only",
     "visnet.pictures": "pictures only",
-    "visnet.tables": "how rows are stored and compared, not what they say",
-    "visnet.folders": "how files are moved, not what they hold",
-    "visnet.mending": "takes back what a full disk cut short",
-    "visnet.integrity": "refuses what a disk has damaged",
+    "visnet.storage.tables": "how rows are stored and compared, not what they say",
+    "visnet.storage.links": "how files are moved, not what they hold",
+    "visnet.storage.repair": "takes back what a full disk cut short",
+    "visnet.storage.integrity": "refuses what a disk has damaged",
     "visnet.pipeline.budget": "how much memory is taken at a time",
     "visnet.loss_gate": "refuses a run that would lose too much; what passes is the same",
-    "visnet.locks": "who may work at the same time",
+    "visnet.storage.locks": "who may work at the same time",
     "visnet.registry": "brings a registered model, which its version names; the rest is told to MLflow",
 }
 

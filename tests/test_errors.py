@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.workspace import SMALL, make, report, visnet
-from visnet import runner, tables, weights, zoo
+from visnet import runner, weights, zoo
+from visnet.storage import tables
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.workspace import ROOT, environment
 FOLD = """
 import json, resource, sys
 from pathlib import Path
-from visnet import tables
+from visnet.storage import tables
 from visnet.feed.state import fold
 
 def peak_mb():

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from tests.image_server import ImageServer
-from visnet import tables
 from visnet.feed import validators
 from visnet.pipeline.log import SILENT
 from visnet.sources import SOURCES
 from visnet.sources.listing import PHOTOS, RECORDS
 from visnet.stages import raw_images
+from visnet.storage import tables
 
 QUICK = {"timeout_s": 1.0, "deadline_s": 2.0, "backoff_s": 0.0, "tries": 1}
 

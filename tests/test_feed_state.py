@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestration.feed import SUFFIXES, Inbox
-from visnet import tables
 from visnet.feed import batches
 from visnet.feed import state as feed_state
 from visnet.feed.records import Limits
 from visnet.feed.state import fold, listed
+from visnet.storage import tables
 
 KEYS = {"catalog": "product_id", "dead_letters": "letter_id", "batches": "batch"}
 NONE = {"stale": 0, "repeated": 0, "unknown_deletes": 0, "dead_letters": 0}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import refreshing, workspace
-from visnet import integrity, tables
+from visnet.storage import integrity, tables
 
 
 def zero(path: Path, size: int = 50_000) -> None:

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from visnet import tables
 from visnet.pipeline.log import SILENT
 from visnet.stages import knn_results
 from visnet.stages.knn_results import Params
+from visnet.storage import tables
 
 PARAMS = Params(k=3, similar_k=2)
 CATEGORIES = ("bags", "shoes")

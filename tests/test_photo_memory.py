@@ -11,8 +11,8 @@ from PIL import Image
 
 from benchmarks import memory
 from visnet import __main__ as visnet
-from visnet import tables
 from visnet.pipeline import budget
+from visnet.storage import tables
 
 PEAK_MB = 1200  # 940 with two cores; a stage in its own process may take 1,500
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.workspace import SMALL, report, run, shell, visnet
-from visnet import tables
 from visnet.pipeline.stage import STAGES, module
+from visnet.storage import tables
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from tests import refreshing
 from tests.apart import within
 from tests.refreshing import numbers, put_model, put_stock, refresh, served, setting, stock
 from tests.workspace import report
-from visnet import compaction, folders, gates, locks, serving, tables, versions
+from visnet import compaction, gates, serving, versions
+from visnet.storage import links, locks, tables
 
 
 def test_a_version_is_complete_in_itself(shop: Path) -> None:
@@ -80,7 +81,7 @@ def test_where_nothing_can_be_linked_it_is_copied(published: Path, tmp_path: Pat
     elsewhere = Path(disks[os.stat("/dev/shm").st_dev]) / f"visnet-{os.getpid()}"
     try:
         source = published / "data/crops/crops.lance"
-        brought = folders.bring_table(source, elsewhere / "crops.lance")
+        brought = links.bring_table(source, elsewhere / "crops.lance")
         assert brought.linked_bytes == 0 < brought.copied_bytes
         assert tables.digest(elsewhere / "crops.lance", "crop_id") == tables.digest(source, "crop_id")
     finally:
@@ -97,7 +98,7 @@ def test_a_link_has_the_latest_rows_and_none_of_the_files_before(tmp_path: Path)
     lance.dataset(str(table)).optimize.compact_files()
     tables.delete(table, "key", ["b"])
     tables.put(table, "key", rows("d"))
-    brought = folders.bring_table(table, tmp_path / "link.lance")
+    brought = links.bring_table(table, tmp_path / "link.lance")
     tables.put(table, "key", rows("e"))
     tables.delete(table, "key", ["a"])
     assert sorted(tables.read(tmp_path / "link.lance", ["key"])["key"].to_pylist()) == ["a", "c", "d"]

@@ -18,7 +18,8 @@ import pytest
 
 from tests import refreshing
 from tests.refreshing import REFRESH, begin, make, put_model, put_stock, refresh_apart, state, stock
-from visnet import mending, serving, tables, vectors
+from visnet import serving, vectors
+from visnet.storage import repair, tables
 
 KILLS = int(os.environ.get("VISNET_KILLS", "8"))
 IN_A_ROW = 3
@@ -156,7 +157,7 @@ def test_a_commit_that_was_cut_short_is_taken_back(shop: Path) -> None:
     """Lance may commit a file whose last bytes found no room: whoever comes next must not build on that."""
     folder = shop / "data/crops"
     table = folder / "crops.lance"
-    before, marks = tables.digest(table, "crop_id"), mending.marks(folder)
+    before, marks = tables.digest(table, "crop_id"), repair.marks(folder)
     rows = tables.read(table, tables.opened(table).schema.names).slice(0, 2)
     had = set((table / "data").iterdir())
     tables.put(table, "crop_id", rows.set_column(0, "crop_id", pa.array(["x", "y"])))
@@ -164,9 +165,9 @@ def test_a_commit_that_was_cut_short_is_taken_back(shop: Path) -> None:
     os.truncate(new, new.stat().st_size - 1)
     assert not tables.is_whole(table)
     with pytest.raises(OSError, match="No space left on device"):
-        mending.check(folder, marks)
+        repair.check(folder, marks)
     assert tables.digest(table, "crop_id") == before
-    mending.check(folder, marks)
+    repair.check(folder, marks)
     put_stock(shop, stock(13))
     refresh_apart(shop)
     assert tables.opened(table).count_rows() == 13 * 2 + 4

@@ -40,11 +40,6 @@ WINGS = (
     "__main__",
 )
 LOOSE = {  # modules that have not moved yet -> their wing
-    "tables": "storage",
-    "locks": "storage",
-    "folders": "storage",
-    "mending": "storage",
-    "integrity": "storage",
     "weights": "zoo",
     "images": "photos",
     "photo_file": "photos",
@@ -101,7 +96,7 @@ ONLY_IN = {  # an outside package -> the modules that may import it
     "mlflow": {"visnet.tracker", "visnet.telling", "visnet.tracking", "visnet.registry"},
     "dagster": {"orchestration"},
     "dvc": {"orchestration"},
-    "lance": {"visnet.tables"},
+    "lance": {"visnet.storage.tables"},
 }
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from tests.image_server import ImageServer
 from tests.test_feed_photos import ASKED, QUICK, counts, jpeg
-from visnet import tables
 from visnet.feed import validators
 from visnet.pipeline.log import SILENT
 from visnet.stages import raw_images
+from visnet.storage import tables
 
 
 class Said:

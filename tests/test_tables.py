@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visnet import tables
+from visnet.storage import tables
 
 
 def rows(content: dict[str, str]) -> pa.Table:
@@ -131,7 +131,7 @@ def test_a_killed_writer_leaves_whole_commits(tmp_path: Path) -> None:
 import sys; sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
 import pyarrow as pa
 from pathlib import Path
-from visnet import tables
+from visnet.storage import tables
 for start in range(0, 100_000, 10):
     keys = [f"{{i:06d}}" for i in range(start, start + 10)]
     tables.put(Path({str(path)!r}), "id", pa.table({{"id": keys, "source": keys, "content": keys}}))

@@ -16,7 +16,8 @@ from tests import learning
 from tests.apart import Work, within
 from tests.learning import copy, killed_after, model, run, setting, tracked_at
 from tests.workspace import report
-from visnet import folders, registry, runner, telling, tracker, tracking, untold, weights
+from visnet import registry, runner, telling, tracker, tracking, untold, weights
+from visnet.storage import links
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def waiting(shop: Path) -> list[str]:
 FAULTS = [
     (weights, "save"),
     (runner, "_finished"),
-    (folders, "replace"),
+    (links, "replace"),
     (telling, "open_run"),
     (registry, "register"),
     (telling, "tell"),
@@ -78,7 +79,7 @@ def test_a_failure_at_any_point_after_the_training_costs_no_training(
 
 
 def test_a_kill_after_the_training_costs_no_training(shop: Path) -> None:
-    done = Work(shop, "trained_model", fault=partial(killed_after, "visnet.folders", "replace")).end()
+    done = Work(shop, "trained_model", fault=partial(killed_after, "visnet.storage.links", "replace")).end()
     assert done.returncode == -signal.SIGKILL, done.stderr
     run(shop, "trained_model")
     assert report(shop, "trained_model")["resumed_from_epoch"] == 2

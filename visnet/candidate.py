@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visnet import folders, gates, tables, weights
-from visnet.folders import Brought
+from visnet import gates, weights
 from visnet.model_id import model_id, precision_of
 from visnet.pointer import Parts
+from visnet.storage import links, tables
+from visnet.storage.links import Brought
 from visnet.vectors import model_of
 
 TABLES = {"crops": "crops", "embeddings": "catalog_embeddings", "knn": "knn_results", "catalog": "raw_images"}
@@ -45,11 +46,11 @@ def assemble(places: Mapping[str, Path], folder: Path) -> Candidate:
     for part, path in places.items():
         if part == "model":
             continue
-        brought += folders.bring_table(path, folder / f"{part}.lance")
+        brought += links.bring_table(path, folder / f"{part}.lance")
         parts[part] = tables.digest(folder / f"{part}.lance", tables.opened(path).schema.names[0])
     for file in MODEL:
-        brought += folders.bring(places["model"] / file, folder / "trained_model" / file)
-    folders.sync(folder / "trained_model")
+        brought += links.bring(places["model"] / file, folder / "trained_model" / file)
+    links.sync(folder / "trained_model")
     model, entry = weights.load(folder / "trained_model")
     made_by = model_id(weights.digest(model.state_dict()), precision_of(model_of(folder)))  # embeds a visitor's photo
     return Candidate(folder, {**parts, "model": made_by}, brought, entry.side_px)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from visnet import folders, integrity, locks, mending, runner, tables, versions
+from visnet import runner, versions
 from visnet.pipeline import stage
 from visnet.pipeline.reports import DATA, REPORTS, write_report
 from visnet.pipeline.stage import Report
+from visnet.storage import integrity, links, locks, repair, tables
 
 DELETED_SHARE = 0.05  # of a file's rows: more, and the file is written anew without them
 WIDE_ROWS = 256  # rows in memory at a time where they hold photos
@@ -52,7 +53,7 @@ def compact(path: Path) -> int:
         materialize_deletions_threshold=DELETED_SHARE, batch_size=WIDE_ROWS if wide else None, num_threads=1
     )
     if not tables.is_whole(path):
-        mending.mend(path.parent)
+        repair.mend(path.parent)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.absolute()))
     if _content(path, key) != wanted:
         tables.opened(path).checkout_version(before).restore()  # type: ignore[no-untyped-call]
@@ -140,7 +141,7 @@ def _remove_unnamed(path: Path) -> int:
 
 def _leftovers(data: Path, name: str) -> int:
     """Remove what a stage that was killed would itself remove, but not what it would go on with."""
-    left = folders.clean(data / name)
+    left = links.clean(data / name)
     building = data / f"{name}.building"
     if building.exists() and not getattr(stage.module(name), "RESUMES", False):
         shutil.rmtree(building)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from visnet import tables
+from visnet.storage import tables
 
 CACHE_BYTES = 512 << 20  # of one process: the whole stage stays below 1.5 GB with torch and a network
 DECODED_AT_ONCE = 64  # crops that are read together

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from visnet import images, tables
+from visnet import images
 from visnet.pipeline.budget import BATCH_BYTES
+from visnet.storage import tables
 
 BOX = ["left", "top", "width", "height"]
 Box = tuple[float, float, float, float]

@@ -10,9 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visnet import locks, pointer, versions
+from visnet import pointer, versions
 from visnet.pipeline.reports import DATA
 from visnet.pointer import Parts
+from visnet.storage import locks
 
 if TYPE_CHECKING:
     from visnet import candidate

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visnet import registry, runner, tables, zoo
+from visnet import registry, runner, zoo
 from visnet.pipeline import stage as stages
 from visnet.pipeline.reports import DATA, REPORTS, Place, read_report
 from visnet.pipeline.stage import Report
 from visnet.stages import trained_model
+from visnet.storage import tables
 
 APART = ("trained_model", "catalog_embeddings", "knn_results", "evaluation")
 FOLDER = "experiments"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kernels.nearest import nearest
-from visnet import tables
+from visnet.storage import tables
 from visnet.vectors import Vectors
 
 PROBES = 256  # shop photos that must find themselves, spread over the catalog

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from visnet import tables
+from visnet.storage import tables
 
 
 class TooManyLost(ValueError):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from visnet import tables
 from visnet.images import fit
+from visnet.storage import tables
 
 OPENED_PX = 512  # a sheet's pictures are held all at once, and shown smaller than this
 RIGHT, WRONG, PLAIN = "#1a9850", "#d73027", "#d9d9d9"

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visnet import folders, integrity, locks, mending, tracking
+from visnet import tracking
 from visnet.console import Console
 from visnet.pipeline import stage as stages
 from visnet.pipeline.log import SILENT, Log
 from visnet.pipeline.reports import DATA, LINE, Place, write_metrics, write_report
 from visnet.pipeline.stage import Frozen, Report
+from visnet.storage import integrity, links, locks, repair
 
 PARAMS = Path("params.toml")
 TABLES = DATA / "tables"  # whose lock every run shares, so that a compaction waits for all of them
@@ -90,8 +91,8 @@ def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapp
         shutil.rmtree(folder, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
 
-    mending.mend(out)  # what a run left that a full disk and then a kill ended
-    before = mending.marks(out)
+    repair.mend(out)  # what a run left that a full disk and then a kill ended
+    before = repair.marks(out)
     begun_s = time.monotonic()
     with contextlib.ExitStack() as undone:
         shown.mkdir()
@@ -102,14 +103,14 @@ def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapp
         try:
             report: Report = module.build(*inputs.values(), out=out, params=params, log=log)
         except (ValueError, OSError):
-            mending.check(out, before)  # a full disk is said to be that, whatever could not be read because of it
+            repair.check(out, before)  # a full disk is said to be that, whatever could not be read because of it
             with contextlib.suppress(OSError):  # refused: an empty folder would only make one wonder
                 out.rmdir()
             raise
-        mending.check(out, before)
+        repair.check(out, before)
         report.update(record.judge(report, out))
         if not in_place:
-            folders.replace(artefact, _finished(out, resumes) if resumes else out)
+            links.replace(artefact, _finished(out, resumes) if resumes else out)
         report["wall_s"] = round(time.monotonic() - begun_s, 3)
         report.update(record.finish(report, artefact, console.pictures))
         if not getattr(module, "SERVED", False):
@@ -131,5 +132,5 @@ def _finished(out: Path, resumes: Sequence[str]) -> Path:
     for path in sorted(out.rglob("*")):
         inner = path.relative_to(out)
         if path.is_file() and inner.parts[0] not in resumes:
-            folders.bring(path, finished / inner)
+            links.bring(path, finished / inner)
     return finished

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import yaml
 from tqdm import tqdm
 
-from visnet import locks, registry, serving_alias, telling, tracker, untold
+from visnet import registry, serving_alias, telling, tracker, untold
 from visnet.pipeline.reports import REPORTS, Place
 from visnet.pipeline.stage import STAGES, Frozen, Report
+from visnet.storage import locks
 from visnet.telling import EVALUATION, TRAINING
 from visnet.tracker import Unreachable, reaching
 from visnet.untold import Tables, Telling

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from visnet import folders
 from visnet.pipeline.stage import Report
+from visnet.storage import links
 
 FOLDER = Path(".mlflow/untold")
 CURE = "python -m visnet sync-runs"
@@ -54,15 +54,15 @@ def keep(telling: Telling) -> Path:
     pictures = {}
     for number, (key, path) in enumerate(telling.pictures.items()):
         pictures[key] = f"pictures/{number}{path.suffix}"
-        folders.bring(path, building / pictures[key])
+        links.bring(path, building / pictures[key])
     made = {stage: f"made/{stage}" for stage in telling.made}
     for stage, artefact in telling.made.items():
         for path in sorted(path for path in artefact.iterdir() if path.is_file()):
-            folders.bring(path, building / made[stage] / path.name)
+            links.bring(path, building / made[stage] / path.name)
     said = {row.name: getattr(telling, row.name) for row in dataclasses.fields(Telling)}
     said |= {"pictures": pictures, "made": made}
     (building / _FILE).write_text(json.dumps(said, indent=1), encoding="utf-8")
-    folders.sync(building / _FILE)
+    links.sync(building / _FILE)
     building.rename(kept)
     return kept
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from visnet import tables
+from visnet.storage import tables
 
 COLUMNS = ["crop_id", "product_id", "category", "side", "colour", "model"]
 

@@ -13,8 +13,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from visnet import folders, locks, pointer
+from visnet import pointer
 from visnet.pipeline.reports import DATA
+from visnet.storage import links, locks
 
 PUBLISH = DATA / "publish"
 BUILDING = ".building"
@@ -128,7 +129,7 @@ def begin(publish: Path) -> tuple[int, Path]:
     _mark(publish, served)
     for number in numbers(publish):
         if not (folder(publish, number) / SERVED).exists():
-            folders.remove(folder(publish, number))
+            links.remove(folder(publish, number))
     clean(publish)
     number = max([*numbers(publish), served or 0]) + 1
     building = folder(publish, number).with_name(f".{number:06d}{BUILDING}")
@@ -138,7 +139,7 @@ def begin(publish: Path) -> tuple[int, Path]:
 
 def clean(publish: Path) -> int:
     """Remove the leftovers of killed runs; return how many there were."""
-    return sum(folders.clean(place, BUILDING) for place in (publish, publish / "versions"))
+    return sum(links.clean(place, BUILDING) for place in (publish, publish / "versions"))
 
 
 def finish(publish: Path, number: int, building: Path, said: dict[str, Any]) -> None:
@@ -153,9 +154,9 @@ def finish(publish: Path, number: int, building: Path, said: dict[str, Any]) -> 
     (building / FACTS).write_text(json.dumps(complete, indent=1) + "\n", encoding="utf-8")
     (building / LOCK).touch()
     for path in (building / FACTS, building):
-        folders.sync(path)
+        links.sync(path)
     building.rename(folder(publish, number))
-    folders.sync(publish / "versions")
+    links.sync(publish / "versions")
     if held:
         _mark(publish, number)
     else:
@@ -174,9 +175,9 @@ def switch(publish: Path, number: int) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(Path("versions") / f"{number:06d}")
     if (publish / "current").is_dir() and not (publish / "current").is_symlink():
-        folders.remove(publish / "current")  # in a copy that followed the link: a link cannot replace a folder
+        links.remove(publish / "current")  # in a copy that followed the link: a link cannot replace a folder
     os.replace(link, publish / "current")
-    folders.sync(publish)
+    links.sync(publish)
     _mark(publish, number)
 
 
@@ -189,7 +190,7 @@ def prune(publish: Path, keep: int) -> list[int]:
             continue
         with FileIO(place / LOCK, "a+") as lock:
             if locks.taken(lock, shared=False):
-                folders.remove(place)
+                links.remove(place)
                 gone.append(number)
     return gone
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.review.marking import KINDS, PRODUCTS, TRIPLETS, crop, served
-from visnet import tables
+from visnet.storage import tables
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from tests.review.marking import TRIPLETS, crop, mark
-from visnet import review, tables
+from visnet import review
+from visnet.storage import tables
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.review.marking import TRIPLETS, crop
-from visnet import review, tables
+from visnet import review
 from visnet.review.shown import CLAIMS, choose, evenly
 from visnet.sampling import biss, importance, metadata, street2shop
+from visnet.storage import tables
 
 RED = (0xD7, 0x30, 0x27)
 

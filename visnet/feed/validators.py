@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from visnet import tables
 from visnet.download import Answer
 from visnet.request import Mark
+from visnet.storage import tables
 
 COLUMNS = ["photo_id", "stamp", "etag", "last_modified"]
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS] + tables.HASH_COLUMNS)

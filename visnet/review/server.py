@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from visnet import tables
 from visnet.pipeline import os_faults
 from visnet.review.shown import Shown
 from visnet.sampling import exclusions
+from visnet.storage import tables
 
 HERE = Path(__file__).parent
 FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}

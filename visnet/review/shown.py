@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from visnet import tables
 from visnet.sampling import exclusions
 from visnet.sampling.crops import SPLITS
+from visnet.storage import tables
 
 SAID = ["photo_id", "product_id", "category", "colour", "side", "split"]
 CLAIMS = {  # kind -> what the sampler holds of (positive, negative), as the judge is to see it

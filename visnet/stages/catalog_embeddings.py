@@ -10,12 +10,13 @@ import pyarrow as pa
 import torch
 from pydantic import Field
 
-from visnet import embedding, folders, mending, tables, weights
+from visnet import embedding, weights
 from visnet.crop_images import CropImages
 from visnet.model_id import model_id
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Workers
+from visnet.storage import links, repair, tables
 
 IN_PLACE = True
 COLUMNS = ["crop_id", "product_id", "category", "side", "colour"]
@@ -71,7 +72,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
                 held, first = [], last
             progress.advance(len(indices))
     if embeddings != served:
-        if mending.mend(out):
+        if repair.mend(out):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(embeddings.absolute()))
         _switch(out)
     return {
@@ -100,14 +101,14 @@ def _table(out: Path, wanted: pa.Table) -> Path:
     read until `next.lance` is whole.
     """
     served, coming, going = (out / f"{name}.lance" for name in ("embeddings", "next", "previous"))
-    folders.clean(out)
+    links.clean(out)
     if going.exists():
         if not served.exists():
             coming.rename(served)  # killed in the middle of `_switch`: it was whole
-        folders.remove(going)
+        links.remove(going)
     in_place = not tables.is_table(served) or not tables.opened(served).count_rows() or _some(served, wanted)
     if tables.is_table(coming) and (in_place or not _some(coming, wanted)):
-        folders.remove(coming)  # of a model that is no longer asked for
+        links.remove(coming)  # of a model that is no longer asked for
     return served if in_place else coming
 
 
@@ -120,7 +121,7 @@ def _switch(out: Path) -> None:
     """Put the whole new table in the place of the old one; `_table` ends what a kill leaves of this."""
     (out / "embeddings.lance").rename(out / "previous.lance")
     (out / "next.lance").rename(out / "embeddings.lance")
-    folders.remove(out / "previous.lance")
+    links.remove(out / "previous.lance")
 
 
 def _rows(rows: pd.DataFrame, vectors: torch.Tensor) -> pa.Table:

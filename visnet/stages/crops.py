@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from visnet import sheets, tables
+from visnet import sheets
 from visnet.cutting import BOX, Cut, cut_all
 from visnet.loss_gate import LossGate, TooManyLost
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log, Progress
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.splits import Shares, assign_splits
+from visnet.storage import tables
 
 IN_PLACE = True
 METRICS = ("lost", "products")

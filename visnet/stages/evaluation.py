@@ -8,11 +8,12 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from visnet import baselines, metrics, sheets, tables, weights
+from visnet import baselines, metrics, sheets, weights
 from visnet.crop_images import CropImages
 from visnet.model_id import precision_of
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
+from visnet.storage import tables
 from visnet.vectors import Vectors, read_vectors
 from visnet.zoo import Entry, build_model
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from visnet import tables
 from visnet.feed import validators
 from visnet.feed.state import COUNTS, stamp
 from visnet.feed.validators import Heard, content
@@ -22,6 +21,7 @@ from visnet.pipeline.stage import Frozen, Report, Share, choosing
 from visnet.proxies import Unusable
 from visnet.sources import SOURCES
 from visnet.sources.listing import RECORDS, Answer, Listing
+from visnet.storage import tables
 
 IN_PLACE = True
 METRICS = ("lost", "products")

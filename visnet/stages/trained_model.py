@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import torch
 from pydantic import Field
 
-from visnet import registry, tables, training, weights, zoo
+from visnet import registry, training, weights, zoo
 from visnet.crop_images import CropImages
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Workers
+from visnet.storage import tables
 
 METRICS = ("training_s",)
 INPUTS, CHECKPOINTS, ROUNDS = "inputs", "checkpoints", "rounds"

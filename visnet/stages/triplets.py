@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 from torch import nn
 
-from visnet import sheets, tables, zoo
+from visnet import sheets, zoo
 from visnet.crop_images import CropImages
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, choosing, one_of
@@ -21,6 +21,7 @@ from visnet.sampling.crops import SPLITS, Crops
 from visnet.sampling.sampled import Asked, Looks, Sampled
 from visnet.sampling.samplers import SAMPLERS
 from visnet.sampling.scorers import SCORERS
+from visnet.storage import tables
 
 SCORED_SIDE_PX = 96
 Scorer = Annotated[str, one_of(SCORERS)]

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from visnet import tables
+from visnet.storage import tables
 
 CHECKSUMS = "checksums.json"  # in the artefact's folder: DVC brings it with the rest
 BLOCK_BYTES = 1 << 20

@@ -9,7 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
-from visnet import tables
+from visnet.storage import tables
 
 Marks = dict[Path, tuple[int, int]]  # table -> its folder's inode and its version
 

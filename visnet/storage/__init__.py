@@ -1,0 +1,1 @@
+"""Lance tables and folders: keyed writes, locks, links, repair, checksums."""
