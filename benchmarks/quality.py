@@ -27,12 +27,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
-from visnet import experiment, runner, weights, zoo
+from visnet import experiment, runner, zoo
 from visnet.crop_images import CropImages
 from visnet.models.inputs import as_floats, stack
 from visnet.pipeline.reports import DATA, read_report, write_report
 from visnet.training.augment import augment, draw
 from visnet.training.plans import ByProduct, ByTriplet
+from visnet.zoo import weights
 
 BEST = "mildnet_small"
 BIG = (

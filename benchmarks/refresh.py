@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from visnet import runner, verdict, weights, zoo
+from visnet import runner, verdict, zoo
 from visnet.pipeline.log import SILENT
 from visnet.stages import knn_results
 from visnet.storage import tables
+from visnet.zoo import weights
 
 STAGES = ("raw_images", "crops", "catalog_embeddings", "knn_results", "publish")
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from tests.apart import Work, within
-from visnet import runner, serving, verdict, versions, weights, zoo
+from visnet import runner, serving, verdict, versions, zoo
 from visnet.storage import tables
-from visnet.zoo import build_model
+from visnet.zoo import build_model, weights
 
 REFRESH = ("raw_images", "crops", "catalog_embeddings", "knn_results", "publish")
 TABLES = {

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.workspace import SMALL, make, report, visnet
-from visnet import runner, weights, zoo
+from visnet import runner, zoo
 from visnet.storage import tables
+from visnet.zoo import weights
 
 
 @pytest.fixture(scope="module")

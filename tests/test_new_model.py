@@ -8,11 +8,12 @@ from PIL import Image
 from tests.apart import within
 from tests.refreshing import put_model, refresh
 from tests.workspace import report
-from visnet import serving, similar, weights
+from visnet import serving, similar
 from visnet.crop_images import square
 from visnet.embedding import embed
 from visnet.model_id import model_id, precision_of
 from visnet.storage import tables
+from visnet.zoo import weights
 
 
 def test_another_models_vectors_are_made_beside_and_what_a_killed_run_made_is_kept(shop: Path) -> None:

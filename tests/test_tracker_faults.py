@@ -16,8 +16,9 @@ from tests import learning
 from tests.apart import Work, within
 from tests.learning import copy, killed_after, model, run, setting, tracked_at
 from tests.workspace import report
-from visnet import registry, runner, telling, tracker, tracking, untold, weights
+from visnet import registry, runner, telling, tracker, tracking, untold
 from visnet.storage import links
+from visnet.zoo import weights
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torchvision.models import get_weight
 
-from visnet import weights, zoo
+from visnet import zoo
 from visnet.models import ARCHITECTURES, parameter_counts
+from visnet.zoo import weights
 
 # All and trainable parameters, as Keras counts them.
 COUNTS = {

@@ -7,12 +7,13 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from visnet import embedding, images, pictures, serving, versions, weights
+from visnet import embedding, images, pictures, serving, versions
 from visnet.crop_images import square
 from visnet.model_id import model_id, precision_of
 from visnet.pipeline.reports import DATA
 from visnet.search import nearest_products
 from visnet.vectors import read_vectors
+from visnet.zoo import weights
 
 
 def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | None, out: Path) -> str:

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from visnet import versions, weights
+from visnet import versions
 from visnet.model_id import model_id, precision_of
 from visnet.pipeline.log import Log
 from visnet.pipeline.reports import DATA, REPORTS, read_report
 from visnet.pipeline.stage import STAGES
 from visnet.storage import integrity, locks, tables
+from visnet.zoo import weights
 
 KEYED = {  # stage -> the table whose digest its report gives
     "crops": "crops.lance",

@@ -8,11 +8,12 @@ import torchvision
 from torch import Tensor, nn
 
 from tests.models.drawn import SMALL, random
-from visnet import weights, zoo
+from visnet import zoo
 from visnet.models.backbones import Torchvision
 from visnet.models.multiscale import Multiscale
 from visnet.models.pretrained import load_pretrained
 from visnet.models.tapped import Tapped
+from visnet.zoo import weights
 
 
 def numbered(state: dict[str, Tensor]) -> dict[str, Tensor]:

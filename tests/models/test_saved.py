@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tests.models.drawn import SMALL
-from visnet import weights, zoo
+from visnet import zoo
+from visnet.zoo import weights
 
 
 def test_digest_sees_names_types_shapes_and_values() -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from visnet import weights, zoo
+from visnet import zoo
 from visnet.training import Fitted, Options, fit
+from visnet.zoo import weights
 
 SIDE_PX = 32
 PRODUCTS, PHOTOS_EACH = 24, 4

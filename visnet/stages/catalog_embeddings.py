@@ -10,13 +10,14 @@ import pyarrow as pa
 import torch
 from pydantic import Field
 
-from visnet import embedding, weights
+from visnet import embedding
 from visnet.crop_images import CropImages
 from visnet.model_id import model_id
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Workers
 from visnet.storage import links, repair, tables
+from visnet.zoo import weights
 
 IN_PLACE = True
 COLUMNS = ["crop_id", "product_id", "category", "side", "colour"]

@@ -8,14 +8,14 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from visnet import baselines, metrics, sheets, weights
+from visnet import baselines, metrics, sheets
 from visnet.crop_images import CropImages
 from visnet.model_id import precision_of
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.storage import tables
 from visnet.vectors import Vectors, read_vectors
-from visnet.zoo import Entry, build_model
+from visnet.zoo import Entry, build_model, weights
 
 METRICS = ("recall_at_1", "recall_at_20", "triplet_accuracy")
 KS = (1, 3, 5, 10, 20)
