@@ -12,11 +12,11 @@ import pytest
 
 from visnet.feed.state import fold
 from visnet.pipeline.log import SILENT
-from visnet.sources.shop.feed import TRUTH, Hour, hours, truth, write
-from visnet.sources.shop.photos import paint
-from visnet.sources.shop.trade import Habits
 from visnet.stages import raw_images
 from visnet.storage import tables
+from visnet.synthetic.feed import TRUTH, Hour, hours, truth, write
+from visnet.synthetic.photos import paint
+from visnet.synthetic.trade import Habits
 
 HABITS = Habits(products=88, churn=0.2, side_px=64, seed=3, late=0.4, repeated=0.4, bad=0.2)
 FACTS = [name for name in TRUTH.names if name != "painted"]

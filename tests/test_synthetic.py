@@ -16,13 +16,13 @@ from PIL import Image
 
 from visnet.pipeline.log import SILENT
 from visnet.sources import PHOTOS, RECORDS, Answer, synthetic
-from visnet.sources.shop import scenes
-from visnet.sources.shop.assortment import SHARES, Recipe, differences, product, stock
-from visnet.sources.shop.garments import CATEGORIES
-from visnet.sources.shop.painter import painted
-from visnet.sources.shop.photos import paint
-from visnet.sources.shop.raster import drawn
-from visnet.sources.shop.view import projected
+from visnet.synthetic import scenes
+from visnet.synthetic.assortment import SHARES, Recipe, differences, product, stock
+from visnet.synthetic.garments import CATEGORIES
+from visnet.synthetic.painter import painted
+from visnet.synthetic.photos import paint
+from visnet.synthetic.raster import drawn
+from visnet.synthetic.view import projected
 
 NOWHERE = Path("not-read")
 RECIPE = Recipe(seed=7, side_px=96, look_alikes=0.5)
@@ -81,8 +81,8 @@ def test_the_same_parameters_give_the_same_bytes_in_another_process_and_order() 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_bytes_do_not_depend_on_pythons_hash_seed(hash_seed: str) -> None:
     code = (
-        "import hashlib; from visnet.sources.shop.assortment import Recipe;"
-        "from visnet.sources.shop.photos import paint;"
+        "import hashlib; from visnet.synthetic.assortment import Recipe;"
+        "from visnet.synthetic.photos import paint;"
         "print(hashlib.sha256(paint(Recipe(7, 96, 0.5), 'dresses-0003-street-2')).hexdigest())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
@@ -225,7 +225,7 @@ def test_fetch_is_lazy_and_leaves_nothing_when_abandoned(shop: synthetic.Listing
 
 def test_painters_end_when_their_parent_is_killed() -> None:
     code = (
-        "import os, signal; from visnet.sources.shop.assortment import Recipe; from visnet.sources.shop import painter;"
+        "import os, signal; from visnet.synthetic.assortment import Recipe; from visnet.synthetic import painter;"
         "stream = painter.painted(Recipe(7, 96, 0.5), ['tops-0001-shop-1'] * 100000, 2); next(stream);"
         "print(*[c.pid for c in stream.gi_frame.f_locals['children']], flush=True);"
         "os.kill(os.getpid(), signal.SIGKILL)"

@@ -85,7 +85,7 @@ def _run(args: argparse.Namespace) -> None:
         print(changes.bring(args.names))
     elif args.command == "emit-feed":
         from visnet import changes
-        from visnet.sources.shop.trade import Habits
+        from visnet.synthetic.trade import Habits
 
         taken = ("products", "churn", "seed", "side_px", "late", "repeated", "bad")
         said = {name: getattr(args, name) for name in taken}

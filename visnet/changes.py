@@ -10,9 +10,9 @@ from visnet.console import Console
 from visnet.feed import inbox
 from visnet.pipeline import stage as stages
 from visnet.pipeline.reports import REPORTS, write_report
-from visnet.sources.shop.feed import hours, write
-from visnet.sources.shop.trade import Habits
 from visnet.stages.raw_images import Params
+from visnet.synthetic.feed import hours, write
+from visnet.synthetic.trade import Habits
 
 _SAID = ("new", "records", "upserts", "deletes", "dead")
 

@@ -1,7 +1,7 @@
 """The embedded default: a small fashion shop, generated.
 
 Products differ in silhouette, cut, colour and pattern; look-alikes differ in one detail only. Every photo's bytes
-follow from the parameters and its id, so nothing is stored and nothing is lost. `visnet.sources.shop` draws it.
+follow from the parameters and its id, so nothing is stored and nothing is lost. `visnet.synthetic` draws it.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from pydantic import AfterValidator, Field
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Seed
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
-from visnet.sources.shop import VERSION
-from visnet.sources.shop.assortment import LEAST, SHARES, Recipe, headcounts, splits, stock
-from visnet.sources.shop.painter import painted
-from visnet.sources.shop.scenes import photo_id, scene
-from visnet.sources.shop.seeds import generator
+from visnet.synthetic import VERSION
+from visnet.synthetic.assortment import LEAST, SHARES, Recipe, headcounts, splits, stock
+from visnet.synthetic.painter import painted
+from visnet.synthetic.scenes import photo_id, scene
+from visnet.synthetic.seeds import generator
 
 
 def _range(value: list[int]) -> list[int]:

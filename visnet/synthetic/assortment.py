@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visnet.sources.shop.cloth import DETAILS
-from visnet.sources.shop.garments import CATEGORIES
-from visnet.sources.shop.palette import colourway
-from visnet.sources.shop.seeds import generator, pick, weighted
+from visnet.synthetic.cloth import DETAILS
+from visnet.synthetic.garments import CATEGORIES
+from visnet.synthetic.palette import colourway
+from visnet.synthetic.seeds import generator, pick, weighted
 
 # How large the departments are, against one another.
 SHARES: dict[str, float] = {

@@ -1,7 +1,7 @@
 """T-shirts, jumpers, blouses and vests."""
 
-from visnet.sources.shop.garments import body
-from visnet.sources.shop.shapes import Cut, Pose, Shape, line, swayed
+from visnet.synthetic.garments import body
+from visnet.synthetic.shapes import Cut, Pose, Shape, line, swayed
 
 CUT = {
     "neck": ("crew", "vee", "boat", "scoop", "polo"),

@@ -1,7 +1,7 @@
 """Dresses, from shift to ball gown."""
 
-from visnet.sources.shop.garments import body
-from visnet.sources.shop.shapes import Cut, Pose, Shape, flipped, line, smooth, swayed, symmetric
+from visnet.synthetic.garments import body
+from visnet.synthetic.shapes import Cut, Pose, Shape, flipped, line, smooth, swayed, symmetric
 
 CUT = {
     "neck": ("crew", "vee", "boat", "scoop", "straps"),

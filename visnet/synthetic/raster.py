@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from visnet.sources.shop.assortment import Look
-from visnet.sources.shop.cloth import Cloth
-from visnet.sources.shop.emblems import outlines
-from visnet.sources.shop.palette import COLOURS, shaded
-from visnet.sources.shop.shapes import Shape, bounds
+from visnet.synthetic.assortment import Look
+from visnet.synthetic.cloth import Cloth
+from visnet.synthetic.emblems import outlines
+from visnet.synthetic.palette import COLOURS, shaded
+from visnet.synthetic.shapes import Shape, bounds
 
 _TWICE = 2  # drawn at this many times the size, then averaged down: smooth edges
 _PALE = [COLOURS[name] for name in ("beige", "yellow", "white")]  # brass would not show on these

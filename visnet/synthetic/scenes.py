@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visnet.sources.shop.assortment import Product, Recipe, product
-from visnet.sources.shop.emblems import WORDS
-from visnet.sources.shop.garments import CATEGORIES
-from visnet.sources.shop.seeds import generator
-from visnet.sources.shop.shapes import Pose, Shape, bounds
-from visnet.sources.shop.view import Extent, View
+from visnet.synthetic.assortment import Product, Recipe, product
+from visnet.synthetic.emblems import WORDS
+from visnet.synthetic.garments import CATEGORIES
+from visnet.synthetic.seeds import generator
+from visnet.synthetic.shapes import Pose, Shape, bounds
+from visnet.synthetic.view import Extent, View
 
 _STREET = 1.5  # a street photo's longer side, against a shop photo's: the garment is only a part of it
 _ASPECTS = ((1.0, 1.0), (0.75, 1.0), (0.8, 1.0), (1.0, 0.75))

@@ -1,7 +1,7 @@
 """Shoes and boots, seen from the side."""
 
-from visnet.sources.shop.garments.body import disc
-from visnet.sources.shop.shapes import Cut, Dot, Pose, Shape, line, smooth
+from visnet.synthetic.garments.body import disc
+from visnet.synthetic.shapes import Cut, Dot, Pose, Shape, line, smooth
 
 CUT = {
     "shaft": ("pump", "shoe", "ankle", "knee"),

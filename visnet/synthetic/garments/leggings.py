@@ -1,7 +1,7 @@
 """Leggings."""
 
-from visnet.sources.shop.garments import body
-from visnet.sources.shop.shapes import Cut, Pose, Shape, line, symmetric
+from visnet.synthetic.garments import body
+from visnet.synthetic.shapes import Cut, Pose, Shape, line, symmetric
 
 CUT = {
     "length": ("knee", "calf", "ankle", "stirrup"),

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from visnet.sources.shop.shapes import Points, line, oval
+from visnet.synthetic.shapes import Points, line, oval
 
 # Strokes on a grid two wide and four high, y down.
 _STROKES: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from visnet.sources.shop.seeds import pick
+from visnet.synthetic.seeds import pick
 
 RGB = tuple[int, int, int]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from visnet.sources.shop.raster import Picture
-from visnet.sources.shop.shapes import Points, Shape, bounds
+from visnet.synthetic.raster import Picture
+from visnet.synthetic.shapes import Points, Shape, bounds
 
 Extent = tuple[float, float, float, float]  # left, top, right, bottom
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from visnet.sources.shop.emblems import EMBLEMS, outlines
-from visnet.sources.shop.palette import COLOURS, shaded
+from visnet.synthetic.emblems import EMBLEMS, outlines
+from visnet.synthetic.palette import COLOURS, shaded
 
 # What can differ within a pattern. Neighbouring sizes are a factor of about 1.7 apart: a person can tell them, a colour
 # histogram cannot.

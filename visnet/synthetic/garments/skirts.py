@@ -1,7 +1,7 @@
 """Skirts."""
 
-from visnet.sources.shop.garments import body
-from visnet.sources.shop.shapes import Cut, Pose, Shape, line, smooth, swayed, symmetric
+from visnet.synthetic.garments import body
+from visnet.synthetic.shapes import Cut, Pose, Shape, line, smooth, swayed, symmetric
 
 CUT = {
     "length": ("mini", "knee", "midi"),

@@ -1,7 +1,7 @@
 """Caps, beanies, bucket and brimmed hats."""
 
-from visnet.sources.shop.garments.body import disc
-from visnet.sources.shop.shapes import Cut, Pose, Shape, line, oval, smooth, symmetric
+from visnet.synthetic.garments.body import disc
+from visnet.synthetic.shapes import Cut, Pose, Shape, line, oval, smooth, symmetric
 
 CUT = {
     "form": ("cap", "beanie", "bucket", "fedora", "sun"),

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from visnet.sources.shop.assortment import Recipe
-from visnet.sources.shop.photos import paint
+from visnet.synthetic.assortment import Recipe
+from visnet.synthetic.photos import paint
 
 _LENGTH = struct.Struct("<I")
 

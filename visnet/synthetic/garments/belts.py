@@ -2,8 +2,8 @@
 
 import math
 
-from visnet.sources.shop.garments.body import disc
-from visnet.sources.shop.shapes import Cut, Pose, Shape, line, oval
+from visnet.synthetic.garments.body import disc
+from visnet.synthetic.shapes import Cut, Pose, Shape, line, oval
 
 CUT = {
     "buckle": ("square", "round", "double", "plate", "knot"),

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from visnet.sources.shop import backdrop, wearer
-from visnet.sources.shop.assortment import SHARES, Recipe, random_look
-from visnet.sources.shop.garments import CATEGORIES
-from visnet.sources.shop.palette import SKIN, any_colour
-from visnet.sources.shop.raster import Picture, drawn
-from visnet.sources.shop.scenes import Box, Scene, scene, two
-from visnet.sources.shop.seeds import generator, weighted
-from visnet.sources.shop.shapes import Pose, smooth
-from visnet.sources.shop.view import projected
+from visnet.synthetic import backdrop, wearer
+from visnet.synthetic.assortment import SHARES, Recipe, random_look
+from visnet.synthetic.garments import CATEGORIES
+from visnet.synthetic.palette import SKIN, any_colour
+from visnet.synthetic.raster import Picture, drawn
+from visnet.synthetic.scenes import Box, Scene, scene, two
+from visnet.synthetic.seeds import generator, weighted
+from visnet.synthetic.shapes import Pose, smooth
+from visnet.synthetic.view import projected
 
 _QUALITY = 88
 

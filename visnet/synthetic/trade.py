@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from visnet.sources.shop.assortment import Product, Recipe, headcounts, product
-from visnet.sources.shop.scenes import Box, photo_id, scene
-from visnet.sources.shop.seeds import generator
+from visnet.synthetic.assortment import Product, Recipe, headcounts, product
+from visnet.synthetic.scenes import Box, photo_id, scene
+from visnet.synthetic.seeds import generator
 
 KINDS = {"add": 0.3, "remove": 0.3, "look": 0.2, "price": 0.2}  # what is done to a product that changes
 _RETURNED = 0.2  # share of the added products that were removed before

@@ -1,7 +1,7 @@
 """Spectacles and sunglasses, from the front."""
 
-from visnet.sources.shop.garments.body import disc
-from visnet.sources.shop.shapes import Cut, Pose, Shape, flipped, line, oval, smooth
+from visnet.synthetic.garments.body import disc
+from visnet.synthetic.shapes import Cut, Pose, Shape, flipped, line, oval, smooth
 
 CUT = {
     "lens": ("round", "square", "cat", "aviator", "oval", "shield"),

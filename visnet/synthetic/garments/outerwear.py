@@ -1,7 +1,7 @@
 """Jackets, coats and parkas."""
 
-from visnet.sources.shop.garments import body
-from visnet.sources.shop.shapes import Cut, Pose, Shape, line, oval, smooth, swayed, symmetric
+from visnet.synthetic.garments import body
+from visnet.synthetic.shapes import Cut, Pose, Shape, line, oval, smooth, swayed, symmetric
 
 CUT = {
     "length": ("bomber", "jacket", "coat"),

@@ -10,7 +10,7 @@ Every module has
 
 from types import ModuleType
 
-from visnet.sources.shop.garments import (
+from visnet.synthetic.garments import (
     bags,
     belts,
     dresses,

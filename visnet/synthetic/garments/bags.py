@@ -2,8 +2,8 @@
 
 import math
 
-from visnet.sources.shop.garments.body import band, disc
-from visnet.sources.shop.shapes import Cut, Pose, Shape, line, oval, smooth, symmetric
+from visnet.synthetic.garments.body import band, disc
+from visnet.synthetic.shapes import Cut, Pose, Shape, line, oval, smooth, symmetric
 
 CUT = {
     "form": ("tote", "satchel", "clutch", "bucket", "hobo"),

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visnet.sources.shop.garments import body
-from visnet.sources.shop.palette import HAIR, RGB, SKIN, any_colour, shaded
-from visnet.sources.shop.shapes import Cut, Pose, Shape, line, oval, smooth, symmetric
+from visnet.synthetic.garments import body
+from visnet.synthetic.palette import HAIR, RGB, SKIN, any_colour, shaded
+from visnet.synthetic.shapes import Cut, Pose, Shape, line, oval, smooth, symmetric
 
 Part = tuple[Shape, RGB]
 

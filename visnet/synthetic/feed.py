@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from visnet.pipeline.log import SILENT, Log
-from visnet.sources.shop.painter import painted
-from visnet.sources.shop.seeds import generator
-from visnet.sources.shop.trade import Habits, Item, Shop, described, priced
+from visnet.synthetic.painter import painted
+from visnet.synthetic.seeds import generator
+from visnet.synthetic.trade import Habits, Item, Shop, described, priced
 
 TRUTH = pa.schema(
     [

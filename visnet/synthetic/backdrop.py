@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from visnet.sources.shop.palette import any_colour, shaded
+from visnet.synthetic.palette import any_colour, shaded
 
 
 def studio(rng: np.random.Generator, width: int, height: int) -> Image.Image:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from visnet.sources.shop.shapes import Dot, Points, Pose, Shape, flipped, line, smooth, symmetric
+from visnet.synthetic.shapes import Dot, Points, Pose, Shape, flipped, line, smooth, symmetric
 
 SHOULDER_Y, CHEST_Y, WAIST_Y, HIP_Y, CROTCH_Y, KNEE_Y, ANKLE_Y = 0.13, 0.3, 0.42, 0.55, 0.63, 0.95, 1.28
 SHOULDER, CHEST, WAIST, HIP = 0.165, 0.145, 0.118, 0.15  # half widths
