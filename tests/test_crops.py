@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visnet import cutting, images
+from visnet.photos import codec, cutting
 from visnet.pipeline import budget, stage
 from visnet.pipeline.log import SILENT
 from visnet.stages import crops, raw_images
@@ -85,9 +85,9 @@ def test_a_crop_is_the_decoded_photo_cut_shrunk_and_encoded(shop: Shop) -> None:
     shop.rows[2] = ["bag", "red", "p2", "0.png", "0.5", "0", "64", "64"]
     assert shop.fetch()["photos"] == 8
     assert shop.cut(side_px=100, quality=80)["lost"] == 0
-    whole = images.decode((shop.folder / "images" / "0.png").read_bytes())
+    whole = codec.decode((shop.folder / "images" / "0.png").read_bytes())
     for product, box in {"p0": (10, 20, 500, 300), "p1": None, "p2": (0.5, 0, 64, 64)}.items():
-        assert shop.pictures()[product] == images.encode(images.fit(images.crop(whole, box), 100), 80)
+        assert shop.pictures()[product] == codec.encode(codec.fit(codec.crop(whole, box), 100), 80)
 
 
 def test_batches_of_few_bytes_make_the_same_table(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ def test_what_lacks_memory_or_is_a_fault_of_ours_is_no_lost_crop(shop: Shop, mon
 
     for name, error in (("rgb", TypeError("a fault of ours")), ("rgb", MemoryError()), ("encode", KeyError("x"))):
         with monkeypatch.context() as patch:
-            patch.setattr(images, name, fails(error))
+            patch.setattr(codec, name, fails(error))
             with pytest.raises(type(error)):
                 shop.cut()
         assert not shop.table.exists() or tables.opened(shop.table).count_rows() == 0
@@ -210,11 +210,11 @@ def test_the_budget_is_given_back_whatever_happens() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (50, 50)).save(buffer, "PNG")
     for data in (buffer.getvalue(), buffer.getvalue()[:-30], b"no photo"):
-        for read in (images.decode, images.check):
+        for read in (codec.decode, codec.check):
             try:
                 read(data)
-            except images.Undecodable:
+            except codec.Undecodable:
                 continue
-    with pytest.raises(KeyError), images.decoded(buffer.getvalue()):
+    with pytest.raises(KeyError), codec.decoded(buffer.getvalue()):
         raise KeyError("the caller's own")
-    assert images.DECODING._free == images.DECODING.size
+    assert codec.DECODING._free == codec.DECODING.size

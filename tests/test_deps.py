@@ -24,7 +24,7 @@ SHAPES_NOTHING = {
     "visnet.storage.repair": "takes back what a full disk cut short",
     "visnet.storage.integrity": "refuses what a disk has damaged",
     "visnet.pipeline.budget": "how much memory is taken at a time",
-    "visnet.loss_gate": "refuses a run that would lose too much; what passes is the same",
+    "visnet.photos.loss_gate": "refuses a run that would lose too much; what passes is the same",
     "visnet.storage.locks": "who may work at the same time",
     "visnet.registry": "brings a registered model, which its version names; the rest is told to MLflow",
 }

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.image_server import ImageServer
-from visnet.feed import validators
+from visnet.photos import validators
 from visnet.pipeline.log import SILENT
 from visnet.sources import SOURCES
 from visnet.sources.listing import PHOTOS, RECORDS

@@ -1,4 +1,4 @@
-"""visnet.images: whatever the web calls a photo becomes an upright RGB picture, or a short reason."""
+"""visnet.photos.codec: whatever the web calls a photo becomes an upright RGB picture, or a short reason."""
 
 import importlib.util
 import io
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.image_server import png_header
-from visnet import formats, images, png
+from visnet.photos import codec, formats, png
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow warns of broken EXIF, once a process
 
@@ -59,7 +59,7 @@ def assert_flag(image: Image.Image, tolerance: int = 12) -> None:
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_reads_every_common_format(format: str) -> None:
     options = {"quality": 95, "subsampling": 0} if format == "JPEG" else {"lossless": True} if format == "WEBP" else {}
-    assert_flag(images.decode(saved(flag(), format, **options)))
+    assert_flag(codec.decode(saved(flag(), format, **options)))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -82,25 +82,25 @@ def test_sets_a_photo_upright_whichever_way_the_camera_was_held(orientation: int
     exif[0x0112] = orientation
     for format in ("PNG", "TIFF"):
         data = saved(Image.fromarray(np.ascontiguousarray(stored)), format, exif=exif)
-        np.testing.assert_array_equal(np.asarray(images.decode(data)), upright)
+        np.testing.assert_array_equal(np.asarray(codec.decode(data)), upright)
 
 
 def test_broken_exif_does_not_cost_the_photo() -> None:
     data = saved(flag(), "JPEG", quality=95, subsampling=0, exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
-    assert_flag(images.decode(data))
+    assert_flag(codec.decode(data))
 
 
 def test_cmyk_keeps_its_colours() -> None:
     data = saved(flag().convert("CMYK"), "JPEG", quality=95, subsampling=0)
     assert b"Adobe" in data  # so the inks are stored inverted, as Photoshop does
     assert Image.open(io.BytesIO(data)).mode == "CMYK"
-    assert_flag(images.decode(data))
+    assert_flag(codec.decode(data))
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_sixteen_bits_are_scaled_not_clipped(format: str) -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, 0)
-    found = np.asarray(images.decode(saved(Image.fromarray(ramp), format)))
+    found = np.asarray(codec.decode(saved(Image.fromarray(ramp), format)))
     np.testing.assert_array_equal(found, np.arange(256, dtype=np.uint8)[None, :, None].repeat(4, 0).repeat(3, 2))
 
 
@@ -114,7 +114,7 @@ def test_pictures_of_fewer_bits_kept_in_sixteen_are_not_black(bits: int, mode: s
     else:  # Pillow writes no such file
         opaque = np.full_like(ramp, 2**bits - 1)
         data = png_of_sixteen_bits(np.stack([ramp, ramp, ramp, opaque][: len(mode)], -1))
-    found = np.asarray(images.decode(data)).astype(int)
+    found = np.asarray(codec.decode(data)).astype(int)
     assert abs(found - expected).max() <= 1, "the upper byte of 16 bits, which Pillow takes, is not rounded"
 
 
@@ -122,7 +122,7 @@ def test_pictures_of_fewer_bits_kept_in_sixteen_are_not_black(bits: int, mode: s
 def test_float_pixels_are_scaled_by_their_range(brightest: float, white: float) -> None:
     ramp = np.linspace(0, brightest, 64, dtype=np.float32)[None].repeat(4, 0)
     ramp[0, 0], ramp[1, 0] = np.nan, -3
-    found = np.asarray(images.decode(saved(Image.fromarray(ramp), "TIFF")))[:, :, 0]
+    found = np.asarray(codec.decode(saved(Image.fromarray(ramp), "TIFF")))[:, :, 0]
     np.testing.assert_allclose(found, np.clip(np.nan_to_num(ramp) / white * 255, 0, 255), atol=0.51)
 
 
@@ -139,12 +139,12 @@ def test_transparency_is_laid_on_white() -> None:
         "RGB png with one clear colour": saved(flag(), "PNG", transparency=RED),
     }
     for name, data in cases.items():
-        found = images.decode(data)
+        found = codec.decode(data)
         assert (found.mode, found.getpixel((0, 0)), found.getpixel((31, 0))) == ("RGB", WHITE, BLUE), name
     half = Image.new("LA", (4, 4), (0, 128))
-    assert images.decode(saved(half, "PNG")).getpixel((0, 0)) == (127, 127, 127)
+    assert codec.decode(saved(half, "PNG")).getpixel((0, 0)) == (127, 127, 127)
     grey = np.array([[0, 40000]], np.uint16)
-    found = images.decode(saved(Image.fromarray(grey), "PNG", transparency=0))
+    found = codec.decode(saved(Image.fromarray(grey), "PNG", transparency=0))
     assert [found.getpixel((x, 0))[0] for x in (0, 1)] == [255, 156]
 
 
@@ -158,16 +158,16 @@ def test_colours_whose_transparency_was_left_empty_are_shown() -> None:
         "palette png": saved(palette, "PNG", transparency=b"\0\0"),
     }
     for name, data in cases.items():
-        found = images.decode(data)
+        found = codec.decode(data)
         assert (found.getpixel((0, 0)), found.getpixel((31, 0))) == (RED, BLUE), name
     nothing = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
-    assert images.decode(saved(nothing, "PNG")).getpixel((0, 0)) == WHITE, "there are no colours to be shown"
+    assert codec.decode(saved(nothing, "PNG")).getpixel((0, 0)) == WHITE, "there are no colours to be shown"
 
 
 def test_palette_and_one_bit() -> None:
-    assert_flag(images.decode(saved(flag().quantize(8), "PNG")))
+    assert_flag(codec.decode(saved(flag().quantize(8), "PNG")))
     checks = np.indices((8, 8)).sum(0) % 2 == 0
-    found = np.asarray(images.decode(saved(Image.fromarray(checks), "PNG")))
+    found = np.asarray(codec.decode(saved(Image.fromarray(checks), "PNG")))
     np.testing.assert_array_equal(found, np.where(checks, 255, 0)[:, :, None].repeat(3, 2))
 
 
@@ -176,7 +176,7 @@ def test_the_first_frame_of_an_animation(format: str) -> None:
     frames = {"save_all": True, "append_images": [Image.new("RGB", (32, 16), (0, 255, 0))]}
     data = saved(flag(), format, **frames, **({"lossless": True} if format == "WEBP" else {}))
     assert Image.open(io.BytesIO(data)).n_frames == 2
-    assert_flag(images.decode(data))
+    assert_flag(codec.decode(data))
 
 
 @pytest.mark.parametrize(
@@ -194,21 +194,21 @@ def test_the_first_frame_of_an_animation(format: str) -> None:
     ],
 )
 def test_what_is_no_photo_has_a_short_reason(data: bytes, reason: str) -> None:
-    with pytest.raises(images.Undecodable) as caught:
-        images.decode(data)
+    with pytest.raises(codec.Undecodable) as caught:
+        codec.decode(data)
     assert str(caught.value) == reason
 
 
 def test_the_limit_of_pixels_is_the_callers_and_pillows_own_stays() -> None:
     before = Image.MAX_IMAGE_PIXELS
     data = saved(flag(), "PNG")
-    assert images.decode(data, max_pixels=32 * 16).size == (32, 16)
-    with pytest.raises(images.Undecodable, match="32 x 16 px exceeds 511 px"):
-        images.decode(data, max_pixels=32 * 16 - 1)
+    assert codec.decode(data, max_pixels=32 * 16).size == (32, 16)
+    with pytest.raises(codec.Undecodable, match="32 x 16 px exceeds 511 px"):
+        codec.decode(data, max_pixels=32 * 16 - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Pillow warns of big photos: our limit decides alone
-        with pytest.raises(images.Undecodable, match="12000 x 10000 px exceeds 64,000,000 px"):
-            images.decode(png_header(12_000, 10_000))
+        with pytest.raises(codec.Undecodable, match="12000 x 10000 px exceeds 64,000,000 px"):
+            codec.decode(png_header(12_000, 10_000))
     assert before == Image.MAX_IMAGE_PIXELS
 
 
@@ -216,8 +216,8 @@ def test_what_webp_would_take_is_known_before_it_is_opened() -> None:
     data = saved(flag(), "WEBP", lossless=True)
     assert data[12:16] == b"VP8L"
     forged = data[:21] + (16_000 - 1 | (16_000 - 1) << 14).to_bytes(4, "little") + data[25:]
-    with pytest.raises(images.Undecodable, match="16000 x 16000 px exceeds 64,000,000 px"):
-        images.decode(forged)
+    with pytest.raises(codec.Undecodable, match="16000 x 16000 px exceeds 64,000,000 px"):
+        codec.decode(forged)
     for options in ({}, {"lossless": True}, {"save_all": True, "append_images": [flag()]}):
         assert formats.size_of_webp(saved(flag(), "WEBP", **options)) == (32, 16)
 
@@ -235,8 +235,8 @@ def test_what_webp_would_take_is_known_before_it_is_opened() -> None:
     ],
 )
 def test_a_format_that_is_not_read_is_named_with_what_helps(data: bytes, reason: str) -> None:
-    with pytest.raises(images.Undecodable) as caught:
-        images.decode(data)
+    with pytest.raises(codec.Undecodable) as caught:
+        codec.decode(data)
     assert str(caught.value).startswith(reason)
 
 
@@ -249,7 +249,7 @@ def test_heic_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyP
 @pytest.mark.skipif(not HEIC, reason="visnet[heic] is not installed")
 def test_heic_is_read_where_the_extra_is_installed() -> None:
     formats.readable()
-    assert_flag(images.decode(saved(flag(128, 64), "HEIF", quality=95)).resize((32, 16), Image.Resampling.BOX), 40)
+    assert_flag(codec.decode(saved(flag(128, 64), "HEIF", quality=95)).resize((32, 16), Image.Resampling.BOX), 40)
 
 
 def test_no_cut_and_no_flipped_byte_raises_anything_else() -> None:
@@ -262,15 +262,15 @@ def test_no_cut_and_no_flipped_byte_raises_anything_else() -> None:
             data[rng.integers(0, len(data), 4)] ^= rng.integers(1, 256, 4, dtype=np.uint8)
             try:
                 # A flipped byte may announce any size, and a header is all that is read beyond the limit.
-                outcomes.add(images.decode(data[: rng.integers(1, len(data) + 1)].tobytes(), max_pixels=10_000).mode)
-            except images.Undecodable as error:
+                outcomes.add(codec.decode(data[: rng.integers(1, len(data) + 1)].tobytes(), max_pixels=10_000).mode)
+            except codec.Undecodable as error:
                 outcomes.add(str(error))
         assert len(outcomes) > 1, format
 
 
 def test_threads_may_decode_at_once() -> None:
     data, found = saved(noise(), "PNG"), []
-    threads = [threading.Thread(target=lambda: found.append(images.decode(data).tobytes())) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: found.append(codec.decode(data).tobytes())) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -282,7 +282,7 @@ def test_threads_may_decode_at_once() -> None:
 def test_crop_widens_to_whole_pixels_and_clamps_to_the_photo() -> None:
     photo = noise(20, 10)
     pixels = np.asarray(photo)
-    assert images.crop(photo, None) is photo
+    assert codec.crop(photo, None) is photo
     cases = {
         (3, 2, 5, 4): pixels[2:6, 3:8],
         (3.9, 2.1, 4.2, 3.0): pixels[2:6, 3:9],
@@ -291,21 +291,21 @@ def test_crop_widens_to_whole_pixels_and_clamps_to_the_photo() -> None:
         (19.5, 9.5, 0.1, 0.1): pixels[9:, 19:],
     }
     for box, expected in cases.items():
-        np.testing.assert_array_equal(np.asarray(images.crop(photo, box)), expected)
+        np.testing.assert_array_equal(np.asarray(codec.crop(photo, box)), expected)
     for box in [(20, 0, 5, 5), (0, 10, 5, 5), (-5, 0, 5, 5), (0, 0, 0, 5), (0, 0, 5, -1), (0, 0, float("nan"), 5)]:
         with pytest.raises(ValueError, match="box "):
-            images.crop(photo, box)
+            codec.crop(photo, box)
 
 
 def test_fit_only_shrinks_and_keeps_the_aspect() -> None:
-    assert images.fit(noise(300, 150), 100).size == (100, 50)
-    assert images.fit(noise(150, 300), 100).size == (50, 100)
-    assert images.fit(noise(1000, 1), 100).size == (100, 1)
+    assert codec.fit(noise(300, 150), 100).size == (100, 50)
+    assert codec.fit(noise(150, 300), 100).size == (50, 100)
+    assert codec.fit(noise(1000, 1), 100).size == (100, 1)
     small = noise(100, 50)
-    assert images.fit(small, 100) is small
-    assert abs(np.asarray(images.fit(noise(800, 800), 8)).mean() - np.asarray(noise(800, 800)).mean()) < 2
+    assert codec.fit(small, 100) is small
+    assert abs(np.asarray(codec.fit(noise(800, 800), 8)).mean() - np.asarray(noise(800, 800)).mean()) < 2
     with pytest.raises(ValueError, match="long_side_px is 0"):
-        images.fit(small, 0)
+        codec.fit(small, 0)
 
 
 def test_encode_is_the_same_every_time_and_carries_no_metadata() -> None:
@@ -313,7 +313,7 @@ def test_encode_is_the_same_every_time_and_carries_no_metadata() -> None:
     exif[0x010F] = "some camera"
     loaded = Image.open(io.BytesIO(saved(noise(), "JPEG", exif=exif, comment=b"by hand", dpi=(300, 300))))
     plain = Image.fromarray(np.asarray(loaded))
-    assert images.encode(loaded) == images.encode(plain) == images.encode(plain)
-    assert len(images.encode(plain, 30)) < len(images.encode(plain))
-    back = np.asarray(images.decode(images.encode(flag()))).astype(int)
+    assert codec.encode(loaded) == codec.encode(plain) == codec.encode(plain)
+    assert len(codec.encode(plain, 30)) < len(codec.encode(plain))
+    back = np.asarray(codec.decode(codec.encode(flag()))).astype(int)
     assert abs(back - np.asarray(flag())).max() <= 4  # the edge between red and blue too: colour is not subsampled

@@ -1,4 +1,4 @@
-"""visnet.jpeg, visnet.png: files that browsers show are photos, and files whose pixels are missing are not."""
+"""visnet.photos.jpeg, visnet.photos.png: files that browsers show are photos, and files whose pixels are missing are not."""
 
 import contextlib
 import io
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visnet import images, png
+from visnet.photos import codec, png
 
 
 def photo(width: int = 160, height: int = 120) -> Image.Image:
@@ -26,14 +26,14 @@ def saved(format: str, picture: Image.Image | None = None, **options: object) ->
 
 
 def pixels(data: bytes) -> np.ndarray:
-    images.check(data)
-    return np.asarray(images.decode(data))
+    codec.check(data)
+    return np.asarray(codec.decode(data))
 
 
 def reason(data: bytes) -> str:
     said = set()
-    for read in (images.check, images.decode):
-        with pytest.raises(images.Undecodable) as caught:
+    for read in (codec.check, codec.decode):
+        with pytest.raises(codec.Undecodable) as caught:
             read(data)
         said.add(str(caught.value))
     assert len(said) == 1, "raw_images checks what crops decodes"
@@ -87,7 +87,7 @@ def test_flipped_bits_that_leave_all_pixels_are_no_reason_to_lose_a_photo() -> N
     for _ in range(40):
         flipped = bytearray(data)
         flipped[rng.integers(begin, len(data) - 2)] ^= 1 << rng.integers(0, 8)
-        with contextlib.suppress(images.Undecodable):
+        with contextlib.suppress(codec.Undecodable):
             kept += pixels(bytes(flipped)).shape == (120, 160, 3)
     assert kept > 30
 

@@ -49,7 +49,7 @@ def test_phone_photos_and_deep_pngs_stay_within_the_budget(tmp_path: Path) -> No
 LACKING = """
 import os, resource, sys
 from pathlib import Path
-from visnet import images
+from visnet.photos import codec
 
 folder = Path(sys.argv[1])
 for small in folder.glob("small.*"):

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from tests.image_server import ImageServer
+from visnet.photos.web.request import Options
 from visnet.pipeline.log import SILENT
-from visnet.request import Options
 from visnet.sources import table
 from visnet.sources.listing import PHOTOS, RECORDS, Listing
 from visnet.sources.table import Columns, Params

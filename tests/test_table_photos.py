@@ -9,7 +9,7 @@ import pytest
 
 from tests.image_server import ImageServer
 from tests.test_feed_photos import ASKED, QUICK, counts, jpeg
-from visnet.feed import validators
+from visnet.photos import validators
 from visnet.pipeline.log import SILENT
 from visnet.stages import raw_images
 from visnet.storage import tables

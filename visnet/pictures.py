@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from visnet.images import fit
+from visnet.photos.codec import fit
 from visnet.storage import tables
 
 OPENED_PX = 512  # a sheet's pictures are held all at once, and shown smaller than this

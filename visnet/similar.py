@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from visnet import embedding, images, pictures, serving, versions
+from visnet import embedding, pictures, serving, versions
 from visnet.crop_images import square
 from visnet.model_id import model_id, precision_of
+from visnet.photos import codec
 from visnet.pipeline.reports import DATA
 from visnet.search import nearest_products
 from visnet.vectors import read_vectors
@@ -27,8 +28,8 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
     if k < 1:
         raise ValueError(f"-k {k}: at least 1 product must be asked for")
     try:
-        whole = images.decode(photo.read_bytes())
-        picture = images.crop(whole, None if box is None else (box[0], box[1], box[2], box[3]))
+        whole = codec.decode(photo.read_bytes())
+        picture = codec.crop(whole, None if box is None else (box[0], box[1], box[2], box[3]))
     except ValueError as error:
         raise ValueError(f"{photo}: {error}") from None
     with serving.open_current() if serving.is_published() else contextlib.nullcontext() as version:

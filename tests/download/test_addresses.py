@@ -11,10 +11,10 @@ import pytest
 
 from tests.download.fetching import fetch_all
 from tests.image_server import ImageServer
-from visnet import network
-from visnet.addresses import Hosts, kind, parsed
-from visnet.locators import Refused
-from visnet.request import Options
+from visnet.photos.web import network
+from visnet.photos.web.addresses import Hosts, kind, parsed
+from visnet.photos.web.locators import Refused
+from visnet.photos.web.request import Options
 
 ODD = {
     "bad address": [

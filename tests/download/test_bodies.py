@@ -9,10 +9,10 @@ import pytest
 
 from tests.download.fetching import QUICK
 from tests.image_server import ImageServer, gzip_bomb
-from visnet import bodies, download
-from visnet.locators import Refused
-from visnet.request import Options
-from visnet.room import Held, Room
+from visnet.photos.web import bodies, download
+from visnet.photos.web.locators import Refused
+from visnet.photos.web.request import Options
+from visnet.photos.web.room import Held, Room
 
 PLAIN = bytes(range(256)) * 40
 

@@ -10,10 +10,10 @@ import pytest
 
 from tests.download.fetching import QUICK, fetch_all
 from tests.image_server import ImageServer
-from visnet import download, proxies
-from visnet.addresses import parsed
-from visnet.proxies import Unusable
-from visnet.request import Options
+from visnet.photos.web import download, proxies
+from visnet.photos.web.addresses import parsed
+from visnet.photos.web.proxies import Unusable
+from visnet.photos.web.request import Options
 
 UNUSABLE = {
     "ALL_PROXY": ("socks5://me:secret@127.0.0.1:7890", "ALL_PROXY=socks5://127.0.0.1:7890: a SOCKS proxy needs"),

@@ -9,9 +9,9 @@ import pytest
 
 from tests.download.fetching import fetch_all
 from tests.image_server import FAULTS, ImageServer
-from visnet import download, request
-from visnet.download import Answer
-from visnet.request import Options
+from visnet.photos.web import download, request
+from visnet.photos.web.download import Answer
+from visnet.photos.web.request import Options
 
 MENDED = {"good", "busy", "busy_2s", "busy_date", "busy_odd", "reset_once", "short_once", "slow_once", "moved"} | {
     "odd_cookie"

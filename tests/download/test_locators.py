@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from tests.download.fetching import fetch_all
-from visnet import locators
-from visnet.locators import Disk
+from visnet.photos.web import locators
+from visnet.photos.web.locators import Disk
 
 NFC, NFD = (unicodedata.normalize(form, "größe é.jpg") for form in ("NFC", "NFD"))
 

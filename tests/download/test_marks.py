@@ -7,9 +7,9 @@ import pytest
 
 from tests.download.fetching import QUICK, fetch_all
 from tests.image_server import ImageServer
-from visnet import download, request
-from visnet.download import Answer
-from visnet.request import Options
+from visnet.photos.web import download, request
+from visnet.photos.web.download import Answer
+from visnet.photos.web.request import Options
 
 
 def test_an_unchanged_photo_is_an_answer_of_its_own() -> None:

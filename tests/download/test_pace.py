@@ -9,8 +9,8 @@ import pytest
 
 from tests.download.fetching import QUICK, assert_no_thread_left, fetch_all
 from tests.image_server import Gauge, ImageServer
-from visnet import download
-from visnet.request import Options
+from visnet.photos.web import download
+from visnet.photos.web.request import Options
 
 
 def test_never_more_requests_at_once_than_allowed(photo: bytes) -> None:
@@ -104,8 +104,8 @@ def test_a_fault_of_ours_reaches_the_caller(
 def test_ctrl_c_ends_the_process_at_once(photo: bytes) -> None:
     program = """
 import sys
-from visnet.download import fetch
-from visnet.request import Options
+from visnet.photos.web.download import fetch
+from visnet.photos.web.request import Options
 print("ready", flush=True)
 list(fetch([(str(i), sys.argv[1] + str(i)) for i in range(100)], options=Options(timeout_s=60.0, deadline_s=60.0,
      allow_hosts=["127.0.0.1"])))

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ConfigDict, Field, field_validator
 
-from visnet import download, locators
 from visnet.feed.records import SEQ_MAX, Limits
 from visnet.feed.state import fold
+from visnet.photos.web import download, locators
+from visnet.photos.web.request import Mark, Options
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
-from visnet.request import Mark, Options
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
 from visnet.storage import tables
 

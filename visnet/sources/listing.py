@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from visnet.download import Answer
+from visnet.photos.web.download import Answer
 
 __all__ = ["PHOTOS", "RECORDS", "SIDES", "SPLITS", "Answer", "Listing"]
 

@@ -15,10 +15,10 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import Field
 
-from visnet import download, locators
+from visnet.photos.web import download, locators
+from visnet.photos.web.request import Mark, Options
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
-from visnet.request import Mark, Options
 from visnet.rows import text, values
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
 

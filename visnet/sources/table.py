@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from visnet import download, locators
+from visnet.photos.web import download, locators
+from visnet.photos.web.request import Mark, Options
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
-from visnet.request import Mark, Options
 from visnet.rows import files, values
 from visnet.rows.columns import Convert, converted
 from visnet.rows.text import Unreadable

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from visnet import sheets
-from visnet.cutting import BOX, Cut, cut_all
-from visnet.loss_gate import LossGate, TooManyLost
+from visnet.photos.cutting import BOX, Cut, cut_all
+from visnet.photos.loss_gate import LossGate, TooManyLost
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log, Progress
 from visnet.pipeline.stage import Frozen, Report, Seed, Share

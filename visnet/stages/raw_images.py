@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from visnet.feed import validators
 from visnet.feed.state import COUNTS, stamp
-from visnet.feed.validators import Heard, content
-from visnet.loss_gate import LossGate
+from visnet.photos import validators
+from visnet.photos.loss_gate import LossGate
+from visnet.photos.validators import Heard, content
+from visnet.photos.web.proxies import Unusable
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import SILENT, Log, Progress
 from visnet.pipeline.stage import Frozen, Report, Share, choosing
-from visnet.proxies import Unusable
 from visnet.sources import SOURCES
 from visnet.sources.listing import RECORDS, Answer, Listing
 from visnet.storage import tables

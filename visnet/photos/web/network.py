@@ -17,9 +17,9 @@ from typing import Any
 import httpcore
 import httpx
 
-from visnet import proxies
-from visnet.addresses import Hosts, port
-from visnet.locators import Refused
+from visnet.photos.web import proxies
+from visnet.photos.web.addresses import Hosts, port
+from visnet.photos.web.locators import Refused
 
 STAGGER_S = 0.25  # RFC 8305: a host's next address is tried beside the one before after so long
 KEPT_S = 5.0  # an idle connection

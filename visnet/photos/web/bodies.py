@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import AsyncIterable
 
-from visnet.locators import Refused
+from visnet.photos.web.locators import Refused
 
 GZIP, ZLIB, BARE = 31, 15, -15  # zlib's words for the header that is expected
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageFile
 
-from visnet import photo_file
-from visnet.photo_file import File
-from visnet.photo_file import Undecodable as Undecodable
-from visnet.photo_file import Unread as Unread
+from visnet.photos import photo_file
+from visnet.photos.photo_file import File
+from visnet.photos.photo_file import Undecodable as Undecodable
+from visnet.photos.photo_file import Unread as Unread
+from visnet.photos.rgb import colours_of_sixteen_bits, rgb
 from visnet.pipeline import budget
 from visnet.pipeline.budget import DECODING
-from visnet.rgb import colours_of_sixteen_bits, rgb
 
 MAX_PIXELS = 64_000_000
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile
 
-from visnet import formats, jpeg, png
+from visnet.photos import formats, jpeg, png
 from visnet.pipeline import budget
 
 BYTES_PER_PIXEL = 16  # the most memory for each of the pixels that are allowed; only WebP and JPEG2000 come near it

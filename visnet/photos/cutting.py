@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from visnet import images
+from visnet.photos import codec
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.storage import tables
 
@@ -68,11 +68,11 @@ def _slices(sizes: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
 
 def _cut(photo_id: str, data: bytes, boxes: Sequence[Box], side_px: int, quality: int) -> list[Cut]:
     try:
-        with images.decoded(data, max_pixels=None) as whole:  # raw_images has judged its size
+        with codec.decoded(data, max_pixels=None) as whole:  # raw_images has judged its size
             return [_cut_one(whole, box, side_px, quality) for box in boxes]
-    except images.Unread as error:  # it was read where raw_images ran
+    except codec.Unread as error:  # it was read where raw_images ran
         raise ValueError(f"photo {photo_id!r}: {error}") from None
-    except images.Undecodable as error:
+    except codec.Undecodable as error:
         return [Cut(None, str(error))] * len(boxes)
     except MemoryError as error:
         raise MemoryError(f"photo {photo_id!r}: {error or 'out of memory'}") from error
@@ -80,7 +80,7 @@ def _cut(photo_id: str, data: bytes, boxes: Sequence[Box], side_px: int, quality
 
 def _cut_one(whole: Image.Image, box: Box, side_px: int, quality: int) -> Cut:
     try:
-        picture = images.crop(whole, None if pd.isna(box[0]) else box)
+        picture = codec.crop(whole, None if pd.isna(box[0]) else box)
     except ValueError as error:
         return Cut(None, str(error))
-    return Cut(images.encode(images.fit(picture, side_px), quality), None)
+    return Cut(codec.encode(codec.fit(picture, side_px), quality), None)

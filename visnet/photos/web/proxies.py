@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import httpcore
 import httpx
 
-from visnet.addresses import port
+from visnet.photos.web.addresses import port
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from visnet.download import Answer
-from visnet.request import Mark
+from visnet.photos.web.download import Answer
+from visnet.photos.web.request import Mark
 from visnet.storage import tables
 
 COLUMNS = ["photo_id", "stamp", "etag", "last_modified"]

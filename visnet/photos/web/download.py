@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visnet import addresses, images, locators
-from visnet.addresses import Hosts
-from visnet.locators import Disk, Refused
-from visnet.network import Web
+from visnet.photos import codec
+from visnet.photos.web import addresses, locators
+from visnet.photos.web.addresses import Hosts
+from visnet.photos.web.locators import Disk, Refused
+from visnet.photos.web.network import Web
+from visnet.photos.web.proxies import Unusable
+from visnet.photos.web.request import NO_MARK, Brought, Failure, Found, Mark, Options, find_file, read_file, try_once
+from visnet.photos.web.room import Held, Room
 from visnet.pipeline.log import SILENT, Log
-from visnet.proxies import Unusable
-from visnet.request import NO_MARK, Brought, Failure, Found, Mark, Options, find_file, read_file, try_once
-from visnet.room import Held, Room
 
 TIMEOUT_TRIES = 2  # a timeout is tried again only once, so a host that hangs costs 2 timeouts a photo, not `tries`
 READ_AT_ONCE = 1 << 18  # a file of at most so many bytes is read where it was found, without waiting for room
@@ -218,13 +219,13 @@ class _Line:
                 answer = Answer(photo_id, None, None, unchanged=True, mark=brought.mark)
             else:
                 async with self.decoding:
-                    await asyncio.to_thread(images.check, brought.data, max_pixels=self.options.max_pixels)
+                    await asyncio.to_thread(codec.check, brought.data, max_pixels=self.options.max_pixels)
                 answer = Answer(photo_id, brought.data, None, mark=brought.mark)
         except Refused as refused:
             answer = Answer(photo_id, None, str(refused))
         except Failure as failure:
             answer = Answer(photo_id, None, failure.reason, passing=failure.again)
-        except images.Undecodable as error:
+        except codec.Undecodable as error:
             answer = Answer(photo_id, None, f"undecodable: {error}")
         finally:
             held.keep(len(answer.data or b""))

@@ -17,12 +17,13 @@ import httpcore
 import httpx
 from pydantic import AfterValidator, Field
 
-from visnet import addresses, bodies, images, locators
-from visnet.locators import Disk, Missing, Refused
-from visnet.network import Web
+from visnet.photos import codec
+from visnet.photos.web import addresses, bodies, locators
+from visnet.photos.web.locators import Disk, Missing, Refused
+from visnet.photos.web.network import Web
+from visnet.photos.web.proxies import Unusable
+from visnet.photos.web.room import Held
 from visnet.pipeline.stage import Frozen
-from visnet.proxies import Unusable
-from visnet.room import Held
 
 REDIRECTS = 5
 RETRY_AFTER_MAX_S = 10.0  # a server may ask for more patience than this; it does not get it
@@ -50,9 +51,9 @@ class Options(Frozen):
     )  # before the second try; doubles with each further one, with jitter
     max_mb: float = Field(default=32.0, gt=0, le=1024)
     held_mb: float = Field(default=256.0, gt=0, le=65_536)  # of all photos together that came and were not yet written
-    max_pixels: int = Field(default=images.MAX_PIXELS, ge=1, le=1_000_000_000)
+    max_pixels: int = Field(default=codec.MAX_PIXELS, ge=1, le=1_000_000_000)
     user_agent: str = "visnet/0.1"
-    # What is said of photos is not trusted: see `visnet.locators` and `visnet.addresses`.
+    # What is said of photos is not trusted: see `visnet.photos.web.locators` and `visnet.photos.web.addresses`.
     allow_paths: list[str] = Field(default=[])  # folders that photos may be read from, beside that of relative paths
     allow_hosts: Annotated[list[str], AfterValidator(_hosts)] = Field(default=[])  # not public: names, 10.0.0.0/8
 

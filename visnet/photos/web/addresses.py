@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import httpx
 
-from visnet.locators import Refused
+from visnet.photos.web.locators import Refused
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
