@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 import torch
 
 from visnet import experiment, runner, zoo
-from visnet.crop_images import CropImages
+from visnet.embedding.crop_dataset import CropImages
 from visnet.models.inputs import as_floats, stack
 from visnet.pipeline.reports import DATA, read_report, write_report
 from visnet.training.augment import augment, draw

@@ -84,7 +84,7 @@ def table_of(photos: list[Tensor], folder: Path, side_px: int) -> Dataset[Tensor
         import lance
         import pyarrow as pa
 
-        from visnet.crop_images import CropImages
+        from visnet.embedding.crop_dataset import CropImages
     except ModuleNotFoundError:
         return Encoded(photos, side_px)
     ids = [f"{row:06d}" for row in range(len(photos))]

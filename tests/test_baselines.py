@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from visnet import baselines
+from visnet.embedding.vectors import Vectors
 from visnet.metrics import MISS
-from visnet.vectors import Vectors
 
 Row = dict[str, str]
 

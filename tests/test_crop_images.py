@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from visnet import crop_images, pictures
-from visnet.crop_images import PREPARING, CropImages, square
+from visnet import pictures
+from visnet.embedding import crop_dataset
+from visnet.embedding.crop_dataset import PREPARING, CropImages, square
 from visnet.models.inputs import as_floats
 from visnet.storage import tables
 
@@ -43,7 +44,7 @@ def shades(images: CropImages) -> list[int]:
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
 def test_crops_come_in_the_order_asked_for(crops: Path, cache_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crop_images, "CACHE_BYTES", cache_bytes)
+    monkeypatch.setattr(crop_dataset, "CACHE_BYTES", cache_bytes)
     images = CropImages(crops, ["c4", "c0", "c5", "c4"], 4)
     assert (images[0].shape, images[0].dtype) == ((3, 4, 4), torch.uint8)
     assert shades(images) == shades(images) == [40, 0, 50, 40]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from visnet import zoo
-from visnet.embedding import chosen_device, embed
+from visnet.embedding.embed import chosen_device, embed
 
 
 class Photos(torch.utils.data.Dataset[Tensor]):

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from visnet import embedding, training, zoo
+from visnet import training, zoo
+from visnet.embedding import embed
 
 pytestmark = [
     pytest.mark.gpu,
@@ -66,7 +67,7 @@ def test_embeddings_on_the_gpu_are_those_of_the_cpu(name: str) -> None:
     photos = Shapes(entry.side_px)
     photos.photos = photos.photos[:9]
     one, other = (
-        torch.cat([vectors for _, vectors in embedding.embed(model, photos, batch=4, device=device)])  # type: ignore[arg-type]
+        torch.cat([vectors for _, vectors in embed.embed(model, photos, batch=4, device=device)])  # type: ignore[arg-type]
         for device in ("cpu", "cuda")
     )
     assert torch.nn.functional.cosine_similarity(one, other).min() > 0.99  # the GPU computes in bfloat16

@@ -6,7 +6,15 @@ import math
 import numpy as np
 import pytest
 
-from visnet.histogram import BINS, CENTRE, colour_histogram, colour_histograms, foreground, lab, lightness
+from visnet.embedding.colour_histogram import (
+    BINS,
+    CENTRE,
+    colour_histogram,
+    colour_histograms,
+    foreground,
+    lab,
+    lightness,
+)
 
 
 def photo(seed: int, height: int = 9, width: int = 14) -> np.ndarray:

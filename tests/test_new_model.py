@@ -9,9 +9,9 @@ from tests.apart import within
 from tests.refreshing import put_model, refresh
 from tests.workspace import report
 from visnet import serving, similar
-from visnet.crop_images import square
-from visnet.embedding import embed
-from visnet.model_id import model_id, precision_of
+from visnet.embedding.crop_dataset import square
+from visnet.embedding.embed import embed
+from visnet.embedding.model_id import model_id, precision_of
 from visnet.storage import tables
 from visnet.zoo import weights
 

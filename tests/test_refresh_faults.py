@@ -18,7 +18,8 @@ import pytest
 
 from tests import refreshing
 from tests.refreshing import REFRESH, begin, make, put_model, put_stock, refresh_apart, state, stock
-from visnet import serving, vectors
+from visnet import serving
+from visnet.embedding import vectors
 from visnet.storage import repair, tables
 
 KILLS = int(os.environ.get("VISNET_KILLS", "8"))

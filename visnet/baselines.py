@@ -10,14 +10,15 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from kernels.nearest import nearest
-from visnet import embedding, histogram, metrics
-from visnet.crop_images import CropImages
+from visnet import metrics
+from visnet.embedding import colour_histogram, embed
+from visnet.embedding.crop_dataset import CropImages
+from visnet.embedding.vectors import Vectors
 from visnet.models.inputs import as_floats, stack
 from visnet.pipeline.log import Log
 from visnet.retrieval import evaluate
 from visnet.search import nearest_products
 from visnet.training.augment import augment, draw
-from visnet.vectors import Vectors
 from visnet.zoo import Augment
 
 HISTOGRAM_SIDE_PX = 96
@@ -48,9 +49,9 @@ class Changed(Dataset[torch.Tensor]):
         return list(changed.mul(255.0).round().to(torch.uint8))
 
 
-def embedded(model: nn.Module, images: Images, log: Log, precision: embedding.Precision = "auto") -> torch.Tensor:
+def embedded(model: nn.Module, images: Images, log: Log, precision: embed.Precision = "auto") -> torch.Tensor:
     """Embed photos with a network, [N, D] float32."""
-    found = embedding.embed(model, images, batch=64, log=log, precision=precision)
+    found = embed.embed(model, images, batch=64, log=log, precision=precision)
     return torch.cat([vectors for _, vectors in found])
 
 
@@ -61,7 +62,7 @@ def colour_histograms(images: Images, log: Log) -> torch.Tensor:
     with log.progress("colour histograms", count, unit="crop") as progress:
         for start in range(0, count, 256):
             batch = stack(images, range(start, min(start + 256, count)))
-            made.append(histogram.colour_histograms(batch.permute(0, 2, 3, 1).numpy()))
+            made.append(colour_histogram.colour_histograms(batch.permute(0, 2, 3, 1).numpy()))
             progress.advance(len(batch))
     return torch.from_numpy(np.concatenate(made))
 

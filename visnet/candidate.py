@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from visnet import gates
-from visnet.model_id import model_id, precision_of
+from visnet.embedding.model_id import model_id, precision_of
+from visnet.embedding.vectors import model_of
 from visnet.pointer import Parts
 from visnet.storage import links, tables
 from visnet.storage.links import Brought
-from visnet.vectors import model_of
 from visnet.zoo import weights
 
 TABLES = {"crops": "crops", "embeddings": "catalog_embeddings", "knn": "knn_results", "catalog": "raw_images"}

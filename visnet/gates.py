@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kernels.nearest import nearest
+from visnet.embedding.vectors import Vectors
 from visnet.storage import tables
-from visnet.vectors import Vectors
 
 PROBES = 256  # shop photos that must find themselves, spread over the catalog
 SHOP = "side = 'shop' AND lost IS NULL"

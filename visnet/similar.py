@@ -7,13 +7,14 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from visnet import embedding, pictures, serving, versions
-from visnet.crop_images import square
-from visnet.model_id import model_id, precision_of
+from visnet import pictures, serving, versions
+from visnet.embedding import embed
+from visnet.embedding.crop_dataset import square
+from visnet.embedding.model_id import model_id, precision_of
+from visnet.embedding.vectors import read_vectors
 from visnet.photos import codec
 from visnet.pipeline.reports import DATA
 from visnet.search import nearest_products
-from visnet.vectors import read_vectors
 from visnet.zoo import weights
 
 
@@ -70,7 +71,7 @@ def _answer(
             raise ValueError(f"--category {category!r} is not in the catalog; allowed are {', '.join(allowed)}")
         shop = shop.of(category=category)
     asked = square(picture, entry.side_px)
-    ((_, vector),) = embedding.embed(model, [asked], batch=1, precision=precision)  # type: ignore[arg-type]
+    ((_, vector),) = embed.embed(model, [asked], batch=1, precision=precision)  # type: ignore[arg-type]
     product, names = pd.factorize(shop.rows["product_id"])
     found = nearest_products(vector, shop.matrix, product, k)
     rows = found.row[0][found.row[0] >= 0]

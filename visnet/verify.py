@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from visnet import versions
-from visnet.model_id import model_id, precision_of
+from visnet.embedding.model_id import model_id, precision_of
 from visnet.pipeline.log import Log
 from visnet.pipeline.reports import DATA, REPORTS, read_report
 from visnet.pipeline.stage import STAGES

@@ -44,7 +44,7 @@ class Absent(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
-import visnet.embedding
+import visnet.embedding.embed
 from pathlib import Path
 from tests.training import toy
 kill = toy.Diary(at_step=14, act=lambda: os.kill(os.getpid(), signal.SIGKILL))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from visnet import histogram
+from visnet.embedding import colour_histogram
 from visnet.models.inputs import as_floats, stack
 from visnet.pipeline.log import SILENT, Log
 from visnet.sampling.crops import Crops
@@ -35,9 +35,11 @@ def colour(photos: Tensor) -> Tensor:
     """
     _check(photos)
     images = photos.cpu().permute(0, 2, 3, 1).numpy()
-    made = np.empty((len(images), histogram.BINS[0] * histogram.BINS[1] * histogram.BINS[2]), dtype=np.float32)
+    made = np.empty(
+        (len(images), colour_histogram.BINS[0] * colour_histogram.BINS[1] * colour_histogram.BINS[2]), dtype=np.float32
+    )
     for row, image in enumerate(images):
-        made[row] = histogram.colour_histogram(image, histogram.foreground(image))
+        made[row] = colour_histogram.colour_histogram(image, colour_histogram.foreground(image))
     return torch.from_numpy(made)
 
 
@@ -52,8 +54,8 @@ def pattern(photos: Tensor) -> Tensor:
     images = photos.cpu().permute(0, 2, 3, 1).numpy()
     windowed = np.empty(images.shape[:3], dtype=np.float32)
     for row, image in enumerate(images):
-        weight = histogram.foreground(image)
-        lightness = histogram.lightness(image)
+        weight = colour_histogram.foreground(image)
+        lightness = colour_histogram.lightness(image)
         # Weighed mean off: a plain fabric is 0 whatever the weight's shape, and has no energy anywhere.
         contrast = lightness - (lightness * weight).sum() / weight.sum()
         windowed[row] = contrast * weight / np.sqrt((weight**2).sum())

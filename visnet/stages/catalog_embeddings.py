@@ -10,9 +10,9 @@ import pyarrow as pa
 import torch
 from pydantic import Field
 
-from visnet import embedding
-from visnet.crop_images import CropImages
-from visnet.model_id import model_id
+from visnet.embedding import embed
+from visnet.embedding.crop_dataset import CropImages
+from visnet.embedding.model_id import model_id
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Workers
@@ -33,7 +33,7 @@ class Params(Frozen):
     batch: int = Field(64, ge=1, le=65_536)
     commit_every: int = Field(2048, ge=1, le=1_000_000)
     workers: Workers = 0
-    precision: embedding.Precision = "auto"
+    precision: embed.Precision = "auto"
 
 
 def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: Log) -> Report:
@@ -42,7 +42,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     Another model's vectors are made in `next.lance`, and take the place of the others when all of them are there.
     """
     model, entry = weights.load(trained_model)
-    precision = embedding.chosen_precision(params.precision, embedding.chosen_device("auto"))
+    precision = embed.chosen_precision(params.precision, embed.chosen_device("auto"))
     made_by = model_id(weights.digest(model.state_dict()), precision)
     path = crops / "crops.lance"
     table = tables.read(path, [*COLUMNS, "content"], WANTED).sort_by("crop_id")
@@ -61,7 +61,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     with log.progress("embeddings", len(frame), done=change.same, unit="crop") as progress:
         held: list[torch.Tensor] = []
         first = 0
-        for indices, vectors in embedding.embed(
+        for indices, vectors in embed.embed(
             model, images, batch=params.batch, workers=params.workers, precision=precision
         ):
             held.append(vectors)

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from visnet import baselines, metrics, sheets
-from visnet.crop_images import CropImages
-from visnet.model_id import precision_of
+from visnet.embedding.crop_dataset import CropImages
+from visnet.embedding.model_id import precision_of
+from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.storage import tables
-from visnet.vectors import Vectors, read_vectors
 from visnet.zoo import Entry, build_model, weights
 
 METRICS = ("recall_at_1", "recall_at_20", "triplet_accuracy")

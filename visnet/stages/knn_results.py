@@ -18,12 +18,12 @@ import torch
 from pydantic import Field
 
 from kernels.nearest import Gallery, nearest
+from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.lists import SPARE, Ints, Shelf, nothing, search, update
 from visnet.lists.table import Changes, known_of, lists_of, made_by, rows_of
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report
 from visnet.storage import tables
-from visnet.vectors import Vectors, read_vectors
 
 IN_PLACE = True
 SELF_PROBES = 64  # photos per category that are searched for in their own gallery, and as many of the new ones

@@ -16,13 +16,13 @@ from pydantic import Field
 
 from visnet import candidate, gates, pictures, pointer, verdict, versions
 from visnet.candidate import Candidate
+from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.gates import Gate
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Share
 from visnet.stages.catalog_embeddings import WANTED, sources
 from visnet.storage import tables
 from visnet.storage.links import Brought
-from visnet.vectors import Vectors, read_vectors
 
 IN_PLACE = True
 METRICS = ("products",)

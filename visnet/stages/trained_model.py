@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 
 from visnet import registry, training, zoo
-from visnet.crop_images import CropImages
+from visnet.embedding.crop_dataset import CropImages
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Workers
 from visnet.storage import tables

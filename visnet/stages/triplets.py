@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from visnet import sheets, zoo
-from visnet.crop_images import CropImages
+from visnet.embedding.crop_dataset import CropImages
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, choosing, one_of
 from visnet.sampling import exclusions, former_ids, scorers

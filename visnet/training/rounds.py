@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from visnet.embedding import Device, embed
+from visnet.embedding.embed import Device, embed
 from visnet.mining import hardest_negatives
 from visnet.pipeline.log import Log
 from visnet.training.batches import Rows

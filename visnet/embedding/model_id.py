@@ -3,8 +3,8 @@
 Two vectors are by one model when weights, precision and the preparation of the photos are the same.
 """
 
-from visnet.crop_images import PREPARING
-from visnet.embedding import Computed
+from visnet.embedding.crop_dataset import PREPARING
+from visnet.embedding.embed import Computed
 
 _HALF = "-bf16"
 

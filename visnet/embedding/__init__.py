@@ -1,0 +1,1 @@
+"""From crops to vectors, and which model they are by."""
