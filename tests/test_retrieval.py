@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional import retrieval as peer
 
-from visnet import search
 from visnet.pipeline.log import SILENT
 from visnet.retrieval import Retrieval, evaluate
+from visnet.search import products
 
 ROOT = Path(__file__).resolve().parent.parent
 KS = (1, 2, 5, 30)
@@ -60,8 +60,8 @@ def measured(got: Retrieval) -> dict[str, float]:
 @contextmanager
 def small_blocks(queries: int, answers: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "BLOCK_QUERIES", queries)
-        patch.setattr(search, "BLOCK_ANSWERS", answers)
+        patch.setattr(products, "BLOCK_QUERIES", queries)
+        patch.setattr(products, "BLOCK_ANSWERS", answers)
         yield
 
 

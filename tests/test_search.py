@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.nearest import Gallery
-from visnet import search
-from visnet.search import blocks, nearest_products
+from visnet.search import products
+from visnet.search.products import blocks, nearest_products
 
 
 def slow(queries: np.ndarray, gallery: np.ndarray, product: np.ndarray, k: int, exclude: np.ndarray | None) -> list:
@@ -77,8 +77,8 @@ def test_a_prepared_gallery_answers_as_its_vectors_do() -> None:
 @settings(deadline=None)
 def test_blocks_hold_every_query_once_and_stay_small(columns: list[int], queries: int, answers: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "BLOCK_QUERIES", queries)
-        patch.setattr(search, "BLOCK_ANSWERS", answers)
+        patch.setattr(products, "BLOCK_QUERIES", queries)
+        patch.setattr(products, "BLOCK_ANSWERS", answers)
         made = list(blocks(np.array(columns, np.int64)))
     assert sorted(q for block, _ in made for q in block.tolist()) == list(range(len(columns)))
     for block, most in made:

@@ -41,7 +41,6 @@ WINGS = (
 )
 LOOSE = {  # modules that have not moved yet -> their wing
     "lists": "search",
-    "mining": "search",
     "splits": "sampling",
     "metrics": "evaluation",
     "retrieval": "evaluation",
@@ -171,8 +170,8 @@ LIBRARY = [
     "visnet.training",
     "visnet.embedding.embed",
 ]
-LIBRARY += ["visnet.metrics", "visnet.embedding.colour_histogram", "visnet.zoo.weights", "visnet.search"]
-LIBRARY += ["visnet.retrieval", "visnet.mining"]
+LIBRARY += ["visnet.metrics", "visnet.embedding.colour_histogram", "visnet.zoo.weights", "visnet.search.products"]
+LIBRARY += ["visnet.retrieval", "visnet.search.mining"]
 SAMPLING = ["visnet.sampling.samplers"]  # whose parameters are pydantic's
 
 

@@ -17,7 +17,7 @@ from visnet.embedding.vectors import Vectors
 from visnet.models.inputs import as_floats, stack
 from visnet.pipeline.log import Log
 from visnet.retrieval import evaluate
-from visnet.search import nearest_products
+from visnet.search.products import nearest_products
 from visnet.training.augment import augment, draw
 from visnet.zoo import Augment
 

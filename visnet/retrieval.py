@@ -9,7 +9,7 @@ import torch
 
 from kernels.nearest import Gallery, nearest
 from visnet.pipeline.log import SILENT, Log
-from visnet.search import blocks
+from visnet.search.products import blocks
 
 KS = (1, 5, 10, 20)
 

@@ -14,7 +14,7 @@ from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.vectors import read_vectors
 from visnet.photos import codec
 from visnet.pipeline.reports import DATA
-from visnet.search import nearest_products
+from visnet.search.products import nearest_products
 from visnet.zoo import weights
 
 

@@ -19,10 +19,10 @@ from pydantic import Field
 
 from kernels.nearest import Gallery, nearest
 from visnet.embedding.vectors import Vectors, read_vectors
-from visnet.lists import SPARE, Ints, Shelf, nothing, search, update
-from visnet.lists.table import Changes, known_of, lists_of, made_by, rows_of
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report
+from visnet.search.knn_lists import SPARE, Ints, Shelf, nothing, search, update
+from visnet.search.knn_table import Changes, known_of, lists_of, made_by, rows_of
 from visnet.storage import tables
 
 IN_PLACE = True

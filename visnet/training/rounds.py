@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from visnet.embedding.embed import Device, embed
-from visnet.mining import hardest_negatives
 from visnet.pipeline.log import Log
+from visnet.search.mining import hardest_negatives
 from visnet.training.batches import Rows
 from visnet.zoo import Rounds
 

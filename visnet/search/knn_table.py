@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from visnet.lists import GONE, SPARE, Ints, Lists, nothing
+from visnet.search.knn_lists import GONE, SPARE, Ints, Lists, nothing
 from visnet.storage import tables
 
 VERSION = 1  # raise when the same vectors give other lists than before

@@ -9,7 +9,7 @@ from torch import Tensor
 from kernels.nearest import Gallery, Neighbors, nearest, pack_bits
 from kernels.nearest.score import nothing, pair_scores
 from visnet.pipeline.log import SILENT, Log
-from visnet.search import blocks
+from visnet.search.products import blocks
 
 CROWD = 128  # a product of so many photos is masked; those of smaller ones are found too, and dropped
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kernels.nearest import Gallery, pairs_within
-from visnet.search import nearest_products
+from visnet.search.products import nearest_products
 
 Ints = NDArray[np.int64]
 GONE = -2  # in the place of a row: the photo that stood there is no more

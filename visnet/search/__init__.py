@@ -1,0 +1,1 @@
+"""Exact search over vectors, and the lists that are kept of it."""
