@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tests import learning
-from visnet.splits import Shares, assign_splits
+from visnet.sampling.splits import Shares, assign_splits
 
 SHARES = Shares(validation=0.25, test=0.25, seed=3)
 

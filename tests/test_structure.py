@@ -40,8 +40,6 @@ WINGS = (
     "__main__",
 )
 LOOSE = {  # modules that have not moved yet -> their wing
-    "lists": "search",
-    "splits": "sampling",
     "metrics": "evaluation",
     "retrieval": "evaluation",
     "baselines": "evaluation",

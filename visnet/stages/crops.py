@@ -17,7 +17,7 @@ from visnet.photos.loss_gate import LossGate, TooManyLost
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log, Progress
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
-from visnet.splits import Shares, assign_splits
+from visnet.sampling.splits import Shares, assign_splits
 from visnet.storage import tables
 
 IN_PLACE = True
