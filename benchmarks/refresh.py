@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from visnet import runner, verdict, zoo
+from visnet import runner, zoo
+from visnet.evaluation import verdict
 from visnet.pipeline.log import SILENT
 from visnet.stages import knn_results
 from visnet.storage import tables

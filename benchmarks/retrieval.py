@@ -16,7 +16,7 @@ import time
 import numpy as np
 import torch
 
-from visnet.retrieval import evaluate
+from visnet.evaluation.retrieval import evaluate
 
 PEER_QUERIES = 1024  # of one chunk: its distances are that many rows of N floats
 MOST_PHOTOS = 10  # of a product, of as many as there are others: 5.5 in the mean

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from tests.apart import Work, within
-from visnet import runner, serving, verdict, versions, zoo
+from visnet import runner, serving, versions, zoo
+from visnet.evaluation import verdict
 from visnet.storage import tables
 from visnet.zoo import build_model, weights
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from visnet import baselines
 from visnet.embedding.vectors import Vectors
-from visnet.metrics import MISS
+from visnet.evaluation import baselines
+from visnet.evaluation.metrics import MISS
 
 Row = dict[str, str]
 

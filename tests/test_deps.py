@@ -30,7 +30,7 @@ SHAPES_NOTHING = {
 }
 
 # What the runner adds to a stage's artefact, by a module that the stage does not import.
-ADDED = {"evaluation": ["visnet.verdict"]}
+ADDED = {"evaluation": ["visnet.evaluation.verdict"]}
 
 # Imports for a name alone: what imports -> what it names, and who does run that.
 ONLY_NAMES = {("visnet.zoo", "visnet.losses"): "an entry says which loss; only the training calls it"}

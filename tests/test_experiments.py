@@ -19,7 +19,8 @@ from tests.apart import Work
 from tests.orchestration.test_browser import CHROMIUM, FLAGS
 from tests.test_tracking import client_of, runs
 from tests.workspace import report, shell
-from visnet import __main__, experiment, leaderboard, registry, verdict, zoo
+from visnet import __main__, experiment, leaderboard, registry, zoo
+from visnet.evaluation import verdict
 
 TINY = """
 source = "one convolution: what a test can afford"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from visnet.metrics import (
+from visnet.evaluation.metrics import (
     MISS,
     expected_random_recall,
     first_hits,

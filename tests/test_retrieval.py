@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional import retrieval as peer
 
+from visnet.evaluation.retrieval import Retrieval, evaluate
 from visnet.pipeline.log import SILENT
-from visnet.retrieval import Retrieval, evaluate
 from visnet.search import products
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,7 +207,7 @@ import sys, time
 sys.path.insert(0, "benchmarks")
 import torch
 from retrieval import peak_mib, photos, resident_mib
-from visnet.retrieval import evaluate
+from visnet.evaluation.retrieval import evaluate
 torch.set_num_threads(1)
 x, labels = photos(20_000, 128)
 before, started = resident_mib(), time.process_time()

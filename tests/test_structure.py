@@ -40,10 +40,6 @@ WINGS = (
     "__main__",
 )
 LOOSE = {  # modules that have not moved yet -> their wing
-    "metrics": "evaluation",
-    "retrieval": "evaluation",
-    "baselines": "evaluation",
-    "verdict": "evaluation",
     "pictures": "sheets",
     "feed": "sources",
     "rows": "sources",
@@ -168,8 +164,13 @@ LIBRARY = [
     "visnet.training",
     "visnet.embedding.embed",
 ]
-LIBRARY += ["visnet.metrics", "visnet.embedding.colour_histogram", "visnet.zoo.weights", "visnet.search.products"]
-LIBRARY += ["visnet.retrieval", "visnet.search.mining"]
+LIBRARY += [
+    "visnet.evaluation.metrics",
+    "visnet.embedding.colour_histogram",
+    "visnet.zoo.weights",
+    "visnet.search.products",
+]
+LIBRARY += ["visnet.evaluation.retrieval", "visnet.search.mining"]
 SAMPLING = ["visnet.sampling.samplers"]  # whose parameters are pydantic's
 
 

@@ -19,7 +19,8 @@ from mlflow.entities import Run
 from tests import learning, refreshing
 from tests.apart import Work, within
 from tests.workspace import environment, report, run, shell
-from visnet import registry, serving_alias, tracker, tracking, verdict, zoo
+from visnet import registry, serving_alias, tracker, tracking, zoo
+from visnet.evaluation import verdict
 from visnet.pipeline.reports import LINE
 from visnet.stages import evaluation
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visnet import verdict
+from visnet.evaluation import verdict
 
 
 def answers(*hits: int) -> dict[str, bool]:

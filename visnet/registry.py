@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visnet import verdict
+from visnet.evaluation import verdict
+from visnet.evaluation.verdict import Verdict
 from visnet.pipeline.stage import Report
 from visnet.tracker import EXPERIMENT, Unreachable, connect, page, reaching
-from visnet.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -169,7 +169,7 @@ def promote(which: str) -> Report:
     """Make a version champion: by its number, its run's id or the beginning of it, or its config (the newest of it).
 
     `ValueError` when there is no such version, it was not evaluated, or the gate holds it back: on the street photos
-    that both have answered, it must not find fewer than the champion, but for chance (see `visnet.verdict`).
+    that both have answered, it must not find fewer than the champion, but for chance (see `visnet.evaluation.verdict`).
     """
     from mlflow.exceptions import MlflowException
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from visnet import metrics
+from visnet.evaluation import metrics
 from visnet.pictures import RIGHT, WRONG, Tile, open_images, sheet
 from visnet.storage import tables
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from visnet import registry, tracker, verdict
+from visnet import registry, tracker
+from visnet.evaluation import verdict
+from visnet.evaluation.verdict import Verdict
 from visnet.pipeline.stage import Report
 from visnet.tracker import EXPERIMENT, Unreachable, reaching
 from visnet.untold import Telling
-from visnet.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

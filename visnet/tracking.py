@@ -14,13 +14,13 @@ import yaml
 from tqdm import tqdm
 
 from visnet import registry, serving_alias, telling, tracker, untold
+from visnet.evaluation.verdict import Verdict
 from visnet.pipeline.reports import REPORTS, Place
 from visnet.pipeline.stage import STAGES, Frozen, Report
 from visnet.storage import locks
 from visnet.telling import EVALUATION, TRAINING
 from visnet.tracker import Unreachable, reaching
 from visnet.untold import Tables, Telling
-from visnet.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from visnet import baselines, metrics, sheets
+from visnet import sheets
 from visnet.embedding.crop_dataset import CropImages
 from visnet.embedding.model_id import precision_of
 from visnet.embedding.vectors import Vectors, read_vectors
+from visnet.evaluation import baselines, metrics
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.storage import tables

@@ -14,9 +14,10 @@ from typing import Any
 
 from pydantic import Field
 
-from visnet import candidate, gates, pictures, pointer, verdict, versions
+from visnet import candidate, gates, pictures, pointer, versions
 from visnet.candidate import Candidate
 from visnet.embedding.vectors import Vectors, read_vectors
+from visnet.evaluation import verdict
 from visnet.gates import Gate
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Share

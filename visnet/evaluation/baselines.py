@@ -10,13 +10,13 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from kernels.nearest import nearest
-from visnet import metrics
 from visnet.embedding import colour_histogram, embed
 from visnet.embedding.crop_dataset import CropImages
 from visnet.embedding.vectors import Vectors
+from visnet.evaluation import metrics
+from visnet.evaluation.retrieval import evaluate
 from visnet.models.inputs import as_floats, stack
 from visnet.pipeline.log import Log
-from visnet.retrieval import evaluate
 from visnet.search.products import nearest_products
 from visnet.training.augment import augment, draw
 from visnet.zoo import Augment
