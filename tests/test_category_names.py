@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests import refreshing
 from visnet.console import Console
-from visnet.pictures import Tile, sheet
+from visnet.sheets.contact_sheet import Tile, sheet
 from visnet.stages import catalog_embeddings, crops, evaluation, knn_results, raw_images, triplets
 
 OF_OURS = ["all", "category", "trained", "random", "min", "without_product", ""]

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from visnet import pictures
 from visnet.embedding import crop_dataset
 from visnet.embedding.crop_dataset import PREPARING, CropImages, square
 from visnet.models.inputs import as_floats
+from visnet.sheets import contact_sheet
 from visnet.storage import tables
 
 NAMES = [f"c{number}" for number in range(6)]
@@ -84,7 +84,7 @@ def test_a_crop_that_does_not_decode_is_named(crops: Path) -> None:
     with pytest.raises(ValueError, match=r"crops.lance: crop 'bad' does not decode: "):
         CropImages(crops, ["c1", "bad"], 4).__getitems__([0, 1])
     with pytest.raises(ValueError, match=r"crops.lance: crop 'bad' does not decode: "):
-        pictures.open_images(crops, ["c1", "bad"])
+        contact_sheet.open_images(crops, ["c1", "bad"])
 
 
 def test_crops_that_are_read_once_are_not_kept(crops: Path) -> None:

@@ -40,7 +40,6 @@ WINGS = (
     "__main__",
 )
 LOOSE = {  # modules that have not moved yet -> their wing
-    "pictures": "sheets",
     "feed": "sources",
     "rows": "sources",
     "versions": "serving",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from visnet import pictures, serving, versions
+from visnet import serving, versions
 from visnet.embedding import embed
 from visnet.embedding.crop_dataset import square
 from visnet.embedding.model_id import model_id, precision_of
@@ -15,6 +15,7 @@ from visnet.embedding.vectors import read_vectors
 from visnet.photos import codec
 from visnet.pipeline.reports import DATA
 from visnet.search.products import nearest_products
+from visnet.sheets import contact_sheet
 from visnet.zoo import weights
 
 
@@ -25,7 +26,7 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
     """
     if not photo.is_file():
         raise ValueError(f"{photo}: {'is a folder; name a photo in it' if photo.is_dir() else 'no such photo'}")
-    pictures.check_name("--out", out)
+    contact_sheet.check_name("--out", out)
     if k < 1:
         raise ValueError(f"-k {k}: at least 1 product must be asked for")
     try:
@@ -77,13 +78,13 @@ def _answer(
     rows = found.row[0][found.row[0] >= 0]
     answers = shop.rows.iloc[rows].assign(sq_distance=found.sq_distance[0][: len(rows)])
 
-    pictures_of = pictures.open_images(crops, answers["crop_id"].tolist())
-    tiles = [pictures.Tile(picture, photo.name)]
+    pictures_of = contact_sheet.open_images(crops, answers["crop_id"].tolist())
+    tiles = [contact_sheet.Tile(picture, photo.name)]
     tiles += [
-        pictures.Tile(pictures_of[row.crop_id], f"{row.product_id} {row.sq_distance:.3f}")
+        contact_sheet.Tile(pictures_of[row.crop_id], f"{row.product_id} {row.sq_distance:.3f}")
         for row in answers.itertuples()
     ]
-    pictures.sheet([tiles], f"{photo.name}: the {len(answers)} most similar of {len(names)} products").save(out)
+    contact_sheet.sheet([tiles], f"{photo.name}: the {len(answers)} most similar of {len(names)} products").save(out)
     lines = [f"{'':>3} {'product':<28} {'category':<14} {'colour':<10} {'sq_distance':>11}"]
     for place, row in enumerate(answers.itertuples(), 1):
         lines.append(f"{place:>3} {row.product_id:<28} {row.category:<14} {row.colour:<10} {row.sq_distance:>11.4f}")

@@ -9,11 +9,11 @@ from pathlib import Path
 import uvicorn
 from PIL import Image
 
-from visnet.pictures import WRONG, Tile, check_name, sheet
 from visnet.pipeline.reports import DATA
 from visnet.review.server import app
 from visnet.review.shown import Shown, choose
 from visnet.sampling import exclusions
+from visnet.sheets.contact_sheet import WRONG, Tile, check_name, sheet
 
 EXCLUSIONS = Path("exclusions.csv")
 COUNT, PORT = 100, 8010

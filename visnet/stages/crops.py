@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from visnet import sheets
 from visnet.photos.cutting import BOX, Cut, cut_all
 from visnet.photos.loss_gate import LossGate, TooManyLost
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log, Progress
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.sampling.splits import Shares, assign_splits
+from visnet.sheets import stage_sheets
 from visnet.storage import tables
 
 IN_PLACE = True
@@ -87,7 +87,7 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     lost = Counter(whole["lost"].dropna())
     for reason, count in lost.most_common():
         log.say(f"  lost {count} crop{'s' * (count != 1)}: {reason}")
-    log.picture(sheets.crops(crops, whole[whole["lost"].isna()]))
+    log.picture(stage_sheets.crops(crops, whole[whole["lost"].isna()]))
     return {
         "crops": len(whole),
         **{f"{side}_crops": int((whole["side"] == side).sum()) for side in ("street", "shop")},

@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from visnet import sheets
 from visnet.embedding.crop_dataset import CropImages
 from visnet.embedding.model_id import precision_of
 from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.evaluation import baselines, metrics
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
+from visnet.sheets import stage_sheets
 from visnet.storage import tables
 from visnet.zoo import Entry, build_model, weights
 
@@ -77,8 +77,8 @@ def build(
     whole = recall[recall["scope"] == "all"].set_index("k")
     for k in KS:
         log.curve(k, {name: float(whole.loc[k, name]) for name in METHODS})
-    log.picture(sheets.street(table, street, ranks["trained"]))
-    log.picture(sheets.similar(table, similar), "similar")
+    log.picture(stage_sheets.street(table, street, ranks["trained"]))
+    log.picture(stage_sheets.similar(table, similar), "similar")
 
     report: Report = {
         "queries": len(street),

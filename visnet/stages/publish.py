@@ -14,13 +14,14 @@ from typing import Any
 
 from pydantic import Field
 
-from visnet import candidate, gates, pictures, pointer, versions
+from visnet import candidate, gates, pointer, versions
 from visnet.candidate import Candidate
 from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.evaluation import verdict
 from visnet.gates import Gate
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Share
+from visnet.sheets import contact_sheet
 from visnet.stages.catalog_embeddings import WANTED, sources
 from visnet.storage import tables
 from visnet.storage.links import Brought
@@ -181,7 +182,7 @@ def _report(said: Mapping[str, Any], published: bool, params: Params) -> Report:
 
 def _picture(folder: Path, said: Mapping[str, Any], log: Log) -> None:
     """Show some of the products that the version brought, each by a photo."""
-    found = pictures.open_images(folder / "crops.lance", [shown["crop_id"] for shown in said["shown"]])
-    tiles = [pictures.Tile(found[shown["crop_id"]], shown["product_id"]) for shown in said["shown"]]
+    found = contact_sheet.open_images(folder / "crops.lance", [shown["crop_id"] for shown in said["shown"]])
+    tiles = [contact_sheet.Tile(found[shown["crop_id"]], shown["product_id"]) for shown in said["shown"]]
     rows = [tiles[start : start + 8] for start in range(0, len(tiles), 8)]
-    log.picture(pictures.sheet(rows, f"{said['products']} products, {said['added']} of them new"))
+    log.picture(contact_sheet.sheet(rows, f"{said['products']} products, {said['added']} of them new"))

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 from torch import nn
 
-from visnet import sheets, zoo
+from visnet import zoo
 from visnet.embedding.crop_dataset import CropImages
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, choosing, one_of
@@ -21,6 +21,7 @@ from visnet.sampling.crops import SPLITS, Crops
 from visnet.sampling.sampled import Asked, Looks, Sampled
 from visnet.sampling.samplers import SAMPLERS
 from visnet.sampling.scorers import SCORERS
+from visnet.sheets import stage_sheets
 from visnet.storage import tables
 
 SCORED_SIDE_PX = 96
@@ -104,7 +105,7 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     photos = _photos(frame, coded, params.alike)
     pq.write_table(pa.Table.from_pandas(photos, preserve_index=False), out / "photos.parquet")
     train = sampled["train"]
-    log.picture(sheets.triplets(path, frame, train.triplets, train.kind, train.kinds))
+    log.picture(stage_sheets.triplets(path, frame, train.triplets, train.kind, train.kinds))
     content = [_content(found, frame["crop_id"]) for found in sampled.values()]
     report["digest"] = tables.fingerprint(*content, *photos["label"], *photos["train"])
     return report

@@ -8,7 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from visnet.evaluation import metrics
-from visnet.pictures import RIGHT, WRONG, Tile, open_images, sheet
+from visnet.sheets.contact_sheet import RIGHT, WRONG, Tile, open_images, sheet
 from visnet.storage import tables
 
 ANSWERS = 8

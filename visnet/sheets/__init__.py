@@ -1,0 +1,1 @@
+"""Contact sheets: what a person looks at."""
