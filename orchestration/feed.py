@@ -12,7 +12,13 @@ import dagster as dg
 
 from orchestration.report import Metadata, table, values
 
-SUFFIXES = (".jsonl", ".csv", ".parquet", ".jsonl.gz", ".csv.gz")  # of batches, as visnet.feed.batches has them
+SUFFIXES = (
+    ".jsonl",
+    ".csv",
+    ".parquet",
+    ".jsonl.gz",
+    ".csv.gz",
+)  # of batches, as visnet.sources.changefeed.batches has them
 ASSET = dg.AssetKey("feed_batches")
 BATCHES = dg.DynamicPartitionsDefinition(name=ASSET.to_user_string())
 

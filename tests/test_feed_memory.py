@@ -1,4 +1,4 @@
-"""visnet.feed: what a small file unpacks to is not taken into memory."""
+"""visnet.sources.changefeed: what a small file unpacks to is not taken into memory."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ FOLD = """
 import json, resource, sys
 from pathlib import Path
 from visnet.storage import tables
-from visnet.feed.state import fold
+from visnet.sources.changefeed.state import fold
 
 def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,4 +1,4 @@
-"""visnet.feed.batches and records: what a file says, in each format, and what becomes of what cannot be used."""
+"""visnet.sources.changefeed.batches and records: what a file says, in each format, and what becomes of what cannot be used."""
 
 import csv
 import datetime
@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from visnet.feed.batches import TEXT_MAX, Batch, read
-from visnet.feed.records import Record, record
+from visnet.sources.changefeed.batches import TEXT_MAX, Batch, read
+from visnet.sources.changefeed.records import Record, record
 
 GOOD: dict[str, object] = {
     "product_id": "0017",

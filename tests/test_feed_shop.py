@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from visnet.feed.state import fold
 from visnet.pipeline.log import SILENT
+from visnet.sources.changefeed.state import fold
 from visnet.stages import raw_images
 from visnet.storage import tables
 from visnet.synthetic.feed import TRUTH, Hour, hours, truth, write

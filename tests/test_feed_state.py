@@ -1,4 +1,4 @@
-"""visnet.feed.state: the catalog is what the highest record of each product says, whatever came when and how often."""
+"""visnet.sources.changefeed.state: the catalog is what the highest record of each product says, whatever came when and how often."""
 
 import json
 import os
@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestration.feed import SUFFIXES, Inbox
-from visnet.feed import batches
-from visnet.feed import state as feed_state
-from visnet.feed.records import Limits
-from visnet.feed.state import fold, listed
+from visnet.sources.changefeed import batches
+from visnet.sources.changefeed import state as feed_state
+from visnet.sources.changefeed.records import Limits
+from visnet.sources.changefeed.state import fold, listed
 from visnet.storage import tables
 
 KEYS = {"catalog": "product_id", "dead_letters": "letter_id", "batches": "batch"}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from visnet import runner
 from visnet.console import Console
-from visnet.feed import inbox
 from visnet.pipeline import stage as stages
 from visnet.pipeline.reports import REPORTS, write_report
+from visnet.sources.changefeed import inbox
 from visnet.stages.raw_images import Params
 from visnet.synthetic.feed import hours, write
 from visnet.synthetic.trade import Habits

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ConfigDict, Field, field_validator
 
-from visnet.feed.records import SEQ_MAX, Limits
-from visnet.feed.state import fold
 from visnet.photos.web import download, locators
 from visnet.photos.web.request import Mark, Options
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
+from visnet.sources.changefeed.records import SEQ_MAX, Limits
+from visnet.sources.changefeed.state import fold
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
 from visnet.storage import tables
 
@@ -109,7 +109,7 @@ def _stamps(records: pa.Table) -> dict[str, str]:
     """Return photo_id -> `seq/updated_at` of the newest record that names it."""
     seq, at = (records[name] for name in ("seq", "updated_at"))
     stamp = pc.binary_join_element_wise(seq.cast(pa.string()), pc.fill_null(at.cast(pa.string()), ""), "/")
-    time = pc.fill_null(at, -(2**63))  # none = the oldest, as in `visnet.feed.records`
+    time = pc.fill_null(at, -(2**63))  # none = the oldest, as in `visnet.sources.changefeed.records`
     told = pa.table([records["photo_id"], seq, time, stamp], names=["photo_id", "seq", "time", "stamp"])
     told = told.sort_by([(name, "ascending") for name in ("photo_id", "seq", "time")])
     return dict(zip(told["photo_id"].to_pylist(), told["stamp"].to_pylist(), strict=True))  # the last one counts

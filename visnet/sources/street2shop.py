@@ -19,8 +19,8 @@ from visnet.photos.web import download, locators
 from visnet.photos.web.request import Mark, Options
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
-from visnet.rows import text, values
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
+from visnet.sources.rows import text, values
 
 KINDS = {"train_pairs": "train", "test_pairs": "test", "retrieval": "shop"}
 BOX = ["left", "top", "width", "height"]

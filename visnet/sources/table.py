@@ -19,10 +19,10 @@ from visnet.photos.web import download, locators
 from visnet.photos.web.request import Mark, Options
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
-from visnet.rows import files, values
-from visnet.rows.columns import Convert, converted
-from visnet.rows.text import Unreadable
 from visnet.sources.listing import PHOTOS, RECORDS, SIDES, SPLITS, Answer, Listing
+from visnet.sources.rows import files, values
+from visnet.sources.rows.columns import Convert, converted
+from visnet.sources.rows.text import Unreadable
 
 BOX = ("left", "top", "width", "height")
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"

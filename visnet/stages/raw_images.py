@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from visnet.feed.state import COUNTS, stamp
 from visnet.photos import validators
 from visnet.photos.loss_gate import LossGate
 from visnet.photos.validators import Heard, content
@@ -20,6 +19,7 @@ from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import SILENT, Log, Progress
 from visnet.pipeline.stage import Frozen, Report, Share, choosing
 from visnet.sources import SOURCES
+from visnet.sources.changefeed.state import COUNTS, stamp
 from visnet.sources.listing import RECORDS, Answer, Listing
 from visnet.storage import tables
 

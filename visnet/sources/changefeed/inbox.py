@@ -17,10 +17,10 @@ from typing import Any
 
 import fsspec
 
-from visnet.feed.batches import SUFFIXES, Reading
-from visnet.feed.records import UNLIMITED, Limits
-from visnet.feed.state import listed, stamp
 from visnet.pipeline.log import SILENT, Log
+from visnet.sources.changefeed.batches import SUFFIXES, Reading
+from visnet.sources.changefeed.records import UNLIMITED, Limits
+from visnet.sources.changefeed.state import listed, stamp
 
 MARKS = ("ETag", "etag", "e_tag", "md5Hash", "contentHash", "LastModified", "last_modified", "mtime", "updated", "size")
 DEAD_SHOWN = 20

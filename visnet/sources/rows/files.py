@@ -4,8 +4,8 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from visnet.rows.csv_sheet import CsvSheet
-from visnet.rows.parquet_sheet import ParquetSheet
+from visnet.sources.rows.csv_sheet import CsvSheet
+from visnet.sources.rows.parquet_sheet import ParquetSheet
 
 TEXTS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 SUFFIXES = (*TEXTS, ".parquet")

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from visnet.rows.text import Unreadable
-from visnet.rows.values import Bad
+from visnet.sources.rows.text import Unreadable
+from visnet.sources.rows.values import Bad
 
 COLUMNS_MAX = 10_000
 CHUNK_MAX = {"table": 1 << 30, "records": 256 << 20}  # bytes, unpacked, of one column in one row group

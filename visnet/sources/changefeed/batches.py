@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from visnet.feed.records import UNLIMITED, Limits, Record, record
-from visnet.rows import files, text
-from visnet.rows.csv_sheet import CsvSheet
-from visnet.rows.parquet_sheet import ParquetSheet
-from visnet.rows.text import LINE_MAX, Unreadable
-from visnet.rows.values import Bad
+from visnet.sources.changefeed.records import UNLIMITED, Limits, Record, record
+from visnet.sources.rows import files, text
+from visnet.sources.rows.csv_sheet import CsvSheet
+from visnet.sources.rows.parquet_sheet import ParquetSheet
+from visnet.sources.rows.text import LINE_MAX, Unreadable
+from visnet.sources.rows.values import Bad
 
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".jsonl.gz", ".csv.gz")
 TEXT_MAX = 500  # characters of a dead letter that are kept

@@ -13,9 +13,9 @@ from typing import Any, TextIO
 
 import pyarrow as pa
 
-from visnet.rows import text
-from visnet.rows.text import LINE_MAX, Unreadable
-from visnet.rows.values import Bad
+from visnet.sources.rows import text
+from visnet.sources.rows.text import LINE_MAX, Unreadable
+from visnet.sources.rows.values import Bad
 
 DELIMITERS = ",\t;|"
 COLUMNS_MAX = 10_000

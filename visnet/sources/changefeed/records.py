@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from visnet.rows import values
-from visnet.rows.values import Bad
+from visnet.sources.rows import values
+from visnet.sources.rows.values import Bad
 
 OPS = ("upsert", "delete")
 SPLITS = ("", "train", "validation", "test")  # "" = assigned by product

@@ -1,4 +1,4 @@
-"""A column of a table as the values it says, by the same conversions as a single cell: `visnet.rows.values`."""
+"""A column of a table as the values it says, by the same conversions as a single cell: `visnet.sources.rows.values`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from visnet.rows.values import Bad
+from visnet.sources.rows.values import Bad
 
 Convert = Callable[[object, str], Any]
 

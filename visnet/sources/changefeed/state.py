@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from visnet.feed.batches import SUFFIXES, Reading
-from visnet.feed.records import UNLIMITED, Limits, Record, rank
 from visnet.pipeline.log import SILENT, Log
+from visnet.sources.changefeed.batches import SUFFIXES, Reading
+from visnet.sources.changefeed.records import UNLIMITED, Limits, Record, rank
 from visnet.storage import tables
 
 RECORDS_AT_ONCE = 50_000  # folded per commit, so that memory is bounded and small batches share a commit
