@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from tests.apart import Work, within
-from visnet import runner, serving, versions, zoo
+from visnet import runner, zoo
 from visnet.evaluation import verdict
+from visnet.serving import catalog, versions
 from visnet.storage import tables
 from visnet.zoo import build_model, weights
 
@@ -116,11 +117,11 @@ def refresh(folder: Path, *stages: str) -> None:
 def state(folder: Path) -> dict[str, str]:
     """Return the digests of the shop's tables and of the parts of the version that is served."""
     found = {name: tables.digest(folder / "data" / f"{name}.lance", key) for name, key in TABLES.items()}
-    with serving.open_current(folder / "data") as version:
+    with catalog.open_current(folder / "data") as version:
         return found | {f"served {name}": digest for name, digest in version.facts()["parts"].items()}
 
 
-def torn(version: serving.Serving) -> list[str]:
+def torn(version: catalog.Serving) -> list[str]:
     """Return the parts of a version that are not what it says of itself."""
     said = version.facts()["parts"]
     wrong = [

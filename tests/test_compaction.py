@@ -12,7 +12,8 @@ from tests import refreshing
 from tests.apart import within
 from tests.refreshing import make, put_stock, refresh, stock
 from tests.workspace import report, run, shell, visnet
-from visnet import compaction, serving
+from visnet import compaction
+from visnet.serving import catalog
 from visnet.storage import locks, tables
 
 REFRESHES = int(os.environ.get("VISNET_REFRESHES", "300"))  # 1000 takes half a minute
@@ -76,7 +77,7 @@ def test_all_tables_keep_their_rows_and_published_versions_stay_readable(shop: P
     assert "dvc commit -f" in compaction.text(report)
     assert "dvc commit -f" not in compaction.text(again)
     assert refreshing.state(shop) == before
-    with serving.open_current(shop / "data") as version:
+    with catalog.open_current(shop / "data") as version:
         assert not refreshing.torn(version)
     assert int(report["files"] or 0) < int(report["files_before"] or 0) / 2
     assert int(report["bytes"] or 0) < int(report["bytes_before"] or 0)

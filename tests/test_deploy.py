@@ -16,7 +16,7 @@ from tests.apart import within
 from tests.refreshing import numbers, put_stock, refresh, served, stock
 from tests.workspace import shell
 from visnet import __main__ as visnet
-from visnet import pointer, serving, similar, versions
+from visnet.serving import catalog, pointer, similar, versions
 
 MADE = ("raw_images", "crops", "trained_model", "catalog_embeddings", "knn_results", "evaluation")
 
@@ -95,7 +95,7 @@ def follow(shop: Path, *commands: str) -> None:
 
 def is_served(shop: Path) -> bool:
     """Whether what is served is whole and what the pointer names, and nobody says otherwise."""
-    with within(shop), serving.open_current() as version:
+    with within(shop), catalog.open_current() as version:
         assert not refreshing.torn(version)
         assert version.facts()["parts"] == pointer.found(versions.PUBLISH)
         assert "Note" not in similar.answer(next(Path("images").glob("*.png")), 1, None, None, Path("answer.png"))
@@ -203,7 +203,7 @@ def test_what_is_lost_of_a_version_is_built_again(what: str, shop: Path) -> None
         if what != "no facts":
             assert DEPLOY in (versions.listing().splitlines()[-1] if numbers(shop) else advice(shop))
         with pytest.raises(ValueError, match=DEPLOY):
-            serving.open_current()
+            catalog.open_current()
     follow(shop, DEPLOY)
     assert served(shop) == (1 if what == "no versions" else 3), "a number is not used again"
 
@@ -264,5 +264,5 @@ def test_an_experiment_serves_nothing_until_it_is_applied_and_deployed(shop: Pat
     assert is_served(shop)
     dvc(shop, "exp", "apply", "wide")
     follow(shop, DEPLOY)
-    with within(shop), serving.open_current() as version:
+    with within(shop), catalog.open_current() as version:
         assert (version.number, version.facts()["products"]) == (3, 5)

@@ -8,10 +8,10 @@ from PIL import Image
 from tests.apart import within
 from tests.refreshing import put_model, refresh
 from tests.workspace import report
-from visnet import serving, similar
 from visnet.embedding.crop_dataset import square
 from visnet.embedding.embed import embed
 from visnet.embedding.model_id import model_id, precision_of
+from visnet.serving import catalog, similar
 from visnet.storage import tables
 from visnet.zoo import weights
 
@@ -67,7 +67,7 @@ def test_another_precision_is_another_model_and_queries_follow_it(shop: Path) ->
     assert (said["precision"], said["changed"], said["unchanged"]) == ("bf16", 54, 0)
     assert said["model"] == report(shop, "publish")["model"] == model_id(weights_digest, "bf16") != weights_digest
     assert report(shop, "publish")["published"]
-    with serving.open_current(shop / "data") as version:
+    with catalog.open_current(shop / "data") as version:
         photo = tables.read(version.crops, ["crop_id", "image", "product_id"], "side = 'shop'").to_pylist()[0]
         stored, model = version.vectors(), weights.load(version.trained_model)[0]
     (shop / "asked.jpg").write_bytes(photo["image"])

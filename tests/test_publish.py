@@ -16,18 +16,19 @@ from tests import refreshing
 from tests.apart import within
 from tests.refreshing import numbers, put_model, put_stock, refresh, served, setting, stock
 from tests.workspace import report
-from visnet import compaction, gates, serving, versions
+from visnet import compaction
+from visnet.serving import catalog, gates, versions
 from visnet.storage import links, locks, tables
 
 
 def test_a_version_is_complete_in_itself(shop: Path) -> None:
-    with serving.open_current(shop / "data") as version:
+    with catalog.open_current(shop / "data") as version:
         assert not refreshing.torn(version)
         facts = version.facts()
     assert (facts["version"], facts["products"], facts["added"], facts["before"]) == (1, 24, 24, None)
     for stage in ("raw_images", "crops", "trained_model", "catalog_embeddings", "knn_results"):
         shutil.rmtree(shop / "data" / stage)
-    with serving.open_current(shop / "data") as version:
+    with catalog.open_current(shop / "data") as version:
         assert not refreshing.torn(version), "it needs nothing of the stages"
         assert len(version.vectors().rows) == 54
         assert version.lists(["query_id"]).num_rows == 24 + 6
@@ -42,7 +43,7 @@ def test_what_is_new_is_counted_against_the_version_before(shop: Path) -> None:
     said = report(shop, "publish")
     assert (said["added"], said["changed"], said["removed"]) == (2, 2, 1)
     assert said["published"]
-    with serving.open_current(shop / "data") as version:
+    with catalog.open_current(shop / "data") as version:
         assert (version.number, version.facts()["version"], version.facts()["before"]) == (2, 2, 1)
     assert said["removed_share"] == round(1 / 24, 6)
     assert said["added_share"] == round(2 / 24, 6)
@@ -243,7 +244,7 @@ def test_ids_may_hold_any_sign(shop: Path) -> None:
     params = shop / "params.toml"
     params.write_text(params.read_text().replace("removed_share_max = 0.5", "removed_share_max = 1.0"))
     refresh(shop)
-    with serving.open_current(shop / "data") as version:
+    with catalog.open_current(shop / "data") as version:
         facts = version.facts()
     assert (facts["version"], facts["products"]) == (2, 24)
     assert {shown["product_id"] for shown in facts["shown"]} >= {"p=4|red\\n", "p|5"}

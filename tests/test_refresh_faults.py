@@ -18,8 +18,8 @@ import pytest
 
 from tests import refreshing
 from tests.refreshing import REFRESH, begin, make, put_model, put_stock, refresh_apart, state, stock
-from visnet import serving
 from visnet.embedding import vectors
+from visnet.serving import catalog
 from visnet.storage import repair, tables
 
 KILLS = int(os.environ.get("VISNET_KILLS", "8"))
@@ -62,7 +62,7 @@ class Reader(threading.Thread):
         """Read until told to stop."""
         while not self.done.wait(0.05):
             try:
-                with serving.open_current(self.data) as version:
+                with catalog.open_current(self.data) as version:
                     self.faults += refreshing.torn(version)
                     self.opened.add(version.number)
             except (ValueError, OSError) as error:
@@ -204,6 +204,6 @@ def test_a_full_disk(small_disk: Path) -> None:
     assert served.items() <= state(shop).items()
     filler.unlink()
     refresh_apart(shop)
-    with serving.open_current(shop / "data") as version:
+    with catalog.open_current(shop / "data") as version:
         assert version.facts()["products"] == 40
         assert not refreshing.torn(version)

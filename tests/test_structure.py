@@ -40,11 +40,6 @@ WINGS = (
     "__main__",
 )
 LOOSE = {  # modules that have not moved yet -> their wing
-    "versions": "serving",
-    "gates": "serving",
-    "pointer": "serving",
-    "candidate": "serving",
-    "similar": "serving",
     "registry": "tracking",
     "leaderboard": "tracking",
     "tracker": "tracking",

@@ -8,7 +8,7 @@ import pytest
 from tests import refreshing
 from tests.apart import within
 from tests.refreshing import numbers, put_stock, refresh, served, setting, stock
-from visnet import serving, similar, versions
+from visnet.serving import catalog, similar, versions
 
 
 def test_the_last_versions_stay_and_their_numbers_are_never_used_again(shop: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_rollback_holds_also_after_a_kill(shop: Path) -> None:
 
 def test_a_reader_keeps_its_version_until_it_closes_it(shop: Path) -> None:
     setting(shop, "keep = 1")
-    held = serving.open_current(shop / "data")
+    held = catalog.open_current(shop / "data")
     for look in (1, 2):
         put_stock(shop, stock(24, look))
         refresh(shop)
@@ -88,7 +88,7 @@ def test_readers_that_come_while_versions_go_find_one_that_is_whole(tmp_path: Pa
 
     def read() -> None:
         while not stop.is_set():
-            with serving.open_current(tmp_path) as version:
+            with catalog.open_current(tmp_path) as version:
                 number = version.facts()["version"]
                 seen.add(number)
                 if number != version.number or not (version.folder / "whole").exists():

@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> None:
     # What a command does not need is not imported: torch and MLflow take seconds.
     if args.command == "similar":
-        from visnet import similar
+        from visnet.serving import similar
 
         print(similar.answer(args.photo, args.k, args.category, args.box, args.out))
     elif args.command == "feed":
@@ -127,13 +127,14 @@ def _run(args: argparse.Namespace) -> None:
             + "\nNext       dvc repro                            the line takes this version, and serves it"
         )
     elif args.command == "versions":
-        from visnet import versions
+        from visnet.serving import versions
 
         if args.check and (behind := versions.behind()):
             raise ValueError(behind)
         print(versions.standing() if args.check else versions.listing())
     elif args.command in ("deploy", "rollback", "roll-forward"):
-        from visnet import deploy, serving_alias, versions
+        from visnet import deploy, serving_alias
+        from visnet.serving import versions
 
         if args.command == "deploy":
             print(deploy.run(), flush=True)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from visnet import runner, versions
+from visnet import runner
 from visnet.pipeline import stage
 from visnet.pipeline.reports import DATA, REPORTS, write_report
 from visnet.pipeline.stage import Report
+from visnet.serving import versions
 from visnet.storage import integrity, links, locks, repair, tables
 
 DELETED_SHARE = 0.05  # of a file's rows: more, and the file is written anew without them

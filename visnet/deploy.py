@@ -10,13 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visnet import pointer, versions
 from visnet.pipeline.reports import DATA
-from visnet.pointer import Parts
+from visnet.serving import pointer, versions
+from visnet.serving.pointer import Parts
 from visnet.storage import locks
 
 if TYPE_CHECKING:
-    from visnet import candidate
+    from visnet.serving import candidate
 
 
 def run(data: Path = DATA) -> str:
@@ -30,8 +30,9 @@ def run(data: Path = DATA) -> str:
         raise ValueError(versions.behind(publish))
     if said := _done(publish, wanted):
         return said
-    from visnet import candidate, runner
+    from visnet import runner
     from visnet.pipeline import stage  # torch and Lance, once there is something to do
+    from visnet.serving import candidate
     from visnet.stages.publish import Params
 
     params = stage.parse("publish", runner.read_params().get("publish", {}), str(runner.PARAMS))
@@ -62,7 +63,7 @@ def _done(publish: Path, wanted: Parts) -> str:
 
 
 def _assembled(data: Path, wanted: Parts, building: Path, locked: ExitStack) -> "candidate.Candidate":
-    from visnet import candidate
+    from visnet.serving import candidate
 
     for places in _sources(data, wanted, locked):
         try:
@@ -89,7 +90,8 @@ def _sources(data: Path, wanted: Parts, locked: ExitStack) -> Iterator[dict[str,
 
     Only of the line can a stage be at work: it is locked then, and not before.
     """
-    from visnet import candidate, runner
+    from visnet import runner
+    from visnet.serving import candidate
 
     publish = data / "publish"
     for number in reversed(versions.numbers(publish)):

@@ -7,7 +7,8 @@ not be told is told after the next act. The switch itself waits for none of it.
 import os
 from pathlib import Path
 
-from visnet import registry, versions
+from visnet import registry
+from visnet.serving import versions
 
 TOLD = "told"
 

@@ -1,8 +1,8 @@
 """What a person reads after the line has run: what was built, how well it finds, what to do next."""
 
-from visnet import versions
 from visnet.pipeline.reports import REPORTS, read_report, spoilt
 from visnet.pipeline.stage import STAGES, Report
+from visnet.serving import versions
 
 KS = (1, 3, 5, 10, 20)
 METHODS = {

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from visnet import versions
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.pipeline.log import Log
 from visnet.pipeline.reports import DATA, REPORTS, read_report
 from visnet.pipeline.stage import STAGES
+from visnet.serving import versions
 from visnet.storage import integrity, locks, tables
 from visnet.zoo import weights
 

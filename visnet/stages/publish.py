@@ -1,6 +1,6 @@
 """publish: the catalog as one version that is served, complete in itself, after the gates; the last ones stay.
 
-Readers keep the version that they opened (see `visnet.serving`). Files are linked: a version costs what changed. Which
+Readers keep the version that they opened (see `visnet.serving.catalog`). Files are linked: a version costs what changed. Which
 content is published stands in `data/published.json`, DVC's output; an experiment (`dvc exp run`) writes that and its
 report, and serves nothing.
 """
@@ -14,13 +14,13 @@ from typing import Any
 
 from pydantic import Field
 
-from visnet import candidate, gates, pointer, versions
-from visnet.candidate import Candidate
 from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.evaluation import verdict
-from visnet.gates import Gate
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Share
+from visnet.serving import candidate, gates, pointer, versions
+from visnet.serving.candidate import Candidate
+from visnet.serving.gates import Gate
 from visnet.sheets import contact_sheet
 from visnet.stages.catalog_embeddings import WANTED, sources
 from visnet.storage import tables

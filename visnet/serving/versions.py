@@ -13,8 +13,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from visnet import pointer
 from visnet.pipeline.reports import DATA
+from visnet.serving import pointer
 from visnet.storage import links, locks
 
 PUBLISH = DATA / "publish"

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from visnet import serving, versions
 from visnet.embedding import embed
 from visnet.embedding.crop_dataset import square
 from visnet.embedding.model_id import model_id, precision_of
@@ -15,6 +14,7 @@ from visnet.embedding.vectors import read_vectors
 from visnet.photos import codec
 from visnet.pipeline.reports import DATA
 from visnet.search.products import nearest_products
+from visnet.serving import catalog, versions
 from visnet.sheets import contact_sheet
 from visnet.zoo import weights
 
@@ -34,7 +34,7 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
         picture = codec.crop(whole, None if box is None else (box[0], box[1], box[2], box[3]))
     except ValueError as error:
         raise ValueError(f"{photo}: {error}") from None
-    with serving.open_current() if serving.is_published() else contextlib.nullcontext() as version:
+    with catalog.open_current() if catalog.is_published() else contextlib.nullcontext() as version:
         if version is None:
             said = _answer(photo, picture, k, category, out, *_line())
         else:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from visnet import versions
 from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.pipeline.reports import DATA
+from visnet.serving import versions
 from visnet.storage import locks, tables
 
 TRIES = 1000  # a version can vanish between being found and being held, but only while others are published

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visnet import gates
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.vectors import model_of
-from visnet.pointer import Parts
+from visnet.serving import gates
+from visnet.serving.pointer import Parts
 from visnet.storage import links, tables
 from visnet.storage.links import Brought
 from visnet.zoo import weights
