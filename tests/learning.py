@@ -12,7 +12,8 @@ from pathlib import Path
 from tests import refreshing
 from tests.apart import within
 from tests.refreshing import draw
-from visnet import runner, tracker
+from visnet import runner
+from visnet.tracking import connection
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 PARAMS = """
@@ -93,7 +94,7 @@ def make(folder: Path, categories: tuple[str, ...] = CATEGORIES) -> Path:
         csv.writer(file).writerows([refreshing.HEADER, *rows])
     run(folder, "raw_images", "crops", "triplets")
     with within(folder):
-        tracker.connect()
+        connection.connect()
     return folder
 
 

@@ -26,7 +26,7 @@ SHAPES_NOTHING = {
     "visnet.pipeline.budget": "how much memory is taken at a time",
     "visnet.photos.loss_gate": "refuses a run that would lose too much; what passes is the same",
     "visnet.storage.locks": "who may work at the same time",
-    "visnet.registry": "brings a registered model, which its version names; the rest is told to MLflow",
+    "visnet.tracking.registry": "brings a registered model, which its version names; the rest is told to MLflow",
 }
 
 # What the runner adds to a stage's artefact, by a module that the stage does not import.

@@ -15,12 +15,13 @@ from tests import learning
 from tests.apart import Work, within
 from tests.learning import copy, run, setting
 from tests.workspace import report
-from visnet import leaderboard, registry, runner, tracker
+from visnet import runner
+from visnet.tracking import connection, leaderboard, registry
 
 
 def runs(shop: Path) -> list[Run]:
     with within(shop):
-        return registry.runs(tracker.connect())
+        return registry.runs(connection.connect())
 
 
 def test_a_run_has_what_people_compare_and_little_else(learnt: Path) -> None:
@@ -46,7 +47,7 @@ def test_runs_of_one_config_are_told_apart_by_their_names(learnt: Path, tmp_path
 
 def test_the_experiment_is_tagged_as_model_training(learnt: Path) -> None:
     with within(learnt):
-        experiment = tracker.connect().get_experiment_by_name("visnet")
+        experiment = connection.connect().get_experiment_by_name("visnet")
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
@@ -68,7 +69,7 @@ def test_the_leaderboard_has_more_than_a_page_of_runs(learnt: Path, tmp_path: Pa
     assert len(frame) == 1101
     best = frame[frame["run"] == one.info.run_id].iloc[0]
     assert (best["config"], best["dimensions"]) == ("tiny", 16)
-    assert best["page"].startswith(f"{tracker.home()}/#/experiments/1/runs/")
+    assert best["page"].startswith(f"{connection.home()}/#/experiments/1/runs/")
 
 
 NAMES = (
@@ -89,9 +90,9 @@ NAMES = (
 
 def test_mlflow_takes_every_name_and_tells_them_apart(learnt: Path, tmp_path: Path) -> None:
     shop = copy(learnt, tmp_path / "shop")
-    fit = [tracker.fit(f"recall_at_1/{name}") for name in NAMES]
+    fit = [connection.fit(f"recall_at_1/{name}") for name in NAMES]
     with within(shop):
-        client, run_id = tracker.connect(), runs(shop)[0].info.run_id
+        client, run_id = connection.connect(), runs(shop)[0].info.run_id
         client.log_batch(
             run_id,
             metrics=[Metric(name, float(number), 0, 0) for number, name in enumerate(fit)],
@@ -105,11 +106,11 @@ def test_mlflow_takes_every_name_and_tells_them_apart(learnt: Path, tmp_path: Pa
 
 
 @given(st.text(), st.text())
-@example("a&b", tracker.fit("a&b"))
+@example("a&b", connection.fit("a&b"))
 @example("a/", "a")
 def test_different_names_stay_different(one: str, other: str) -> None:
-    assert (tracker.fit(one) == tracker.fit(other)) == (one == other)
-    assert 0 < len(tracker.fit(one)) <= tracker.NAME_CHARACTERS
+    assert (connection.fit(one) == connection.fit(other)) == (one == other)
+    assert 0 < len(connection.fit(one)) <= connection.NAME_CHARACTERS
 
 
 def test_an_inherited_rank_makes_no_helper(learnable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,12 +40,6 @@ WINGS = (
     "__main__",
 )
 LOOSE = {  # modules that have not moved yet -> their wing
-    "registry": "tracking",
-    "leaderboard": "tracking",
-    "tracker": "tracking",
-    "telling": "tracking",
-    "untold": "tracking",
-    "serving_alias": "tracking",
     "runner": "runs",
     "console": "runs",
     "experiment": "runs",
@@ -57,7 +51,12 @@ LOOSE = {  # modules that have not moved yet -> their wing
 }
 
 ONLY_IN = {  # an outside package -> the modules that may import it
-    "mlflow": {"visnet.tracker", "visnet.telling", "visnet.tracking", "visnet.registry"},
+    "mlflow": {
+        "visnet.tracking.connection",
+        "visnet.tracking.delivery",
+        "visnet.tracking.recorder",
+        "visnet.tracking.registry",
+    },
     "dagster": {"orchestration"},
     "dvc": {"orchestration"},
     "lance": {"visnet.storage.tables"},

@@ -16,8 +16,9 @@ from tests import learning
 from tests.apart import Work, within
 from tests.learning import copy, killed_after, model, run, setting, tracked_at
 from tests.workspace import report
-from visnet import registry, runner, telling, tracker, tracking, untold
+from visnet import runner
 from visnet.storage import links
+from visnet.tracking import connection, delivery, outbox, recorder, registry
 from visnet.zoo import weights
 
 
@@ -35,21 +36,21 @@ def trained(learnt: Path, tmp_path: Path) -> Path:
 
 def runs(shop: Path) -> list[tuple[str, str]]:
     with within(shop):
-        client = tracker.connect()
+        client = connection.connect()
         return [(r.info.status, registry.version_of(client, r.info.run_id)) for r in registry.runs(client)]
 
 
 def waiting(shop: Path) -> list[str]:
-    return sorted(path.name.partition("-")[2] for path in (shop / untold.FOLDER).glob("[0-9]*"))
+    return sorted(path.name.partition("-")[2] for path in (shop / outbox.FOLDER).glob("[0-9]*"))
 
 
 FAULTS = [
     (weights, "save"),
     (runner, "_finished"),
     (links, "replace"),
-    (telling, "open_run"),
+    (delivery, "open_run"),
     (registry, "register"),
-    (telling, "tell"),
+    (delivery, "tell"),
     (runner, "write_report"),
 ]
 
@@ -143,11 +144,11 @@ def test_a_training_without_its_tracker_is_told_later(
         assert report(shop, "evaluation")["champion"] == "1"
     else:
         with within(shop):
-            assert tracking.sync().startswith("Told       1 of 1")
+            assert recorder.sync().startswith("Told       1 of 1")
     assert waiting(shop) == []
     assert runs(shop) == [("FINISHED", "1")]
     with within(shop):
-        (one,) = registry.runs(tracker.connect())
+        (one,) = registry.runs(connection.connect())
         assert sorted(registry.curve(one.info.run_id)) == [1, 2]
         assert one.data.tags["trained_model.digest"] == said["digest"]
 
@@ -155,21 +156,21 @@ def test_a_training_without_its_tracker_is_told_later(
 def test_a_tracker_that_dies_during_the_training(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = shop / ".mlflow/mlflow.db"
     whole = database.with_suffix(".whole")
-    drawn = telling.draw
+    drawn = delivery.draw
 
     def dying(*args: object) -> None:
         drawn(*args)  # type: ignore[arg-type]
         shutil.copy(database, whole)
         database.write_bytes(b"no database")
 
-    monkeypatch.setattr(telling, "draw", dying)
+    monkeypatch.setattr(delivery, "draw", dying)
     run(shop, "trained_model")
     assert (report(shop, "trained_model")["epochs"], waiting(shop)) == (2, ["trained_model"])
     monkeypatch.undo()
     database.write_bytes(whole.read_bytes())
     assert runs(shop) == [("RUNNING", "")]
     with within(shop):
-        tracking.sync()
+        recorder.sync()
     assert runs(shop) == [("FINISHED", "1")]
 
 
@@ -180,7 +181,7 @@ def test_an_evaluation_without_its_tracker_is_told_later(trained: Path) -> None:
     assert (said["mlflow_run_id"], said["passed"], waiting(trained)) == (None, None, ["evaluation"])
     assert "MLflow, which knows the champion, cannot be asked" in said["verdict"]
     with within(trained):
-        tracking.sync()
+        recorder.sync()
     assert (waiting(trained), len(runs(trained))) == ([], 1)
 
 
@@ -210,7 +211,7 @@ def test_a_database_that_is_gone_has_the_model_again_after_the_next_evaluation(t
     run(trained, "evaluation")
     assert report(trained, "evaluation")["champion"] == "1"
     with within(trained):
-        (one,) = registry.runs(tracker.connect())
+        (one,) = registry.runs(connection.connect())
         assert one.info.run_name == "tiny from elsewhere"
         registry.take(1, trained / "taken")
     run(trained, "evaluation")
@@ -239,34 +240,34 @@ def test_a_deleted_experiment_can_be_restored_as_its_message_says(
     shop: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with within(shop):
-        client = tracker.connect()
+        client = connection.connect()
         client.delete_experiment(client.get_experiment_by_name("visnet").experiment_id)
     run(shop, "trained_model")
     said = capfd.readouterr().err
     number = said.partition("`mlflow experiments restore --experiment-id ")[2].partition("`")[0]
     with within(shop):
-        MlflowClient(tracker.address()).restore_experiment(number)
-        tracking.sync()
+        MlflowClient(connection.address()).restore_experiment(number)
+        recorder.sync()
     assert runs(shop) == [("FINISHED", "1")]
 
 
 def test_a_telling_that_cannot_be_read_names_what_to_remove(trained: Path) -> None:
     with tracked_at("http://127.0.0.1:1"):
         run(trained, "evaluation")
-    (kept,) = (trained / untold.FOLDER).glob("[0-9]*")
+    (kept,) = (trained / outbox.FOLDER).glob("[0-9]*")
     (kept / "telling.json").write_text("{")
     with within(trained):
-        with pytest.raises(ValueError, match=rf"telling.json cannot be read .*; remove {untold.FOLDER / kept.name}"):
-            tracking.sync()
+        with pytest.raises(ValueError, match=rf"telling.json cannot be read .*; remove {outbox.FOLDER / kept.name}"):
+            recorder.sync()
         shutil.rmtree(kept)
-        assert tracking.sync() == "Nothing waits."
+        assert recorder.sync() == "Nothing waits."
 
 
 @pytest.mark.parametrize("name", ["moved", "a ?#%41 é"])
 def test_a_project_that_was_renamed_goes_on(trained: Path, tmp_path: Path, name: str) -> None:
     moved = trained.rename(tmp_path / name)
     with within(moved):
-        tracker.connect()
+        connection.connect()
         registry.take(1, moved / "taken")
         registry.promote("1")
     setting(moved, "epochs = 2", "epochs = 1")
@@ -283,4 +284,4 @@ def test_a_report_keeps_no_address_of_a_day(trained: Path, monkeypatch: pytest.M
     assert page == report(trained, "evaluation")["mlflow_page"]
     assert page.startswith("#/experiments/1/runs/")
     monkeypatch.setenv("VISNET_MLFLOW_UI", "http://127.0.0.1:5999")
-    assert tracker.home() == "http://127.0.0.1:5999"
+    assert connection.home() == "http://127.0.0.1:5999"

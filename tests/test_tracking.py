@@ -19,10 +19,11 @@ from mlflow.entities import Run
 from tests import learning, refreshing
 from tests.apart import Work, within
 from tests.workspace import environment, report, run, shell
-from visnet import registry, serving_alias, tracker, tracking, zoo
+from visnet import zoo
 from visnet.evaluation import verdict
 from visnet.pipeline.reports import LINE
 from visnet.stages import evaluation
+from visnet.tracking import connection, recorder, registry, serving_alias
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def shop(built: Path, tmp_path: Path) -> Path:
 
 def client_of(folder: Path) -> MlflowClient:
     with within(folder):
-        tracker.connect()  # the database of a copy names the copy from then on
+        connection.connect()  # the database of a copy names the copy from then on
     uri = f"sqlite:///{folder}/.mlflow/mlflow.db"
     mlflow.set_tracking_uri(uri)
     return MlflowClient(uri, uri)
@@ -125,7 +126,7 @@ def test_without_the_tracker_a_model_is_not_judged(published: Path, tmp_path: Pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
         patch.chdir(tmp_path)
-        with tracking.recorded("evaluation", evaluation.Params(), tmp_path, LINE, {}) as record:
+        with recorder.recorded("evaluation", evaluation.Params(), tmp_path, LINE, {}) as record:
             said = record.judge({"model": "m", "recall_at_1": 1.0}, tmp_path)
         publish = Path(shutil.copytree(published / "data/publish", tmp_path / "data/publish", symlinks=True))
         told = serving_alias.tell(publish)

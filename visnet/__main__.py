@@ -105,17 +105,18 @@ def _run(args: argparse.Namespace) -> None:
 
         print(zoo.listing())
     elif args.command == "leaderboard":
-        from visnet import leaderboard
+        from visnet.tracking import leaderboard
 
         frame = leaderboard.table()
         leaderboard.write(frame)
         print(leaderboard.text(frame))
     elif args.command == "sync-runs":
-        from visnet import tracking
+        from visnet.tracking import recorder
 
-        print(tracking.sync())
+        print(recorder.sync())
     elif args.command == "promote":
-        from visnet import experiment, registry, runner
+        from visnet import experiment, runner
+        from visnet.tracking import registry
 
         runner.read_params()  # in a folder where none can be served, no alias moves
         done = registry.promote(args.run)
@@ -133,8 +134,9 @@ def _run(args: argparse.Namespace) -> None:
             raise ValueError(behind)
         print(versions.standing() if args.check else versions.listing())
     elif args.command in ("deploy", "rollback", "roll-forward"):
-        from visnet import deploy, serving_alias
+        from visnet import deploy
         from visnet.serving import versions
+        from visnet.tracking import serving_alias
 
         if args.command == "deploy":
             print(deploy.run(), flush=True)

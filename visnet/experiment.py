@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visnet import registry, runner, zoo
+from visnet import runner, zoo
 from visnet.pipeline import stage as stages
 from visnet.pipeline.reports import DATA, REPORTS, Place, read_report
 from visnet.pipeline.stage import Report
 from visnet.stages import trained_model
 from visnet.storage import tables
+from visnet.tracking import registry
 
 APART = ("trained_model", "catalog_embeddings", "knn_results", "evaluation")
 FOLDER = "experiments"

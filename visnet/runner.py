@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visnet import tracking
 from visnet.console import Console
 from visnet.pipeline import stage as stages
 from visnet.pipeline.log import SILENT, Log
 from visnet.pipeline.reports import DATA, LINE, Place, write_metrics, write_report
 from visnet.pipeline.stage import Frozen, Report
 from visnet.storage import integrity, links, locks, repair
+from visnet.tracking import recorder
 
 PARAMS = Path("params.toml")
 TABLES = DATA / "tables"  # whose lock every run shares, so that a compaction waits for all of them
@@ -97,7 +97,7 @@ def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapp
     with contextlib.ExitStack() as undone:
         shown.mkdir()
         undone.callback(shutil.rmtree, shown, ignore_errors=True)
-        record = undone.enter_context(tracking.recorded(stage, params, out, place, tables))
+        record = undone.enter_context(recorder.recorded(stage, params, out, place, tables))
         console = Console(stage, shown, on_curve=record.curve)
         log: Log = console
         try:

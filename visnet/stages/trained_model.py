@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 import torch
 from pydantic import Field
 
-from visnet import registry, training, zoo
+from visnet import training, zoo
 from visnet.embedding.crop_dataset import CropImages
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Workers
 from visnet.storage import tables
+from visnet.tracking import registry
 from visnet.zoo import weights
 
 METRICS = ("training_s",)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from visnet.evaluation import verdict
 from visnet.evaluation.verdict import Verdict
 from visnet.pipeline.stage import Report
-from visnet.tracker import EXPERIMENT, Unreachable, connect, page, reaching
+from visnet.tracking.connection import EXPERIMENT, Unreachable, connect, page, reaching
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

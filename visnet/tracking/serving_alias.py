@@ -7,8 +7,8 @@ not be told is told after the next act. The switch itself waits for none of it.
 import os
 from pathlib import Path
 
-from visnet import registry
 from visnet.serving import versions
+from visnet.tracking import registry
 
 TOLD = "told"
 

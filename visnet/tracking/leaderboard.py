@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from visnet import registry, tracker
 from visnet.pipeline.reports import REPORTS, read_report
+from visnet.tracking import connection, registry
 
 # column -> (metric of a run, or what its training said of itself in a tag, and its format)
 COLUMNS = {
@@ -39,8 +39,8 @@ def table() -> pd.DataFrame:
     Only runs on one test can be compared: those on the line's test of today come first, then those of each other test;
     "test" names which it is, by the beginning of its digest.
     """
-    client = tracker.connect()
-    with tracker.reaching():
+    client = connection.connect()
+    with connection.reaching():
         runs, standings = registry.runs(client), registry.standings(client)
     rows = []
     for run in runs:
@@ -64,7 +64,7 @@ def table() -> pd.DataFrame:
                 **values,
                 "made, UTC": began.strftime("%Y-%m-%d %H:%M"),
                 "run": run.info.run_id,
-                "page": f"{tracker.home()}/{tracker.page(run.info)}",
+                "page": f"{connection.home()}/{connection.page(run.info)}",
             }
         )
     if not rows:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import yaml
 from tqdm import tqdm
 
-from visnet import registry, serving_alias, telling, tracker, untold
 from visnet.evaluation.verdict import Verdict
 from visnet.pipeline.reports import REPORTS, Place
 from visnet.pipeline.stage import STAGES, Frozen, Report
 from visnet.storage import locks
-from visnet.telling import EVALUATION, TRAINING
-from visnet.tracker import Unreachable, reaching
-from visnet.untold import Tables, Telling
+from visnet.tracking import connection, delivery, outbox, registry, serving_alias
+from visnet.tracking.connection import Unreachable, reaching
+from visnet.tracking.delivery import EVALUATION, TRAINING
+from visnet.tracking.outbox import Tables, Telling
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,9 +69,9 @@ class _Tracked(Record):
     @functools.cached_property
     def _live(self) -> "tuple[MlflowClient, str, dict[int, dict[str, float]]]":
         """The run of a training under way, and the points that it has: one that goes on draws from the beginning."""
-        client = tracker.connect()
+        client = connection.connect()
         with reaching():
-            run_id = telling.open_run(client, self._begun, self._note)
+            run_id = delivery.open_run(client, self._begun, self._note)
             return client, run_id, registry.curve(run_id)
 
     def _note(self, run_id: str) -> None:
@@ -86,7 +86,7 @@ class _Tracked(Record):
         try:
             client, run_id, drawn = self._live
             with reaching():
-                telling.draw(client, run_id, {step: values}, drawn)
+                delivery.draw(client, run_id, {step: values}, drawn)
         except Unreachable as error:
             self._lost = True
             _say(f"MLflow cannot be told: {error}; the training goes on")
@@ -95,10 +95,10 @@ class _Tracked(Record):
         if self._stage != EVALUATION:
             return {}
         try:
-            client = tracker.connect()
+            client = connection.connect()
             for failed in _tell_waiting(client):  # the training that is evaluated may be among it
                 _say(f"MLflow takes nothing of {failed}")
-            found = telling.judge(client, self._begun, report, out)
+            found = delivery.judge(client, self._begun, report, out)
         except Unreachable as error:
             found = Verdict(str(report["model"]), None, f"MLflow, which knows the champion, cannot be asked: {error}")
         found.write(out)
@@ -118,15 +118,15 @@ class _Tracked(Record):
             made={**begun.made, self._stage: artefact},
         )
         try:
-            client = tracker.connect()
+            client = connection.connect()
             for failed in _tell_waiting(client):
                 _say(f"MLflow takes nothing of {failed}")
-            return telling.tell(client, done, self._note if self._stage == TRAINING else _forget)
+            return delivery.tell(client, done, self._note if self._stage == TRAINING else _forget)
         except Unreachable as error:
-            kept = untold.keep(done)
+            kept = outbox.keep(done)
             _say(
                 f"MLflow could not be told: {error}; what it lacks is in {kept}: "
-                f"the next training or evaluation tells it, or `{untold.CURE}`"
+                f"the next training or evaluation tells it, or `{outbox.CURE}`"
             )
             return dict.fromkeys(ANSWERS[self._stage])
 
@@ -143,9 +143,9 @@ class _Tracked(Record):
         try:
             if self._lost:
                 raise Unreachable("it was gone before")
-            telling.tell(tracker.connect(), ended, _forget)
+            delivery.tell(connection.connect(), ended, _forget)
         except Unreachable:
-            untold.keep(ended)
+            outbox.keep(ended)
 
 
 class _Publishing(Record):
@@ -166,7 +166,7 @@ def recorded(stage: str, params: Frozen, out: Path, place: Place, tables: Tables
     record = Record()
     trains = stage == TRAINING and not getattr(params, "version", 0)  # a registered version has its run
     if trains or stage == EVALUATION:
-        tracker.address()
+        connection.address()
         record = _Tracked(stage, params, place, tables, out)
     elif stage == PUBLISH:
         record = _Publishing()
@@ -182,12 +182,12 @@ def recorded(stage: str, params: Frozen, out: Path, place: Place, tables: Tables
 
 def sync() -> str:
     """Tell all that waits to be told; return what was done, `ValueError` where something still waits."""
-    before = [kept for kept, _ in untold.waiting()]
-    client = tracker.connect() if before or tracker.HOME.exists() else None
+    before = [kept for kept, _ in outbox.waiting()]
+    client = connection.connect() if before or connection.HOME.exists() else None
     failed = list(_tell_waiting(client)) if client else []
     if failed:
         raise ValueError(f"MLflow takes nothing of {'; '.join(failed)}")
-    return f"Told       {len(before)} of {len(before)} that waited in {untold.FOLDER}" if before else "Nothing waits."
+    return f"Told       {len(before)} of {len(before)} that waited in {outbox.FOLDER}" if before else "Nothing waits."
 
 
 def _begun(stage: str, params: Frozen, place: Place, tables: Tables, began_ms: int, run_id: str) -> Telling:
@@ -224,17 +224,17 @@ def _begun(stage: str, params: Frozen, place: Place, tables: Tables, began_ms: i
 
 def _tell_waiting(client: "MlflowClient") -> Iterator[str]:
     """Tell what waits, the oldest first, up to what is not taken: yield where that is kept, and why."""
-    if not untold.FOLDER.exists():
+    if not outbox.FOLDER.exists():
         return
     try:
-        with locks.held(untold.FOLDER):
-            for kept, one in untold.waiting():
+        with locks.held(outbox.FOLDER):
+            for kept, one in outbox.waiting():
                 try:
-                    telling.tell(client, one, functools.partial(untold.note, kept))
+                    delivery.tell(client, one, functools.partial(outbox.note, kept))
                 except Unreachable as error:
                     yield f"{kept}: {error}"
                     return
-                untold.drop(kept)
+                outbox.drop(kept)
     except ValueError as error:  # another process tells it, or a folder cannot be read
         yield str(error)
 

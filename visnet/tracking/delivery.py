@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from visnet import registry, tracker
 from visnet.evaluation import verdict
 from visnet.evaluation.verdict import Verdict
 from visnet.pipeline.stage import Report
-from visnet.tracker import EXPERIMENT, Unreachable, reaching
-from visnet.untold import Telling
+from visnet.tracking import connection, registry
+from visnet.tracking.connection import EXPERIMENT, Unreachable, reaching
+from visnet.tracking.outbox import Telling
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,14 +58,14 @@ def _tell_training(client: "MlflowClient", telling: Telling, note: Note) -> Repo
     _describe(client, run_id, {"model": {key: value for key, value in entry.items() if key != "departs"}})  # prose
     registered = registry.register(client, run_id, telling.made[TRAINING], str(report["config"]))
     client.set_terminated(run_id, telling.status, telling.ended_ms)
-    return {"mlflow_run_id": run_id, "mlflow_page": tracker.page(client.get_run(run_id).info), **registered}
+    return {"mlflow_run_id": run_id, "mlflow_page": connection.page(client.get_run(run_id).info), **registered}
 
 
 def _tell_evaluation(client: "MlflowClient", telling: Telling) -> Report:
     """Speak in the run of the training that is evaluated; its own end is not that run's."""
     run_id = _run_of(client, telling)
     _measure(client, run_id, telling, _by_category(telling.made[EVALUATION] / "recall.csv"))
-    return {"mlflow_run_id": run_id, "mlflow_page": tracker.page(client.get_run(run_id).info)}
+    return {"mlflow_run_id": run_id, "mlflow_page": connection.page(client.get_run(run_id).info)}
 
 
 def judge(client: "MlflowClient", telling: Telling, report: Report, evaluation: Path) -> Verdict:
@@ -120,7 +120,9 @@ def _name(telling: Telling) -> str:
     changed = {key: value for key, value in telling.changed.items() if key not in ("config", "version")}
     began = time.strftime("%m-%d %H:%M", time.gmtime(telling.began_ms / 1000))
     config = Path(str(telling.params["config"])).stem
-    return " ".join([config, *(f"{key}={value}" for key, value in changed.items()), began])[: tracker.NAME_CHARACTERS]
+    return " ".join([config, *(f"{key}={value}" for key, value in changed.items()), began])[
+        : connection.NAME_CHARACTERS
+    ]
 
 
 def draw(
@@ -130,7 +132,7 @@ def draw(
 
     now_ms = time.time_ns() // 1_000_000
     new = [
-        Metric(tracker.fit(name), value, now_ms, step)
+        Metric(connection.fit(name), value, now_ms, step)
         for step, values in sorted(points.items())
         for name, value in values.items()
         if name not in drawn.get(step, {})
@@ -147,7 +149,7 @@ def _measure(client: "MlflowClient", run_id: str, telling: Telling, more: Mappin
     compared = {name: report[name] for name in COMPARED[stage] if report.get(name) is not None}
     compared |= {f"baseline/{name}": report[name] for name in BASELINES if report.get(name) is not None}
     metrics = [
-        Metric(tracker.fit(name), float(value), telling.ended_ms, 0)  # type: ignore[arg-type]
+        Metric(connection.fit(name), float(value), telling.ended_ms, 0)  # type: ignore[arg-type]
         for name, value in {**compared, **more}.items()
     ]
     tags = {
@@ -178,7 +180,7 @@ def _by_category(recall: Path) -> dict[str, float]:
 def _describe(client: "MlflowClient", run_id: str, table: Mapping[str, Any]) -> None:
     from mlflow.entities import Param
 
-    params = [Param(tracker.fit(key), str(value)[:VALUE_CHARACTERS]) for key, value in _flat(table)]
+    params = [Param(connection.fit(key), str(value)[:VALUE_CHARACTERS]) for key, value in _flat(table)]
     for some in _batches(params):
         client.log_batch(run_id, params=some)
 
@@ -186,7 +188,7 @@ def _describe(client: "MlflowClient", run_id: str, table: Mapping[str, Any]) -> 
 def _tags(tags: Mapping[str, str]) -> list[Any]:
     from mlflow.entities import RunTag
 
-    return [RunTag(tracker.fit(key), value[:VALUE_CHARACTERS]) for key, value in tags.items()]
+    return [RunTag(connection.fit(key), value[:VALUE_CHARACTERS]) for key, value in tags.items()]
 
 
 def _batches(rows: list[Any]) -> Iterable[list[Any]]:
