@@ -27,10 +27,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
-from visnet import experiment, runner, zoo
+from visnet import zoo
 from visnet.embedding.crop_dataset import CropImages
 from visnet.models.inputs import as_floats, stack
 from visnet.pipeline.reports import DATA, read_report, write_report
+from visnet.runs import experiment, runner
 from visnet.training.augment import augment, draw
 from visnet.training.plans import ByProduct, ByTriplet
 from visnet.zoo import weights

@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from visnet import runner, zoo
+from visnet import zoo
 from visnet.evaluation import verdict
 from visnet.pipeline.log import SILENT
+from visnet.runs import runner
 from visnet.stages import knn_results
 from visnet.storage import tables
 from visnet.zoo import weights

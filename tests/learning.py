@@ -12,7 +12,7 @@ from pathlib import Path
 from tests import refreshing
 from tests.apart import within
 from tests.refreshing import draw
-from visnet import runner
+from visnet.runs import runner
 from visnet.tracking import connection
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

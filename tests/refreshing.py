@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from tests.apart import Work, within
-from visnet import runner, zoo
+from visnet import zoo
 from visnet.evaluation import verdict
+from visnet.runs import runner
 from visnet.serving import catalog, versions
 from visnet.storage import tables
 from visnet.zoo import build_model, weights

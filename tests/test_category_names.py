@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests import refreshing
-from visnet.console import Console
+from visnet.runs.console import Console
 from visnet.sheets.contact_sheet import Tile, sheet
 from visnet.stages import catalog_embeddings, crops, evaluation, knn_results, raw_images, triplets
 

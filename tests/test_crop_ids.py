@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from visnet.console import Console
 from visnet.pipeline.log import SILENT
+from visnet.runs.console import Console
 from visnet.sampling import exclusions
 from visnet.sampling.crops import Crops
 from visnet.stages import crops, raw_images, triplets

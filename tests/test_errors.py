@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.workspace import SMALL, make, report, visnet
-from visnet import runner, zoo
+from visnet import zoo
+from visnet.runs import runner
 from visnet.storage import tables
 from visnet.zoo import weights
 

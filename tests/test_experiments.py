@@ -19,8 +19,9 @@ from tests.apart import Work
 from tests.orchestration.test_browser import CHROMIUM, FLAGS
 from tests.test_tracking import client_of, runs
 from tests.workspace import report, shell
-from visnet import __main__, experiment, zoo
+from visnet import __main__, zoo
 from visnet.evaluation import verdict
+from visnet.runs import experiment
 from visnet.tracking import leaderboard, registry
 
 TINY = """

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.workspace import ROOT
-from visnet import runner
+from visnet.runs import runner
 
 
 def printed() -> str:

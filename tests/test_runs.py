@@ -15,7 +15,7 @@ from tests import learning
 from tests.apart import Work, within
 from tests.learning import copy, run, setting
 from tests.workspace import report
-from visnet import runner
+from visnet.runs import runner
 from visnet.tracking import connection, leaderboard, registry
 
 

@@ -40,9 +40,6 @@ WINGS = (
     "__main__",
 )
 LOOSE = {  # modules that have not moved yet -> their wing
-    "runner": "runs",
-    "console": "runs",
-    "experiment": "runs",
     "changes": "commands",
     "summary": "commands",
     "compaction": "commands",

@@ -16,7 +16,7 @@ from tests import learning
 from tests.apart import Work, within
 from tests.learning import copy, killed_after, model, run, setting, tracked_at
 from tests.workspace import report
-from visnet import runner
+from visnet.runs import runner
 from visnet.storage import links
 from visnet.tracking import connection, delivery, outbox, recorder, registry
 from visnet.zoo import weights

@@ -96,7 +96,7 @@ def _run(args: argparse.Namespace) -> None:
 
         print(summary.text())
     elif args.command == "experiment":
-        from visnet import experiment
+        from visnet.runs import experiment
 
         experiment.run(args.names, args.version, args.settings, again=args.again)
         print("Next       python -m visnet leaderboard         all runs in one table")
@@ -115,7 +115,7 @@ def _run(args: argparse.Namespace) -> None:
 
         print(recorder.sync())
     elif args.command == "promote":
-        from visnet import experiment, runner
+        from visnet.runs import experiment, runner
         from visnet.tracking import registry
 
         runner.read_params()  # in a folder where none can be served, no alias moves
@@ -151,8 +151,8 @@ def _run(args: argparse.Namespace) -> None:
         print(compaction.text(compaction.run()))
     elif args.command == "verify":
         from visnet import verify
-        from visnet.console import Console
         from visnet.pipeline.reports import REPORTS
+        from visnet.runs.console import Console
 
         print(verify.run(Console("verify", REPORTS)))
     elif args.command == "triplets-view":
@@ -163,7 +163,7 @@ def _run(args: argparse.Namespace) -> None:
         else:
             review.serve(args.split, args.count, host=args.host, port=args.port)
     else:
-        from visnet import runner
+        from visnet.runs import runner
 
         runner.run(args.command)
 

@@ -5,10 +5,10 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-from visnet import runner
-from visnet.console import Console
 from visnet.pipeline import stage as stages
 from visnet.pipeline.reports import REPORTS, write_report
+from visnet.runs import runner
+from visnet.runs.console import Console
 from visnet.sources.changefeed import inbox
 from visnet.stages.raw_images import Params
 from visnet.synthetic.feed import hours, write

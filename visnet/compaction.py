@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from visnet import runner
 from visnet.pipeline import stage
 from visnet.pipeline.reports import DATA, REPORTS, write_report
 from visnet.pipeline.stage import Report
+from visnet.runs import runner
 from visnet.serving import versions
 from visnet.storage import integrity, links, locks, repair, tables
 

@@ -30,8 +30,8 @@ def run(data: Path = DATA) -> str:
         raise ValueError(versions.behind(publish))
     if said := _done(publish, wanted):
         return said
-    from visnet import runner
     from visnet.pipeline import stage  # torch and Lance, once there is something to do
+    from visnet.runs import runner
     from visnet.serving import candidate
     from visnet.stages.publish import Params
 
@@ -90,7 +90,7 @@ def _sources(data: Path, wanted: Parts, locked: ExitStack) -> Iterator[dict[str,
 
     Only of the line can a stage be at work: it is locked then, and not before.
     """
-    from visnet import runner
+    from visnet.runs import runner
     from visnet.serving import candidate
 
     publish = data / "publish"

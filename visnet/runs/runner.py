@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visnet.console import Console
 from visnet.pipeline import stage as stages
 from visnet.pipeline.log import SILENT, Log
 from visnet.pipeline.reports import DATA, LINE, Place, write_metrics, write_report
 from visnet.pipeline.stage import Frozen, Report
+from visnet.runs.console import Console
 from visnet.storage import integrity, links, locks, repair
 from visnet.tracking import recorder
 

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visnet import runner, zoo
+from visnet import zoo
 from visnet.pipeline import stage as stages
 from visnet.pipeline.reports import DATA, REPORTS, Place, read_report
 from visnet.pipeline.stage import Report
+from visnet.runs import runner
 from visnet.stages import trained_model
 from visnet.storage import tables
 from visnet.tracking import registry
