@@ -12,7 +12,7 @@ from tests import refreshing
 from tests.apart import within
 from tests.refreshing import make, put_stock, refresh, stock
 from tests.workspace import report, run, shell, visnet
-from visnet import compaction
+from visnet.commands import compact
 from visnet.serving import catalog
 from visnet.storage import locks, tables
 
@@ -41,10 +41,10 @@ def test_many_small_refreshes_leave_at_most_twice_the_bytes_of_a_fresh_build(tmp
         tables.delete(table, "key", gone)
         tables.put(table, "key", rows(changed | new), changed)
         if number % COMPACT_EVERY == 0:
-            largest = max(largest, compaction.size(table).bytes)
-            compaction.compact(table)
+            largest = max(largest, compact.size(table).bytes)
+            compact.compact(table)
     tables.put(tmp_path / "fresh.lance", "key", rows(there))
-    found, fresh = compaction.size(table), compaction.size(tmp_path / "fresh.lance")
+    found, fresh = compact.size(table), compact.size(tmp_path / "fresh.lance")
     assert tables.digest(table, "key") == tables.digest(tmp_path / "fresh.lance", "key")
     assert (found.rows, found.versions) == (fresh.rows, 1) == (4000, 1)
     assert found.bytes <= 2 * fresh.bytes, f"{found.bytes / fresh.bytes:.2f} times a fresh build"
@@ -71,11 +71,11 @@ def shop(first: Path, tmp_path: Path) -> Path:
 def test_all_tables_keep_their_rows_and_published_versions_stay_readable(shop: Path) -> None:
     before = refreshing.state(shop)
     with within(shop):
-        report = compaction.run()
-        again = compaction.run()
+        report = compact.run()
+        again = compact.run()
     assert report["stages"] == "raw_images crops catalog_embeddings knn_results"
-    assert "dvc commit -f" in compaction.text(report)
-    assert "dvc commit -f" not in compaction.text(again)
+    assert "dvc commit -f" in compact.text(report)
+    assert "dvc commit -f" not in compact.text(again)
     assert refreshing.state(shop) == before
     with catalog.open_current(shop / "data") as version:
         assert not refreshing.torn(version)
@@ -91,7 +91,7 @@ def test_all_tables_keep_their_rows_and_published_versions_stay_readable(shop: P
 def test_what_killed_writers_left_is_removed_and_what_can_be_gone_on_with_is_not(shop: Path) -> None:
     data = shop / "data"
     with within(shop):
-        compaction.run()
+        compact.run()
     left = [
         data / "crops/crops.lance/data/never_committed.lance",
         data / "crops/crops.lance/data/half.lance#1",
@@ -109,7 +109,7 @@ def test_what_killed_writers_left_is_removed_and_what_can_be_gone_on_with_is_not
         path.write_text("x" * 1000)
     before = refreshing.state(shop)
     with within(shop):
-        compaction.run()
+        compact.run()
     assert [path for path in left if path.exists()] == []
     assert resumed.exists()
     assert refreshing.state(shop) == before
@@ -122,7 +122,7 @@ def test_it_waits_for_nobody_and_works_beside_nobody(shop: Path) -> None:
                 locks.held(Path(path), shared=shared),
                 pytest.raises(ValueError, match=rf"{path} is in use by another process; wait"),
             ):
-                compaction.run()
+                compact.run()
         with locks.held(Path("data/tables")), pytest.raises(ValueError, match="data/tables is being changed"):
             refresh(shop, "crops")
 

@@ -16,7 +16,7 @@ from tests import refreshing
 from tests.apart import within
 from tests.refreshing import numbers, put_model, put_stock, refresh, served, setting, stock
 from tests.workspace import report
-from visnet import compaction
+from visnet.commands import compact
 from visnet.serving import catalog, gates, versions
 from visnet.storage import links, locks, tables
 
@@ -53,7 +53,7 @@ def test_what_is_new_is_counted_against_the_version_before(shop: Path) -> None:
 def test_equal_content_makes_no_new_version(shop: Path) -> None:
     digest = report(shop, "publish")["digest"]
     with within(shop):
-        compaction.run()  # other files, the same rows
+        compact.run()  # other files, the same rows
     refresh(shop)
     said = report(shop, "publish")
     assert (said["published"], said["digest"]) == (False, digest)

@@ -40,11 +40,6 @@ WINGS = (
     "__main__",
 )
 LOOSE = {  # modules that have not moved yet -> their wing
-    "changes": "commands",
-    "summary": "commands",
-    "compaction": "commands",
-    "deploy": "commands",
-    "verify": "commands",
 }
 
 ONLY_IN = {  # an outside package -> the modules that may import it

@@ -80,19 +80,19 @@ def _run(args: argparse.Namespace) -> None:
 
         print(similar.answer(args.photo, args.k, args.category, args.box, args.out))
     elif args.command == "feed":
-        from visnet import changes
+        from visnet.commands import feed
 
-        print(changes.bring(args.names))
+        print(feed.bring(args.names))
     elif args.command == "emit-feed":
-        from visnet import changes
+        from visnet.commands import feed
         from visnet.synthetic.trade import Habits
 
         taken = ("products", "churn", "seed", "side_px", "late", "repeated", "bad")
         said = {name: getattr(args, name) for name in taken}
-        habits = Habits(**said, start=changes.moment(args.start), shop_photos=tuple(args.photos))
-        print(changes.emit(args.out, habits, args.hours, args.first))
+        habits = Habits(**said, start=feed.moment(args.start), shop_photos=tuple(args.photos))
+        print(feed.emit(args.out, habits, args.hours, args.first))
     elif args.command == "summary":
-        from visnet import summary
+        from visnet.commands import summary
 
         print(summary.text())
     elif args.command == "experiment":
@@ -134,7 +134,7 @@ def _run(args: argparse.Namespace) -> None:
             raise ValueError(behind)
         print(versions.standing() if args.check else versions.listing())
     elif args.command in ("deploy", "rollback", "roll-forward"):
-        from visnet import deploy
+        from visnet.commands import deploy
         from visnet.serving import versions
         from visnet.tracking import serving_alias
 
@@ -146,11 +146,11 @@ def _run(args: argparse.Namespace) -> None:
         if untold := serving_alias.tell():  # the act is done, whatever comes of this
             print(untold, file=sys.stderr)
     elif args.command == "compact":
-        from visnet import compaction
+        from visnet.commands import compact
 
-        print(compaction.text(compaction.run()))
+        print(compact.text(compact.run()))
     elif args.command == "verify":
-        from visnet import verify
+        from visnet.commands import verify
         from visnet.pipeline.reports import REPORTS
         from visnet.runs.console import Console
 
