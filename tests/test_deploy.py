@@ -112,7 +112,8 @@ def test_a_clone_serves_what_it_pulled(line: Path, tmp_path: Path) -> None:
     follow(clone, "dvc pull", DEPLOY)
     assert (numbers(clone), served(clone)) == ([1], 1)
     shutil.rmtree(clone / "data/crops")
-    script = "import sys; from visnet.commands import deploy; print(deploy.run()); print({'torch', 'mlflow'} & set(sys.modules))"
+    script = "import sys; from visnet.commands import deploy; print(deploy.run());"
+    script += "print({'torch', 'mlflow'} & set(sys.modules))"
     assert shell(clone, sys.executable, "-c", script).split("\n")[:2] == ["Version 1 is served", "set()"]
 
 

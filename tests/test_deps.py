@@ -12,21 +12,14 @@ from tests.test_structure import DVC, ROOT
 from visnet.pipeline.stage import STAGES
 
 # Modules on a stage's import path that its result is not made by: a change of them runs nothing again.
+# A wing stands for all of it.
 SHAPES_NOTHING = {
     "visnet": "the version's number",
-    "visnet.pipeline.log": "what a person reads meanwhile",
-    "visnet.pipeline.stage": "parameters reach a stage as params.toml has them, and DVC reads these itself",
-    "visnet.pipeline.reports": "where artefacts and reports are",
-    "visnet.sheets.stage_sheets": "pictures only",
-    "visnet.sheets.contact_sheet": "pictures only",
-    "visnet.storage.tables": "how rows are stored and compared, not what they say",
-    "visnet.storage.links": "how files are moved, not what they hold",
-    "visnet.storage.repair": "takes back what a full disk cut short",
-    "visnet.storage.integrity": "refuses what a disk has damaged",
-    "visnet.pipeline.budget": "how much memory is taken at a time",
+    "visnet.pipeline": "parameters reach a stage as params.toml has them, and DVC reads these itself",
+    "visnet.storage": "how rows and files are stored, compared, moved and checked, not what they say",
     "visnet.photos.loss_gate": "refuses a run that would lose too much; what passes is the same",
-    "visnet.storage.locks": "who may work at the same time",
-    "visnet.tracking.registry": "brings a registered model, which its version names; the rest is told to MLflow",
+    "visnet.sheets": "pictures only",
+    "visnet.tracking": "brings a registered model, which its version names; the rest is told to MLflow",
 }
 
 # What the runner adds to a stage's artefact, by a module that the stage does not import.
@@ -58,6 +51,10 @@ def file_of(module: str) -> Path | None:
     return found[0] if found and module.partition(".")[0] in ("visnet", "kernels") else None
 
 
+def shapes_nothing(module: str) -> bool:
+    return module in SHAPES_NOTHING or ".".join(module.split(".")[:2]) in SHAPES_NOTHING
+
+
 def says_more_than_a_docstring(file: Path) -> bool:
     body = ast.parse(file.read_text()).body
     return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
@@ -74,7 +71,7 @@ def made_by(stage: str) -> dict[str, Path]:
     while waiting:
         module = waiting.pop()
         file = file_of(module)
-        if file is None or module in found or module in SHAPES_NOTHING or not says_more_than_a_docstring(file):
+        if file is None or module in found or shapes_nothing(module) or not says_more_than_a_docstring(file):
             continue
         found[module] = file
         packages = [module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)]

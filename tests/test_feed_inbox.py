@@ -1,4 +1,4 @@
-"""visnet.sources.changefeed.inbox and the command `feed`: new batches come whole, once, and what is not there changes nothing."""
+"""The inbox and the command `feed`: new batches come whole, once, and what is not there changes nothing."""
 
 import fcntl
 import json
@@ -154,7 +154,8 @@ def test_a_killed_bringing_leaves_whole_batches_and_goes_on(tmp_path: Path) -> N
     whole = "".join(LINE % i for i in range(5_000))
     for number in range(200):
         (their / f"{number:03d}.jsonl").write_text(whole)
-    code = "import sys, pathlib; from visnet.sources.changefeed import inbox; inbox.bring(sys.argv[1], '*', pathlib.Path(sys.argv[2]))"
+    code = "import sys, pathlib; from visnet.sources.changefeed import inbox; "
+    code += "inbox.bring(sys.argv[1], '*', pathlib.Path(sys.argv[2]))"
     child = subprocess.Popen([sys.executable, "-c", code, str(their), str(inbox)], cwd=ROOT, env=environment())
     deadline_s = time.monotonic() + 60
     while child.poll() is None and time.monotonic() < deadline_s and not (inbox / "020.jsonl").exists():

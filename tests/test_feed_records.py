@@ -1,4 +1,4 @@
-"""visnet.sources.changefeed.batches and records: what a file says, in each format, and what becomes of what cannot be used."""
+"""Batches and records: what a file says, in each format, and what becomes of what cannot be used."""
 
 import csv
 import datetime

@@ -1,4 +1,4 @@
-"""visnet.sources.changefeed.state: the catalog is what the highest record of each product says, whatever came when and how often."""
+"""A feed's state: the catalog is what the highest record of each product says, whatever came when and how often."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""visnet.photos.jpeg, visnet.photos.png: files that browsers show are photos, and files whose pixels are missing are not."""
+"""visnet.photos.jpeg and png: files that browsers show are photos, and files whose pixels are missing are not."""
 
 import contextlib
 import io

@@ -1,1 +1,1 @@
-"""Photos: from bytes, of a disk or the web, to upright RGB and to crops."""
+"""From bytes, of a disk or the web, to upright RGB and to crops."""

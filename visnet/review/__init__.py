@@ -1,4 +1,4 @@
-"""The review of sampled triplets by eye: a page to mark what is wrong with them, or a contact sheet."""
+"""Pages on which a person judges sampled triplets, and their contact sheets."""
 
 import contextlib
 import errno

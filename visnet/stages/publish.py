@@ -1,8 +1,8 @@
 """publish: the catalog as one version that is served, complete in itself, after the gates; the last ones stay.
 
-Readers keep the version that they opened (see `visnet.serving.catalog`). Files are linked: a version costs what changed. Which
-content is published stands in `data/published.json`, DVC's output; an experiment (`dvc exp run`) writes that and its
-report, and serves nothing.
+Readers keep the version that they opened (see `visnet.serving.catalog`). Files are linked: a version costs what
+changed. Which content is published stands in `data/published.json`, DVC's output; an experiment (`dvc exp run`) writes
+that and its report, and serves nothing.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The zoo: one TOML per model; its file name is the experiment's name."""
+"""One TOML per model, whose file name is its name; and trained models on disk."""
 
 import dataclasses
 import tomllib

@@ -1,7 +1,7 @@
 """Where a photo is: a web address or a file, read from what a table or a feed says of it.
 
 Tables and feeds are written by others. What they say is text, not trust: a path must lie in the folder that relative
-paths start at, links resolved, or in one that params name; which hosts may be asked is a matter of `visnet.photos.web.network`.
+paths start at, links resolved, or in one that params name; which hosts may be asked is a matter of `network`.
 """
 
 import errno
