@@ -18,7 +18,7 @@ TOGETHER = (
 )  # ask the same servers, in this order
 # Long files of tests that share nothing but `built`: whichever process of `make test` is free takes the next of them.
 APART = (
-    "tests/test_compaction.py",
+    "tests/commands/test_compact.py",
     "tests/test_errors.py",
     "tests/test_kill.py",
     "tests/test_pipeline.py",
@@ -27,8 +27,8 @@ APART = (
 FIRST = (
     *TOGETHER,
     "tests/orchestration/test_day.py",
-    "tests/test_zoo_training.py",
-    "tests/test_experiments.py",
+    "tests/zoo/test_training.py",
+    "tests/runs/test_experiments.py",
     "tests/training/test_fit.py",
     "tests/kernels/test_nearest_aot.py",
     *APART,

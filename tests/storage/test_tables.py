@@ -128,7 +128,7 @@ def test_a_killed_writer_leaves_whole_commits(tmp_path: Path) -> None:
     """A process that commits ten rows at a time is killed: a multiple of ten is there, and can be gone on with."""
     path = tmp_path / "t.lance"
     code = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
+import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 import pyarrow as pa
 from pathlib import Path
 from visnet.storage import tables

@@ -9,8 +9,8 @@ from typing import Any
 import httpcore
 import pytest
 
-from tests.download.fetching import fetch_all
 from tests.image_server import ImageServer
+from tests.photos.web.fetching import fetch_all
 from visnet.photos.web import network
 from visnet.photos.web.addresses import Hosts, kind, parsed
 from visnet.photos.web.locators import Refused

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.download.fetching import fetch_all
+from tests.photos.web.fetching import fetch_all
 from visnet.photos.web import locators
 from visnet.photos.web.locators import Disk
 

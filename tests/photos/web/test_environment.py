@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.download.fetching import QUICK, fetch_all
 from tests.image_server import ImageServer
+from tests.photos.web.fetching import QUICK, fetch_all
 from visnet.photos.web import download, proxies
 from visnet.photos.web.addresses import parsed
 from visnet.photos.web.proxies import Unusable

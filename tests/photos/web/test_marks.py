@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.download.fetching import QUICK, fetch_all
 from tests.image_server import ImageServer
+from tests.photos.web.fetching import QUICK, fetch_all
 from visnet.photos.web import download, request
 from visnet.photos.web.download import Answer
 from visnet.photos.web.request import Options

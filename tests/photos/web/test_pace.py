@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.download.fetching import QUICK, assert_no_thread_left, fetch_all
 from tests.image_server import Gauge, ImageServer
+from tests.photos.web.fetching import QUICK, assert_no_thread_left, fetch_all
 from visnet.photos.web import download
 from visnet.photos.web.request import Options
 

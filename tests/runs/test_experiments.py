@@ -17,7 +17,7 @@ from orchestration.defs.experiments import experiment_asset
 from orchestration.dvc import Dvc
 from tests.apart import Work
 from tests.orchestration.test_browser import CHROMIUM, FLAGS
-from tests.test_tracking import client_of, runs
+from tests.tracking.test_tracking import client_of, runs
 from tests.workspace import report, shell
 from visnet import __main__, zoo
 from visnet.evaluation import verdict

@@ -182,7 +182,7 @@ def _photos(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def test_the_projects_own_list_and_a_missing_one_exclude_nothing(tmp_path: Path) -> None:
     assert exclusions.read(tmp_path / "none.csv") == Exclusions()
-    ours = Path(__file__).resolve().parent.parent / "exclusions.csv"
+    ours = Path(__file__).resolve().parents[2] / "exclusions.csv"
     assert ours.read_text().splitlines()[0] == "what,a,b"
 
 

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as F
 from visnet.sampling.scorers import SCORERS, colour, deep, describe, pattern
 
 torch.set_num_threads(1)
-REAL = Path(os.environ.get("VISNET_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+REAL = Path(os.environ.get("VISNET_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SIDE_PX = 96
 RED, NAVY, GREEN, SAND, WHITE, GREY = (
     (200, 30, 30),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.download.fetching import assert_no_thread_left
+from tests.photos.web.fetching import assert_no_thread_left
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.download.fetching import fetch_all
 from tests.image_server import FAULTS, ImageServer
+from tests.photos.web.fetching import fetch_all
 from visnet.photos.web import download, request
 from visnet.photos.web.download import Answer
 from visnet.photos.web.request import Options

@@ -18,7 +18,7 @@ from visnet.evaluation.retrieval import Retrieval, evaluate
 from visnet.pipeline.log import SILENT
 from visnet.search import products
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 KS = (1, 2, 5, 30)
 
 

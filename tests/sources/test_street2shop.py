@@ -15,7 +15,7 @@ from visnet.sources.listing import PHOTOS, RECORDS, Listing
 from visnet.sources.street2shop import Params
 
 BOX = {"left": 1, "top": 2.5, "width": 30, "height": 40}
-REAL = Path(os.environ.get("VISNET_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+REAL = Path(os.environ.get("VISNET_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def street(photo: object, product: object, **box: object) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.download.fetching import QUICK
 from tests.image_server import ImageServer, gzip_bomb
+from tests.photos.web.fetching import QUICK
 from visnet.photos.web import bodies, download
 from visnet.photos.web.locators import Refused
 from visnet.photos.web.request import Options
