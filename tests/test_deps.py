@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.project import read_project
+from orchestration.bridge.project import read_project
 from tests.test_structure import DVC, ROOT
 from visnet.pipeline.stage import STAGES
 

@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from orchestration.alerts import alert_sensor
+from orchestration.line.alerts import alert_sensor
 
 alerts = alert_sensor(Path.cwd() / "reports" / "alerts.jsonl")

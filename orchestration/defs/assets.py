@@ -5,12 +5,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration import feed
-from orchestration.dvc import Dvc, stage_asset
-from orchestration.policy import LATE, ON_NEW_DATA, POOL, RETRY
-from orchestration.report import Metadata
-from orchestration.selection import refreshed
-from orchestration.unreadable import read_or_recall
+from orchestration.bridge.dvc import Dvc, stage_asset
+from orchestration.bridge.report import Metadata
+from orchestration.bridge.unreadable import read_or_recall
+from orchestration.line import feed
+from orchestration.line.policy import LATE, ON_NEW_DATA, POOL, RETRY
+from orchestration.line.selection import refreshed
 
 KINDS = {  # the icons in the asset graph
     "raw_images": {"dvc", "lance", "image"},

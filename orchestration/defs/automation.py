@@ -5,15 +5,15 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration.bridge.dvc import Dvc
+from orchestration.bridge.gates import judged
+from orchestration.bridge.project import due, read_lock
+from orchestration.bridge.provenance import UNDER_WAY, asset_key, lock_sensor, looked_at, report
+from orchestration.bridge.unreadable import read, read_or_recall
 from orchestration.defs.checks import GATES
-from orchestration.dvc import Dvc
-from orchestration.feed import read_inbox
-from orchestration.gates import judged
-from orchestration.policy import LATE, REFRESH_AT, REFRESH_TAGS
-from orchestration.project import due, read_lock
-from orchestration.provenance import UNDER_WAY, asset_key, lock_sensor, looked_at, report
-from orchestration.selection import refreshed, retrained
-from orchestration.unreadable import read, read_or_recall
+from orchestration.line.feed import read_inbox
+from orchestration.line.policy import LATE, REFRESH_AT, REFRESH_TAGS
+from orchestration.line.selection import refreshed, retrained
 
 STAGES = read_or_recall(Path.cwd()).stages
 DVC = Dvc(root=str(Path.cwd()))

@@ -1,6 +1,6 @@
 """The gates: what a stage's report must hold before anything downstream may run."""
 
-from orchestration.gates import gate, verdict
+from orchestration.bridge.gates import gate, verdict
 
 GATES = [
     gate("raw_images", "lost_share", "max", "Few enough photos of the source are lost"),

@@ -6,11 +6,11 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from orchestration.dvc import Dvc
-from orchestration.policy import EXPERIMENTS
-from orchestration.provenance import asset_key
-from orchestration.report import page, read_report
-from orchestration.unreadable import read_or_recall
+from orchestration.bridge.dvc import Dvc
+from orchestration.bridge.provenance import asset_key
+from orchestration.bridge.report import page, read_report
+from orchestration.bridge.unreadable import read_or_recall
+from orchestration.line.policy import EXPERIMENTS
 
 KEY = "experiments"
 ENTRIES = "visnet/zoo"  # an entry's name is its file's

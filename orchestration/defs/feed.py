@@ -4,11 +4,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration import feed
+from orchestration.bridge.dvc import Dvc
+from orchestration.bridge.retry import retried
 from orchestration.defs.automation import refresh, under_way
-from orchestration.dvc import Dvc
-from orchestration.policy import POOL, RETRY
-from orchestration.retry import retried
+from orchestration.line import feed
+from orchestration.line.policy import POOL, RETRY
 
 
 @dg.asset(

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration.commands import environment, reason_of
+from orchestration.bridge.commands import environment, reason_of
+from orchestration.bridge.dvc import Dvc
+from orchestration.bridge.project import due, read_lock
+from orchestration.bridge.provenance import report, unreported
+from orchestration.bridge.report import Metadata, read_report, values
+from orchestration.bridge.retry import retried
 from orchestration.defs.automation import judge, under_way
-from orchestration.dvc import Dvc
-from orchestration.policy import COMPACT_AT, EXPERIMENTS, POOL, RETRY
-from orchestration.project import due, read_lock
-from orchestration.provenance import report, unreported
-from orchestration.report import Metadata, read_report, values
-from orchestration.retry import retried
+from orchestration.line.policy import COMPACT_AT, EXPERIMENTS, POOL, RETRY
 
 
 @dg.op(pool=EXPERIMENTS, out=dg.Out(dg.Nothing), description="By its pool, the run waits until no experiment reads.")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration.dvc import Dvc
+from orchestration.bridge.dvc import Dvc
 
 
 @dg.definitions

@@ -3,8 +3,8 @@
 import dagster as dg
 from pydantic import Field
 
-from orchestration.dvc import Dvc
-from orchestration.provenance import asset_key
+from orchestration.bridge.dvc import Dvc
+from orchestration.bridge.provenance import asset_key
 
 PUBLISH = asset_key("publish")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from orchestration.watch import Dagster
+from orchestration.ui.watch import Dagster
 
 REPOSITORY = Path(__file__).parents[2]
 TOY = Path(__file__).with_name("toy")

@@ -12,11 +12,11 @@ import dagster as dg
 import psutil
 import pytest
 
-from orchestration.commands import mendable, reason_of
-from orchestration.dvc import Dvc, stage_asset
-from orchestration.gates import gate
-from orchestration.process import run
-from orchestration.project import due, read_lock, read_project
+from orchestration.bridge.commands import mendable, reason_of
+from orchestration.bridge.dvc import Dvc, stage_asset
+from orchestration.bridge.gates import gate
+from orchestration.bridge.process import run
+from orchestration.bridge.project import due, read_lock, read_project
 from tests.orchestration.running import Toy, environment, lives, wait
 
 

@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from orchestration.guard import Guard
+from orchestration.ui.guard import Guard
 from tests.orchestration.running import UI, Toy, environment
 
 MUTATION = "mutation { setNuxSeen }"

@@ -7,8 +7,8 @@ import tomllib
 import dagster as dg
 import pytest
 
-from orchestration.dvc import asset_key
-from orchestration.project import read_project
+from orchestration.bridge.dvc import asset_key
+from orchestration.bridge.project import read_project
 from tests.orchestration.running import REPOSITORY, environment
 from visnet import zoo
 from visnet.pipeline.stage import STAGES

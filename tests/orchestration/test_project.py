@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from orchestration.project import due, read_lock, read_project
-from orchestration.unreadable import Unreadable, read, read_or_recall
+from orchestration.bridge.project import due, read_lock, read_project
+from orchestration.bridge.unreadable import Unreadable, read, read_or_recall
 from tests.orchestration.running import Toy
 
 

@@ -12,10 +12,10 @@ import dagster as dg
 import pytest
 from dvc.repo import Repo
 
-from orchestration.alerts import alert_of, tell
-from orchestration.dvc import Dvc, stage_asset
-from orchestration.gates import gate
-from orchestration.project import read_project
+from orchestration.bridge.dvc import Dvc, stage_asset
+from orchestration.bridge.gates import gate
+from orchestration.bridge.project import read_project
+from orchestration.line.alerts import alert_of, tell
 from tests.orchestration.loaded import forget, run, tick
 from tests.orchestration.running import REPOSITORY, Toy
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from orchestration.dvc import Dvc
+from orchestration.bridge.dvc import Dvc
 from tests import refreshing, workspace
 from tests.orchestration.loaded import forget, load
 

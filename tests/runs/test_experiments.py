@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import sync_playwright
 
+from orchestration.bridge.dvc import Dvc
 from orchestration.defs.experiments import experiment_asset
-from orchestration.dvc import Dvc
 from tests.apart import Work
 from tests.orchestration.test_browser import CHROMIUM, FLAGS
 from tests.tracking.test_tracking import client_of, runs

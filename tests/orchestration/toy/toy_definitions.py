@@ -6,10 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration.bridge.dvc import Dvc
+from orchestration.bridge.gates import gate, judged
+from orchestration.bridge.provenance import lock_sensor
 from orchestration.defs import assets, automation, experiments, feed, maintenance, versions
-from orchestration.dvc import Dvc
-from orchestration.gates import gate, judged
-from orchestration.provenance import lock_sensor
 
 ROOT = Path(__file__).parent
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestration.feed import SUFFIXES, Inbox
+from orchestration.line.feed import SUFFIXES, Inbox
 from visnet.sources.changefeed import batches
 from visnet.sources.changefeed import state as feed_state
 from visnet.sources.changefeed.records import Limits

@@ -1,4 +1,4 @@
-"""Dagster's webserver behind the guard: `python -m orchestration.webserver WORKSPACE --port N`.
+"""Dagster's webserver behind the guard: `python -m orchestration.ui.webserver WORKSPACE --port N`.
 
 `dagster-webserver` takes mutations by GET, from any page and under any name. It has no option against that.
 """
@@ -13,7 +13,7 @@ from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 
-from orchestration.guard import guard, options
+from orchestration.ui.guard import guard, options
 
 POLL_MS = 2000  # how often a page asks what is new
 STATEMENT_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW = 15_000, 3600, 20  # dagster-webserver's own
@@ -21,7 +21,7 @@ STATEMENT_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW = 15_000, 3600, 20  # dagste
 
 def main() -> None:
     """Serve Dagster's pages until interrupted."""
-    parser = options(prog="python -m orchestration.webserver", description=__doc__)
+    parser = options(prog="python -m orchestration.ui.webserver", description=__doc__)
     parser.add_argument("workspace", type=Path, help="the YAML file that says where the code server answers")
     args = parser.parse_args()
 

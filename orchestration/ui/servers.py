@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from orchestration.commands import reason_of
-from orchestration.process import end_group, marked
+from orchestration.bridge.commands import reason_of
+from orchestration.bridge.process import end_group, marked
 
 DEATHS, WITHIN_S = 5, 120.0  # a server that dies this often is not started again
 GRACE_S = (15.0, 15.0, 5.0)

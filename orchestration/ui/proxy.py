@@ -1,4 +1,4 @@
-"""Another server's pages behind the guard: `python -m orchestration.proxy URL --port N`, for MLflow's."""
+"""Another server's pages behind the guard: `python -m orchestration.ui.proxy URL --port N`, for MLflow's."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from orchestration.guard import guard, options
+from orchestration.ui.guard import guard, options
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "proxy-connection"}
@@ -56,7 +56,7 @@ async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
 
 def main() -> None:
     """Serve until interrupted."""
-    parser = options(prog="python -m orchestration.proxy", description=__doc__)
+    parser = options(prog="python -m orchestration.ui.proxy", description=__doc__)
     parser.add_argument("url", help="where the server behind the guard answers")
     args = parser.parse_args()
     uvicorn.run(app(args.url, guard(args)), host=args.host, port=args.port, log_level="warning")

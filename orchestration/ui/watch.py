@@ -73,7 +73,7 @@ class Edits:
         return True
 
     def _named(self) -> list[Path]:
-        from orchestration.unreadable import Unreadable, read
+        from orchestration.bridge.unreadable import Unreadable, read
 
         try:
             stages, self.problem = read(self._root).values(), ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from orchestration.project import Stage
+from orchestration.bridge.project import Stage
 
 LEARNING = ("triplets", "trained_model")  # a person asks for a new model; the catalog's news does not
 JUDGING = ("evaluation",)

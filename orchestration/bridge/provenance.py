@@ -8,9 +8,9 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.project import Row, Stage, read_lock
-from orchestration.report import metadata
-from orchestration.unreadable import Unreadable, read
+from orchestration.bridge.project import Row, Stage, read_lock
+from orchestration.bridge.report import metadata
+from orchestration.bridge.unreadable import Unreadable, read
 
 UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 

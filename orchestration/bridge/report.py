@@ -10,8 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.chart import draw
-from orchestration.project import Plot, Row, Stage
+from orchestration.bridge.chart import draw
+from orchestration.bridge.project import Plot, Row, Stage
 
 PICTURE_BYTES = 100_000  # Dagster keeps each materialization's metadata for ever
 PICTURE_SIDES_PX = (1400, 1100, 850, 600)

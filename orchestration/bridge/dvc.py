@@ -12,13 +12,13 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.commands import USERS, environment, mendable, reason_of
-from orchestration.process import run
-from orchestration.project import Stage, read_lock
-from orchestration.provenance import asset_key, provenance
-from orchestration.report import Metadata, changes, metadata
-from orchestration.retry import retried
-from orchestration.unreadable import Unreadable, read
+from orchestration.bridge.commands import USERS, environment, mendable, reason_of
+from orchestration.bridge.process import run
+from orchestration.bridge.project import Stage, read_lock
+from orchestration.bridge.provenance import asset_key, provenance
+from orchestration.bridge.report import Metadata, changes, metadata
+from orchestration.bridge.retry import retried
+from orchestration.bridge.unreadable import Unreadable, read
 
 BUSY = "is busy, it is being blocked by"
 RAN = "ran"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.project import Plot, Stage, read_project
+from orchestration.bridge.project import Plot, Stage, read_project
 
 KEPT = "project.json"  # in Dagster's home
 

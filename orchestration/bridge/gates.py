@@ -6,9 +6,9 @@ from typing import Literal
 
 import dagster as dg
 
-from orchestration.dvc import Dvc
-from orchestration.provenance import asset_key
-from orchestration.report import Value, read_report
+from orchestration.bridge.dvc import Dvc
+from orchestration.bridge.provenance import asset_key
+from orchestration.bridge.report import Value, read_report
 
 
 def judged(

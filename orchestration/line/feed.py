@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from orchestration.report import Metadata, table, values
+from orchestration.bridge.report import Metadata, table, values
 
 SUFFIXES = (
     ".jsonl",

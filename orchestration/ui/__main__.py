@@ -23,9 +23,9 @@ from typing import NoReturn
 
 import httpx
 
-from orchestration.guard import PASSWORD
-from orchestration.servers import Server, ServerError, await_all
-from orchestration.watch import Dagster, Edits, close_dead_runs
+from orchestration.ui.guard import PASSWORD
+from orchestration.ui.servers import Server, ServerError, await_all
+from orchestration.ui.watch import Dagster, Edits, close_dead_runs
 
 START_S = 180.0
 LOOK_EVERY_S = 2.0
@@ -94,7 +94,7 @@ def _start_dagster(args: argparse.Namespace, env: dict[str, str], private: Path,
     await_all([code], START_S)
     command = ["-m", "dagster._daemon", "run", "--workspace", str(workspace)]
     servers.append(Server("Dagster's daemon", command, stages_env, home / "daemon.log"))
-    command = ["-m", "orchestration.webserver", str(workspace), *_door(args, args.port)]
+    command = ["-m", "orchestration.ui.webserver", str(workspace), *_door(args, args.port)]
     health = _address(args.port) + "/server_info"
     servers.append(Server("Dagster", command, env, home / "ui.log", health, _login()))
     await_all(servers, START_S)
@@ -106,7 +106,7 @@ def _mlflow(args: argparse.Namespace, env: dict[str, str]) -> list[Server]:
     command = ["-m", "mlflow", "server", "--backend-store-uri", env["MLFLOW_TRACKING_URI"], "--workers", "1"]
     command += ["--artifacts-destination", str(home / "artifacts"), "--host", "127.0.0.1", "--port", str(inner)]
     own = {key: value for key, value in env.items() if key != PASSWORD}
-    door = ["-m", "orchestration.proxy", _address(inner), *_door(args, args.mlflow_port)]
+    door = ["-m", "orchestration.ui.proxy", _address(inner), *_door(args, args.mlflow_port)]
     health = _address(args.mlflow_port) + "/health"
     return [
         Server("MLflow", command, own, home / "ui.log", _address(inner) + "/health"),

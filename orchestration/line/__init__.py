@@ -1,0 +1,1 @@
+"""What is ours: when the line runs, what a job is of, the feed, the alerts."""

@@ -1,0 +1,1 @@
+"""Dagster and MLflow as one program, behind a guard: `python -m orchestration.ui`."""
