@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,17 @@ def test_imports_run_downwards(name: str, path: Path) -> None:
             assert top != "orchestration", f"{name} imports {other}"
         if package == top != "kernels" and rest and inner and inner[0] not in (rest[0], "__version__"):
             assert level(top, inner[0]) <= level(top, rest[0]), f"{name} imports {other}, which is above it"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    files = dict(modules())
+    graph = {}
+    for name, path in files.items():
+        found = imported(path) & files.keys()
+        # `from package import module` is no import of what the package says itself
+        packages = {other for other in found if any(inner.startswith(f"{other}.") for inner in found)}
+        graph[name] = found - packages - {name}
+    TopologicalSorter(graph).prepare()
 
 
 def test_every_module_is_in_a_wing_and_each_wing_has_its_sentence_in_contributing() -> None:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from kernels.nearest import rounds
-from kernels.nearest.codes import Coding, QueryCodes, RowCodes
+from kernels.nearest.codes import QueryCodes
 from kernels.nearest.contract import Admission, Neighbors
-from kernels.nearest.encode import NoBoundError, coding_of, encode_queries, encode_rows
+from kernels.nearest.encode import NoBoundError, coding_of, encode_queries
+from kernels.nearest.prepared import Prepared, encode
 from kernels.nearest.resolve import Survivors
 from kernels.nearest.scale import Scale
 from kernels.nearest.score import sq_norms
@@ -19,52 +20,9 @@ from kernels.nearest.seed import Sample, sample_of, threshold
 from kernels.nearest.survive import Limits, limits_of, survivors
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
-ENCODE_BYTES = 4 << 20  # float32 values encoded at once; more than a cache holds is slower, not faster
 QUERIES = 512  # of one scan
 ONE_SHOT_QUERIES = 2048  # of one scan that has to encode the gallery
 ONE_SHOT = 48  # queries from which on it pays to make bfloat16 codes that are used once
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A gallery as the scan reads it: codes of all rows made once, or None to encode block by block in every scan.
-
-    coding: None where no bound holds for these vectors. hurry: may the scan choose its type? sample_stands: is the
-    sample meant for the valid rows too, so that a filter draws no new one?
-    """
-
-    vectors: Tensor
-    metric: str
-    coding: Coding | None
-    codes: RowCodes | None = None
-    sample: Sample | None = None
-    sq_norms: Tensor | None = None
-    hurry: bool = False
-    sample_stands: bool = False
-
-    @property
-    def scan(self) -> str:
-        """Name the type that is scanned."""
-        return "float64" if self.coding is None else str(self.coding.dtype).removeprefix("torch.")
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the codes and norms."""
-        return sum(part.nbytes for part in (self.codes, self.sq_norms) if part is not None)
-
-    def rows(self, start: int, stop: int) -> "Prepared":
-        """Narrow to the rows start to stop, numbered from 0."""
-        codes = None if self.codes is None else self.codes[start:stop]
-        norms = None if self.sq_norms is None else self.sq_norms[start:stop]
-        return replace(self, vectors=self.vectors[start:stop], codes=codes, sample=None, sq_norms=norms)
-
-    def block(self, rows: slice | Tensor) -> RowCodes:
-        """Return the codes of these rows. Raises NoBoundError."""
-        if self.codes is not None:
-            return self.codes[rows]
-        if self.coding is None:
-            raise NoBoundError
-        return encode(self.coding, self.vectors[rows])
 
 
 def prepare(vectors: Tensor, metric: str, compute: str, *, keep: bool) -> Prepared:
@@ -88,15 +46,6 @@ def fastest() -> str:
     if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
         return "bfloat16"
     return "int8" if torch.cpu._is_vnni_supported() else "float32"
-
-
-def encode(coding: Coding, vectors: Tensor) -> RowCodes:
-    """Encode rows [W, D] in blocks that a cache holds. Raises NoBoundError."""
-    codes = coding.empty(vectors.shape[0])
-    step = max(1, ENCODE_BYTES // (4 * coding.width))
-    for start in range(0, vectors.shape[0], step):
-        encode_rows(coding, vectors[start : start + step], codes[start : start + step])
-    return codes
 
 
 def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) -> Neighbors:

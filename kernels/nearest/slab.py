@@ -9,6 +9,7 @@ from kernels.nearest import cpu, reference
 from kernels.nearest.codes import RowCodes
 from kernels.nearest.contract import MOST_ROWS, Admission
 from kernels.nearest.encode import SAFE_SQ_NORM, SAMPLE, coding_of, encode_rows
+from kernels.nearest.prepared import ENCODE_BYTES, Prepared
 from kernels.nearest.score import sq_norms
 from kernels.nearest.seed import Sample, sample_of
 
@@ -66,7 +67,7 @@ class Slab:
         return replace(self, codes=codes)
 
     def _encode(self, codes: RowCodes, slots: Tensor) -> None:
-        step = max(1, cpu.ENCODE_BYTES // (4 * codes.coding.width))
+        step = max(1, ENCODE_BYTES // (4 * codes.coding.width))
         for start in range(0, slots.numel(), step):
             part = slots[start : start + step]
             fresh = codes.coding.empty(part.numel())
@@ -93,15 +94,15 @@ class Slab:
             return None
         return sample_of(codes.__getitem__, admission, stop, self.vectors.shape[1])
 
-    def prepared(self, backend: str, stop: int, sample: Sample | None) -> "cpu.Prepared | reference.Prepared":
+    def prepared(self, backend: str, stop: int, sample: Sample | None) -> "Prepared | reference.Prepared":
         """Make the first `stop` slots ready for `answer` of a backend, without a copy."""
         if backend == "reference":
             return reference.Prepared(self.vectors[:stop], self.metric)
         codes = self.codes
         if codes is None:
-            return cpu.Prepared(self.vectors[:stop], self.metric, None)
+            return Prepared(self.vectors[:stop], self.metric, None)
         norms, vectors = self.sq_norms[:stop], self.vectors[:stop]
-        return cpu.Prepared(vectors, self.metric, codes.coding, codes[:stop], sample, norms, sample_stands=True)
+        return Prepared(vectors, self.metric, codes.coding, codes[:stop], sample, norms, sample_stands=True)
 
 
 def whole_bytes(slots: int) -> int:

@@ -1,7 +1,6 @@
 """The scan of a block of queries: the gallery is read once, and what beats its query's threshold survives."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -9,10 +8,8 @@ from torch import Tensor
 from kernels.nearest.codes import BOUND, QueryCodes, RowCodes
 from kernels.nearest.contract import Admission
 from kernels.nearest.encode import OUT, UP
+from kernels.nearest.prepared import Prepared
 from kernels.nearest.resolve import Survivors
-
-if TYPE_CHECKING:
-    from kernels.nearest.cpu import Prepared
 
 SCORE_BYTES = 4 << 20  # one tile of queries x gallery
 MOST_ROWS, LEAST_ROWS = 32768, 512  # of a tile
@@ -42,7 +39,7 @@ def limits_of(k: int, admission: Admission, dtype: torch.dtype = torch.float32) 
 
 
 def survivors(
-    codes: QueryCodes, floor: Tensor, prepared: "Prepared", admission: Admission, limits: Limits
+    codes: QueryCodes, floor: Tensor, prepared: Prepared, admission: Admission, limits: Limits
 ) -> tuple[Survivors, Tensor]:
     """Scan for the admitted rows whose bound reaches their query's threshold, floor [H] float64 in terms of s.
 

@@ -19,7 +19,8 @@ from kernels.nearest.bench.__main__ import green, main
 from kernels.nearest.bench.agree import agreement
 from kernels.nearest.bench.draw import draw
 from kernels.nearest.bench.machine import pin, slug
-from kernels.nearest.bench.peers import METRICS, AbsentError, Peer, Search, load, peers_on
+from kernels.nearest.bench.peer import METRICS, AbsentError, Peer, Search, load
+from kernels.nearest.bench.peers import peers_on
 from kernels.nearest.bench.roofs import Roofs, measure_roofs, reached
 from kernels.nearest.bench.sheet import lines
 from kernels.nearest.bench.work import QUICK, WORKS, Work, group, shrink

@@ -13,7 +13,8 @@ import torch
 
 from kernels.nearest.bench.machine import ROOT, commit, describe, pin, slug
 from kernels.nearest.bench.measure import WorkRow
-from kernels.nearest.bench.peers import Peer, peers_on
+from kernels.nearest.bench.peer import Peer
+from kernels.nearest.bench.peers import peers_on
 from kernels.nearest.bench.roofs import QUICK_SIZES, SIZES, Roofs, measure_roofs
 from kernels.nearest.bench.sheet import k_lines, lines, roof_line, write
 from kernels.nearest.bench.suite import Suite

@@ -11,7 +11,7 @@ from kernels.nearest import Neighbors
 from kernels.nearest.bench.agree import agreement
 from kernels.nearest.bench.machine import pin
 from kernels.nearest.bench.measure import PeerRow, settle, time_pairs
-from kernels.nearest.bench.peers import AbsentError, Peer, load
+from kernels.nearest.bench.peer import AbsentError, Peer, load
 from kernels.nearest.bench.work import Work
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.nearest.bench.peers import AbsentError, Search, load
+from kernels.nearest.bench.peer import AbsentError, Search, load
 
 
 def faiss_bfknn(gallery: Tensor, metric: str) -> Search:

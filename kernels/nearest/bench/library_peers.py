@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.nearest.bench.peers import AbsentError, Search, load
+from kernels.nearest.bench.peer import AbsentError, Search, load
 
 SCORES_BYTES = 2**28  # that numpy may hold at a time
 

@@ -13,7 +13,7 @@ from kernels.nearest.bench.draw import draw
 from kernels.nearest.bench.machine import free_bytes
 from kernels.nearest.bench.measure import WorkRow, time_alone
 from kernels.nearest.bench.ours import Built, build, searcher, serve
-from kernels.nearest.bench.peers import Peer
+from kernels.nearest.bench.peer import Peer
 from kernels.nearest.bench.roofs import Roofs, reached
 from kernels.nearest.bench.work import Work, group, shrink
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.nearest.bench.peers import AbsentError, Search
+from kernels.nearest.bench.peer import AbsentError, Search
 
 SCORES_BYTES = {"cpu": 2**30, "cuda": 2**33}  # that a peer may hold at a time; it goes block by block beyond
 
