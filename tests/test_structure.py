@@ -105,6 +105,19 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     TopologicalSorter(graph).prepare()
 
 
+def test_a_function_is_read_and_called_at_a_glance() -> None:
+    """At most 70 lines, and 7 parameters by position; but the Triton kernel, which cannot be several."""
+    long, wide = {}, {}
+    for name, path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name != "scan_kernel":
+                own = [a.arg for a in (*node.args.posonlyargs, *node.args.args) if a.arg not in ("self", "cls")]
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                long |= {f"{name}.{node.name}": lines} if lines > 70 else {}
+                wide |= {f"{name}.{node.name}": len(own)} if len(own) > 7 else {}
+    assert (long, wide) == ({}, {})
+
+
 def test_every_module_is_in_a_wing_and_each_wing_has_its_sentence_in_contributing() -> None:
     assert {path.name for path in (ROOT / "visnet").glob("*.py")} == {"__init__.py", "__main__.py"}
     folders = {path.parent.name for path in (ROOT / "visnet").glob("*/__init__.py")}

@@ -69,9 +69,9 @@ def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) ->
                     k,
                     prepared.metric,
                     admission.of(part),
-                    scan,
-                    limits.wanted,
-                    prepared.sq_norms,
+                    scan=scan,
+                    wanted=limits.wanted,
+                    sq_norms=prepared.sq_norms,
                 )
             )
     return Neighbors(*(torch.cat([getattr(part, name) for part in parts]) for name in ("score", "row", "proven")))

@@ -49,7 +49,9 @@ def _search(
             hopeful &= near <= far.kthvalue(k, dim=1, keepdim=True).values.float()
         full = row[:, -1:] >= 0
         hopeful &= ~full | (near < sign(metric) * score[:, -1:])  # these rows come later, so a tie would lose
-        score, row = _merge(score, row, queries, gallery, hopeful.nonzero(), start, k, metric, admission.group)
+        score, row = _merge(
+            score, row, queries, gallery, hopeful.nonzero(), start=start, k=k, metric=metric, group=admission.group
+        )
     return score, row
 
 
@@ -85,6 +87,7 @@ def _merge(
     queries: Tensor,
     gallery: Tensor,
     pairs: Tensor,
+    *,
     start: int,
     k: int,
     metric: str,

@@ -86,7 +86,9 @@ def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) ->
         part = slice(start, start + step)
         made = _scan_of(queries[part], prepared, sample, wanted, most)
         parts.append(
-            rounds.answer(queries[part], prepared.vectors, k, prepared.metric, admission.of(part), made, wanted)
+            rounds.answer(
+                queries[part], prepared.vectors, k, prepared.metric, admission.of(part), scan=made, wanted=wanted
+            )
         )
     return Neighbors(*(torch.cat([getattr(part, name) for part in parts]) for name in ("score", "row", "proven")))
 

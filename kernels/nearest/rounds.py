@@ -40,6 +40,7 @@ def answer(
     k: int,
     metric: str,
     admission: Admission,
+    *,
     scan: Scan | None,
     wanted: int,
     sq_norms: Tensor | None = None,

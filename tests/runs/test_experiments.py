@@ -19,7 +19,8 @@ from tests.apart import Work
 from tests.orchestration.test_browser import CHROMIUM, FLAGS
 from tests.tracking.test_tracking import client_of, runs
 from tests.workspace import report, shell
-from visnet import __main__, zoo
+from visnet import zoo
+from visnet.commands.grammar import parser
 from visnet.evaluation import verdict
 from visnet.runs import experiment
 from visnet.tracking import leaderboard, registry
@@ -105,7 +106,8 @@ def pretend(shop: Path, version: str, right: int, first: int = 0) -> None:
 
 def command(*words: str) -> None:
     """What `python -m visnet …` does, without seconds of imports."""
-    __main__._run(__main__.parser().parse_args(words))
+    args = parser().parse_args(words)
+    args.act(args)
 
 
 def materialize(shop: Path, *settings: str) -> dg.ExecuteInProcessResult:

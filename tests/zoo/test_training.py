@@ -23,8 +23,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from visnet import zoo
 from visnet.pipeline.log import SILENT
 from visnet.training import Options
-from visnet.training.batches import EpochBatches, PlannedBatches
+from visnet.training.batches import EpochBatches
 from visnet.training.checkpoint import Standing
+from visnet.training.job import Job
 from visnet.training.loop import Loop
 from visnet.training.plans import ByProduct, ByTriplet
 from visnet.training.signals import StopSignals
@@ -106,23 +107,19 @@ def loop_of(entry: zoo.Entry, model: nn.Module, folder: Path) -> Loop:
         if entry.batches.triplets
         else ByProduct(np.arange(12), LABELS, np.zeros(12), products=2, photos=3, seed=1)
     )
-    planned = PlannedBatches(PHOTOS, LABELS, plan, seed=1)
+    job = Job(
+        model=model, images=PHOTOS, train=TRIPLETS, validation=TRIPLETS[:0], labels=LABELS, plan=plan,
+        options=options, loss=entry.loss, augment=entry.augment, folder=folder, rounds_dir=folder,
+        fingerprint="", log=SILENT,
+    )  # fmt: skip
     with SILENT.progress("training", STEPS) as progress:
         return Loop(
-            model,
-            EpochBatches(planned, epoch=0, number=0, workers=0, pin_memory=False),
-            TRIPLETS[:0],
-            LABELS,
-            options=options,
-            loss=entry.loss,
-            amounts=entry.augment,
+            job,
+            EpochBatches(job.batches, epoch=0, number=0, workers=0, pin_memory=False),
             dimensions=model.dimensions,  # type: ignore[arg-type]
             standing=Standing(),
             kept=None,
-            folder=folder,
-            fingerprint="",
             before_epoch=lambda: None,
-            log=SILENT,
             progress=progress,
             signals=StopSignals(),
         )

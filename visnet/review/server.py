@@ -66,13 +66,9 @@ def app(shown: Shown, path: Path, host: str) -> Starlette:
         if request.headers.get("content-type") != "application/json":
             return PlainTextResponse("a mark is application/json", 415)
         try:
-            asked = json.loads(await _body(request))
-            said, on = [asked[name] for name in ("what", "a", "b")], asked["on"]
-            row = exclusions.row(*said) if all(isinstance(part, str) for part in said) else None
+            row, on = await _asked(request)
         except _TooLarge:
             return PlainTextResponse(f"a mark has at most {BODY_BYTES} bytes", 413, {"Connection": "close"})
-        except (ValueError, KeyError, TypeError, RecursionError):
-            row, on = None, None
         if row is None:
             return PlainTextResponse(f"a mark is {MARK}", 400)
         if row not in markable or not isinstance(on, bool):
@@ -102,6 +98,16 @@ def app(shown: Shown, path: Path, host: str) -> Starlette:
 
 class _TooLarge(Exception):
     """More was sent than a mark can be."""
+
+
+async def _asked(request: Request) -> tuple[exclusions.Row | None, object]:
+    """Read a mark: its row, None where it is none, and whether it is on."""
+    try:
+        asked = json.loads(await _body(request))
+        said = [asked[name] for name in ("what", "a", "b")]
+        return exclusions.row(*said) if all(isinstance(part, str) for part in said) else None, asked["on"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None, None
 
 
 async def _body(request: Request) -> bytes:

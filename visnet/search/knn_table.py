@@ -148,6 +148,7 @@ def rows_of(
     owners: pd.DataFrame,
     lists: Lists,
     k: int,
+    *,
     crop_id: NDArray[np.object_],
     product_id: NDArray[np.object_],
     model: str,

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -35,37 +36,44 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
     except ValueError as error:
         raise ValueError(f"{photo}: {error}") from None
     with catalog.open_current() if catalog.is_published() else contextlib.nullcontext() as version:
-        if version is None:
-            said = _answer(photo, picture, k, category, out, *_line())
-        else:
-            said = _answer(photo, picture, k, category, out, version.trained_model, version.folder, version.crops)
+        place = _line() if version is None else Place(version.trained_model, version.folder, version.crops)
+        found = _nearest(place, picture, k, category)
+        _draw(place, found, photo.name, picture, out)
     behind = versions.behind()
+    said = f"{_table(found, k)}\nPictures: {out}"
     return f"{said}\nNote       {behind}" if behind else said
 
 
-def _line() -> tuple[Path, Path, Path]:
-    """Return the line's model, the folder of its embeddings, and its crops."""
+@dataclass(frozen=True)
+class Place:
+    """Where the answers are: the model's folder, that of its embeddings, and the table of crops."""
+
+    trained_model: Path
+    embeddings: Path
+    crops: Path
+
+
+@dataclass(frozen=True)
+class Found:
+    """The nearest products, a row each with the columns of the embeddings and sq_distance, of so many."""
+
+    answers: pd.DataFrame
+    products: int
+
+
+def _line() -> Place:
     for stage in ("crops", "trained_model", "catalog_embeddings"):
         if not (DATA / stage).exists():
             raise ValueError(f"{DATA / stage} is missing: build the catalog first, with `dvc repro` (or `dvc pull`)")
-    return DATA / "trained_model", DATA / "catalog_embeddings", DATA / "crops" / "crops.lance"
+    return Place(DATA / "trained_model", DATA / "catalog_embeddings", DATA / "crops" / "crops.lance")
 
 
-def _answer(
-    photo: Path,
-    picture: Image.Image,
-    k: int,
-    category: str | None,
-    out: Path,
-    trained_model: Path,
-    embeddings: Path,
-    crops: Path,
-) -> str:
-    model, entry = weights.load(trained_model)
-    shop = read_vectors(embeddings).of(side="shop")
+def _nearest(place: Place, picture: Image.Image, k: int, category: str | None) -> Found:
+    model, entry = weights.load(place.trained_model)
+    shop = read_vectors(place.embeddings).of(side="shop")
     precision = precision_of(shop.model)
     if shop.model != model_id(weights.digest(model.state_dict()), precision):
-        raise ValueError(f"{embeddings} is by another model than {trained_model}; run `dvc repro` first")
+        raise ValueError(f"{place.embeddings} is by another model than {place.trained_model}; run `dvc repro` first")
     if category is not None:
         allowed = sorted(set(shop.rows["category"]))
         if category not in allowed:
@@ -76,18 +84,24 @@ def _answer(
     product, names = pd.factorize(shop.rows["product_id"])
     found = nearest_products(vector, shop.matrix, product, k)
     rows = found.row[0][found.row[0] >= 0]
-    answers = shop.rows.iloc[rows].assign(sq_distance=found.sq_distance[0][: len(rows)])
+    return Found(shop.rows.iloc[rows].assign(sq_distance=found.sq_distance[0][: len(rows)]), len(names))
 
-    pictures_of = contact_sheet.open_images(crops, answers["crop_id"].tolist())
-    tiles = [contact_sheet.Tile(picture, photo.name)]
+
+def _draw(place: Place, found: Found, name: str, picture: Image.Image, out: Path) -> None:
+    pictures = contact_sheet.open_images(place.crops, found.answers["crop_id"].tolist())
+    tiles = [contact_sheet.Tile(picture, name)]
     tiles += [
-        contact_sheet.Tile(pictures_of[row.crop_id], f"{row.product_id} {row.sq_distance:.3f}")
-        for row in answers.itertuples()
+        contact_sheet.Tile(pictures[row.crop_id], f"{row.product_id} {row.sq_distance:.3f}")
+        for row in found.answers.itertuples()
     ]
-    contact_sheet.sheet([tiles], f"{photo.name}: the {len(answers)} most similar of {len(names)} products").save(out)
+    title = f"{name}: the {len(found.answers)} most similar of {found.products} products"
+    contact_sheet.sheet([tiles], title).save(out)
+
+
+def _table(found: Found, k: int) -> str:
     lines = [f"{'':>3} {'product':<28} {'category':<14} {'colour':<10} {'sq_distance':>11}"]
-    for place, row in enumerate(answers.itertuples(), 1):
+    for place, row in enumerate(found.answers.itertuples(), 1):
         lines.append(f"{place:>3} {row.product_id:<28} {row.category:<14} {row.colour:<10} {row.sq_distance:>11.4f}")
-    if len(answers) < k:
-        lines.append(f"    ({k} were asked for; there are {len(names)} products)")
-    return "\n".join([*lines, f"Pictures: {out}"])
+    if len(found.answers) < k:
+        lines.append(f"    ({k} were asked for; there are {found.products} products)")
+    return "\n".join(lines)

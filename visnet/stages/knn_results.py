@@ -118,7 +118,10 @@ def _answers(
         before.put(again, nothing(int(again.sum()), width))
         lists, merged, searched = update(before, shelf, touched, k, standing.gallery)
         numbers = np.union1d(merged, searched)
-    rows = rows_of(kind, category, owners.iloc[numbers], lists.of(numbers), k, crop_id, names[product], queries.model)
+    rows = rows_of(
+        kind, category, owners.iloc[numbers], lists.of(numbers), k,
+        crop_id=crop_id, product_id=names[product], model=queries.model,
+    )  # fmt: skip
     counts[kind] += len(owners)
     counts["searched"] += len(searched)
     counts["merged"] += len(numbers) - len(searched)

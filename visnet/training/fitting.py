@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence, Sized
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from visnet.models.inputs import stack
 from visnet.models.state import digest
 from visnet.pipeline.log import SILENT, Log
 from visnet.training import checkpoint
-from visnet.training.batches import Plan, PlannedBatches, Rows
+from visnet.training.batches import Plan, Rows
 from visnet.training.checkpoint import Standing
+from visnet.training.job import Job
 from visnet.training.options import Fitted, Options
 from visnet.training.plans import ByProduct, ByTriplet
 from visnet.training.trainer import train_on
@@ -53,39 +54,49 @@ def fit(
     """
     train, validation, labels = (np.ascontiguousarray(rows, dtype=np.int64) for rows in (train, validation, labels))
     _check(images, train, validation, labels)
-    pool = np.unique(train) if pool is None else np.unique(pool).astype(np.int64)
-    street = np.zeros(len(labels), np.int64) if street is None else np.asarray(street, np.int64)
-    plan = _plan(train, pool, labels, street, options)
     if options.monitor == "validation_loss" and loss.on_given_triplets() is None:
         raise ValueError(
             f"monitor 'validation_loss': {loss.name} looks at a whole batch and has no value for one triplet; "
             "allowed is 'validation_triplet_accuracy'"
         )
+    pool = np.unique(train) if pool is None else np.unique(pool).astype(np.int64)
+    street = np.zeros(len(labels), np.int64) if street is None else np.asarray(street, np.int64)
     checkpoint_dir.mkdir(parents=True, exist_ok=True)
     hashed = [train, validation, labels, *([pool, street] if options.batches.products else [])]
-    fingerprint = _fingerprint(model, images, hashed, options, loss, augment)
-    kept, why_not = checkpoint.load(checkpoint_dir, fingerprint)
-    standing = Standing() if kept is None else cast(Standing, kept["standing"])
+    job = Job(
+        model=model, images=images, train=train, validation=validation, labels=labels,
+        plan=_plan(train, pool, labels, street, options), options=options, loss=loss, augment=augment,
+        folder=checkpoint_dir, rounds_dir=rounds_dir or checkpoint_dir, log=log,
+        fingerprint=_fingerprint(model, images, hashed, options, loss, augment),
+    )  # fmt: skip
+    standing, kept = _resumed(job)
+    resumed_from_epoch = None if kept is None else standing.epoch
+    if not standing.finished:
+        with torch.random.fork_rng(devices=[]):
+            train_on(job, standing, kept)
+    model.cpu().load_state_dict(checkpoint.load_best(checkpoint_dir, standing.best_epoch))
+    return _fitted(model.eval(), standing, resumed_from_epoch)
+
+
+def _resumed(job: Job) -> tuple[Standing, dict[str, Any] | None]:
+    """Return how far a training has come, and the rest of its checkpoint: None where it begins."""
+    kept, why_not = checkpoint.load(job.folder, job.fingerprint)
     if kept is None:
         if why_not:
-            log.say(why_not)
-    else:
-        model.load_state_dict(kept["model"])
-        log.say(f"training goes on after {standing.epoch} epochs and {standing.batch} steps")
-    resumed_from_epoch = None if kept is None else standing.epoch
+            job.log.say(why_not)
+        return Standing(), None
+    standing = cast(Standing, kept["standing"])
+    job.model.load_state_dict(kept["model"])
+    job.log.say(f"training goes on after {standing.epoch} epochs and {standing.batch} steps")
     for epoch, row in enumerate(standing.curve):
-        log.curve(epoch + 1, row)  # said by a run that died, and lost with it
-    if not standing.finished:
-        batches = PlannedBatches(images, labels, plan, seed=options.seed)
-        with torch.random.fork_rng(devices=[]):
-            train_on(
-                model, batches, train, validation, options, loss, augment, standing, kept,
-                checkpoint_dir, rounds_dir or checkpoint_dir, fingerprint, log,
-            )  # fmt: skip
-    model.cpu().load_state_dict(checkpoint.load_best(checkpoint_dir, standing.best_epoch))
+        job.log.curve(epoch + 1, row)  # written by a run that died, and lost with it
+    return standing, kept
+
+
+def _fitted(model: nn.Module, standing: Standing, resumed_from_epoch: int | None) -> Fitted:
     best = standing.best
     return Fitted(
-        model=model.eval(),
+        model=model,
         epochs=standing.epoch,
         best_epoch=standing.best_epoch,
         stopped_early=standing.stopped_early,

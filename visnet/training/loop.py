@@ -3,8 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -14,19 +13,16 @@ from torch import Tensor, nn
 from visnet.losses import right_order
 from visnet.models import freeze_norms
 from visnet.models.inputs import as_floats
-from visnet.pipeline.log import Log, Progress
+from visnet.pipeline.log import Progress
 from visnet.training import checkpoint
 from visnet.training.augment import augment
 from visnet.training.averaging import Average
-from visnet.training.batches import Batch, EpochBatches, Rows, step_seed
+from visnet.training.batches import Batch, EpochBatches, step_seed
 from visnet.training.checkpoint import Standing
+from visnet.training.job import Job
 from visnet.training.schedule import lr_factor, optimizer_of, set_lr
 from visnet.training.signals import Interrupted, StopSignals
 from visnet.training.sums import Sums
-from visnet.zoo import Augment, Loss
-
-if TYPE_CHECKING:
-    from visnet.training.options import Options
 
 _SHOWN_EVERY = 10  # steps between two looks at the loss, each of which makes the host wait for a GPU
 _MEASURED_AT_ONCE = 4096  # validation triplets
@@ -37,45 +33,36 @@ class Loop(L.LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        job: Job,
         batches: EpochBatches,
-        validation: Rows,
-        labels: Rows,
         *,
-        options: "Options",
-        loss: Loss,
-        amounts: Augment,
         dimensions: int,
         standing: Standing,
         kept: dict[str, Any] | None,
-        folder: Path,
-        fingerprint: str,
         before_epoch: Callable[[], None],
-        log: Log,
         progress: Progress,
         signals: StopSignals,
     ) -> None:
         super().__init__()
-        self.model = model
+        self.job, self.options = job, job.options
+        self.model = job.model
         self.batches = batches
-        self.options = options
-        self.amounts = amounts
-        classes = int(labels.max(initial=-1)) + 1
-        torch.manual_seed(step_seed(options.seed, 0, 0) ^ 2)  # of what the loss itself learns
-        self.loss = loss.function(classes, dimensions)
-        given = loss.on_given_triplets()
+        self.signals = signals
+        classes = int(job.labels.max(initial=-1)) + 1
+        torch.manual_seed(step_seed(self.options.seed, 0, 0) ^ 2)  # of what the loss itself learns
+        self.loss = job.loss.function(classes, dimensions)
+        given = job.loss.on_given_triplets()
         self._validation_loss = given and given.function(classes, dimensions)
         self.standing = standing
         self.steps_per_epoch = batches.per_epoch
-        self._average = Average(model, options.optimizer.ema_decay)
-        self._compiled = torch.compile(model, dynamic=True) if options.compile else model
-        self._photos, rows = np.unique(validation, return_inverse=True)
+        self._average = Average(job.model, self.options.optimizer.ema_decay)
+        self._compiled = torch.compile(job.model, dynamic=True) if self.options.compile else job.model
+        self._photos, rows = np.unique(job.validation, return_inverse=True)
         self._validation = torch.from_numpy(rows.reshape(-1, 3).astype(np.int64))
-        self._labels = torch.from_numpy(labels[self._photos])
+        self._labels = torch.from_numpy(job.labels[self._photos])
         self._kept = kept
         self._before_epoch = before_epoch
-        self._folder, self._fingerprint = folder, fingerprint
-        self._log, self._progress, self._signals = log, progress, signals
+        self._progress = progress
         self._embeddings: list[Tensor] = []
         self._measured: dict[str, float] = {}
         self._sums = Sums(standing.loss_sum, standing.right, standing.seen)
@@ -101,7 +88,7 @@ class Loop(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Listen to signals from here on, after Lightning has set handlers of its own."""
-        self._signals.listen()
+        self.signals.listen()
         self._sums.to(self.device)
         self._average.to(self.device)
 
@@ -115,7 +102,7 @@ class Loop(L.LightningModule):
         torch.manual_seed(step_seed(self.options.seed, batch.epoch, batch.number) ^ 1)  # dropout's
         set_lr(self.optimizer, self._lr_factor(batch))
         with torch.autocast(self.device.type, enabled=False):
-            photos = augment(as_floats(batch.photos), self.amounts, batch.draws)
+            photos = augment(as_floats(batch.photos), self.job.augment, batch.draws)
         layout = torch.channels_last if self.options.channels_last else torch.contiguous_format
         embeddings = self._compiled(photos.contiguous(memory_format=layout)).float()
         with torch.autocast(self.device.type, enabled=False):
@@ -144,7 +131,7 @@ class Loop(L.LightningModule):
         # processes have summed up, are in no checkpoint.
         if last or not stepped or self.batches.ranks > 1:
             return
-        if self._signals.asked is not None:
+        if self.signals.asked is not None:
             self._save()
             raise Interrupted
         if now - self._saved >= self.options.checkpoint_every_s:
@@ -154,7 +141,7 @@ class Loop(L.LightningModule):
         """Embed some of the validation's distinct photos."""
         photos = as_floats(batch[1], channels_last=self.options.channels_last)
         self._embeddings.append(self._average.model(photos).float().cpu())
-        if self._signals.asked is not None:
+        if self.signals.asked is not None:
             raise Interrupted  # the last checkpoint is of this epoch, or of the end of the one before
 
     def on_validation_epoch_start(self) -> None:
@@ -187,12 +174,12 @@ class Loop(L.LightningModule):
         standing.epoch += 1
         standing.batch = 0
         standing.curve.append(row)
-        self._log.curve(standing.epoch, row)
+        self.job.log.curve(standing.epoch, row)
         if self._is_best(row):
             standing.best_epoch, standing.best = standing.epoch, row
             if self.batches.rank == 0:
-                with self._signals.writing():
-                    checkpoint.save_best(self._folder, standing.epoch, self._average.model)
+                with self.signals.writing():
+                    checkpoint.save_best(self.job.folder, standing.epoch, self._average.model)
         if self._measured and options.patience and standing.epoch - standing.best_epoch >= options.patience:
             standing.stopped_early = standing.epoch < options.epochs
             self.trainer.should_stop = True
@@ -201,7 +188,7 @@ class Loop(L.LightningModule):
         self.batches.epoch, self.batches.number = standing.epoch, 0
         if self.batches.rank == 0:
             self._save()
-        if self._signals.asked is not None:
+        if self.signals.asked is not None:
             raise Interrupted
 
     def _is_best(self, row: dict[str, float]) -> bool:
@@ -240,8 +227,8 @@ class Loop(L.LightningModule):
             "average": self._average.state(),
             "loss": self.loss.state_dict() if isinstance(self.loss, nn.Module) else {},
         }
-        with self._signals.writing():
-            checkpoint.save(self._folder, self._fingerprint, standing, states)
+        with self.signals.writing():
+            checkpoint.save(self.job.folder, self.job.fingerprint, standing, states)
         self._saved = time.perf_counter()
 
     def _where(self, step: int) -> str:
@@ -256,6 +243,6 @@ class Loop(L.LightningModule):
     def _not_finite(self, what: str, value: float, where: str) -> ValueError:
         lr = self.options.optimizer.lr
         return ValueError(
-            f"{what} is {value} at {where}: training stopped, its last good checkpoint is in {self._folder}; "
+            f"{what} is {value} at {where}: training stopped, its last good checkpoint is in {self.job.folder}; "
             f"a lower lr than {lr:g}, a clip_norm, or precision = 'fp32' may help"
         )
