@@ -80,7 +80,8 @@ def shop(folder: Path, phones: int, deep: int, files: Path) -> None:
 def network(folder: Path) -> None:
     """Put a network with first weights in the place of a trained one."""
     code = (
-        "from pathlib import Path; from visnet import weights, zoo; entry = zoo.entry('mildnet_small');"
+        "from pathlib import Path; from visnet import zoo; from visnet.zoo import weights;"
+        "entry = zoo.entry('mildnet_small');"
         "weights.save(zoo.build_model(entry, seed=1), entry.toml(), Path('data/trained_model'))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})

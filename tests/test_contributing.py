@@ -23,9 +23,11 @@ from pathlib import Path
 
 import pytest
 
-from visnet import runner, stage, weights
+from visnet.pipeline import stage
 from visnet.pipeline.log import SILENT
+from visnet.runs import runner
 from visnet.stages import trained_model
+from visnet.zoo import weights
 
 tables = runner.read_params()
 tables["triplets"] |= {"train": 64, "validation": 8, "test": 8}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernels.nearest import METRICS, Gallery, Neighbors, cpu, exact, nearest, resolve, score, seed, survive
+from kernels.nearest import METRICS, Gallery, Neighbors, cpu, exact, nearest, prepared, resolve, score, seed, survive
 from kernels.nearest.contract import Admission
 from kernels.nearest.encode import coding_of, encode_queries
 
@@ -162,7 +162,7 @@ def test_blocks_of_any_size_give_the_same_answer(kind, metric, monkeypatch, asse
         monkeypatch.setattr(survive, "SCORE_BYTES", size)
         monkeypatch.setattr(survive, "LEAST_ROWS", 16)
         monkeypatch.setattr(survive, "FEW_SCORES", size)
-        monkeypatch.setattr(cpu, "ENCODE_BYTES", size)
+        monkeypatch.setattr(prepared, "ENCODE_BYTES", size)
         monkeypatch.setattr(cpu, "QUERIES", size // 60)
         monkeypatch.setattr(cpu, "ONE_SHOT_QUERIES", size // 60)
         monkeypatch.setattr(exact, "SCAN_BYTES", 2 * size)

@@ -19,8 +19,9 @@ PEAK_MB = 1200  # 940 with two cores; a stage in its own process may take 1,500
 STAGES = """
 import json, os, resource, sys
 from pathlib import Path
-from visnet import runner, stage
+from visnet.pipeline import stage
 from visnet.pipeline.log import SILENT
+from visnet.runs import runner
 
 os.chdir(sys.argv[1])
 said = runner.read_params()
@@ -53,10 +54,10 @@ from visnet.photos import codec
 
 folder = Path(sys.argv[1])
 for small in folder.glob("small.*"):
-    images.decode(small.read_bytes())
+    codec.decode(small.read_bytes())
 size = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmSize"))
 for file in sorted(folder.glob("big.*")):
-    for read in (images.decode, images.check):
+    for read in (codec.decode, codec.check):
         for more in (12 << 20, 512 << 20):
             if os.fork():
                 os.wait()

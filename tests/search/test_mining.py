@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kernels.nearest import Neighbors
 from visnet.search import mining
+from visnet.search import products as search
 from visnet.search.mining import hardest_negatives, hardest_positives
 
 METRICS = ("sq_euclidean", "inner_product")  # exact on whole numbers
@@ -61,8 +62,8 @@ def test_equals_a_plain_loop_with_any_ties(
     anchors = rng.integers(0, n, rng.integers(0, 2 * n))  # some twice, some not at all
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mining, "CROWD", crowd)
-        patch.setattr(products, "BLOCK_QUERIES", block[0])
-        patch.setattr(products, "BLOCK_ANSWERS", block[1])
+        patch.setattr(search, "BLOCK_QUERIES", block[0])
+        patch.setattr(search, "BLOCK_ANSWERS", block[1])
         for distinct in (True, False):
             rows = [slow_negatives(x, labels, a, k, distinct, metric) for a in anchors]
             found = hardest_negatives(torch.from_numpy(x), labels, k, anchors=anchors, distinct=distinct, metric=metric)
