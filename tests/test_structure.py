@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -129,6 +130,15 @@ def test_every_module_is_in_a_wing_and_each_wing_has_its_sentence_in_contributin
         assert said, f"visnet/{wing} says nothing of itself"
         tree.append(f"    {wing + '/':<12} {said.splitlines()[0]}\n")
     assert "".join(tree) in told
+
+
+def test_the_way_of_a_photo_passes_files_that_are_there() -> None:
+    way = (ROOT / "CONTRIBUTING.md").read_text().partition("### A photo's way")[2].partition("\n## ")[0]
+    named = re.findall(r"`([a-z_0-9/]+\.py)`", way)
+    assert len(named) > 25
+    assert [name for name in named if not (ROOT / "visnet" / name).is_file()] == []
+    passed = [name for name in named if name.startswith("stages/")]
+    assert passed == [f"stages/{name}.py" for name in stages.STAGES if f"stages/{name}.py" in passed]
 
 
 @pytest.mark.parametrize("stage", stages.STAGES)
