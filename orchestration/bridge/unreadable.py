@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,11 +29,15 @@ class Project:
 def read(root: Path) -> Mapping[str, Stage]:
     """Read the stages; `Unreadable` says file, line and fault."""
     from dvc.exceptions import DvcException
+    from tomlkit.exceptions import TOMLKitError
 
     try:
         return read_project(root)
     except DvcException as error:
-        raise Unreadable(_fault(error)) from error
+        said = _fault(error)
+        raise Unreadable(_toml_fault(root) or said if ":?: " in said else said) from error
+    except (TOMLKitError, ValueError, OSError) as error:  # DVC lets through what its parsers say of a key given twice
+        raise Unreadable(_toml_fault(root) or " ".join(str(error).split())) from error
 
 
 def read_or_recall(root: Path) -> Project:
@@ -69,3 +74,18 @@ def _fault(error: BaseException) -> str:
         text = " ".join(re.sub(r'in "<unicode string>".*', "", why, flags=re.DOTALL).split())
         return f"{file[1]}:{line[1] if line else '?'}: {text}"
     return f"{said}: {' '.join(why.split())}" if said.endswith("validation failed") and why else said
+
+
+def _toml_fault(root: Path) -> str:
+    """Return what is wrong with the first TOML file of a project that cannot be read, with its line; "" for nothing."""
+    for file in sorted(root.glob("*.toml")):
+        try:
+            tomllib.loads(file.read_bytes().decode())
+        except UnicodeDecodeError as error:
+            return f"{file.name}:{error.object[: error.start].count(10) + 1}: not UTF-8; save it as UTF-8"
+        except tomllib.TOMLDecodeError as error:
+            line = re.search(r"at line (\d+)", str(error))
+            return f"{file.name}:{line[1] if line else '?'}: {error}"
+        except OSError as error:
+            return f"{file.name}: {error.strerror}"
+    return ""

@@ -67,6 +67,9 @@ def test_data_version_ignores_reports(toy: Toy) -> None:
     ("file", "before", "after", "says"),
     [
         ("params.toml", "k = 3", "k = = 3", r"params.toml:10: Unexpected character: '='"),
+        ("params.toml", "k = 3", "k = 3\nk = 4", r"params.toml:11: Cannot overwrite a value"),
+        ("params.toml", "k = 3", "k = 3\n[photos]", r"params.toml:11: Key .photos. already exists"),
+        ("params.toml", "k = 3", "k = 3  # \udcff", r"params.toml:10: not UTF-8"),
         ("dvc.yaml", "stages:", "stages:\n\t- [", r"dvc.yaml:5: while scanning for the next token found character"),
         ("dvc.yaml", "outs: [data/answers]", "outz: [a]", r"validation failed: extra keys not allowed @ .*outz"),
         ("params.toml", "source =", "sorce =", r"failed to parse 'stages.photos.deps' in '.*': Could not find"),
@@ -79,7 +82,8 @@ def test_what_cannot_be_read_is_one_line_and_recalled(
     monkeypatch.chdir(toy.root)
     (toy.root / "home").mkdir()
     whole = read_or_recall(toy.root)
-    (toy.root / file).write_text((toy.root / file).read_text().replace(before, after))
+    text = (toy.root / file).read_text().replace(before, after)
+    (toy.root / file).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(Unreadable, match=says) as raised:
         read(toy.root)
     assert "\n" not in str(raised.value)
