@@ -64,10 +64,12 @@ class Work:
         file_bytes: int | None = None,
     ) -> None:
         """Start it: with a fault laid first; no file may pass `file_bytes`."""
-        self._heard = Path(tempfile.mkdtemp(prefix="heard-"))  # not in the folder, whose disk may be full
+        self._streams = Path(tempfile.mkdtemp(prefix="streams-"))  # not in the folder, whose disk may be full
         words = [command.split() if isinstance(command, str) else list(command) for command in commands]
         self._begun_s = time.monotonic()
-        self._child = SERVER.Process(target=_work, args=(folder, words, self._heard, environment(), fault, file_bytes))
+        self._child = SERVER.Process(
+            target=_work, args=(folder, words, self._streams, environment(), fault, file_bytes)
+        )
         self._child.start()
 
     @property
@@ -87,8 +89,8 @@ class Work:
             self.signal(signal.SIGKILL)
             self._child.join()
         assert self._child.exitcode is not None
-        stdout, stderr = (path.read_text() if path.exists() else "" for path in _streams(self._heard))
-        shutil.rmtree(self._heard)
+        stdout, stderr = (path.read_text() if path.exists() else "" for path in _streams(self._streams))
+        shutil.rmtree(self._streams)
         return Done(self._child.exitcode, stdout, stderr, time.monotonic() - self._begun_s)
 
 
@@ -99,12 +101,12 @@ def _streams(folder: Path) -> tuple[Path, Path]:
 def _work(
     folder: Path,
     commands: Sequence[Sequence[str]],
-    heard: Path,
+    streams: Path,
     environ: Mapping[str, str],
     fault: Fault | None,
     file_bytes: int | None,
 ) -> None:
-    for number, path in enumerate(_streams(heard), start=1):
+    for number, path in enumerate(_streams(streams), start=1):
         with path.open("wb") as file:
             os.dup2(file.fileno(), number)
     os.environ.clear()

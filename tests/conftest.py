@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,14 @@ def learnt(learnable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     learning.run(shop, "trained_model")
     learning.evaluate(shop)
     return shop
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Have torch use one thread: for small networks, more cost more than they save, and sums are the same anywhere."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

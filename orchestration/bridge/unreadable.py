@@ -34,8 +34,10 @@ def read(root: Path) -> Mapping[str, Stage]:
     try:
         return read_project(root)
     except DvcException as error:
-        said = _fault(error)
-        raise Unreadable(_toml_fault(root) or said if ":?: " in said else said) from error
+        message = _fault(error)
+        if ":?: " in message:  # DVC's parser named no line
+            message = _toml_fault(root) or message
+        raise Unreadable(message) from error
     except (TOMLKitError, ValueError, OSError) as error:  # DVC lets through what its parsers say of a key given twice
         raise Unreadable(_toml_fault(root) or " ".join(str(error).split())) from error
 

@@ -1,6 +1,5 @@
 """Embedding a dataset of photos."""
 
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
@@ -32,12 +31,7 @@ def network() -> nn.Module:
     )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize(("count", "batch"), [(7, 3), (6, 3), (1, 4), (0, 4)])

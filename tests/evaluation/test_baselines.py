@@ -1,7 +1,6 @@
 """What the evaluation measures, against plain loops over a small catalog, and where it could flatter a search."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -62,12 +61,7 @@ def nearest_others(vectors: Vectors, at: int, k: int, *, within_category: bool) 
     return [row for _, row in sorted(best.values(), key=lambda found: found[0])[:k]]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("seed", range(5))

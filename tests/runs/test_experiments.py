@@ -15,6 +15,7 @@ from playwright.sync_api import sync_playwright
 
 from orchestration.bridge.dvc import Dvc
 from orchestration.defs.experiments import experiment_asset
+from tests import learning
 from tests.apart import Work
 from tests.orchestration.test_browser import CHROMIUM, FLAGS
 from tests.tracking.test_tracking import client_of, runs
@@ -25,30 +26,7 @@ from visnet.evaluation import verdict
 from visnet.runs import experiment
 from visnet.tracking import leaderboard, registry
 
-TINY = """
-source = "one convolution: what a test can afford"
-departs = []
-side_px = 64
-weights = "none"
-epochs = 9
-
-[architecture]
-kind = "tapped"
-trunk = "plain"
-taps = [1]
-dense = [16]
-
-[loss]
-name = "sq_hinge"
-margin = 0.3
-
-[batches]
-triplets = 16
-
-[optimizer]
-name = "sgd"
-lr = 0.01
-"""
+TINY = learning.TINY.replace("margin = 3.0", "margin = 0.3").replace("triplets = 8", "triplets = 16")
 SETTINGS = ["trained_model.epochs=3"]
 
 
