@@ -19,8 +19,9 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 # The wings of visnet, lowest first: a module imports from its own wing and from lower ones only.
 WINGS = (
-    "pipeline",
+    "errors",
     "storage",
+    "pipeline",
     "models",
     "losses",
     "zoo",
@@ -238,3 +239,15 @@ OPENERS = ("Image", "os", "gzip")  # whose `open` is not a text file's
 def test_text_files_are_utf8_on_every_machine() -> None:
     found = {name: lines for name, path in modules() if (lines := texts_without_encoding(path))}
     assert found == {}, 'say encoding="utf-8": elsewhere it is another one'
+
+
+def made_durable(path: Path) -> list[str]:
+    """List the calls that rename, replace, sync or lock what stands on disk."""
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    named = {ast.unparse(call) for call in calls}
+    return sorted(named & {"os.replace", "os.rename", "os.fsync", "fcntl.flock", "shutil.move"})
+
+
+def test_what_is_renamed_synced_or_locked_is_so_in_one_place() -> None:
+    found = {name: calls for name, path in modules() if name.startswith("visnet.") and (calls := made_durable(path))}
+    assert found == {"visnet.storage.atomic": ["os.fsync", "os.replace"], "visnet.storage.locks": ["fcntl.flock"]}

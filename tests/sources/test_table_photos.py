@@ -12,7 +12,7 @@ from tests.sources.changefeed.test_photos import ASKED, QUICK, counts, jpeg
 from visnet.photos import validators
 from visnet.pipeline.log import SILENT
 from visnet.stages import raw_images
-from visnet.storage import tables
+from visnet.storage import atomic, tables
 
 
 class Said:
@@ -111,7 +111,7 @@ def test_a_table_of_before_there_were_stamps_is_not_downloaded_again(
     with ImageServer(jpeg(1)) as web:
         shop.list("a.jpg", web.url("b.jpg"))
         digest = shop.run()["digest"]
-        tables.drop(shop.out / "validators.lance")
+        atomic.remove(shop.out / "validators.lance")
         said = shop.run()
         assert (said["digest"], *counts(said, *ASKED), web.hits.total()) == (digest, 0, 0, 1, 0, 1, 1)
     assert set(validators.read(shop.out / "validators.lance")) == {"a.jpg"}

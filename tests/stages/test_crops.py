@@ -16,7 +16,7 @@ from visnet.photos import codec, cutting
 from visnet.pipeline import budget, stage
 from visnet.pipeline.log import SILENT
 from visnet.stages import crops, raw_images
-from visnet.storage import tables
+from visnet.storage import atomic, tables
 
 HEADER = ["_category", "_color", "_id", "_name", "left", "top", "width", "height"]
 COLUMNS = {name: name for name in HEADER[4:]}
@@ -97,7 +97,7 @@ def test_batches_of_few_bytes_make_the_same_table(shop: Shop, monkeypatch: pytes
     first = tables.opened(shop.table).version
     monkeypatch.setattr(cutting, "BATCH_BYTES", 1)
     monkeypatch.setattr(crops, "BATCH_BYTES", 1)
-    tables.drop(shop.table)
+    atomic.remove(shop.table)
     assert shop.cut(lost_share_max=0.5)["digest"] == expected
     assert tables.opened(shop.table).version >= first + 8, "a commit for each photo"
 
@@ -135,7 +135,7 @@ def test_a_first_run_keeps_what_it_has_unless_that_is_nothing(shop: Shop) -> Non
     shop.fetch()
     said = shop.cut()
     assert (said["lost"], said["lost_share"], said["lost_share_max"]) == (9, 0.9, 0.02), "for the check in Dagster"
-    tables.drop(shop.table)
+    atomic.remove(shop.table)
     shop.rows[0][4:] = OUTSIDE
     shop.fetch()
     with pytest.raises(ValueError, match=r"at least 10 of 10 crops would be lost, .*box outside the photo"):

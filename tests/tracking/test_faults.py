@@ -17,7 +17,7 @@ from tests.apart import Work, within
 from tests.learning import copy, killed_after, model, run, setting, tracked_at
 from tests.workspace import report
 from visnet.runs import runner
-from visnet.storage import links
+from visnet.storage import atomic
 from visnet.tracking import connection, delivery, outbox, recorder, registry
 from visnet.zoo import weights
 
@@ -47,7 +47,7 @@ def waiting(shop: Path) -> list[str]:
 FAULTS = [
     (weights, "save"),
     (runner, "_finished"),
-    (links, "replace"),
+    (atomic, "replace"),
     (delivery, "open_run"),
     (registry, "register"),
     (delivery, "tell"),
@@ -81,7 +81,7 @@ def test_a_failure_at_any_point_after_the_training_costs_no_training(
 
 
 def test_a_kill_after_the_training_costs_no_training(shop: Path) -> None:
-    done = Work(shop, "trained_model", fault=partial(killed_after, "visnet.storage.links", "replace")).end()
+    done = Work(shop, "trained_model", fault=partial(killed_after, "visnet.storage.atomic", "replace")).end()
     assert done.returncode == -signal.SIGKILL, done.stderr
     run(shop, "trained_model")
     assert report(shop, "trained_model")["resumed_from_epoch"] == 2

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from visnet.errors import NotReady
 from visnet.pipeline import stage
 from visnet.pipeline.reports import DATA, REPORTS, write_report
 from visnet.pipeline.stage import Report
 from visnet.runs import runner
 from visnet.serving import versions
-from visnet.storage import integrity, links, locks, repair, tables
+from visnet.storage import atomic, integrity, locks, repair, tables
 
 DELETED_SHARE = 0.05  # of a file's rows: more, and the file is written anew without them
 WIDE_ROWS = 256  # rows in memory at a time where they hold photos
@@ -70,7 +71,7 @@ def run(data: Path = DATA, reports: Path = REPORTS) -> Report:
     Published versions stay: their files are links of their own, and are freed when the versions go.
     """
     if not data.is_dir():
-        raise ValueError(f"{data} is missing: there is nothing to compact; run `dvc repro` first")
+        raise NotReady(f"{data} is missing: there is nothing to compact; run `dvc repro` first")
     with locks.held(data / runner.TABLES.name), locks.held(data / "publish"):
         return _run(data, reports)
 
@@ -142,7 +143,7 @@ def _remove_unnamed(path: Path) -> int:
 
 def _leftovers(data: Path, name: str) -> int:
     """Remove what a stage that was killed would itself remove, but not what it would go on with."""
-    left = links.clean(data / name)
+    left = atomic.clean(data / name)
     building = data / f"{name}.building"
     if building.exists() and not getattr(stage.module(name), "RESUMES", False):
         shutil.rmtree(building)

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from visnet.errors import NotReady
 from visnet.pipeline.reports import DATA
 from visnet.serving import pointer, versions
 from visnet.serving.pointer import Parts
@@ -27,7 +28,7 @@ def run(data: Path = DATA) -> str:
     publish = data / "publish"
     wanted = pointer.found(publish)
     if wanted is None:
-        raise ValueError(versions.behind(publish))
+        raise NotReady(versions.behind(publish))
     if said := _done(publish, wanted):
         return said
     from visnet.pipeline import stage  # torch and Lance, once there is something to do
@@ -103,5 +104,5 @@ def _sources(data: Path, wanted: Parts, locked: ExitStack) -> Iterator[dict[str,
     for part in wanted:
         if part not in line or not line[part].exists():
             missing = data / candidate.TABLES.get(part, "trained_model")
-            raise ValueError(f"{missing} is missing: run `dvc checkout`, or in a fresh clone `dvc pull`")
+            raise NotReady(f"{missing} is missing: run `dvc checkout`, or in a fresh clone `dvc pull`")
     yield line

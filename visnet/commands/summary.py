@@ -1,5 +1,6 @@
 """What a person reads after the line has run: what was built, how well it finds, what to do next."""
 
+from visnet.errors import NotReady
 from visnet.pipeline.reports import REPORTS, read_report, spoilt
 from visnet.pipeline.stage import STAGES, Report
 from visnet.serving import versions
@@ -18,7 +19,7 @@ def text() -> str:
     reports = {stage: read_report(stage) for stage in STAGES}
     there = {stage: report for stage, report in reports.items() if report}
     if not there:
-        raise ValueError(f"{REPORTS}/ holds no report yet: run `make run`, or `dvc repro` in a folder with dvc.yaml")
+        raise NotReady(f"{REPORTS}/ holds no report yet: run `make run`, or `dvc repro` in a folder with dvc.yaml")
     return "\n".join([*_built(there), "", *_recall(there.get("evaluation")), *_next(there)])
 
 

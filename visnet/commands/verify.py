@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from visnet.embedding.model_id import model_id, precision_of
+from visnet.errors import Damaged, NotReady
 from visnet.pipeline.log import Log
 from visnet.pipeline.reports import DATA, REPORTS, read_report
 from visnet.pipeline.stage import STAGES
@@ -27,7 +28,7 @@ def run(log: Log, data: Path = DATA, reports: Path = REPORTS) -> str:
     publish = data / "publish"
     shelf = [versions.folder(publish, number) for number in versions.numbers(publish)]
     if not folders and not shelf:
-        raise ValueError(f"{data}: there is nothing to verify; run `dvc repro` (or `dvc pull`) first")
+        raise NotReady(f"{data}: there is nothing to verify; run `dvc repro` (or `dvc pull`) first")
     lines, wrong = [], []
     with log.progress("verify", len(folders) + len(shelf), unit="folder") as progress:
         for folder in folders:
@@ -44,7 +45,7 @@ def run(log: Log, data: Path = DATA, reports: Path = REPORTS) -> str:
                 wrong.append(f"{folder}: {found[0]}; {cure}")
             progress.advance()
     if wrong:
-        raise ValueError(" — ".join([f"{len(wrong)} of {len(lines)} folders are damaged", *wrong]))
+        raise Damaged(" — ".join([f"{len(wrong)} of {len(lines)} folders are damaged", *wrong]))
     return "\n".join([*lines, f"All {len(lines)} are as they were written"])
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from visnet.errors import NotFound
 from visnet.storage import tables
 
 CACHE_BYTES = 512 << 20  # of one process: the whole stage stays below 1.5 GB with torch and a network
@@ -44,7 +45,7 @@ class CropImages(Dataset[torch.Tensor]):
         found = pc.index_in(wanted, value_set=table.to_table(columns=["crop_id"])["crop_id"].combine_chunks())
         if found.null_count:
             first = wanted.filter(found.is_null())[0].as_py()
-            raise ValueError(f"{path}: {found.null_count} crops asked for are not there, the first is {first!r}")
+            raise NotFound(f"{path}: {found.null_count} crops asked for are not there, the first is {first!r}")
         self.positions: list[int] = found.to_pylist()
         self._table: Any = None
         self._cache: torch.Tensor | None = None

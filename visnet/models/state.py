@@ -10,6 +10,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from visnet.errors import Damaged, NotFound
+
 
 def digest(state: Mapping[str, Tensor]) -> str:
     """Return the sha256 of all tensors (name, dtype, shape, bytes; sorted by name), equal on any machine, as hex."""
@@ -42,14 +44,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if path.suffix not in (".safetensors", ".pth", ".pt"):
         raise ValueError(f"{path}: unknown kind of weights; allowed are .safetensors and .pth files")
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+        raise NotFound(f"{path}: no such file")
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-        raise ValueError(f"{path}: corrupt or cut short ({said})") from None
+        raise Damaged(f"{path}: corrupt or cut short ({said})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path}: holds no plain table of tensors")
     return state

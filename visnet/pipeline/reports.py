@@ -1,12 +1,13 @@
 """Where a line stands on disk, and what every stage says of itself: `<stage>.json`, flat, keys with their units."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from visnet.errors import Damaged
 from visnet.pipeline.stage import Report
+from visnet.storage import atomic
 
 DATA, REPORTS = Path("data"), Path("reports")
 METRICS = "metrics"  # the folder, in that of the reports, of what people compare
@@ -34,7 +35,7 @@ LINE = Place()
 
 
 def read_report(stage: str, folder: Path = REPORTS) -> Report | None:
-    """Return the last report of a stage in a folder, None when there is none; `ValueError` when it is none."""
+    """Return the last report of a stage in a folder, None when there is none; `Damaged` when it is none."""
     path = folder / f"{stage}.json"
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -47,9 +48,9 @@ def read_report(stage: str, folder: Path = REPORTS) -> Report | None:
     return report
 
 
-def spoilt(path: Path, how: str) -> ValueError:
+def spoilt(path: Path, how: str) -> Damaged:
     """Return the error of a report that cannot be used, with what makes it anew."""
-    return ValueError(
+    return Damaged(
         f"{path} {how}; bring it back with `git checkout {path}`, or make it anew with "
         f"`dvc repro --force --single-item {path.stem}`"
     )
@@ -57,14 +58,10 @@ def spoilt(path: Path, how: str) -> ValueError:
 
 def write_report(stage: str, report: Report, folder: Path = REPORTS) -> None:
     """Write a report whole or not at all."""
-    path = folder / f"{stage}.json"
-    scratch = path.with_suffix(".json.building")
-    scratch.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    os.replace(scratch, path)
+    atomic.put_json(folder / f"{stage}.json", report)
 
 
 def write_metrics(stage: str, report: Report, names: Sequence[str], folder: Path = REPORTS) -> None:
     """Write what people compare of a report, for `dvc metrics`, but for what it lacks or has no value for."""
     if names:
-        (folder / METRICS).mkdir(parents=True, exist_ok=True)
         write_report(stage, {name: report[name] for name in names if report.get(name) is not None}, folder / METRICS)

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from visnet.pipeline.log import Progress
+from visnet.storage import atomic
 
 Listener = Callable[[int, Mapping[str, float]], None]
 WORD_SIGNS = 40  # of a word beside the progress, which may be a category of any name
@@ -47,21 +47,19 @@ class Console:
             with path.open(newline="", encoding="utf-8") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
         rows.append({"step": str(step), **{name: f"{value:.6g}" for name, value in values.items()}})
-        scratch = path.with_suffix(".csv.building")
-        with scratch.open("w", newline="", encoding="utf-8") as file:
+        with atomic.writing(path) as building, building.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
             writer.writeheader()
             writer.writerows(rows)
-        os.replace(scratch, path)
         if self.on_curve:
             self.on_curve(step, values)
 
     def picture(self, image: Image.Image, name: str = "") -> None:
         """Keep the picture as `<stage>.png` or `<stage>.<name>.png`."""
         path = self.folder / f"{self.stage}{'.' if name else ''}{name}.png"
-        scratch = path.with_suffix(".png.building")
-        image.convert("RGB").quantize(method=Image.Quantize.FASTOCTREE).save(scratch, format="PNG", optimize=True)
-        os.replace(scratch, path)
+        small = image.convert("RGB").quantize(method=Image.Quantize.FASTOCTREE)
+        with atomic.writing(path) as building:
+            small.save(building, format="PNG", optimize=True)
         self.pictures[name or "sheet"] = path
 
 

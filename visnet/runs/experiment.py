@@ -18,7 +18,7 @@ from visnet.pipeline.reports import DATA, REPORTS, Place, read_report
 from visnet.pipeline.stage import Report
 from visnet.runs import runner
 from visnet.stages import trained_model
-from visnet.storage import tables
+from visnet.storage import atomic, tables
 from visnet.tracking import registry
 
 APART = ("trained_model", "catalog_embeddings", "knn_results", "evaluation")
@@ -108,10 +108,10 @@ def _run(name: str, tried: Tables, *, again: bool) -> Report:
                 print("  done before with the same inputs (--again does it anew)", file=sys.stderr)
             continue
         done = {earlier: inputs[earlier] for earlier in APART[:at]}  # what was made of an older one is made anew, too
-        file.write_text(json.dumps(done, indent=1), encoding="utf-8")
+        atomic.put_json(file, done)
         runner.run(stage, here, tried)
         done[stage] = inputs[stage]
-        file.write_text(json.dumps(done, indent=1), encoding="utf-8")
+        atomic.put_json(file, done)
     trained, evaluated = (read_report(stage, here.reports) or {} for stage in ("trained_model", "evaluation"))
     shown = {key: evaluated[key] for key in SHOWN if evaluated.get(key) is not None}
     print("  " + ", ".join(f"{key} {value:.3f}" for key, value in shown.items()), file=sys.stderr)
@@ -174,6 +174,4 @@ def serve(version: int, path: Path = runner.PARAMS) -> None:
     text = "\n".join(lines) + "\n"
     if tomllib.loads(text)["trained_model"].get("version") != version:
         raise ValueError(f"{path}: cannot tell where version = {version} belongs; write it into [trained_model]")
-    scratch = path.with_suffix(".toml.building")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    atomic.put_text(path, text)

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from visnet.errors import NotReady
 from visnet.pipeline import stage as stages
 from visnet.pipeline.log import SILENT, Log
 from visnet.pipeline.reports import DATA, LINE, Place, write_metrics, write_report
 from visnet.pipeline.stage import Frozen, Report
 from visnet.runs.console import Console
-from visnet.storage import integrity, links, locks, repair
+from visnet.storage import atomic, integrity, links, locks, repair
 from visnet.tracking import recorder
 
 PARAMS = Path("params.toml")
@@ -57,7 +58,7 @@ def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report
     inputs = {name: place.artefact(name) for name in stages.edges(stage)}
     for name, path in inputs.items():
         if not path.exists():
-            raise ValueError(
+            raise NotReady(
                 f"{path} is missing; run `dvc repro {name}` (or `dvc checkout` if it was there before, or `dvc pull`)"
             )
     artefact = place.artefact(stage)
@@ -110,13 +111,13 @@ def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapp
         repair.check(out, before)
         report.update(record.judge(report, out))
         if not in_place:
-            links.replace(artefact, _finished(out, resumes) if resumes else out)
+            atomic.replace(artefact, _finished(out, resumes) if resumes else out)
         report["wall_s"] = round(time.monotonic() - begun_s, 3)
         report.update(record.finish(report, artefact, console.pictures))
         if not getattr(module, "SERVED", False):
             integrity.record(artefact)
         for path in sorted(shown.iterdir()):
-            path.replace(place.reports / path.name)
+            atomic.move(path, place.reports / path.name)
         write_report(stage, report, place.reports)
         write_metrics(stage, report, getattr(module, "METRICS", ()), place.reports)
     if resumes:

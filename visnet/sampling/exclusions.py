@@ -10,7 +10,6 @@ Ids that no longer exist are kept (a photo may come back) and exclude nothing. O
 """
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from visnet.sampling.crops import SPLITS, STREET, Crops, code
 from visnet.sampling.sampled import Sampled
+from visnet.storage import atomic
 
 HEADER = ("what", "a", "b")
 WHAT = {"photo": "one crop id, in column a", "positive": "two different crop ids", "negative": "two different crop ids"}
@@ -144,10 +144,8 @@ def read(path: Path) -> Exclusions:
 
 def write(path: Path, exclusions: Exclusions) -> None:
     """Write a list of exclusions, sorted, whole or not at all."""
-    scratch = path.with_name(f"{path.name}.building")
-    with scratch.open("w", newline="", encoding="utf-8") as file:
+    with atomic.writing(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([HEADER, *sorted(exclusions.rows)])
-    os.replace(scratch, path)
 
 
 def _key(a: np.ndarray | int, b: np.ndarray | int, crops: int) -> np.ndarray:

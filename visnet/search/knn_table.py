@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from visnet.search.knn_lists import GONE, SPARE, Ints, Lists, nothing
-from visnet.storage import tables
+from visnet.storage import atomic, tables
 
 VERSION = 1  # raise when the same vectors give other lists than before
 ANSWERS = pa.schema(
@@ -79,7 +79,7 @@ def known_of(folder: Path) -> Known:
     paths = {folder / "knn.lance": ANSWERS, folder / "applied.lance": APPLIED}
     for path, schema in paths.items():
         if tables.is_table(path) and tables.opened(path).schema.names != schema.names:
-            tables.drop(path)
+            atomic.remove(path)
         if not tables.is_table(path):
             tables.put(path, "", schema.empty_table())
     answers, applied = paths

@@ -9,7 +9,7 @@ from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.vectors import model_of
 from visnet.serving import gates
 from visnet.serving.pointer import Parts
-from visnet.storage import links, tables
+from visnet.storage import atomic, links, tables
 from visnet.storage.links import Brought
 from visnet.zoo import weights
 
@@ -51,7 +51,7 @@ def assemble(places: Mapping[str, Path], folder: Path) -> Candidate:
         parts[part] = tables.digest(folder / f"{part}.lance", tables.opened(path).schema.names[0])
     for file in MODEL:
         brought += links.bring(places["model"] / file, folder / "trained_model" / file)
-    links.sync(folder / "trained_model")
+    atomic.sync(folder / "trained_model")
     model, entry = weights.load(folder / "trained_model")
     made_by = model_id(weights.digest(model.state_dict()), precision_of(model_of(folder)))  # embeds a visitor's photo
     return Candidate(folder, {**parts, "model": made_by}, brought, entry.side_px)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from visnet.embedding.vectors import Vectors, read_vectors
+from visnet.errors import NotReady
 from visnet.pipeline.reports import DATA
 from visnet.serving import versions
 from visnet.storage import locks, tables
@@ -65,7 +66,7 @@ def open_current(data: Path = DATA) -> Serving:
     for _ in range(TRIES):
         number = versions.current(publish)
         if number is None:
-            raise ValueError(versions.behind(publish))
+            raise NotReady(versions.behind(publish))
         folder = versions.folder(publish, number)
         try:
             lock = FileIO(folder / versions.LOCK)
@@ -77,7 +78,7 @@ def open_current(data: Path = DATA) -> Serving:
             lock.close()
             break
         lock.close()
-    raise ValueError(versions.behind(publish))
+    raise NotReady(versions.behind(publish))
 
 
 def _stands(lock: FileIO, folder: Path) -> bool:

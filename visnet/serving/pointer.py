@@ -6,11 +6,13 @@ that to what the file says, after any checkout, pull, copy or restore.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
+
+from visnet.errors import Damaged, NotReady
+from visnet.storage import atomic
 
 NAME = "published.json"
 LOCK = "dvc.lock"
@@ -25,12 +27,7 @@ def path_of(publish: Path) -> Path:
 
 def write(publish: Path, parts: Mapping[str, str], digest: str) -> None:
     """Write what is published, whole or not at all; equal content is equal bytes on any machine."""
-    path = path_of(publish)
-    scratch = path.with_name(f".{NAME}.building")
-    scratch.write_text(
-        json.dumps({"digest": digest, "parts": dict(sorted(parts.items()))}, indent=1) + "\n", encoding="utf-8"
-    )
-    os.replace(scratch, path)
+    atomic.put_json(path_of(publish), {"digest": digest, "parts": dict(sorted(parts.items()))})
 
 
 def found(publish: Path) -> Parts | None:
@@ -45,15 +42,15 @@ def found(publish: Path) -> Parts | None:
     except FileNotFoundError:
         if listed is None:
             return None
-        raise ValueError(f"{path} is missing: run `dvc checkout`, or in a fresh clone `dvc pull`") from None
+        raise NotReady(f"{path} is missing: run `dvc checkout`, or in a fresh clone `dvc pull`") from None
     try:
         parts = json.loads(text)["parts"]
         if not isinstance(parts, dict):
             raise TypeError
     except (ValueError, TypeError, KeyError):
-        raise ValueError(f"{path} is damaged: run `dvc checkout --force {path}`") from None
+        raise Damaged(f"{path} is damaged: run `dvc checkout --force {path}`") from None
     if listed is not None and listed != hashlib.md5(text, usedforsecurity=False).hexdigest():
-        raise ValueError(
+        raise NotReady(
             f"{path} is not the one that {LOCK} lists: run `dvc checkout` after a `git checkout`, else `dvc repro`"
         )
     return parts

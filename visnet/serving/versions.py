@@ -13,12 +13,12 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from visnet.errors import Damaged, NotFound, NotReady
 from visnet.pipeline.reports import DATA
 from visnet.serving import pointer
-from visnet.storage import links, locks
+from visnet.storage import atomic, locks
 
 PUBLISH = DATA / "publish"
-BUILDING = ".building"
 LOCK = "lock"  # in a version's folder: readers hold it shared
 SERVED = "served"  # likewise: what has this was once current, or waits to be: its number is never used again
 FACTS = "version.json"
@@ -129,17 +129,17 @@ def begin(publish: Path) -> tuple[int, Path]:
     _mark(publish, served)
     for number in numbers(publish):
         if not (folder(publish, number) / SERVED).exists():
-            links.remove(folder(publish, number))
+            atomic.remove(folder(publish, number))
     clean(publish)
     number = max([*numbers(publish), served or 0]) + 1
-    building = folder(publish, number).with_name(f".{number:06d}{BUILDING}")
+    building = folder(publish, number).with_name(f".{number:06d}{atomic.BUILDING}")
     building.mkdir()
     return number, building
 
 
 def clean(publish: Path) -> int:
     """Remove the leftovers of killed runs; return how many there were."""
-    return sum(links.clean(place, BUILDING) for place in (publish, publish / "versions"))
+    return sum(atomic.clean(place, atomic.BUILDING) for place in (publish, publish / "versions"))
 
 
 def finish(publish: Path, number: int, building: Path, said: dict[str, Any]) -> None:
@@ -151,12 +151,9 @@ def finish(publish: Path, number: int, building: Path, said: dict[str, Any]) -> 
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")[:19] + "Z"
     files = {str(path.relative_to(building)): path.stat().st_size for path in building.rglob("*") if path.is_file()}
     complete = {"version": number, "created_at": now, **said, "files": dict(sorted(files.items()))}
-    (building / FACTS).write_text(json.dumps(complete, indent=1) + "\n", encoding="utf-8")
+    atomic.put_json(building / FACTS, complete)
     (building / LOCK).touch()
-    for path in (building / FACTS, building):
-        links.sync(path)
-    building.rename(folder(publish, number))
-    links.sync(publish / "versions")
+    atomic.move(building, folder(publish, number))
     if held:
         _mark(publish, number)
     else:
@@ -171,13 +168,7 @@ def _mark(publish: Path, number: int | None) -> None:
 def switch(publish: Path, number: int) -> None:
     """Serve a version, in one step."""
     _mark(publish, current(publish))  # a run that was killed right after its own switch did not
-    link = publish / f".current{BUILDING}"
-    link.unlink(missing_ok=True)
-    link.symlink_to(Path("versions") / f"{number:06d}")
-    if (publish / "current").is_dir() and not (publish / "current").is_symlink():
-        links.remove(publish / "current")  # in a copy that followed the link: a link cannot replace a folder
-    os.replace(link, publish / "current")
-    links.sync(publish)
+    atomic.point(publish / "current", Path("versions") / f"{number:06d}")
     _mark(publish, number)
 
 
@@ -190,7 +181,7 @@ def prune(publish: Path, keep: int) -> list[int]:
             continue
         with FileIO(place / LOCK, "a+") as lock:
             if locks.taken(lock, shared=False):
-                links.remove(place)
+                atomic.remove(place)
                 gone.append(number)
     return gone
 
@@ -200,16 +191,16 @@ def rollback(number: int | None = None, publish: Path = PUBLISH) -> str:
     with locks.held(publish) if publish.exists() else contextlib.nullcontext():
         there, served = numbers(publish), current(publish)
         if served is None:
-            raise ValueError(f"{publish}: {behind(publish)}")
+            raise NotReady(f"{publish}: {behind(publish)}")
         whole = [version for version in there if not damage(publish, version)]
         before = [version for version in whole if version < served]
         if number is None and not before:
-            raise ValueError(f"{publish}: no version is older than {served}, which is served")
+            raise NotFound(f"{publish}: no version is older than {served}, which is served")
         wanted = before[-1] if number is None else number
         if wanted not in there:
-            raise ValueError(f"{publish}: no version {wanted}; there are {', '.join(map(str, there))}")
+            raise NotFound(f"{publish}: no version {wanted}; there are {', '.join(map(str, there))}")
         if wanted not in whole:
-            raise ValueError(f"version {wanted} cannot be served: {damage(publish, wanted)}; whole are {whole}")
+            raise Damaged(f"version {wanted} cannot be served: {damage(publish, wanted)}; whole are {whole}")
         if wanted == served:
             return f"Version {wanted} is served already"
         switch(publish, wanted)
@@ -223,13 +214,11 @@ def roll_forward(publish: Path = PUBLISH) -> str:
     with locks.held(publish) if publish.exists() else contextlib.nullcontext():
         served, newest = current(publish), waiting(publish)
         if served is None or damage(publish, served):
-            raise ValueError(f"{publish}: {behind(publish)}")
+            raise NotReady(f"{publish}: {behind(publish)}")
         if newest is None:
             return f"Version {served} is served already, and is the newest"
         if gone := damage(publish, newest):
-            raise ValueError(
-                f"version {newest} cannot be served: {gone}; {DEPLOY} makes what is checked out wait instead"
-            )
+            raise Damaged(f"version {newest} cannot be served: {gone}; {DEPLOY} makes what is checked out wait instead")
         switch(publish, newest)
         said = behind(publish)
     return (
@@ -242,7 +231,7 @@ def listing(publish: Path = PUBLISH) -> str:
     """Return a table of the versions that are there; `ValueError` when there are none."""
     there, served = numbers(publish), current(publish)
     if not there:
-        raise ValueError(f"{publish}: {behind(publish)}")
+        raise NotReady(f"{publish}: {behind(publish)}")
     rows = [f"{'version':>7}   {'when':<20} {'products':>9} {'added':>7} {'changed':>8} {'removed':>8} {'recall@1':>9}"]
     for number in there:
         mark = "*" if number == served else " "

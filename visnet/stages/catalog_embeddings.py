@@ -16,7 +16,7 @@ from visnet.embedding.model_id import model_id
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Workers
-from visnet.storage import links, repair, tables
+from visnet.storage import atomic, repair, tables
 from visnet.zoo import weights
 
 IN_PLACE = True
@@ -75,7 +75,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     if embeddings != served:
         if repair.mend(out):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(embeddings.absolute()))
-        _switch(out)
+        atomic.replace(out / "embeddings.lance", out / "next.lance")
     return {
         "embeddings": len(frame),
         "dimensions": int(tables.opened(served).schema.field("embedding").type.list_size),
@@ -101,28 +101,19 @@ def _table(out: Path, wanted: pa.Table) -> Path:
     That is the one that is served, unless not one of its vectors stays: then it is of another model, and goes on being
     read until `next.lance` is whole.
     """
-    served, coming, going = (out / f"{name}.lance" for name in ("embeddings", "next", "previous"))
-    links.clean(out)
-    if going.exists():
-        if not served.exists():
-            coming.rename(served)  # killed in the middle of `_switch`: it was whole
-        links.remove(going)
+    served, coming = (out / f"{name}.lance" for name in ("embeddings", "next"))
+    atomic.clean(out)
+    if tables.is_table(coming) and not served.exists():
+        atomic.move(coming, served)  # killed in the middle of a `replace`: it was whole
     in_place = not tables.is_table(served) or not tables.opened(served).count_rows() or _some(served, wanted)
     if tables.is_table(coming) and (in_place or not _some(coming, wanted)):
-        links.remove(coming)  # of a model that is no longer asked for
+        atomic.remove(coming)  # of a model that is no longer asked for
     return served if in_place else coming
 
 
 def _some(embeddings: Path, wanted: pa.Table) -> bool:
     """Whether at least one vector of the table is wanted."""
     return tables.compare(embeddings, "crop_id", wanted).same > 0
-
-
-def _switch(out: Path) -> None:
-    """Put the whole new table in the place of the old one; `_table` ends what a kill leaves of this."""
-    (out / "embeddings.lance").rename(out / "previous.lance")
-    (out / "next.lance").rename(out / "embeddings.lance")
-    links.remove(out / "previous.lance")
 
 
 def _rows(rows: pd.DataFrame, vectors: torch.Tensor) -> pa.Table:

@@ -18,7 +18,7 @@ from visnet.pipeline.log import Log, Progress
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.sampling.splits import Shares, assign_splits
 from visnet.sheets import stage_sheets
-from visnet.storage import tables
+from visnet.storage import atomic, tables
 
 IN_PLACE = True
 METRICS = ("lost", "products")
@@ -77,7 +77,7 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
             _cut(raw_images / "photos.lance", crops, todo, change, params, progress, len(records))
     except TooManyLost:
         if before is None:
-            tables.drop(crops)
+            atomic.remove(crops)
         else:
             tables.restore(crops, before)
         raise

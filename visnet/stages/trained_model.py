@@ -19,7 +19,7 @@ from visnet import training, zoo
 from visnet.embedding.crop_dataset import CropImages
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Workers
-from visnet.storage import tables
+from visnet.storage import atomic, tables
 from visnet.tracking import registry
 from visnet.zoo import weights
 
@@ -148,7 +148,7 @@ def _taken(params: Params, out: Path, log: Log) -> Report:
         raise ValueError(f"params.toml: [trained_model] version: {error}") from None
     _clear(out, but=taken.name)
     for path in list(taken.iterdir()):
-        path.rename(out / path.name)
+        atomic.move(path, out / path.name)
     taken.rmdir()
     for epoch, values in (registry.curve(str(told["mlflow_run_id"])) or {0: {}}).items():
         log.curve(epoch, values)

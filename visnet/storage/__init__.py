@@ -1,1 +1,1 @@
-"""Lance tables and folders: keyed writes, locks, links, repair, checksums."""
+"""Lance tables and folders: keyed and atomic writes, locks, links, repair, checksums."""

@@ -14,7 +14,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from visnet.storage import tables
+from visnet.errors import Damaged
+from visnet.storage import atomic, tables
 
 CHECKSUMS = "checksums.json"  # in the artefact's folder: DVC brings it with the rest
 BLOCK_BYTES = 1 << 20
@@ -31,17 +32,15 @@ def record(folder: Path) -> None:
     found = {name: known.get(name) or _sums(path) for name, path in _files(folder)}
     if found == known:
         return
-    scratch = folder / f".{CHECKSUMS}.building"
     rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(sums)}" for name, sums in sorted(found.items()))
-    scratch.write_text(f"{{\n{rows}\n}}\n", encoding="utf-8")
-    os.replace(scratch, folder / CHECKSUMS)
+    atomic.put_text(folder / CHECKSUMS, f"{{\n{rows}\n}}\n")
 
 
 def check(folder: Path) -> None:
     """Raise `ValueError` in one line when a sample of an artefact's files is not as it was recorded."""
     if wrong := damaged(folder, limit_bytes=SAMPLE_BYTES, seed=random.randrange(1 << 32)):
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise ValueError(f"{wrong[0]} is damaged{more}: it is not as it was written; {cure(folder)}")
+        raise Damaged(f"{wrong[0]} is damaged{more}: it is not as it was written; {cure(folder)}")
 
 
 def cure(folder: Path) -> str:
@@ -83,7 +82,7 @@ def read(folder: Path) -> Checksums:
     except FileNotFoundError:
         return {}
     except ValueError:
-        raise ValueError(f"{path} is damaged; {cure(folder)}") from None
+        raise Damaged(f"{path} is damaged; {cure(folder)}") from None
     return known
 
 

@@ -1,20 +1,15 @@
-"""Folders as readers meet them: files linked instead of copied, made durable, replaced and removed in one step."""
+"""Files that come into another folder: linked instead of copied where that can be, and on the disk afterwards."""
 
-import ctypes
 import errno
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from visnet.storage import tables
+from visnet.storage import atomic, tables
 
 # What a file system answers that has no hard links, none to there, or no more of this file.
 NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP}
-DELETING = ".deleting"
-# What a kernel, file system or C library answers that cannot let two names change places.
-NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ def bring(source: Path, target: Path) -> Brought:
         if error.errno not in NO_LINKS:
             raise
         copied = Path(shutil.copyfile(source, target)).stat().st_size
-    sync(target)
+    atomic.sync(target)
     return Brought(1, linked, copied)
 
 
@@ -62,61 +57,5 @@ def bring_table(source: Path, target: Path) -> Brought:
     )
     brought = sum((bring(source / path, target / path) for path in wanted), Brought())
     for folder in sorted({target, *(Path(target / path).parent for path in wanted)}):
-        sync(folder)
+        atomic.sync(folder)
     return brought
-
-
-def sync(path: Path) -> None:
-    """Have the disk hold a file's bytes, or a folder's names."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder so that a kill leaves it whole, or under a name that nobody reads (see `clean`)."""
-    doomed = folder.with_name(f".{folder.name}{DELETING}")
-    shutil.rmtree(doomed, ignore_errors=True)
-    folder.rename(doomed)
-    shutil.rmtree(doomed)
-
-
-def replace(folder: Path, successor: Path) -> None:
-    """Put `successor` in the place of `folder`, which need not be there; at every moment one of them is.
-
-    Where the system cannot let two names change places, there is a moment in which neither is.
-    """
-    if folder.exists():
-        try:
-            _exchange(folder, successor)
-        except OSError as error:
-            if error.errno not in NO_EXCHANGE:
-                raise
-            remove(folder)
-        else:
-            shutil.rmtree(successor)
-            return
-    successor.rename(folder)
-    sync(folder.parent)
-
-
-def _exchange(one: Path, other: Path) -> None:
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(one))
-    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(one))
-
-
-def clean(parent: Path, *endings: str) -> int:
-    """Remove what killed runs left in a folder, by the endings of its hidden names; return how many there were."""
-    left = [path for ending in (DELETING, *endings) for path in parent.glob(f".*{ending}")]
-    for path in left:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    return len(left)

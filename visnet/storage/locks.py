@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
+from visnet.errors import Conflict
+
 _held: set[FileIO] = set()
 
 
@@ -20,7 +22,7 @@ def held(path: Path, *, shared: bool = False) -> Iterator[None]:
     with FileIO(path.with_name(f".{path.name}.lock"), "a+") as file:
         if not taken(file, shared=shared):
             verb = "being changed" if shared else "in use"
-            raise ValueError(f"{path} is {verb} by another process; wait until that has ended, then run this again")
+            raise Conflict(f"{path} is {verb} by another process; wait until that has ended, then run this again")
         _held.add(file)
         try:
             yield

@@ -7,7 +7,6 @@ a `content` column (hash of what the row says: the digest is made of these). Com
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from visnet.errors import NotReady
 
 HASH_COLUMNS = [("source", pa.string()), ("content", pa.string())]
 HASHED_AT_ONCE = 1 << 16  # rows, so that the memory of a hash does not grow with the table
@@ -68,7 +69,7 @@ def is_table(path: Path) -> bool:
 def opened(path: Path, version: int | None = None) -> lance.LanceDataset:
     """Open a version of a table, the latest if none is named; `ValueError` when there is no table."""
     if not is_table(path):
-        raise ValueError(f"{path}: no table there; run the stage that makes it")
+        raise NotReady(f"{path}: no table there; run the stage that makes it")
     return lance.dataset(_uri(path), version=version)
 
 
@@ -95,14 +96,6 @@ def compare(path: Path, key: str, wanted: pa.Table) -> Difference:
     gone = had_keys.filter(pc.invert(pc.is_in(had_keys, value_set=keys)))
     new, other = keys.filter(at.is_null()).to_pylist(), keys.filter(there).filter(changed).to_pylist()
     return Difference(new, other, sorted(gone.to_pylist()), same=len(keys) - len(new) - len(other))
-
-
-def drop(path: Path) -> None:
-    """Remove a table with all its versions; a kill leaves all of it, or a hidden folder that nobody reads."""
-    doomed = path.with_name(f".{path.name}.deleting")
-    shutil.rmtree(doomed, ignore_errors=True)
-    path.rename(doomed)
-    shutil.rmtree(doomed)
 
 
 def restore(path: Path, version: int) -> None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from visnet.pipeline.log import SILENT, Log
+from visnet.storage import atomic
 from visnet.synthetic.painter import painted
 from visnet.synthetic.seeds import generator
 from visnet.synthetic.trade import Habits, Item, Shop, described, priced
@@ -126,7 +127,5 @@ def _count(rng: np.random.Generator, expected: float) -> int:
 
 
 def _put(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    with atomic.writing(path) as building:
+        building.write_bytes(data)

@@ -2,11 +2,11 @@
 
 import html
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pandas as pd
 
 from visnet.pipeline.reports import REPORTS, read_report
+from visnet.storage import atomic
 from visnet.tracking import connection, registry
 
 # column -> (metric of a run, or what its training said of itself in a tag, and its format)
@@ -81,8 +81,8 @@ def table() -> pd.DataFrame:
 def write(frame: pd.DataFrame) -> None:
     """Write the table as CSV, in full precision, and as an HTML page whose columns can be sorted by a click."""
     REPORTS.mkdir(exist_ok=True)
-    _put(FILES["csv"], frame.to_csv(index=False))
-    _put(FILES["html"], _page(frame))
+    atomic.put_text(FILES["csv"], frame.to_csv(index=False))
+    atomic.put_text(FILES["html"], _page(frame))
 
 
 def text(frame: pd.DataFrame) -> str:
@@ -132,12 +132,6 @@ def _page(frame: pd.DataFrame) -> str:
         .replace("NOTE", "" if comparable.all() else _OTHERS)
         .replace("BODY", "\n".join(body))
     )
-
-
-def _put(path: Path, content: str) -> None:
-    scratch = path.with_suffix(path.suffix + ".building")
-    scratch.write_text(content, encoding="utf-8")
-    scratch.replace(path)
 
 
 _OTHERS = " Pale rows were evaluated on other tests, and compare with none of these."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from visnet.pipeline.stage import Report
-from visnet.storage import links
+from visnet.storage import atomic, links
 
 FOLDER = Path(".mlflow/untold")
 CURE = "python -m visnet sync-runs"
@@ -61,9 +61,8 @@ def keep(telling: Telling) -> Path:
             links.bring(path, building / made[stage] / path.name)
     said = {row.name: getattr(telling, row.name) for row in dataclasses.fields(Telling)}
     said |= {"pictures": pictures, "made": made}
-    (building / _FILE).write_text(json.dumps(said, indent=1), encoding="utf-8")
-    links.sync(building / _FILE)
-    building.rename(kept)
+    atomic.put_json(building / _FILE, said)
+    atomic.move(building, kept)
     return kept
 
 
@@ -83,9 +82,7 @@ def waiting() -> Iterator[tuple[Path, Telling]]:
 def note(kept: Path, run_id: str) -> None:
     """Remember the run that was created for what is kept here: a kill must not lead to another one."""
     said = json.loads((kept / _FILE).read_text(encoding="utf-8"))
-    scratch = kept / f".{_FILE}.building"
-    scratch.write_text(json.dumps({**said, "run_id": run_id}, indent=1), encoding="utf-8")
-    scratch.replace(kept / _FILE)
+    atomic.put_json(kept / _FILE, {**said, "run_id": run_id})
 
 
 def drop(kept: Path) -> None:

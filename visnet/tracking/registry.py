@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from visnet.errors import NotFound
 from visnet.evaluation import verdict
 from visnet.evaluation.verdict import Verdict
 from visnet.pipeline.stage import Report
@@ -107,7 +108,7 @@ def find(version: int) -> "ModelVersion":
         return client.get_model_version(MODEL, str(version))
     except MlflowException:
         known = _known(_versions(client))
-        raise ValueError(f"version {version} is not registered; there are {known}; version = 0 trains") from None
+        raise NotFound(f"version {version} is not registered; there are {known}; version = 0 trains") from None
 
 
 def version_of(client: "MlflowClient", run_id: str) -> str:
@@ -256,4 +257,4 @@ def _find(client: "MlflowClient", which: str) -> "ModelVersion":
         by_run = len(which) >= 6 and (found.run_id or "").startswith(which)
         if str(found.version) == which or by_run or found.tags.get("config") == which:
             return found
-    raise ValueError(f"no registered version, run or config is called {which!r}; versions are {_known(versions)}")
+    raise NotFound(f"no registered version, run or config is called {which!r}; versions are {_known(versions)}")

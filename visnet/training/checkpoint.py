@@ -1,6 +1,5 @@
 """Where a training stands, on disk: written in one step, read without unpickling, ignored when it is of another run."""
 
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,8 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+
+from visnet.storage import atomic
 
 _LAST = "last.ckpt"
 
@@ -36,12 +37,8 @@ class Standing:
 def save(folder: Path, fingerprint: str, standing: Standing, states: Mapping[str, Mapping[str, Any]]) -> None:
     """Write `last.ckpt` in one step, then drop the best weights that it no longer speaks of."""
     content = {"fingerprint": fingerprint, "standing": asdict(standing), **states}
-    building = folder / f".{_LAST}.building"
-    with building.open("wb") as file:
+    with atomic.writing(folder / _LAST) as building, building.open("wb") as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(building, folder / _LAST)
     for path in folder.glob("best-*.safetensors"):
         if path != best_path(folder, standing.best_epoch):
             path.unlink()
@@ -71,11 +68,9 @@ def best_path(folder: Path, epoch: int) -> Path:
 
 def save_best(folder: Path, epoch: int, model: nn.Module) -> None:
     """Write the weights after `epoch` in one step; those of an earlier epoch stay until `save`."""
-    path = best_path(folder, epoch)
-    building = path.with_suffix(".building")
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    safetensors.torch.save_file(state, building)
-    os.replace(building, path)
+    with atomic.writing(best_path(folder, epoch)) as building:
+        safetensors.torch.save_file(state, building)
 
 
 def load_best(folder: Path, epoch: int) -> dict[str, Tensor]:

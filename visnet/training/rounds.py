@@ -1,6 +1,5 @@
 """Rounds of hard negatives: at the start of each, the network as it is says which photos look too much alike."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch.utils.data import Dataset
 from visnet.embedding.embed import Device, embed
 from visnet.pipeline.log import Log
 from visnet.search.mining import hardest_negatives
+from visnet.storage import atomic
 from visnet.training.batches import Rows
 from visnet.zoo import Rounds
 
@@ -76,11 +76,8 @@ def load(path: Path, checkpoint_dir: Path) -> Rows:
 
 def save(path: Path, triplets: Rows) -> None:
     """Write the triplets of a round in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_suffix(".building")
-    with building.open("wb") as file:
+    with atomic.writing(path) as building, building.open("wb") as file:
         np.save(file, triplets, allow_pickle=False)
-    os.replace(building, path)
 
 
 class _Some(Dataset[Tensor]):

@@ -1,6 +1,5 @@
 """A trained model on disk: `model.safetensors` and the `model.toml` that says how to build it."""
 
-import os
 from pathlib import Path
 
 import safetensors.torch
@@ -8,8 +7,10 @@ import torch
 from torch import nn
 
 from visnet import zoo
+from visnet.errors import NotFound
 from visnet.models import ARCHITECTURES
 from visnet.models.state import digest, load_exactly, read_state
+from visnet.storage import atomic
 
 __all__ = ["digest", "load", "save"]
 
@@ -20,14 +21,10 @@ _ENTRY = "model.toml"
 def save(model: nn.Module, entry_toml: str, folder: Path) -> str:
     """Write a model's tensors and its entry's TOML to `folder`, each in one step; returns the tensors' digest."""
     zoo.parse(entry_toml, "the entry to be saved")
-    folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    building = folder / f".{_TENSORS}.building"
-    safetensors.torch.save_file(state, building)
-    os.replace(building, folder / _TENSORS)
-    building = folder / f".{_ENTRY}.building"
-    building.write_text(entry_toml, encoding="utf-8")
-    os.replace(building, folder / _ENTRY)
+    with atomic.writing(folder / _TENSORS) as building:
+        safetensors.torch.save_file(state, building)
+    atomic.put_text(folder / _ENTRY, entry_toml)
     return digest(state)
 
 
@@ -35,7 +32,7 @@ def load(folder: Path) -> tuple[nn.Module, zoo.Entry]:
     """Read back what `save` wrote, in eval mode on the CPU; one-line `ValueError` names the file and what is wrong."""
     where = folder / _ENTRY
     if not where.is_file():
-        raise ValueError(f"{where}: no such file; a trained model is a folder with {_TENSORS} and {_ENTRY}")
+        raise NotFound(f"{where}: no such file; a trained model is a folder with {_TENSORS} and {_ENTRY}")
     entry = zoo.parse(where.read_text(encoding="utf-8"), str(where))
     state = read_state(folder / _TENSORS)
     with torch.device("meta"):  # no time spent on first weights that are thrown away

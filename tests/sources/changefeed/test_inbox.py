@@ -1,6 +1,5 @@
 """The inbox and the command `feed`: new batches come whole, once, and what is not there changes nothing."""
 
-import fcntl
 import json
 import os
 import signal
@@ -14,8 +13,10 @@ import fsspec
 import pytest
 
 from tests.workspace import ROOT, environment
+from visnet.errors import Conflict
 from visnet.pipeline import stage as stages
 from visnet.sources.changefeed.inbox import bring
+from visnet.storage import locks
 
 LINE = '{"product_id": "%s", "op": "delete", "seq": 1}\n'
 SUMS = ("batches", "new", "records", "upserts", "deletes", "dead")
@@ -142,10 +143,8 @@ def test_parameters_of_a_feed_have_bounds(feed: dict[str, object], said: str) ->
 def test_only_one_process_brings_batches(tmp_path: Path) -> None:
     inbox = tmp_path / "box"
     bring("", "*", inbox)
-    with (tmp_path / "box.arriving" / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ValueError, match="already"):
-            bring("", "*", inbox)
+    with locks.held(tmp_path / "box.arriving"), pytest.raises(Conflict, match="in use"):
+        bring("", "*", inbox)
 
 
 def test_a_killed_bringing_leaves_whole_batches_and_goes_on(tmp_path: Path) -> None:

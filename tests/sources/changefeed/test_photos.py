@@ -16,7 +16,7 @@ from visnet.pipeline.log import SILENT
 from visnet.sources import SOURCES
 from visnet.sources.listing import PHOTOS, RECORDS
 from visnet.stages import raw_images
-from visnet.storage import tables
+from visnet.storage import atomic, tables
 
 QUICK = {"timeout_s": 1.0, "deadline_s": 2.0, "backoff_s": 0.0, "tries": 1}
 
@@ -191,7 +191,7 @@ def test_a_table_without_marks_gets_them(web: ImageServer, tmp_path: Path) -> No
     shop = Shop(tmp_path, web.url(""))
     shop.say(a=["1.jpg"])
     digest = shop.run()["digest"]
-    tables.drop(shop.out / "validators.lance")
+    atomic.remove(shop.out / "validators.lance")
     said = shop.run()
     assert (said["digest"], *counts(said, "downloaded", "same_bytes", "changed")) == (digest, 1, 1, 0)
     assert set(validators.read(shop.out / "validators.lance")) == {"1.jpg"}

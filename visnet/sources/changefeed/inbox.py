@@ -5,10 +5,8 @@ source and the inbox marked it. A batch appears in the inbox whole, by a rename;
 was.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from visnet.pipeline.log import SILENT, Log
 from visnet.sources.changefeed.batches import SUFFIXES, Reading
 from visnet.sources.changefeed.records import UNLIMITED, Limits
 from visnet.sources.changefeed.state import listed, stamp
+from visnet.storage import atomic, locks
 
 MARKS = ("ETag", "etag", "e_tag", "md5Hash", "contentHash", "LastModified", "last_modified", "mtime", "updated", "size")
 DEAD_SHOWN = 20
@@ -46,9 +45,7 @@ class _Notes(dict[str, dict[str, Any]]):
             self.write()
 
     def write(self) -> None:
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(self, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(part, self.path)
+        atomic.put_json(self.path, dict(sorted(self.items())))
         self.written_s = time.monotonic()
 
 
@@ -114,8 +111,7 @@ def _copied(
             except Exception as error:  # as above
                 raise ValueError(f"[raw_images.feed] from: {source}: {name}: {_line(error)}") from None
             if not target.exists() or _digest(part) != _digest(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(part, target)
+                atomic.move(part, target)
                 fresh.add(name)
             notes.note(name, at_source=there[name])
             progress.advance()
@@ -153,11 +149,7 @@ def _alone(inbox: Path) -> Iterator[Path]:
     inbox.mkdir(parents=True, exist_ok=True)
     scratch = inbox.with_name(f"{inbox.name}.arriving")
     scratch.mkdir(exist_ok=True)
-    with (scratch / "lock").open("w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"{inbox}: batches are being brought here already; wait for that") from None
+    with locks.held(scratch):
         yield scratch
 
 
