@@ -32,7 +32,8 @@ from visnet.evaluation import verdict
 from visnet.pipeline.log import SILENT
 from visnet.runs import runner
 from visnet.stages import knn_results
-from visnet.storage import tables
+from visnet.storage.fingerprints import fingerprint
+from visnet.storage.table import Table
 from visnet.zoo import weights
 
 STAGES = ("raw_images", "crops", "catalog_embeddings", "knn_results", "publish")
@@ -107,7 +108,7 @@ def lists(options: argparse.Namespace) -> dict[str, Any]:
     def vectors(products: np.ndarray) -> pa.Table:
         drawn = centres[rng.integers(0, len(centres), len(products))] + 0.7 * rng.standard_normal((len(products), D))
         unit = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
-        hashes = [tables.fingerprint(row.tobytes()) for row in unit]
+        hashes = [fingerprint(row.tobytes()) for row in unit]
         columns = {
             "crop_id": [f"{number:09d}.jpg|{number:09d}|0" for number in products],
             "product_id": [f"{number:09d}" for number in products],
@@ -126,15 +127,15 @@ def lists(options: argparse.Namespace) -> dict[str, Any]:
 
     try:
         table, there = folder / "vectors" / "embeddings.lance", np.arange(options.products)
-        tables.put(table, "crop_id", vectors(there))
+        Table(table, "crop_id").put(vectors(there))
         told["full_s"] = {"knn_results": run("line")[0]}
         digest = ""
         for number in range(options.rounds):
             some = round(options.churn * options.products)
             gone = rng.choice(there, some, replace=False)
             new = np.arange(some) + options.products * (number + 1)
-            tables.delete(table, "crop_id", [f"{product:09d}.jpg|{product:09d}|0" for product in gone])
-            tables.put(table, "crop_id", vectors(new))
+            Table(table, "crop_id").delete([f"{product:09d}.jpg|{product:09d}|0" for product in gone])
+            Table(table, "crop_id").put(vectors(new))
             there = np.concatenate([np.setdiff1d(there, gone), new])
             seconds, digest = run("line")
             told["refresh_s"].append({"knn_results": seconds})

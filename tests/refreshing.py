@@ -12,7 +12,7 @@ from visnet import zoo
 from visnet.evaluation import verdict
 from visnet.runs import runner
 from visnet.serving import catalog, versions
-from visnet.storage import tables
+from visnet.storage.table import Table
 from visnet.zoo import build_model, weights
 
 REFRESH = ("raw_images", "crops", "catalog_embeddings", "knn_results", "publish")
@@ -117,7 +117,7 @@ def refresh(folder: Path, *stages: str) -> None:
 
 def state(folder: Path) -> dict[str, str]:
     """Return the digests of the shop's tables and of the parts of the version that is served."""
-    found = {name: tables.digest(folder / "data" / f"{name}.lance", key) for name, key in TABLES.items()}
+    found = {name: Table(folder / "data" / f"{name}.lance", key).digest() for name, key in TABLES.items()}
     with catalog.open_current(folder / "data") as version:
         return found | {f"served {name}": digest for name, digest in version.facts()["parts"].items()}
 
@@ -128,7 +128,7 @@ def torn(version: catalog.Serving) -> list[str]:
     wrong = [
         name
         for name, key in (("crops", "crop_id"), ("embeddings", "crop_id"), ("knn", "query_id"))
-        if tables.digest(version.folder / f"{name}.lance", key) != said[name]
+        if Table(version.folder / f"{name}.lance", key).digest() != said[name]
     ]
     model, _ = weights.load(version.trained_model)
     made_by = {

@@ -11,7 +11,7 @@ import pytest
 from tests.workspace import SMALL, make, report, visnet
 from visnet import zoo
 from visnet.runs import runner
-from visnet.storage import tables
+from visnet.storage.table import Table
 from visnet.zoo import weights
 
 
@@ -188,7 +188,7 @@ def test_a_loss_that_is_no_number(built: Path, tmp_path: Path) -> None:
     done = visnet(shop, "trained_model")
     assert done.returncode == 2, done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("visnet ")]
-    crop = tables.read(shop / "data/crops/crops.lance", ["crop_id"])["crop_id"].to_pylist()
+    crop = Table(shop / "data/crops/crops.lance").read(["crop_id"])["crop_id"].to_pylist()
     assert re.search(r"(training loss|weight '.*') is (nan|inf) at epoch 1, step \d+ of \d+", said)
     if "training loss" in said:
         assert any(name in said for name in crop), "the photos of the batch are named"

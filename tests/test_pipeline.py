@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.workspace import SMALL, report, run, shell, visnet
 from visnet.pipeline.stage import STAGES, module
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_every_stage_reports_and_leaves_its_artefact(built: Path) -> None:
 def test_nothing_is_lost_between_the_stages(built: Path) -> None:
     raw, crops, embedded, knn = (report(built, s) for s in ("raw_images", "crops", "catalog_embeddings", "knn_results"))
     assert crops["crops"] == raw["records"]
-    table = tables.read(built / "data/crops/crops.lance", ["crop_id", "side", "split", "product_id"]).to_pandas()
+    table = Table(built / "data/crops/crops.lance").read(["crop_id", "side", "split", "product_id"]).to_pandas()
     searched = table[(table["side"] == "shop") | (table["split"] == "test")]
     assert embedded["embeddings"] == len(searched)
     assert knn["street_queries"] == ((table["side"] == "street") & (table["split"] == "test")).sum()
@@ -49,7 +49,7 @@ def test_nothing_is_lost_between_the_stages(built: Path) -> None:
 
 def test_similar_products_are_others_and_in_order(built: Path) -> None:
     columns = ["kind", "product_id", "products", "sq_distances"]
-    for row in tables.read(built / "data/knn_results/knn.lance", columns).to_pylist():
+    for row in Table(built / "data/knn_results/knn.lance").read(columns).to_pylist():
         assert len(set(row["products"])) == len(row["products"])
         assert row["sq_distances"] == sorted(row["sq_distances"])
         if row["kind"] == "similar":
@@ -102,7 +102,7 @@ def test_push_and_pull_give_the_same_catalog_without_running(built: Path, tmp_pa
     said = shell(clone, "dvc", "repro")
     assert "Running stage" not in said
     for stage, table, key in [("crops", "crops", "crop_id"), ("catalog_embeddings", "embeddings", "crop_id")]:
-        assert tables.digest(clone / f"data/{stage}/{table}.lance", key) == report(built, stage)["digest"]
+        assert Table(clone / f"data/{stage}/{table}.lance", key).digest() == report(built, stage)["digest"]
 
 
 def test_checkout_brings_an_older_catalog_back_and_forth(shop: Path) -> None:
@@ -118,10 +118,10 @@ def test_checkout_brings_an_older_catalog_back_and_forth(shop: Path) -> None:
     path = shop / "data/crops/crops.lance"
     shell(shop, "git", "checkout", "-q", "HEAD~1")
     shell(shop, "dvc", "checkout")
-    assert tables.digest(path, "crop_id") == older["crops"]
+    assert Table(path, "crop_id").digest() == older["crops"]
     shell(shop, "git", "checkout", "-q", "main")
     shell(shop, "dvc", "checkout")
-    assert tables.digest(path, "crop_id") == newer
+    assert Table(path, "crop_id").digest() == newer
 
 
 def test_metrics_diff_and_plots_compare_two_versions(shop: Path) -> None:
@@ -138,7 +138,7 @@ def test_metrics_diff_and_plots_compare_two_versions(shop: Path) -> None:
 
 
 def test_a_photo_is_answered_from_the_built_catalog(built: Path, tmp_path: Path) -> None:
-    table = tables.read(built / "data/crops/crops.lance", ["product_id", "image", "side"], "side = 'shop'").to_pylist()
+    table = Table(built / "data/crops/crops.lance").read(["product_id", "image", "side"], "side = 'shop'").to_pylist()
     photo, sheet = tmp_path / "mine.jpg", tmp_path / "similar.png"
     photo.write_bytes(table[0]["image"])
     done = visnet(built, "similar", str(photo), "-k", "5", "--out", str(sheet))

@@ -20,7 +20,8 @@ from tests import refreshing
 from tests.refreshing import REFRESH, begin, make, put_model, put_stock, refresh_apart, state, stock
 from visnet.embedding import vectors
 from visnet.serving import catalog
-from visnet.storage import repair, tables
+from visnet.storage import repair
+from visnet.storage.table import Table
 
 KILLS = int(os.environ.get("VISNET_KILLS", "8"))
 IN_A_ROW = 3
@@ -158,20 +159,20 @@ def test_a_commit_that_was_cut_short_is_taken_back(shop: Path) -> None:
     """Lance may commit a file whose last bytes found no room: whoever comes next must not build on that."""
     folder = shop / "data/crops"
     table = folder / "crops.lance"
-    before, marks = tables.digest(table, "crop_id"), repair.marks(folder)
-    rows = tables.read(table, tables.opened(table).schema.names).slice(0, 2)
+    before, stood = Table(table).digest(), repair.snapshot(folder)
+    rows = Table(table).read(Table(table).columns).slice(0, 2)
     had = set((table / "data").iterdir())
-    tables.put(table, "crop_id", rows.set_column(0, "crop_id", pa.array(["x", "y"])))
+    Table(table).put(rows.set_column(0, "crop_id", pa.array(["x", "y"])))
     (new,) = set((table / "data").iterdir()) - had
     os.truncate(new, new.stat().st_size - 1)
-    assert not tables.is_whole(table)
+    assert not Table(table).is_whole()
     with pytest.raises(OSError, match="No space left on device"):
-        repair.check(folder, marks)
-    assert tables.digest(table, "crop_id") == before
-    repair.check(folder, marks)
+        repair.check(folder, stood)
+    assert Table(table).digest() == before
+    repair.check(folder, stood)
     put_stock(shop, stock(13))
     refresh_apart(shop)
-    assert tables.opened(table).count_rows() == 13 * 2 + 4
+    assert Table(table).count() == 13 * 2 + 4
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ ONLY_IN = {  # an outside package -> the modules that may import it
     "mlflow": {"visnet.tracking"},
     "dagster": {"orchestration"},
     "dvc": {"orchestration"},
-    "lance": {"visnet.storage.tables"},
+    "lance": {"visnet.storage.table"},
 }
 
 

@@ -23,7 +23,7 @@ ASSET = dg.AssetKey("feed_batches")
 BATCHES = dg.DynamicPartitionsDefinition(name=ASSET.to_user_string())
 
 
-class Batch(NamedTuple):
+class BatchFile(NamedTuple):
     """What shows at a glance that a file is another one; a refresh then looks into it."""
 
     bytes: int
@@ -38,7 +38,7 @@ class Inbox:
     brought_from: str
     pattern: str
 
-    def batches(self) -> dict[str, Batch]:
+    def batches(self) -> dict[str, BatchFile]:
         """Return the batches that lie there, by name; a folder that is called like one holds parts, each a batch."""
         files: set[Path] = set()
         for path in self.folder.glob(self.pattern):
@@ -47,7 +47,7 @@ class Inbox:
         found = {str(file.relative_to(self.folder)): file for file in sorted(files)}
         shown = {name: file for name, file in found.items() if not any(p[0] in "._" for p in Path(name).parts)}
         return {
-            name: Batch((seen := file.stat()).st_size, seen.st_mtime_ns)
+            name: BatchFile((seen := file.stat()).st_size, seen.st_mtime_ns)
             for name, file in shown.items()
             if file.is_file()
         }
@@ -65,7 +65,7 @@ def read_inbox(root: Path) -> Inbox | None:
     return Inbox(root / raw_images["metadata"], str(feed.get("from", "")), str(feed.get("pattern") or "*"))
 
 
-def digest(batches: Mapping[str, Batch]) -> str:
+def digest(batches: Mapping[str, BatchFile]) -> str:
     """Return what changes when a batch comes, goes or is written anew."""
     return hashlib.sha256(json.dumps(batches, sort_keys=True).encode()).hexdigest()[:16]
 

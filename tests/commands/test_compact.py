@@ -14,7 +14,8 @@ from tests.refreshing import make, put_stock, refresh, stock
 from tests.workspace import report, run, shell, visnet
 from visnet.commands import compact
 from visnet.serving import catalog
-from visnet.storage import locks, tables
+from visnet.storage import compaction, locks
+from visnet.storage.table import Table
 
 REFRESHES = int(os.environ.get("VISNET_REFRESHES", "300"))  # 1000 takes half a minute
 COMPACT_EVERY = 100
@@ -31,21 +32,21 @@ def rows(content: dict[str, str]) -> pa.Table:
 def test_many_small_refreshes_leave_at_most_twice_the_bytes_of_a_fresh_build(tmp_path: Path) -> None:
     table, chance = tmp_path / "table.lance", random.Random(1)
     there = {f"k{number:05d}": "0" for number in range(4000)}
-    tables.put(table, "key", rows(there))
+    Table(table, "key").put(rows(there))
     largest = 0
     for number in range(1, REFRESHES + 1):
         gone = chance.sample(sorted(there), 2)
         changed = {key: str(number) for key in chance.sample(sorted(there.keys() - set(gone)), 3)}
         new = {f"n{number:05d}{at}": "0" for at in range(2)}
         there = {key: said for key, said in there.items() if key not in gone} | changed | new
-        tables.delete(table, "key", gone)
-        tables.put(table, "key", rows(changed | new), changed)
+        Table(table, "key").delete(gone)
+        Table(table, "key").put(rows(changed | new), changed)
         if number % COMPACT_EVERY == 0:
-            largest = max(largest, compact.size(table).bytes)
-            compact.compact(table)
-    tables.put(tmp_path / "fresh.lance", "key", rows(there))
-    found, fresh = compact.size(table), compact.size(tmp_path / "fresh.lance")
-    assert tables.digest(table, "key") == tables.digest(tmp_path / "fresh.lance", "key")
+            largest = max(largest, compaction.size(Table(table)).bytes)
+            compaction.compact(Table(table))
+    Table(tmp_path / "fresh.lance", "key").put(rows(there))
+    found, fresh = compaction.size(Table(table)), compaction.size(Table(tmp_path / "fresh.lance"))
+    assert Table(table, "key").digest() == Table(tmp_path / "fresh.lance", "key").digest()
     assert (found.rows, found.versions) == (fresh.rows, 1) == (4000, 1)
     assert found.bytes <= 2 * fresh.bytes, f"{found.bytes / fresh.bytes:.2f} times a fresh build"
     assert found.files <= 8

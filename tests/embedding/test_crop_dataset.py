@@ -14,7 +14,7 @@ from visnet.embedding import crop_dataset
 from visnet.embedding.crop_dataset import PREPARING, CropImages, square
 from visnet.models.inputs import as_floats
 from visnet.sheets import contact_sheet
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 NAMES = [f"c{number}" for number in range(6)]
 
@@ -26,10 +26,10 @@ def picture(shade: int, side_px: int = 8) -> bytes:
 
 
 def put(path: Path, shades: dict[str, int]) -> None:
-    known = tables.read(path, ["crop_id"])["crop_id"].to_pylist() if tables.is_table(path) else []
+    known = Table(path).read(["crop_id"])["crop_id"].to_pylist() if Table(path).exists() else []
     rows = {"crop_id": list(shades), "image": [picture(shade) for shade in shades.values()]}
     hashes = {name: [str(shade) for shade in shades.values()] for name in ("source", "content")}
-    tables.put(path, "crop_id", pa.table(rows | hashes), known)
+    Table(path, "crop_id").put(pa.table(rows | hashes), known)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_crops_come_in_the_order_asked_for(crops: Path, cache_bytes: int, monkey
 def test_what_the_line_does_meanwhile_is_not_seen(crops: Path) -> None:
     images = CropImages(crops, NAMES, 4)
     sent = pickle.dumps(images)
-    tables.delete(crops, "crop_id", ["c0", "c3"])
+    Table(crops, "crop_id").delete(["c0", "c3"])
     put(crops, {"c1": 99, "d": 77})
     there = [0, 10, 20, 30, 40, 50]
     assert shades(images) == there
@@ -80,7 +80,7 @@ def test_a_photo_is_prepared_as_the_number_says() -> None:
 
 def test_a_crop_that_does_not_decode_is_named(crops: Path) -> None:
     rows = {"crop_id": ["bad"], "image": [b"no picture"], "source": ["x"], "content": ["x"]}
-    tables.put(crops, "crop_id", pa.table(rows))
+    Table(crops, "crop_id").put(pa.table(rows))
     with pytest.raises(ValueError, match=r"crops.lance: crop 'bad' does not decode: "):
         CropImages(crops, ["c1", "bad"], 4).__getitems__([0, 1])
     with pytest.raises(ValueError, match=r"crops.lance: crop 'bad' does not decode: "):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests import refreshing
 from visnet.runs.console import Console
-from visnet.sheets.contact_sheet import Tile, sheet
+from visnet.sheets.contact_sheet import Thumbnail, sheet
 from visnet.stages import catalog_embeddings, crops, evaluation, knn_results, raw_images, triplets
 
 OF_OURS = ["all", "category", "trained", "random", "min", "without_product", ""]
@@ -76,7 +76,7 @@ def test_what_is_shown_beside_the_progress_is_one_short_line(
 
 def test_a_caption_of_any_text_leaves_the_sheet_as_it_is() -> None:
     photo = Image.new("RGB", (40, 40))
-    plain = sheet([[Tile(photo, "hats")]], "Crops")
+    plain = sheet([[Thumbnail(photo, "hats")]], "Crops")
     for text in ["two\nlines", "\r\n\t", "x" * 100_000, "é" * 400, "תיקים", "👜" * 50, "\0\x1b[31m\u202e", "\udcff"]:
-        assert sheet([[Tile(photo, text)]], "Crops").size == plain.size
-        assert sheet([[Tile(photo)]], text).height == plain.height
+        assert sheet([[Thumbnail(photo, text)]], "Crops").size == plain.size
+        assert sheet([[Thumbnail(photo)]], text).height == plain.height

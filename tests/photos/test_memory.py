@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks import memory
 from visnet import __main__ as visnet
 from visnet.pipeline import budget
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 PEAK_MB = 1200  # 940 with two cores; a stage in its own process may take 1,500
 
@@ -107,7 +107,7 @@ def test_a_stage_ends_in_one_line_that_names_the_photo_and_writes_nothing_of_it(
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("visnet raw_images: out of memory: a photo of 32 x 32 px")
     assert "photo '2.jpg'" in said
-    assert tables.read(Path("data/raw_images/photos.lance"), ["lost"], "lost IS NOT NULL").num_rows == 0
+    assert Table(Path("data/raw_images/photos.lance")).read(["lost"], "lost IS NOT NULL").num_rows == 0
     fails.write_bytes(whole)
     assert visnet.main() == 0
     assert json.loads(Path("reports/raw_images.json").read_text())["lost"] == 0

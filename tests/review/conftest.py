@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.review.marking import KINDS, PRODUCTS, TRIPLETS, crop, served
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
     names = ["crop_id", "photo_id", "product_id", "category", "colour", "side", "split", "image", "source", "content"]
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    tables.put(folder / "crops" / "crops.lance", "crop_id", pa.table(columns))
+    Table(folder / "crops" / "crops.lance", "crop_id").put(pa.table(columns))
     (folder / "triplets").mkdir()
     for split, chosen in {"train": TRIPLETS, "test": []}.items():
         q, p, n, kind = zip(*chosen, strict=True) if chosen else ([], [], [], [])

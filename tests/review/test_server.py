@@ -15,7 +15,7 @@ import pytest
 
 from tests.review.marking import TRIPLETS, crop, mark
 from visnet import review
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,7 @@ def test_the_page_shows_each_kind_in_turn_with_the_tables_own_photos(client: htt
     assert about["crops"][crop("b", 1)] == {
         "photo_id": "b1.jpg", "product_id": "b", "category": "hat", "colour": "", "side": "shop", "split": "train",
     }  # fmt: skip
-    kept = tables.read(data / "crops" / "crops.lance", ["crop_id", "image"]).to_pylist()
+    kept = Table(data / "crops" / "crops.lance").read(["crop_id", "image"]).to_pylist()
     shown = {one["crop_id"]: one["image"] for one in kept if one["crop_id"] in about["crops"]}
     assert len(shown) == 8
     for name, image in shown.items():

@@ -12,7 +12,7 @@ from tests.review.marking import TRIPLETS, crop
 from visnet import review
 from visnet.review.shown import CLAIMS, choose, evenly
 from visnet.sampling import biss, importance, metadata, street2shop
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 RED = (0xD7, 0x30, 0x27)
 
@@ -40,7 +40,7 @@ def test_what_is_not_there_is_named_with_what_to_do(data: Path, tmp_path: Path) 
         with pytest.raises(ValueError, match=said.replace("(", r"\(")):
             choose(folder, split, count)
     shutil.copytree(data, tmp_path / "data")
-    tables.delete(tmp_path / "data" / "crops" / "crops.lance", "crop_id", [crop("b", 1)])
+    Table(tmp_path / "data" / "crops" / "crops.lance", "crop_id").delete([crop("b", 1)])
     with pytest.raises(ValueError, match=r"^1 crops of the triplets are not in .*: run `dvc repro`"):
         choose(tmp_path / "data", "train", 100)
 

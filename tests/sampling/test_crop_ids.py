@@ -16,7 +16,7 @@ from visnet.runs.console import Console
 from visnet.sampling import exclusions
 from visnet.sampling.crops import Crops
 from visnet.stages import crops, raw_images, triplets
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 HEADER = ["_id", "_category", "_name", "_color", "side", "split", "left", "top", "width", "height"]
 MAPPED = {name: name for name in HEADER[4:]}
@@ -54,7 +54,7 @@ def build(rows: Sequence[Row], **params: Any) -> dict[str, Any]:
 
 def table() -> pd.DataFrame:
     """Read the crops by what they are."""
-    frame = tables.read(Path("crops/crops.lance"), ["crop_id", *CROP, "category", "side", "lost"]).to_pandas()
+    frame = Table(Path("crops/crops.lance")).read(["crop_id", *CROP, "category", "side", "lost"]).to_pandas()
     assert frame["lost"].isna().all()
     return frame.sort_values(["crop_id"])
 
@@ -133,9 +133,9 @@ def test_no_sign_in_an_id_makes_two_crops_one() -> None:
     assert {*frame[["product_id", "category", "photo_id", "side"]].itertuples(index=False, name=None)} == {
         row[:4] for row in rows
     }
-    version = tables.opened(Path("crops/crops.lance")).version
+    version = Table(Path("crops/crops.lance")).version
     build(rows[::-1])
-    assert tables.opened(Path("crops/crops.lance")).version == version
+    assert Table(Path("crops/crops.lance")).version == version
 
 
 def former(rows: Sequence[Row]) -> dict[tuple[str, str, Box], str]:

@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from visnet.pipeline.log import SILENT
 from visnet.stages import knn_results
 from visnet.stages.knn_results import Params
-from visnet.storage import tables
+from visnet.storage.fingerprints import fingerprint
+from visnet.storage.table import Table
 
 PARAMS = Params(k=3, similar_k=2)
 CATEGORIES = ("bags", "shoes")
@@ -40,9 +41,9 @@ def write(folder: Path, shop: Shop, model: str = "m1") -> None:
         "model": [model] * len(ids),
         "embedding": pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1]),
         "source": ["" for _ in ids],
-        "content": [tables.fingerprint(*shop[crop][3]) for crop in ids],
+        "content": [fingerprint(*shop[crop][3]) for crop in ids],
     }
-    tables.put(folder / "embeddings.lance", "crop_id", pa.table(rows))
+    Table(folder / "embeddings.lance", "crop_id").put(pa.table(rows))
 
 
 Query = str | tuple[str, str]  # a street crop, or category and product
@@ -51,7 +52,7 @@ Answers = dict[Query, list[tuple[str, str, float]]]
 
 def answers(folder: Path) -> Answers:
     columns = ["query_id", "kind", "category", "product_id", "products", "crops", "sq_distances"]
-    table = tables.read(folder / "knn.lance", columns)
+    table = Table(folder / "knn.lance").read(columns)
     assert len(set(table["query_id"].to_pylist())) == table.num_rows
     return {
         row["query_id"] if row["kind"] == "street" else (row["category"], row["product_id"]): list(
@@ -100,7 +101,7 @@ def killed_after(commits: int) -> Iterator[None]:
 
         return call
 
-    with mock.patch.multiple(tables, put=counted(tables.put), delete=counted(tables.delete)):
+    with mock.patch.multiple(Table, put=counted(Table.put), delete=counted(Table.delete)):
         yield
 
 
@@ -206,11 +207,11 @@ def test_a_small_change_searches_little_and_the_digest_is_a_clean_builds(tmp_pat
     assert (second["added"], second["removed"]) == (1, 1)
     clean = knn_results.build(tmp_path / "vectors", out=tmp_path / "clean", params=PARAMS, log=SILENT)
     assert second["digest"] == clean["digest"]
-    version = tables.opened(tmp_path / "out" / "knn.lance").version
+    version = Table(tmp_path / "out" / "knn.lance").version
     third = knn_results.build(tmp_path / "vectors", out=tmp_path / "out", params=PARAMS, log=SILENT)
     assert third["digest"] == clean["digest"]
     assert [third[key] for key in ("added", "changed", "removed", "lists_searched", "lists_merged")] == [0] * 5
-    assert tables.opened(tmp_path / "out" / "knn.lance").version == version  # nothing new: nothing written
+    assert Table(tmp_path / "out" / "knn.lance").version == version  # nothing new: nothing written
 
 
 @pytest.mark.parametrize("what", ["another model", "other k", "most of it, anew"])

@@ -12,7 +12,8 @@ from visnet.embedding.crop_dataset import square
 from visnet.embedding.embed import embed
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.serving import catalog, similar
-from visnet.storage import atomic, tables
+from visnet.storage import atomic
+from visnet.storage.table import Table
 from visnet.zoo import weights
 
 
@@ -21,24 +22,24 @@ def test_another_models_vectors_are_made_beside_and_what_a_killed_run_made_is_ke
     put_model(shop, seed=2)
     other = Path(shutil.copytree(shop, shop.parent / "other", symlinks=True))
     refresh(other, "catalog_embeddings")
-    whole = tables.opened(other / "data/catalog_embeddings/embeddings.lance")
-    tables.put(out / "next.lance", "crop_id", whole.to_table(limit=20))
+    whole = Table(other / "data/catalog_embeddings/embeddings.lance").opened()
+    Table(out / "next.lance", "crop_id").put(whole.to_table(limit=20))
     made = {path.name for path in (out / "next.lance/data").iterdir()}
     refresh(shop, "catalog_embeddings")
     assert {path.name for path in out.iterdir()} == {"checksums.json", "embeddings.lance"}
     assert made < {path.name for path in (out / "embeddings.lance/data").iterdir()}
     said = report(shop, "catalog_embeddings")
     assert (said["added"], said["changed"], said["unchanged"]) == (0, 54, 0)
-    assert said["digest"] == tables.digest(other / "data/catalog_embeddings/embeddings.lance", "crop_id")
+    assert said["digest"] == Table(other / "data/catalog_embeddings/embeddings.lance", "crop_id").digest()
 
 
 def test_a_model_change_that_is_undone_leaves_nothing(shop: Path) -> None:
     out = shop / "data/catalog_embeddings"
-    before = tables.digest(out / "embeddings.lance", "crop_id")
+    before = Table(out / "embeddings.lance", "crop_id").digest()
     shutil.copytree(out / "embeddings.lance", out / "next.lance")
     refresh(shop, "catalog_embeddings")
     assert {path.name for path in out.iterdir()} == {"checksums.json", "embeddings.lance"}
-    assert tables.digest(out / "embeddings.lance", "crop_id") == before
+    assert Table(out / "embeddings.lance", "crop_id").digest() == before
 
 
 def test_a_switch_of_models_that_was_cut_in_two_is_ended(shop: Path) -> None:
@@ -56,7 +57,7 @@ def test_a_switch_of_models_that_was_cut_in_two_is_ended(shop: Path) -> None:
 
 def test_another_precision_is_another_model_and_queries_follow_it(shop: Path) -> None:
     (weights_digest,) = set(
-        tables.read(shop / "data/catalog_embeddings/embeddings.lance", ["model"])["model"].to_pylist()
+        Table(shop / "data/catalog_embeddings/embeddings.lance").read(["model"])["model"].to_pylist()
     )
     params = shop / "params.toml"
     params.write_text(
@@ -68,7 +69,7 @@ def test_another_precision_is_another_model_and_queries_follow_it(shop: Path) ->
     assert said["model"] == report(shop, "publish")["model"] == model_id(weights_digest, "bf16") != weights_digest
     assert report(shop, "publish")["published"]
     with catalog.open_current(shop / "data") as version:
-        photo = tables.read(version.crops, ["crop_id", "image", "product_id"], "side = 'shop'").to_pylist()[0]
+        photo = Table(version.crops).read(["crop_id", "image", "product_id"], "side = 'shop'").to_pylist()[0]
         stored, model = version.vectors(), weights.load(version.trained_model)[0]
     (shop / "asked.jpg").write_bytes(photo["image"])
     with within(shop):

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.image_server import ImageServer
-from visnet.photos.web.request import Options
+from visnet.photos.web.request import FetchOptions
 from visnet.pipeline.log import SILENT
 from visnet.sources import table
 from visnet.sources.listing import PHOTOS, RECORDS, Listing
@@ -340,7 +340,7 @@ def test_fetch_reads_the_disk_and_the_web(tmp_path: Path, monkeypatch: pytest.Mo
         names = ["dress/a b,c.jpg", "none.jpg", server.url("x.jpg")]
         path = write(tmp_path / "t.csv", [["dress", "", str(i), "", name] for i, name in enumerate(names)])
         wanted = list(zip(*table.listing(Params(), path).photos.to_pydict().values(), strict=True))
-        params = Params(download=Options(allow_hosts=["127.0.0.1"]))
+        params = Params(download=FetchOptions(allow_hosts=["127.0.0.1"]))
         answers = {a.photo_id: a for a in table.fetch(params, wanted, metadata=path, log=SILENT)}
     assert {name: answer.lost for name, answer in answers.items()} == {
         **dict.fromkeys(names),

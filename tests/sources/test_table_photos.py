@@ -12,7 +12,8 @@ from tests.sources.changefeed.test_photos import ASKED, QUICK, counts, jpeg
 from visnet.photos import validators
 from visnet.pipeline.log import SILENT
 from visnet.stages import raw_images
-from visnet.storage import atomic, tables
+from visnet.storage import atomic
+from visnet.storage.table import Table
 
 
 class Said:
@@ -51,7 +52,7 @@ class Shop:
         return raw_images.build(out=self.out, params=raw_images.Params.model_validate(table), log=self.log)
 
     def there(self) -> dict[str, bytes | str]:
-        rows = tables.opened(self.out / "photos.lance").to_table().to_pylist()
+        rows = Table(self.out / "photos.lance").opened().to_table().to_pylist()
         assert len({row["photo_id"] for row in rows}) == len(rows)
         return {row["photo_id"]: row["lost"] or row["image"] for row in rows}
 
@@ -66,7 +67,7 @@ def test_a_file_replaced_under_its_own_name_is_read_again(shop: Shop) -> None:
     shop.list("a.jpg", "b.jpg", "c.jpg", "d.jpg")
     first = shop.run()
     assert counts(first, "photos", "lost", *ASKED) == (4, 1, 0, 0, 0, 0, 3)
-    version = tables.opened(shop.out / "photos.lance").version
+    version = Table(shop.out / "photos.lance").version
     assert counts(shop.run(), *ASKED, "changed", "added") == (0,) * 7
     shop.put(a=jpeg(4), d=jpeg(5))
     os.utime(shop.folder / "images" / "b.jpg", ns=(0, 0))  # written again, with the same bytes
@@ -74,7 +75,7 @@ def test_a_file_replaced_under_its_own_name_is_read_again(shop: Shop) -> None:
     said = shop.run()
     assert counts(said, *ASKED, "changed", "lost") == (2, 0, 1, 0, 3, 2, 0)
     assert shop.there() == {"a.jpg": jpeg(4), "b.jpg": jpeg(2), "c.jpg": jpeg(3), "d.jpg": jpeg(5)}
-    assert tables.opened(shop.out / "photos.lance").version == version + 1
+    assert Table(shop.out / "photos.lance").version == version + 1
     assert counts(shop.run(), *ASKED) == (0,) * 5
     said = shop.run(ask_again=1)  # what has gone is lost only when it is asked for
     assert counts(said, *ASKED, "lost", "lost_no_such_file") == (4, 3, 0, 0, 0, 1, 1)
@@ -114,7 +115,7 @@ def test_a_table_of_before_there_were_stamps_is_not_downloaded_again(
         atomic.remove(shop.out / "validators.lance")
         said = shop.run()
         assert (said["digest"], *counts(said, *ASKED), web.hits.total()) == (digest, 0, 0, 1, 0, 1, 1)
-    assert set(validators.read(shop.out / "validators.lance")) == {"a.jpg"}
+    assert set(validators.read(Table(shop.out / "validators.lance"))) == {"a.jpg"}
 
 
 def test_a_refusal_is_a_reason_and_names_the_parameter(shop: Shop) -> None:

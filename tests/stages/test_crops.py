@@ -16,7 +16,8 @@ from visnet.photos import codec, cutting
 from visnet.pipeline import budget, stage
 from visnet.pipeline.log import SILENT
 from visnet.stages import crops, raw_images
-from visnet.storage import atomic, tables
+from visnet.storage import atomic
+from visnet.storage.table import Table
 
 HEADER = ["_category", "_color", "_id", "_name", "left", "top", "width", "height"]
 COLUMNS = {name: name for name in HEADER[4:]}
@@ -56,7 +57,7 @@ class Shop:
         return self.folder / "crops" / "crops.lance"
 
     def pictures(self) -> dict[str, bytes | None]:
-        found = tables.read(self.table, ["product_id", "image"])
+        found = Table(self.table).read(["product_id", "image"])
         return dict(zip(found["product_id"].to_pylist(), found["image"].to_pylist(), strict=True))
 
 
@@ -94,12 +95,12 @@ def test_batches_of_few_bytes_make_the_same_table(shop: Shop, monkeypatch: pytes
     shop.rows[3][4:] = OUTSIDE
     shop.fetch()
     expected = shop.cut(lost_share_max=0.5)["digest"]
-    first = tables.opened(shop.table).version
+    first = Table(shop.table).version
     monkeypatch.setattr(cutting, "BATCH_BYTES", 1)
     monkeypatch.setattr(crops, "BATCH_BYTES", 1)
     atomic.remove(shop.table)
     assert shop.cut(lost_share_max=0.5)["digest"] == expected
-    assert tables.opened(shop.table).version >= first + 8, "a commit for each photo"
+    assert Table(shop.table).version >= first + 8, "a commit for each photo"
 
 
 def test_slices_of_photos_are_bounded_by_their_bytes_and_hold_each_once() -> None:
@@ -115,7 +116,7 @@ def test_slices_of_photos_are_bounded_by_their_bytes_and_hold_each_once() -> Non
 def test_crops_that_are_there_are_not_taken_away_by_more_losses_than_allowed(shop: Shop) -> None:
     shop.fetch()
     shop.cut()
-    before, digest = shop.pictures(), tables.digest(shop.table, "crop_id")
+    before, digest = shop.pictures(), Table(shop.table, "crop_id").digest()
     for number in (4, 7):
         shop.rows[number][4:] = OUTSIDE
     shop.fetch()
@@ -123,7 +124,7 @@ def test_crops_that_are_there_are_not_taken_away_by_more_losses_than_allowed(sho
     for side_px in (160, 48):
         with pytest.raises(ValueError, match=r"\[crops\] at least \d of 10 crops would be lost, .*box outside.*0\.02"):
             shop.cut(side_px=side_px)
-        assert (shop.pictures(), tables.digest(shop.table, "crop_id")) == (before, digest)
+        assert (shop.pictures(), Table(shop.table, "crop_id").digest()) == (before, digest)
     said = shop.cut(lost_share_max=0.2)
     assert (said["lost"], said["lost_share"], said["lost_share_max"]) == (2, 0.2, 0.2)
     assert [p for p, image in shop.pictures().items() if image is None] == ["p4", "p7"]
@@ -146,13 +147,13 @@ def test_a_first_run_keeps_what_it_has_unless_that_is_nothing(shop: Shop) -> Non
 def test_photos_that_are_there_are_not_taken_away_by_a_wrong_folder(shop: Shop) -> None:
     shop.fetch(lost_share_max=0.1)
     photos = shop.folder / "raw_images" / "photos.lance"
-    digest = tables.digest(photos, "photo_id")
+    digest = Table(photos, "photo_id").digest()
     (shop.folder / "elsewhere").mkdir()
     shutil.copy(shop.folder / "images" / "0.png", shop.folder / "elsewhere")
     for commit_every in (2, 2048):
         with pytest.raises(ValueError, match=r"\[raw_images\] at least (2|9) of 10 photos would be"):
             shop.fetch(lost_share_max=0.1, commit_every=commit_every, table={"images": "elsewhere"})
-        assert tables.digest(photos, "photo_id") == digest
+        assert Table(photos, "photo_id").digest() == digest
     assert shop.fetch(lost_share_max=0.1)["lost"] == 0, "and the next run finds all as it was"
     assert shop.fetch(lost_share_max=1.0, table={"images": "elsewhere"})["lost"] == 9
 
@@ -177,7 +178,7 @@ def test_what_lacks_memory_or_is_a_fault_of_ours_is_no_lost_crop(shop: Shop, mon
             patch.setattr(codec, name, fails(error))
             with pytest.raises(type(error)):
                 shop.cut()
-        assert not shop.table.exists() or tables.opened(shop.table).count_rows() == 0
+        assert not shop.table.exists() or Table(shop.table).count() == 0
     assert shop.cut()["lost"] == 0
 
 

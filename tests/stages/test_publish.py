@@ -18,7 +18,8 @@ from tests.refreshing import numbers, put_model, put_stock, refresh, served, set
 from tests.workspace import report
 from visnet.commands import compact
 from visnet.serving import catalog, gates, versions
-from visnet.storage import links, locks, tables
+from visnet.storage import links, locks
+from visnet.storage.table import Table
 
 
 def test_a_version_is_complete_in_itself(shop: Path) -> None:
@@ -82,9 +83,9 @@ def test_where_nothing_can_be_linked_it_is_copied(published: Path, tmp_path: Pat
     elsewhere = Path(disks[os.stat("/dev/shm").st_dev]) / f"visnet-{os.getpid()}"
     try:
         source = published / "data/crops/crops.lance"
-        brought = links.bring_table(source, elsewhere / "crops.lance")
+        brought = links.link_or_copy_table(source, elsewhere / "crops.lance")
         assert brought.linked_bytes == 0 < brought.copied_bytes
-        assert tables.digest(elsewhere / "crops.lance", "crop_id") == tables.digest(source, "crop_id")
+        assert Table(elsewhere / "crops.lance", "crop_id").digest() == Table(source, "crop_id").digest()
     finally:
         shutil.rmtree(elsewhere, ignore_errors=True)
 
@@ -95,14 +96,14 @@ def test_a_link_has_the_latest_rows_and_none_of_the_files_before(tmp_path: Path)
     def rows(*keys: str) -> pa.Table:
         return pa.table({"key": list(keys), "source": list(keys), "content": list(keys)})
 
-    tables.put(table, "key", rows("a", "b", "c"))
+    Table(table, "key").put(rows("a", "b", "c"))
     lance.dataset(str(table)).optimize.compact_files()
-    tables.delete(table, "key", ["b"])
-    tables.put(table, "key", rows("d"))
-    brought = links.bring_table(table, tmp_path / "link.lance")
-    tables.put(table, "key", rows("e"))
-    tables.delete(table, "key", ["a"])
-    assert sorted(tables.read(tmp_path / "link.lance", ["key"])["key"].to_pylist()) == ["a", "c", "d"]
+    Table(table, "key").delete(["b"])
+    Table(table, "key").put(rows("d"))
+    brought = links.link_or_copy_table(table, tmp_path / "link.lance")
+    Table(table, "key").put(rows("e"))
+    Table(table, "key").delete(["a"])
+    assert sorted(Table(tmp_path / "link.lance").read(["key"])["key"].to_pylist()) == ["a", "c", "d"]
     assert brought.files == 2 + 1 + 1 + 1, "two data files, what is deleted of one, manifest and transaction"
 
 
@@ -111,12 +112,12 @@ def spoil_recall(shop: Path) -> None:
     params = shop / "params.toml"
     params.write_text(params.read_text().replace("probe_recall_at_1_drop_max = 1.0", ""))
     knn = shop / "data/knn_results/knn.lance"
-    rows = tables.read(knn, tables.opened(knn).schema.names, "kind = 'street'")
+    rows = Table(knn).read(Table(knn).columns, "kind = 'street'")
     wrong = pa.array([products[1:] + products[:1] for products in rows["products"].to_pylist()])
     content = pa.array([f"{content} turned" for content in rows["content"].to_pylist()])
     for name, values in {"products": wrong, "content": content}.items():
         rows = rows.set_column(rows.schema.get_field_index(name), name, values)
-    tables.put(knn, "query_id", rows, rows["query_id"].to_pylist())
+    Table(knn, "query_id").put(rows, rows["query_id"].to_pylist())
 
 
 def remove_most(shop: Path) -> None:

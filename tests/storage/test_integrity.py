@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests import refreshing, workspace
-from visnet.storage import integrity, tables
+from visnet.storage import integrity
+from visnet.storage.table import Table
 
 
 def zero(path: Path, size: int = 50_000) -> None:
@@ -65,13 +66,13 @@ def test_a_commit_that_was_taken_back_is_no_damage(tmp_path: Path) -> None:
 
     table = tmp_path / "crops.lance"
     row = {"crop_id": ["a"], "source": ["1"], "content": ["1"]}
-    tables.put(table, "crop_id", pa.table(row))
-    tables.put(table, "crop_id", pa.table({**row, "crop_id": ["b"]}))
+    Table(table, "crop_id").put(pa.table(row))
+    Table(table, "crop_id").put(pa.table({**row, "crop_id": ["b"]}))
     integrity.record(tmp_path)
     newest = min((table / "_versions").glob("*.manifest"))  # so named that the newest comes first
     newest.unlink()
     (table / "_versions" / "latest_version_hint.json").unlink(missing_ok=True)
-    one = {file.path for fragment in tables.opened(table).get_fragments() for file in fragment.metadata.files}
+    one = {file.path for fragment in Table(table).opened().get_fragments() for file in fragment.metadata.files}
     for path in (table / "data").iterdir():
         if path.name not in one:
             path.unlink()

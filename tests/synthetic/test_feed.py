@@ -13,7 +13,7 @@ import pytest
 from visnet.pipeline.log import SILENT
 from visnet.sources.changefeed.state import fold
 from visnet.stages import raw_images
-from visnet.storage import tables
+from visnet.storage.table import Table
 from visnet.synthetic.feed import TRUTH, Hour, hours, truth, write
 from visnet.synthetic.photos import paint
 from visnet.synthetic.trade import Habits
@@ -33,7 +33,7 @@ def put(inbox: Path, hour: Hour) -> None:
 
 
 def live(state: Path) -> list[dict[str, Any]]:
-    table = tables.read(state / "catalog.lance", FACTS, "op = 'upsert'")
+    table = Table(state / "catalog.lance").read(FACTS, "op = 'upsert'")
     return table.sort_by("product_id").to_pylist()
 
 
@@ -45,7 +45,7 @@ def test_after_every_hour_the_state_is_the_truth(first: list[Hour], tmp_path: Pa
         assert live(tmp_path / "state") == truth(HABITS, hour).select(FACTS).to_pylist(), hour.name
     for unruly in ("stale", "unknown_deletes", "dead_letters"):
         assert sums[unruly] > 0, f"the feed has nothing {unruly}: the test shows less than it says"
-    letters = tables.read(tmp_path / "state/dead_letters.lance", ["reason"])["reason"].to_pylist()
+    letters = Table(tmp_path / "state/dead_letters.lance").read(["reason"])["reason"].to_pylist()
     assert len(set(letters)) >= 4
 
 
@@ -83,7 +83,7 @@ def test_written_hours_become_the_photos_that_are_painted(first: list[Hour], tmp
         assert (said["lost"], said["products"]) == (0, len(hour.items))
         written = pq.read_table(tmp_path / "truth" / f"{hour.name}.parquet")
         assert written.equals(truth(HABITS, hour))
-    rows = tables.opened(tmp_path / "raw_images/photos.lance").to_table(columns=["photo_id", "image"]).to_pylist()
+    rows = Table(tmp_path / "raw_images/photos.lance").opened().to_table(columns=["photo_id", "image"]).to_pylist()
     found = {row["photo_id"]: row["image"] for row in rows}
     files = {path: name for item in first[2].items.values() for path, name in item.files.items()}
     assert found.keys() == files.keys()
@@ -93,7 +93,7 @@ def test_written_hours_become_the_photos_that_are_painted(first: list[Hour], tmp
     changed = {**first[1].written, **first[2].written}
     looked = [path for path in files if path in changed] + list(files)[:5]
     assert all(found[path] == paint(HABITS.recipe, files[path]) for path in looked)
-    boxes = tables.read(tmp_path / "raw_images/records.lance", ["side", "width"]).to_pylist()
+    boxes = Table(tmp_path / "raw_images/records.lance").read(["side", "width"]).to_pylist()
     assert all((row["width"] is not None) == (row["side"] == "street") for row in boxes)
 
 

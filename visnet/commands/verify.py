@@ -8,7 +8,8 @@ from visnet.pipeline.log import Log
 from visnet.pipeline.reports import DATA, REPORTS, read_report
 from visnet.pipeline.stage import STAGES
 from visnet.serving import versions
-from visnet.storage import integrity, locks, tables
+from visnet.storage import integrity, locks
+from visnet.storage.table import Table, tables_of
 from visnet.zoo import weights
 
 KEYED = {  # stage -> the table whose digest its report gives
@@ -56,11 +57,11 @@ def _verdict(found: list[str]) -> str:
 def _artefact(folder: Path, reports: Path) -> list[str]:
     found = [f"{path} is not as it was written" for path in integrity.damaged(folder)]
     if not found:
-        found = [said for path in sorted(folder.glob("*.lance")) if tables.is_table(path) for said in _unreadable(path)]
+        found = [said for table in tables_of(folder) for said in _unreadable(table.path)]
     if not found and (name := KEYED.get(folder.name)):
         wanted = (read_report(folder.name, reports) or {}).get("digest")
         path = folder / name
-        if wanted and tables.digest(path, tables.opened(path).schema.names[0]) != wanted:
+        if wanted and Table(path).digest() != wanted:
             found = [f"{path} does not hold what {reports / folder.name}.json says"]
     return found
 
@@ -74,7 +75,7 @@ def _version(publish: Path, number: int) -> list[str]:
         found = ["its model is another one"] if model != parts["model"] else []
         for path in sorted(folder.glob("*.lance")):
             found += _unreadable(path)
-            digest = "" if found else tables.digest(path, tables.opened(path).schema.names[0])
+            digest = "" if found else Table(path).digest()
             if not found and digest != parts[path.stem]:
                 found.append(f"{path.name} is another one")
     except (OSError, ValueError, KeyError) as error:
@@ -85,7 +86,7 @@ def _version(publish: Path, number: int) -> list[str]:
 def _unreadable(path: Path) -> list[str]:
     """Read every column of a table; what Lance cannot read is named."""
     try:
-        for _ in tables.opened(path).to_batches(batch_size=ROWS):
+        for _ in Table(path).opened().to_batches(batch_size=ROWS):
             pass
     except (OSError, ValueError) as error:
         return [f"{path} cannot be read: {str(error).partition(', /')[0]}"]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from visnet.errors import NotFound
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 CACHE_BYTES = 512 << 20  # of one process: the whole stage stays below 1.5 GB with torch and a network
 DECODED_AT_ONCE = 64  # crops that are read together
@@ -40,7 +40,7 @@ class CropImages(Dataset[torch.Tensor]):
 
     def __init__(self, path: Path, crop_ids: Sequence[str], side_px: int, *, keep: bool = True) -> None:
         self.path, self.side_px, self.names = path, side_px, crop_ids
-        wanted, table = pa.array(crop_ids, pa.string()), tables.opened(path)
+        wanted, table = pa.array(crop_ids, pa.string()), Table(path).opened()
         self.version = table.version
         found = pc.index_in(wanted, value_set=table.to_table(columns=["crop_id"])["crop_id"].combine_chunks())
         if found.null_count:
@@ -75,7 +75,7 @@ class CropImages(Dataset[torch.Tensor]):
         return list(self._cache[rows])
 
     def _decoded(self, indices: list[int]) -> torch.Tensor:
-        self._table = self._table or tables.opened(self.path, self.version)
+        self._table = self._table or Table(self.path).opened(self.version)
         pictures = torch.empty(len(indices), 3, self.side_px, self.side_px, dtype=torch.uint8)
         for start in range(0, len(indices), DECODED_AT_ONCE):
             some = indices[start : start + DECODED_AT_ONCE]

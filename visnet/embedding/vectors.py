@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 COLUMNS = ["crop_id", "product_id", "category", "side", "colour", "model"]
 
@@ -46,7 +46,7 @@ class Vectors:
 def read_vectors(catalog_embeddings: Path) -> Vectors:
     """Read all vectors; `ValueError` when two models made them, since their distances mean nothing to each other."""
     path = catalog_embeddings / "embeddings.lance"
-    table = tables.read(path, [*COLUMNS, "content", "embedding"])
+    table = Table(path).read([*COLUMNS, "content", "embedding"])
     model = _only(table["model"], path)
     length = pc.binary_length(table["product_id"]).cast(pa.string())  # so that its end is known, whatever signs it has
     said = (table["content"], table["side"], length, table["product_id"], table["category"])
@@ -61,7 +61,7 @@ def read_vectors(catalog_embeddings: Path) -> Vectors:
 def model_of(catalog_embeddings: Path) -> str:
     """Return which model all vectors are by; `ValueError` when two made them."""
     path = catalog_embeddings / "embeddings.lance"
-    return _only(tables.read(path, ["model"])["model"], path)
+    return _only(Table(path).read(["model"])["model"], path)
 
 
 def _only(models: pa.ChunkedArray, path: Path) -> str:

@@ -21,10 +21,10 @@ from visnet.losses.hinges import batch_negatives, hinge, mined_negatives, sq_hin
 from visnet.losses.of_distances import contrastive, lossless, softmax_ratio, softpn
 from visnet.losses.proxies import ArcFace, ProxyAnchor, SupConProxies
 
-__all__ = ["LOSSES", "PER_TRIPLET", "Loss", "batch_negatives", "mined_negatives", "right_order", "sq_distances"]
+__all__ = ["LOSSES", "PER_TRIPLET", "LossFunction", "batch_negatives", "mined_negatives", "right_order", "sq_distances"]
 
 
-class Loss(Protocol):
+class LossFunction(Protocol):
     """What training calls: a loss whose own parameters are set."""
 
     def __call__(self, embeddings: Tensor, triplets: Tensor, labels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from visnet.photos import codec
 from visnet.pipeline.budget import BATCH_BYTES
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 BOX = ["left", "top", "width", "height"]
 Box = tuple[float, float, float, float]
@@ -34,7 +34,7 @@ def cut_all(photos: Path, wanted: pd.DataFrame, side_px: int, quality: int) -> I
     wanted: photo_id and `BOX`, sorted by photo_id; a box without numbers is the whole photo. Each photo is decoded
     once. `ValueError` names a photo that this installation cannot read, `MemoryError` one that memory is lacking for.
     """
-    table = tables.opened(photos)
+    table = Table(photos).opened()
     listed = table.to_table(columns=["photo_id", "bytes"])
     names = wanted["photo_id"].to_numpy(object)
     first = np.flatnonzero(np.concatenate([np.ones(min(1, len(names)), bool), names[1:] != names[:-1]]))

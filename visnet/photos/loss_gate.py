@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 
 class TooManyLost(ValueError):
@@ -22,8 +21,7 @@ class LossGate:
 
     def __init__(
         self,
-        table: Path,
-        key: str,
+        table: Table,
         *,
         stage: str,
         redone: Iterable[str],
@@ -31,15 +29,15 @@ class LossGate:
         share_max: float | None,
         replaced: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.stage, self.what, self.count, self.share_max = stage, table.stem, count, share_max
+        self.stage, self.what, self.count, self.share_max = stage, table.path.stem, count, share_max
         self.reasons: Counter[str] = Counter()
         self.taken_away: set[str] = set()
-        self.standing: set[str] = set()
+        self.present: set[str] = set()
         self.replaced = replaced
-        if tables.is_table(table):
-            again = set(redone)
-            self.standing = again.intersection(tables.read(table, [key], "lost IS NULL")[key].to_pylist())
-            rows = tables.read(table, [key, "lost"], "lost IS NOT NULL").to_pylist()
+        if table.exists():
+            again, key = set(redone), table.key
+            self.present = again.intersection(table.read([key], "lost IS NULL")[key].to_pylist())
+            rows = table.read([key, "lost"], "lost IS NOT NULL").to_pylist()
             self.reasons.update(row["lost"] for row in rows if row[key] not in again)
 
     def note(self, lost: Mapping[str, str]) -> set[str]:
@@ -48,7 +46,7 @@ class LossGate:
         `TooManyLost` when there are any, and more is lost than allowed.
         """
         self.reasons.update(lost.values())
-        found = {key for key in lost if key in self.standing or self.replaced.get(key) in self.standing}
+        found = {key for key in lost if key in self.present or self.replaced.get(key) in self.present}
         self.taken_away |= found
         if self.taken_away and self.share_max is not None and self.reasons.total() > self.share_max * self.count:
             raise self.refusal()

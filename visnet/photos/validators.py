@@ -1,4 +1,4 @@
-"""What is known of the photos that were asked for: the record they were asked at, and how the source marked the bytes.
+"""What is known of the photos that were asked for: the record they were asked at, and the HTTP validators of the bytes.
 
 A table beside photos.lance, because Lance writes a few columns of a row only by reading its others, the photos' bytes.
 """
@@ -10,38 +10,39 @@ from pathlib import Path
 import pyarrow as pa
 
 from visnet.photos.web.download import Answer
-from visnet.photos.web.request import Mark
-from visnet.storage import tables
+from visnet.photos.web.request import Validators
+from visnet.storage.fingerprints import HASH_COLUMNS, fingerprint
+from visnet.storage.table import Table
 
 COLUMNS = ["photo_id", "stamp", "etag", "last_modified"]
-SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS] + tables.HASH_COLUMNS)
+SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS] + HASH_COLUMNS)
 
 
-class Heard:
-    """What is heard of a source's photos while they are asked for, and what was heard of them before.
+class PhotoValidators:
+    """The stamps and HTTP validators of photos, as they were when asked for last, and as answers change them.
 
-    stale: photos that are in the table, and may have changed since they were last asked for. marks: how those of them
-    that are not lost were marked. Such a photo is replaced by other bytes only. What may pass, a timeout
-    say, does not take it away, and its stamp is not kept, so that it is asked for again in the next run; nor is that of
-    a photo that never came.
+    stale: photos that are in the table, and may have changed since they were last asked for. known_of_photo: the
+    validators of those of them that are not lost. Such a photo is replaced by other bytes only. What may pass, a
+    timeout say, does not take it away, and its stamp is not kept, so that it is asked for again in the next run; nor is
+    that of a photo that never came.
     """
 
-    def __init__(self, path: Path, photos: Path, stamps: Mapping[str, str], others: Iterable[str]) -> None:
+    def __init__(self, path: Path, photos: Table, stamps: Mapping[str, str], others: Iterable[str]) -> None:
         """Compare the stamps with the table at `path`; `others` are the photos that are asked for anyhow."""
-        self.path, self.stamps = path, stamps
-        known = read(path) if stamps else {}
+        self.table, self.stamps = Table(path, "photo_id"), stamps
+        known = read(self.table) if stamps else {}
         self.known = set(known)
         self.stale = {p for p, stamp in stamps.items() if _newer(stamp, known.get(p, ("",))[0])}.difference(others)
-        self.there: dict[str, str] = {}  # stale photo -> content, the reason of a lost one
+        self.present: dict[str, str] = {}  # stale photo -> content, the reason of a lost one
         if self.stale:
-            rows = tables.read(photos, ["photo_id", "content"])
+            rows = photos.read(["photo_id", "content"])
             pairs = zip(rows["photo_id"].to_pylist(), rows["content"].to_pylist(), strict=True)
-            self.there = {photo_id: content for photo_id, content in pairs if photo_id in self.stale}
-        whole = {p for p, content in self.there.items() if not content.startswith("lost ")}
-        self.marks = {p: Mark(*known[p][1:]) for p in whole if p in known}
+            self.present = {photo_id: content for photo_id, content in pairs if photo_id in self.stale}
+        whole = {p for p, content in self.present.items() if not content.startswith("lost ")}
+        self.known_of_photo = {p: Validators(*known[p][1:]) for p in whole if p in known}
         self.changed = 0
         self.counts = {
-            "asked_conditionally": sum(any(mark) for mark in self.marks.values()),
+            "asked_conditionally": sum(any(validators) for validators in self.known_of_photo.values()),
             "not_modified": 0,  # the source said so
             "same_bytes": 0,  # sent again, and the same
             "kept_stale": 0,
@@ -49,11 +50,11 @@ class Heard:
         }
         self.downloaded_bytes = 0
 
-    def news(self, answers: Iterable[Answer]) -> list[Answer]:
+    def changing(self, answers: Iterable[Answer]) -> list[Answer]:
         """Return the answers that change a row of the photos, and count them all."""
         changing = []
         for answer in answers:
-            had, now = self.there.get(answer.photo_id), content(answer)
+            had, now = self.present.get(answer.photo_id), content(answer)
             self.counts["downloaded"] += answer.data is not None
             self.downloaded_bytes += len(answer.data or b"")
             if answer.unchanged:
@@ -72,16 +73,16 @@ class Heard:
         rows = []
         for answer in answers:
             if answer.photo_id in self.stamps and not answer.passing:
-                said = (self.stamps[answer.photo_id], *answer.mark)
-                rows.append((answer.photo_id, *said, *[tables.fingerprint(*said)] * 2))
+                said = (self.stamps[answer.photo_id], *answer.validators)
+                rows.append((answer.photo_id, *said, *[fingerprint(*said)] * 2))
         if rows:
             columns = [list(column) for column in zip(*sorted(rows), strict=True)]
-            tables.put(self.path, "photo_id", pa.table(columns, schema=SCHEMA), self.known)
+            self.table.put(pa.table(columns, schema=SCHEMA), self.known)
 
     def forget(self, gone: Iterable[str]) -> None:
         """Drop what is known of photos that are gone."""
         if known := sorted(self.known.intersection(gone)):
-            tables.delete(self.path, "photo_id", known)
+            self.table.delete(known)
 
 
 def stamp(told: str, ask_again: int) -> str:
@@ -95,11 +96,11 @@ def _newer(now: str, before: str) -> bool:
     return asked != asked_before or told not in ("", told_before)
 
 
-def read(path: Path) -> dict[str, tuple[str, str, str]]:
+def read(table: Table) -> dict[str, tuple[str, str, str]]:
     """Return photo_id -> stamp of the record it was last asked at, etag and last_modified of the bytes that came."""
-    if not tables.is_table(path):
+    if not table.exists():
         return {}
-    columns = tables.read(path, COLUMNS)
+    columns = table.read(COLUMNS)
     photo_ids, *said = (columns[name].to_pylist() for name in COLUMNS)
     return dict(zip(photo_ids, zip(*said, strict=True), strict=True))
 

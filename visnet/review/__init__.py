@@ -13,7 +13,7 @@ from visnet.pipeline.reports import DATA
 from visnet.review.server import app
 from visnet.review.shown import Shown, choose
 from visnet.sampling import exclusions
-from visnet.sheets.contact_sheet import WRONG, Tile, check_name, sheet
+from visnet.sheets.contact_sheet import WRONG, Thumbnail, check_name, sheet
 
 EXCLUSIONS = Path("exclusions.csv")
 COUNT, PORT = 100, 8010
@@ -65,7 +65,7 @@ def write(out: Path, split: str = "train", count: int = COUNT, *, data: Path = D
     return f"{len(shown.triplets)} of {shown.total} {split} triplets: {out}"
 
 
-def _tiles(shown: Shown, place: int, marked: frozenset[exclusions.Row]) -> list[Tile]:
+def _tiles(shown: Shown, place: int, marked: frozenset[exclusions.Row]) -> list[Thumbnail]:
     q, p, n, kind = shown.triplets[place]
     captions = [f"{place + 1} {kind}", *(f"{shown.crops[c]['category']} {shown.crops[c]['colour']}" for c in (p, n))]
     wrong = [
@@ -74,7 +74,7 @@ def _tiles(shown: Shown, place: int, marked: frozenset[exclusions.Row]) -> list[
         {exclusions.row("photo", n), exclusions.row("negative", q, n)},
     ]
     return [
-        Tile(Image.open(io.BytesIO(shown.photos[crop])), caption, WRONG if rows & marked else None)
+        Thumbnail(Image.open(io.BytesIO(shown.photos[crop])), caption, WRONG if rows & marked else None)
         for crop, caption, rows in zip((q, p, n), captions, wrong, strict=True)
     ]
 

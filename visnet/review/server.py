@@ -14,7 +14,7 @@ from starlette.routing import Route
 from visnet.pipeline import os_faults
 from visnet.review.shown import Shown
 from visnet.sampling import exclusions
-from visnet.storage import tables
+from visnet.storage.fingerprints import fingerprint
 
 HERE = Path(__file__).parent
 FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
@@ -37,7 +37,7 @@ def app(shown: Shown, path: Path, host: str) -> Starlette:
         "crops": shown.crops,
         "claims": shown.claims(),
         "file": str(path),
-        "place": tables.fingerprint(str(path.resolve())),  # keeps apart what the browser remembers of two projects
+        "place": fingerprint(str(path.resolve())),  # keeps apart what the browser remembers of two projects
     }
 
     # All are coroutines of one thread and do not wait between reading the file and writing it: no mark is lost.

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from visnet.sampling import exclusions
 from visnet.sampling.crops import SPLITS
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 SAID = ["photo_id", "product_id", "category", "colour", "side", "split"]
 CLAIMS = {  # kind -> what the sampler holds of (positive, negative), as the judge is to see it
@@ -87,8 +87,8 @@ def evenly(there: Mapping[str, int], count: int) -> dict[str, int]:
 
 def _looked_up(table: Path, wanted: set[str]) -> tuple[dict[str, dict[str, str]], dict[str, bytes]]:
     """Read the photos now: the table may be rebuilt while the page is open."""
-    opened = tables.opened(table)
-    places = [i for i, crop in enumerate(tables.read(table, ["crop_id"])["crop_id"].to_pylist()) if crop in wanted]
+    opened = Table(table).opened()
+    places = [i for i, crop in enumerate(Table(table).read(["crop_id"])["crop_id"].to_pylist()) if crop in wanted]
     found = opened.take(places, columns=["crop_id", *SAID, "image"]).to_pylist()
     photos = {row["crop_id"]: row["image"] for row in found if row["image"] is not None}
     if len(photos) < len(wanted):

@@ -18,7 +18,8 @@ from visnet.pipeline.reports import DATA, REPORTS, Place, read_report
 from visnet.pipeline.stage import Report
 from visnet.runs import runner
 from visnet.stages import trained_model
-from visnet.storage import atomic, tables
+from visnet.storage import atomic
+from visnet.storage.fingerprints import fingerprint
 from visnet.tracking import registry
 
 APART = ("trained_model", "catalog_embeddings", "knn_results", "evaluation")
@@ -131,7 +132,7 @@ def _inputs(tried: Tables) -> dict[str, str]:
     inputs = {}
     for stage in APART:
         said.append(stages.parse(stage, tried.get(stage, {}), str(runner.PARAMS)).model_dump_json())
-        inputs[stage] = tables.fingerprint(*said)
+        inputs[stage] = fingerprint(*said)
     return inputs
 
 

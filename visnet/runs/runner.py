@@ -92,8 +92,8 @@ def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapp
         shutil.rmtree(folder, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
 
-    repair.mend(out)  # what a run left that a full disk and then a kill ended
-    before = repair.marks(out)
+    repair.repair(out)  # what a run left that a full disk and then a kill ended
+    before = repair.snapshot(out)
     begun_s = time.monotonic()
     with contextlib.ExitStack() as undone:
         shown.mkdir()
@@ -133,5 +133,5 @@ def _finished(out: Path, resumes: Sequence[str]) -> Path:
     for path in sorted(out.rglob("*")):
         inner = path.relative_to(out)
         if path.is_file() and inner.parts[0] not in resumes:
-            links.bring(path, finished / inner)
+            links.link_or_copy(path, finished / inner)
     return finished

@@ -16,7 +16,7 @@ from torch import Tensor
 from visnet.pipeline.stage import Frozen, Share
 from visnet.sampling.blocks import Blocks
 from visnet.sampling.crops import Crops
-from visnet.sampling.ranked import Lists
+from visnet.sampling.ranked import RankedLists
 from visnet.sampling.sampled import Asked, Sampled
 from visnet.sampling.scorers import check_descriptors
 
@@ -73,7 +73,9 @@ def sample(
     rows = np.flatnonzero(crops.pool(split))
     asks = crops.queries(split)[rows]
     here = crops.take(rows)
-    lists = Lists.of(here, {name: d[torch.from_numpy(rows)] for name, d in descriptors.items()}, positives, first, last)
+    lists = RankedLists.of(
+        here, {name: d[torch.from_numpy(rows)] for name, d in descriptors.items()}, positives, first, last
+    )
     same, other = Blocks.of(here.category, here.product), Blocks.of(np.zeros_like(here.category), here.category)
     within, beyond = lists.foreign.sizes(same) > 0, lists.foreign.sizes(other) > 0
 

@@ -15,7 +15,7 @@ BLOCK_ANSWERS = 1 << 20  # queries x ranks x scorers at work at once
 
 
 @dataclass(frozen=True)
-class Lists:
+class RankedLists:
     """What each scorer's list of each crop is, searched for when a crop asks.
 
     length [N]: entries of a list. top, first, last [N]: positives are ranks 1 to top, in-class negatives first to last.
@@ -30,7 +30,7 @@ class Lists:
     last: np.ndarray
 
     @classmethod
-    def of(cls, crops: Crops, descriptors: Mapping[str, Tensor], top: int, first: int, last: int) -> "Lists":
+    def of(cls, crops: Crops, descriptors: Mapping[str, Tensor], top: int, first: int, last: int) -> "RankedLists":
         length = Blocks.of(crops.category, crops.photo).sizes()
         some = np.minimum(length, last)
         return cls(

@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from visnet.search.knn_lists import GONE, SPARE, Ints, Lists, nothing
-from visnet.storage import atomic, tables
+from visnet.storage import atomic
+from visnet.storage.fingerprints import HASH_COLUMNS, fingerprint
+from visnet.storage.table import Table
 
 VERSION = 1  # raise when the same vectors give other lists than before
 ANSWERS = pa.schema(
@@ -31,7 +33,7 @@ ANSWERS = pa.schema(
         ("reach_sq_distance", pa.float32()),
         ("reach_crop", pa.string()),
         ("made", pa.string()),  # by which model, for how many answers
-        *tables.HASH_COLUMNS,
+        *HASH_COLUMNS,
     ]
 )
 APPLIED = pa.schema(  # the photos that the lists were made of
@@ -40,7 +42,7 @@ APPLIED = pa.schema(  # the photos that the lists were made of
         ("product_id", pa.string()),
         ("category", pa.string()),
         ("side", pa.string()),
-        *tables.HASH_COLUMNS,
+        *HASH_COLUMNS,
     ]
 )
 MARK = "being applied"
@@ -59,7 +61,7 @@ STATE = [
 
 def made_by(model: str, kind: str, k: int) -> str:
     """Return what must be equal for a list to be brought up to date instead of made anew."""
-    return tables.fingerprint(VERSION, SPARE, model, kind, k)
+    return fingerprint(VERSION, SPARE, model, kind, k)
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,17 @@ class Known:
 
 def known_of(folder: Path) -> Known:
     """Read what an earlier run left; tables of an older layout are removed, and made anew."""
-    paths = {folder / "knn.lance": ANSWERS, folder / "applied.lance": APPLIED}
-    for path, schema in paths.items():
-        if tables.is_table(path) and tables.opened(path).schema.names != schema.names:
-            atomic.remove(path)
-        if not tables.is_table(path):
-            tables.put(path, "", schema.empty_table())
-    answers, applied = paths
-    return Known(tables.read(answers, STATE), tables.read(applied, APPLIED.names).to_pandas())
+    answers, applied = _tables(folder)
+    for table, schema in ((answers, ANSWERS), (applied, APPLIED)):
+        if table.exists() and table.columns != schema.names:
+            atomic.remove(table.path)
+        if not table.exists():
+            table.put(schema.empty_table())
+    return Known(answers.read(STATE), applied.read(APPLIED.names).to_pandas())
+
+
+def _tables(folder: Path) -> tuple[Table, Table]:
+    return Table(folder / "knn.lance", "query_id"), Table(folder / "applied.lance", "crop_id")
 
 
 class Changes:
@@ -97,7 +102,7 @@ class Changes:
 
     def __init__(self, folder: Path, known: Known, photos: pd.DataFrame, commit_rows: int) -> None:
         self.added = self.changed = 0
-        self._answers, self._applied = folder / "knn.lance", folder / "applied.lance"
+        self._answers, self._applied = _tables(folder)
         self._content = dict(zip(*(known.answers[name].to_pylist() for name in ("query_id", "content")), strict=True))
         self._gone = set(self._content)
         self._commit_rows = commit_rows
@@ -112,7 +117,7 @@ class Changes:
         old = before.loc[before.index.intersection(self._new["crop_id"]), APPLIED.names]
         self.differing = pd.concat([self._new, self._left, old])
         marked = pd.concat([self._new, self._left]).assign(source=MARK, content=MARK)
-        tables.put(self._applied, "crop_id", _applied(marked), before.index)
+        self._applied.put(_applied(marked), before.index)
 
     def take(self, query_ids: Iterable[str], rows: pa.Table) -> None:
         """Take the rows that may differ from those before, of all the queries that there are in a category."""
@@ -127,14 +132,14 @@ class Changes:
     def finish(self) -> int:
         """Write what is left, and at last the photos that all lists are made of now; return how many queries went."""
         self._commit()
-        tables.delete(self._answers, "query_id", sorted(self._gone))
-        tables.put(self._applied, "crop_id", _applied(self._new), self._new["crop_id"])
-        tables.delete(self._applied, "crop_id", self._left["crop_id"].tolist())
+        self._answers.delete(sorted(self._gone))
+        self._applied.put(_applied(self._new), self._new["crop_id"])
+        self._applied.delete(self._left["crop_id"].tolist())
         return len(self._gone)
 
     def _commit(self) -> None:
         if self._rows:
-            tables.put(self._answers, "query_id", pa.concat_tables(self._rows), self._content)
+            self._answers.put(pa.concat_tables(self._rows), self._content)
             self._rows = []
 
 
@@ -180,7 +185,7 @@ def rows_of(
         "reach_sq_distance": lists.reach_sq_distance,
         "reach_crop": reach.cast(pa.string()),
         "made": [made] * count,
-        "source": [tables.fingerprint(made, said) for said in content],
+        "source": [fingerprint(made, said) for said in content],
         "content": content,
     }
     return pa.table([columns[name] for name in ANSWERS.names], schema=ANSWERS)

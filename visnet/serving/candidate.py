@@ -9,8 +9,9 @@ from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.vectors import model_of
 from visnet.serving import gates
 from visnet.serving.pointer import Parts
-from visnet.storage import atomic, links, tables
-from visnet.storage.links import Brought
+from visnet.storage import atomic, links
+from visnet.storage.links import Transfer
+from visnet.storage.table import Table
 from visnet.zoo import weights
 
 TABLES = {"crops": "crops", "embeddings": "catalog_embeddings", "knn": "knn_results", "catalog": "raw_images"}
@@ -24,7 +25,7 @@ class Candidate:
 
     folder: Path
     parts: Parts
-    brought: Brought
+    brought: Transfer
     side_px: int
 
 
@@ -33,7 +34,7 @@ def of_line(data: Path) -> dict[str, Path]:
     places = {part: data / stage / f"{part}.lance" for part, stage in TABLES.items()} | {
         "model": data / "trained_model"
     }
-    return {part: path for part, path in places.items() if part != "catalog" or tables.is_table(path)}
+    return {part: path for part, path in places.items() if part != "catalog" or Table(path).exists()}
 
 
 def of_version(version: Path, parts: Parts) -> dict[str, Path]:
@@ -43,14 +44,14 @@ def of_version(version: Path, parts: Parts) -> dict[str, Path]:
 
 def assemble(places: Mapping[str, Path], folder: Path) -> Candidate:
     """Bring the parts of a version into an empty folder, by links where that can be."""
-    brought, parts = Brought(), {}
+    brought, parts = Transfer(), {}
     for part, path in places.items():
         if part == "model":
             continue
-        brought += links.bring_table(path, folder / f"{part}.lance")
-        parts[part] = tables.digest(folder / f"{part}.lance", tables.opened(path).schema.names[0])
+        brought += links.link_or_copy_table(path, folder / f"{part}.lance")
+        parts[part] = Table(folder / f"{part}.lance").digest()
     for file in MODEL:
-        brought += links.bring(places["model"] / file, folder / "trained_model" / file)
+        brought += links.link_or_copy(places["model"] / file, folder / "trained_model" / file)
     atomic.sync(folder / "trained_model")
     model, entry = weights.load(folder / "trained_model")
     made_by = model_id(weights.digest(model.state_dict()), precision_of(model_of(folder)))  # embeds a visitor's photo

@@ -12,7 +12,8 @@ from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.errors import NotReady
 from visnet.pipeline.reports import DATA
 from visnet.serving import versions
-from visnet.storage import locks, tables
+from visnet.storage import locks
+from visnet.storage.table import Table
 
 TRIES = 1000  # a version can vanish between being found and being held, but only while others are published
 
@@ -27,7 +28,7 @@ class Serving:
         self.folder, self.number, self._lock = folder, number, lock
         self.crops, self.knn = folder / "crops.lance", folder / "knn.lance"
         self.trained_model = folder / "trained_model"
-        self.catalog = folder / "catalog.lance" if tables.is_table(folder / "catalog.lance") else None
+        self.catalog = folder / "catalog.lance" if Table(folder / "catalog.lance").exists() else None
 
     def facts(self) -> dict[str, Any]:
         """Read what is written about the version: its number, parts, counts and gates."""
@@ -39,7 +40,7 @@ class Serving:
 
     def lists(self, columns: list[str], where: str | None = None) -> pa.Table:
         """Read columns of the answers: rows of `kind` street and similar."""
-        return tables.read(self.knn, columns, where)
+        return Table(self.knn).read(columns, where)
 
     def close(self) -> None:
         """Let go: from now on the version may be removed."""

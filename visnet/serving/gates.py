@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from kernels.nearest import nearest
 from visnet.embedding.vectors import Vectors
-from visnet.storage import tables
+from visnet.storage.table import Table, wanted_rows
 
 PROBES = 256  # shop photos that must find themselves, spread over the catalog
 SHOP = "side = 'shop' AND lost IS NULL"
@@ -51,7 +51,7 @@ class Gate:
 def products(crops: Path) -> dict[Product, Photos]:
     """Return (category, product_id) -> its shop photos, for the products of a crops table that can be found."""
     names = ["category", "product_id", "crop_id", "content"]
-    rows = tables.read(crops, names, SHOP).sort_by([(name, "ascending") for name in names]).combine_chunks()
+    rows = Table(crops).read(names, SHOP).sort_by([(name, "ascending") for name in names]).combine_chunks()
     if not len(rows):
         return {}
     category, product_id, crop_id, content = (rows[name].combine_chunks() for name in names)
@@ -76,7 +76,7 @@ def whole(
     """Hold the parts of a version against each other; `ValueError` names what is behind, and the stage that mends it.
 
     applied: the photos that the lists were made of; there: the `products`; wanted: the crops, and what the vector of
-    each is to be made from (`tables.wanted`); made_by: the model that embeds a visitor's photo.
+    each is to be made from (`wanted`); made_by: the model that embeds a visitor's photo.
     """
     if vectors.model != made_by:
         raise ValueError("the vectors are by another model than trained_model; run `dvc repro catalog_embeddings`")
@@ -85,8 +85,8 @@ def whole(
             f"{len(behind)} vectors are not of today's crops (the first: {behind[0]}); "
             "run `dvc repro catalog_embeddings`"
         )
-    sources = tables.wanted(vectors.rows["crop_id"], vectors.rows["source"])
-    said = tables.read(folder / "knn.lance", ["category", "product_id", "kind", "model"])
+    sources = wanted_rows(vectors.rows["crop_id"], vectors.rows["source"])
+    said = Table(folder / "knn.lance").read(["category", "product_id", "kind", "model"])
     similar = said.filter(pc.equal(said["kind"], "similar"))
     listed = set(zip(similar["category"].to_pylist(), similar["product_id"].to_pylist(), strict=True))
     crops, others = _differing(applied, sources), sorted(listed.symmetric_difference(there))
@@ -97,7 +97,7 @@ def whole(
 
 
 def _differing(table: Path, wanted: pa.Table) -> list[str]:
-    change = tables.compare(table, "crop_id", wanted)
+    change = Table(table, "crop_id").compare(wanted)
     return [*change.new, *change.changed, *change.gone]
 
 
@@ -116,7 +116,7 @@ def self_hit_share(shop: Vectors) -> float:
 def street_hits(knn: Path, there: Mapping[Product, Photos]) -> dict[str, bool]:
     """Return street crop -> whether its nearest product is its own, where that is in the catalog."""
     columns = ["query_id", "product_id", "category", "products"]
-    rows = tables.read(knn, columns, "kind = 'street'")
+    rows = Table(knn).read(columns, "kind = 'street'")
     first = pc.list_element(pc.list_slice(rows["products"], 0, 1, return_fixed_size_list=True), 0)  # null of none
     said = zip(*(column.to_pylist() for column in (*rows.select(columns[:3]).columns, first)), strict=True)
     return {query: product == nearest for query, product, category, nearest in said if (category, product) in there}

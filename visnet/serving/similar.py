@@ -89,9 +89,9 @@ def _nearest(place: Place, picture: Image.Image, k: int, category: str | None) -
 
 def _draw(place: Place, found: Found, name: str, picture: Image.Image, out: Path) -> None:
     pictures = contact_sheet.open_images(place.crops, found.answers["crop_id"].tolist())
-    tiles = [contact_sheet.Tile(picture, name)]
+    tiles = [contact_sheet.Thumbnail(picture, name)]
     tiles += [
-        contact_sheet.Tile(pictures[row.crop_id], f"{row.product_id} {row.sq_distance:.3f}")
+        contact_sheet.Thumbnail(pictures[row.crop_id], f"{row.product_id} {row.sq_distance:.3f}")
         for row in found.answers.itertuples()
     ]
     title = f"{name}: the {len(found.answers)} most similar of {found.products} products"

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from visnet.photos.codec import fit
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 OPENED_PX = 512  # a sheet's pictures are held all at once, and shown smaller than this
 RIGHT, WRONG, PLAIN = "#1a9850", "#d73027", "#d9d9d9"
@@ -20,7 +20,7 @@ CAPTION_SIGNS = 200  # of which a tile has room for a tenth
 
 
 @dataclass(frozen=True)
-class Tile:
+class Thumbnail:
     """One photo of a sheet; `frame` is a colour, None draws a hairline."""
 
     image: Image.Image
@@ -40,7 +40,7 @@ def check_name(option: str, out: Path) -> None:
         raise ValueError(f"{option} {out}: may not be written; choose another place, or change its rights (chmod)")
 
 
-def sheet(rows: Sequence[Sequence[Tile]], title: str = "", side_px: int = 96, columns: int = 1) -> Image.Image:
+def sheet(rows: Sequence[Sequence[Thumbnail]], title: str = "", side_px: int = 96, columns: int = 1) -> Image.Image:
     """Lay rows of tiles out under a title, `columns` rows beside each other; return an RGB image."""
     title = _one_line(title)
     font, large = ImageFont.load_default(size=11), ImageFont.load_default(size=14)
@@ -64,7 +64,7 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str = "", side_px: int = 96, co
 def _draw_tile(
     page: Image.Image,
     draw: ImageDraw.ImageDraw,
-    tile: Tile,
+    tile: Thumbnail,
     corner: tuple[int, int],
     side_px: int,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
@@ -90,7 +90,7 @@ def _one_line(text: str) -> str:
 def open_images(path: Path, crop_ids: Sequence[str]) -> dict[str, Image.Image]:
     """Return the pictures of some crops by their id."""
     listed = ", ".join("'" + crop.replace("'", "''") + "'" for crop in sorted(set(crop_ids)))
-    found = tables.read(path, ["crop_id", "image"], f"crop_id IN ({listed})" if listed else "false")
+    found = Table(path).read(["crop_id", "image"], f"crop_id IN ({listed})" if listed else "false")
     pictures = zip(found["crop_id"].to_pylist(), found["image"], strict=True)
     return {crop: _opened(path, crop, data.as_py()) for crop, data in pictures if data.is_valid}
 

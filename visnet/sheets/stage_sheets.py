@@ -8,8 +8,9 @@ import pandas as pd
 from PIL import Image
 
 from visnet.evaluation import metrics
-from visnet.sheets.contact_sheet import RIGHT, WRONG, Tile, open_images, sheet
-from visnet.storage import tables
+from visnet.sheets.contact_sheet import RIGHT, WRONG, Thumbnail, open_images, sheet
+from visnet.storage.fingerprints import fingerprint
+from visnet.storage.table import Table
 
 ANSWERS = 8
 
@@ -17,13 +18,13 @@ ANSWERS = 8
 def crops(table: Path, rows: pd.DataFrame, products: int = 12) -> Image.Image:
     """Show a few products with their street crops (framed) and shop crops; rows are those of the crops table."""
     both = rows.groupby("product_id")["side"].nunique()
-    chosen = sorted(both[both == both.max()].index, key=tables.fingerprint)[:products]
+    chosen = sorted(both[both == both.max()].index, key=fingerprint)[:products]
     shown = rows[rows["product_id"].isin(chosen)]
     shown = shown.sort_values(["product_id", "side", "photo_id", "crop_id"], ascending=[True, False, True, True])
     shown = shown.groupby("product_id").head(6)
     found = open_images(table, shown["crop_id"].tolist())
     lines = [
-        [Tile(found[crop], f"{side} {split}", RIGHT if side == "street" else None) for crop, side, split in group]
+        [Thumbnail(found[crop], f"{side} {split}", RIGHT if side == "street" else None) for crop, side, split in group]
         for group in (
             list(zip(own["crop_id"], own["side"], own["split"], strict=True)) for _, own in shown.groupby("product_id")
         )
@@ -44,9 +45,9 @@ def triplets(
     found = open_images(table, crop_id[np.unique(triplets[shown])].tolist())
     lines = [
         [
-            Tile(found[crop_id[q]], kinds[kind[i]]),
-            Tile(found[crop_id[p]], f"{category[p]} {colour[p]}", RIGHT),
-            Tile(found[crop_id[n]], f"{category[n]} {colour[n]}", WRONG),
+            Thumbnail(found[crop_id[q]], kinds[kind[i]]),
+            Thumbnail(found[crop_id[p]], f"{category[p]} {colour[p]}", RIGHT),
+            Thumbnail(found[crop_id[n]], f"{category[n]} {colour[n]}", WRONG),
         ]
         for i, (q, p, n) in zip(shown, triplets[shown], strict=True)
     ]
@@ -62,8 +63,8 @@ def street(table: Path, street: pd.DataFrame, rank: np.ndarray, count: int = 16)
     for i, row in zip(chosen, rows, strict=True):
         place = "not found" if rank[i] == metrics.MISS else f"found at {rank[i] + 1}"
         answers = list(zip(row["products"], row["crops"], strict=True))[:ANSWERS]
-        tiles = [Tile(found[crop], p, RIGHT if p == row["product_id"] else None) for p, crop in answers]
-        lines.append([Tile(found[row["query_id"]], place), *tiles])
+        tiles = [Thumbnail(found[crop], p, RIGHT if p == row["product_id"] else None) for p, crop in answers]
+        lines.append([Thumbnail(found[row["query_id"]], place), *tiles])
     said = f"; recall@1 {np.mean(rank == 0):.3f} over {len(street)} photos" if len(street) else ": there are none"
     return sheet(lines, f"Street photos and the nearest products, the true one framed{said}", columns=2)
 
@@ -72,7 +73,7 @@ def similar(table: Path, similar: pd.DataFrame, count: int = 16) -> Image.Image:
     """Show products with the most similar others of their category."""
     rows = [similar.loc[i] for i in _spread(similar, count)]
     columns = ["category", "product_id", "photo_id", "crop_id"]
-    own = tables.read(table, columns, "side = 'shop' AND lost IS NULL").to_pandas()
+    own = Table(table).read(columns, "side = 'shop' AND lost IS NULL").to_pandas()
     own = own.sort_values(columns[2:]).drop_duplicates(columns[:2])
     first = own.set_index(columns[:2])["crop_id"]
     queries = [first[row["category"], row["product_id"]] for row in rows]
@@ -80,13 +81,13 @@ def similar(table: Path, similar: pd.DataFrame, count: int = 16) -> Image.Image:
     lines = []
     for query, row in zip(queries, rows, strict=True):
         answers = list(zip(row["products"], row["crops"], strict=True))[:ANSWERS]
-        tiles = [Tile(found[crop], product) for product, crop in answers]
-        lines.append([Tile(found[query], row["product_id"]), *tiles])
+        tiles = [Thumbnail(found[crop], product) for product, crop in answers]
+        lines.append([Thumbnail(found[query], row["product_id"]), *tiles])
     return sheet(lines, "Products, each with the most similar others of its category", columns=2)
 
 
 def _spread(frame: pd.DataFrame, count: int) -> list[int]:
     """Choose rows of every category in turn, by a hash of their id: the same ones as long as they exist."""
-    order = frame["query_id"].map(tables.fingerprint)
+    order = frame["query_id"].map(fingerprint)
     turn = order.groupby(frame["category"]).rank().sort_values(kind="stable")
     return sorted(turn.index[:count])

@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 from pydantic import ConfigDict, Field, field_validator
 
 from visnet.photos.web import download, locators
-from visnet.photos.web.request import Mark, Options
+from visnet.photos.web.request import FetchOptions, Validators
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
 from visnet.sources.changefeed.records import SEQ_MAX, Limits
 from visnet.sources.changefeed.state import fold
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 _FACTS = ("category", "colour", "gender", "split")
 
@@ -33,7 +33,7 @@ class Params(Frozen):
         default=86_400.0, ge=0, le=10 * 365 * 86_400, description="a record of later than so far ahead is a dead letter"
     )
     seq_max: int = Field(default=SEQ_MAX, ge=1, le=SEQ_MAX, description="the highest number that a record may have")
-    download: Options = Options()
+    download: FetchOptions = FetchOptions()
 
     @field_validator("pattern")
     @classmethod
@@ -59,7 +59,7 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
         raise ValueError(f"{metadata}: the feed needs a folder to keep its state in")
     counts = fold(metadata, params.pattern, state, params.limits())
     columns = ["product_id", "seq", "updated_at", "photos", "street_photos", "street_boxes", *_FACTS]
-    live = tables.read(state / "catalog.lance", columns, "op = 'upsert'").combine_chunks().sort_by("product_id")
+    live = Table(state / "catalog.lance").read(columns, "op = 'upsert'").combine_chunks().sort_by("product_id")
     records = pa.concat_tables([_side(live, "shop", "photos"), _side(live, "street", "street_photos")])
     stamps = _stamps(records)
     photo_ids = pa.array(list(stamps), pa.string())
@@ -73,7 +73,7 @@ def fetch(
     *,
     metadata: Path,
     log: Log,
-    known: Mapping[str, Mark] | None = None,
+    known: Mapping[str, Validators] | None = None,
 ) -> Iterator[Answer]:
     """Read the photos from the disk or ask the web; one whose mark is known is sent only if it changed."""
     return download.fetch(wanted, options=params.download, base=_base(params, metadata), known=known, log=log)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from visnet.photos.web import download, locators
-from visnet.photos.web.request import Mark, Options
+from visnet.photos.web.request import FetchOptions, Validators
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
@@ -31,7 +31,7 @@ class Params(Frozen):
     """Which categories, and how to ask for the photos."""
 
     categories: list[str] = Field(default=[], description="names as in the files; empty = all that are there")
-    download: Options = Options()
+    download: FetchOptions = FetchOptions()
 
 
 def listing(params: Params, metadata: Path, state: Path | None = None) -> Listing:
@@ -101,7 +101,7 @@ def fetch(
     *,
     metadata: Path,
     log: Log,
-    known: Mapping[str, Mark] | None = None,
+    known: Mapping[str, Validators] | None = None,
 ) -> Iterator[Answer]:
     """Ask the web for photos, or read them under `metadata`; every one is answered once, with its bytes or a reason."""
     base = locators.start("", metadata)

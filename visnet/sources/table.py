@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from visnet.photos.web import download, locators
-from visnet.photos.web.request import Mark, Options
+from visnet.photos.web.request import FetchOptions, Validators
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
 from visnet.sources.listing import PHOTOS, RECORDS, SIDES, SPLITS, Answer, Listing
@@ -54,7 +54,7 @@ class Params(Frozen):
 
     columns: Columns = Columns()
     images: str = Field(default="images", description="folder or address of the photos, from the table's folder")
-    download: Options = Options()
+    download: FetchOptions = FetchOptions()
 
 
 def listing(params: Params, metadata: Path, state: Path | None = None) -> Listing:
@@ -112,7 +112,7 @@ def fetch(
     *,
     metadata: Path,
     log: Log,
-    known: Mapping[str, Mark] | None = None,
+    known: Mapping[str, Validators] | None = None,
 ) -> Iterator[Answer]:
     """Read the photos from the disk or ask the web; every one is answered once, with its bytes or a reason."""
     return download.fetch(wanted, options=params.download, base=_base(params, metadata), known=known, log=log)

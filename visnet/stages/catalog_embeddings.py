@@ -16,7 +16,9 @@ from visnet.embedding.model_id import model_id
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Workers
-from visnet.storage import atomic, repair, tables
+from visnet.storage import atomic, repair
+from visnet.storage.fingerprints import fingerprint, fingerprints
+from visnet.storage.table import Table, wanted_rows
 from visnet.zoo import weights
 
 IN_PLACE = True
@@ -45,17 +47,17 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     precision = embed.chosen_precision(params.precision, embed.chosen_device("auto"))
     made_by = model_id(weights.digest(model.state_dict()), precision)
     path = crops / "crops.lance"
-    table = tables.read(path, [*COLUMNS, "content"], WANTED).sort_by("crop_id")
+    table = Table(path).read([*COLUMNS, "content"], WANTED).sort_by("crop_id")
     frame = table.to_pandas().assign(source=sources(table["content"], made_by, entry.side_px))
-    wanted = tables.wanted(frame["crop_id"], frame["source"])
-    served = out / "embeddings.lance"
+    wanted = wanted_rows(frame["crop_id"], frame["source"])
+    served = Table(out / "embeddings.lance", "crop_id")
     embeddings = _table(out, wanted)
-    before = tables.compare(served, "crop_id", wanted)
-    change = before if embeddings == served else tables.compare(embeddings, "crop_id", wanted)
+    before = served.compare(wanted)
+    change = before if embeddings == served else embeddings.compare(wanted)
     if embeddings != served:
         log.say(f"  no vector stays, as with another model: all {len(frame)} crops are embedded beside those served")
     # Gone rows first: a search between two commits may lack new products but never shows one that was removed.
-    tables.delete(embeddings, "crop_id", change.gone)
+    embeddings.delete(change.gone)
     todo = frame[frame["crop_id"].isin(set(change.todo))].reset_index(drop=True)
     images = CropImages(path, todo["crop_id"].tolist(), entry.side_px, keep=False)
     with log.progress("embeddings", len(frame), done=change.same, unit="crop") as progress:
@@ -69,51 +71,46 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
             full = last - first >= params.commit_every or sum(some.nbytes for some in held) >= BATCH_BYTES
             if full or last == len(todo):
                 rows = todo.iloc[first:last].assign(model=made_by)
-                tables.put(embeddings, "crop_id", _rows(rows, torch.cat(held)), change.changed)
+                embeddings.put(_rows(rows, torch.cat(held)), change.changed)
                 held, first = [], last
             progress.advance(len(indices))
     if embeddings != served:
-        if repair.mend(out):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(embeddings.absolute()))
-        atomic.replace(out / "embeddings.lance", out / "next.lance")
+        if repair.repair(out):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(embeddings.path.absolute()))
+        atomic.replace(served.path, embeddings.path)
     return {
         "embeddings": len(frame),
-        "dimensions": int(tables.opened(served).schema.field("embedding").type.list_size),
+        "dimensions": int(served.opened().schema.field("embedding").type.list_size),
         "added": len(before.new),
         "changed": len(before.changed),
         "removed": len(before.gone),
         "unchanged": before.same,
         "model": made_by,
         "precision": precision,
-        "digest": tables.digest(served, "crop_id"),
+        "digest": served.digest(),
     }
 
 
 def sources(contents: pa.Array | pa.ChunkedArray, made_by: str, side_px: int) -> list[str]:
     """Return what each crop's vector is made from: its content, and the model (`model_id`) with its input's size."""
-    model = pa.repeat(tables.fingerprint(made_by, side_px), len(contents))
-    return tables.fingerprints(contents, model)
+    model = pa.repeat(fingerprint(made_by, side_px), len(contents))
+    return fingerprints(contents, model)
 
 
-def _table(out: Path, wanted: pa.Table) -> Path:
-    """Return the table to be written, after mending what a killed run left.
+def _table(out: Path, wanted: pa.Table) -> Table:
+    """Return the table to be written, after clearing up what a killed run left.
 
     That is the one that is served, unless not one of its vectors stays: then it is of another model, and goes on being
     read until `next.lance` is whole.
     """
-    served, coming = (out / f"{name}.lance" for name in ("embeddings", "next"))
+    served, coming = (Table(out / f"{name}.lance", "crop_id") for name in ("embeddings", "next"))
     atomic.clean(out)
-    if tables.is_table(coming) and not served.exists():
-        atomic.move(coming, served)  # killed in the middle of a `replace`: it was whole
-    in_place = not tables.is_table(served) or not tables.opened(served).count_rows() or _some(served, wanted)
-    if tables.is_table(coming) and (in_place or not _some(coming, wanted)):
-        atomic.remove(coming)  # of a model that is no longer asked for
+    if coming.exists() and not served.exists():
+        atomic.move(coming.path, served.path)  # killed in the middle of a `replace`: it was whole
+    in_place = not served.exists() or not served.count() or served.compare(wanted).same > 0
+    if coming.exists() and (in_place or coming.compare(wanted).same == 0):
+        atomic.remove(coming.path)  # of a model that is no longer asked for
     return served if in_place else coming
-
-
-def _some(embeddings: Path, wanted: pa.Table) -> bool:
-    """Whether at least one vector of the table is wanted."""
-    return tables.compare(embeddings, "crop_id", wanted).same > 0
 
 
 def _rows(rows: pd.DataFrame, vectors: torch.Tensor) -> pa.Table:

@@ -18,7 +18,9 @@ from visnet.pipeline.log import Log, Progress
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.sampling.splits import Shares, assign_splits
 from visnet.sheets import stage_sheets
-from visnet.storage import atomic, tables
+from visnet.storage import atomic
+from visnet.storage.fingerprints import HASH_COLUMNS, fingerprint, fingerprints
+from visnet.storage.table import Difference, Table, wanted_rows
 
 IN_PLACE = True
 METRICS = ("lost", "products")
@@ -31,7 +33,7 @@ CROP = pa.schema(
         *[(name, pa.float64()) for name in BOX],  # null of a whole photo
         ("image", pa.large_binary()),  # JPEG; null when lost
         ("lost", pa.string()),
-        *tables.HASH_COLUMNS,
+        *HASH_COLUMNS,
     ]
 )
 
@@ -51,7 +53,7 @@ class Params(Frozen):
 
 def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     """Bring the crops table up to the records and photos; cut only what is new or changed."""
-    crops = out / "crops.lance"
+    crops = Table(out / "crops.lance", "crop_id")
     records, records_without_photo = _records(raw_images, params)
     shares = Shares(params.validation_share, params.test_share, params.seed)
     given = records["split"]
@@ -64,30 +66,30 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
         )
     making = (DRAWING, params.side_px, params.quality)
     columns = [*COLUMNS, *BOX, "photo_content"]
-    made = pa.repeat(tables.fingerprint(*making), len(records))
-    records["source"] = tables.fingerprints(made, *(pa.array(records[name], from_pandas=True) for name in columns))
-    change = tables.compare(crops, "crop_id", tables.wanted(records["crop_id"], records["source"]))
+    made = pa.repeat(fingerprint(*making), len(records))
+    records["source"] = fingerprints(made, *(pa.array(records[name], from_pandas=True) for name in columns))
+    change = crops.compare(wanted_rows(records["crop_id"], records["source"]))
     todo = records[records["crop_id"].isin(set(change.todo))].sort_values("photo_id", kind="stable")
-    before = tables.opened(crops).version if tables.is_table(crops) else None
+    before = crops.version if crops.exists() else None
     if before is None:
-        tables.put(crops, "crop_id", CROP.empty_table())
+        crops.put(CROP.empty_table())
     try:
-        tables.add_columns(crops, CROP)
+        crops.add_columns(CROP)
         with log.progress("crops", len(records), done=change.same, unit="crop") as progress:
             _cut(raw_images / "photos.lance", crops, todo, change, params, progress, len(records))
     except TooManyLost:
         if before is None:
-            atomic.remove(crops)
+            atomic.remove(crops.path)
         else:
-            tables.restore(crops, before)
+            crops.restore(before)
         raise
-    tables.delete(crops, "crop_id", change.gone)
+    crops.delete(change.gone)
 
-    whole = tables.read(crops, [*COLUMNS, "lost"]).to_pandas()
+    whole = crops.read([*COLUMNS, "lost"]).to_pandas()
     lost = Counter(whole["lost"].dropna())
     for reason, count in lost.most_common():
         log.say(f"  lost {count} crop{'s' * (count != 1)}: {reason}")
-    log.picture(stage_sheets.crops(crops, whole[whole["lost"].isna()]))
+    log.picture(stage_sheets.crops(crops.path, whole[whole["lost"].isna()]))
     return {
         "crops": len(whole),
         **{f"{side}_crops": int((whole["side"] == side).sum()) for side in ("street", "shop")},
@@ -103,14 +105,14 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
         "added": len(change.new),
         "changed": len(change.changed),
         "removed": len(change.gone),
-        "digest": tables.digest(crops, "crop_id"),
+        "digest": crops.digest(),
     }
 
 
 def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
     """Join the records with the photos that are there; refuse or drop categories in which nothing can be told apart."""
-    listed = tables.read(raw_images / "records.lance", [*COLUMNS, *BOX])
-    photos = tables.read(raw_images / "photos.lance", ["photo_id", "content"], "lost IS NULL").combine_chunks()
+    listed = Table(raw_images / "records.lance").read([*COLUMNS, *BOX])
+    photos = Table(raw_images / "photos.lance").read(["photo_id", "content"], "lost IS NULL").combine_chunks()
     at = pc.index_in(listed["photo_id"], value_set=photos["photo_id"].combine_chunks())
     found = listed.append_column("photo_content", photos["content"].take(at)).filter(at.is_valid())
     joined = found.sort_by("crop_id").to_pandas()
@@ -129,16 +131,15 @@ def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
 
 def _cut(
     photos: Path,
-    crops: Path,
+    crops: Table,
     todo: pd.DataFrame,
-    change: tables.Difference,
+    change: Difference,
     params: Params,
     progress: Progress,
     count: int,
 ) -> None:
     gate = LossGate(
         crops,
-        "crop_id",
         stage="crops",
         redone=[*change.changed, *change.gone],
         count=count,
@@ -151,18 +152,18 @@ def _cut(
         back = gate.note(dict(zip(lost["crop_id"].to_pylist(), lost["lost"].to_pylist(), strict=True)))
         is_back = pc.is_in(rows["crop_id"], pa.array(sorted(back), pa.string()))
         held.append(rows.filter(is_back))
-        tables.put(crops, "crop_id", rows.filter(pc.invert(is_back)), change.changed)
+        crops.put(rows.filter(pc.invert(is_back)), change.changed)
         progress.advance(rows.num_rows)
     if gate.reasons.total() >= count:
         raise gate.refusal()
-    tables.put(crops, "crop_id", pa.concat_tables(held), change.changed)
+    crops.put(pa.concat_tables(held), change.changed)
 
 
-def _replaced(crops: Path, todo: pd.DataFrame, change: tables.Difference) -> dict[str, str]:
+def _replaced(crops: Table, todo: pd.DataFrame, change: Difference) -> dict[str, str]:
     """Return new crop -> a crop of the same photo and product that goes, since its box is another one now."""
     if not change.gone:
         return {}
-    table = tables.read(crops, ["crop_id", "photo_id", "product_id"])
+    table = crops.read(["crop_id", "photo_id", "product_id"])
     going = table.filter(pc.is_in(table["crop_id"], pa.array(change.gone, pa.string()))).to_pandas()
     goes = dict(zip(zip(going["photo_id"], going["product_id"], strict=True), going["crop_id"], strict=True))
     pairs = zip(todo["crop_id"], zip(todo["photo_id"], todo["product_id"], strict=True), strict=True)
@@ -190,7 +191,7 @@ def _rows(batch: pd.DataFrame, made: list[Cut]) -> pa.Table:
     columns["image"] = [cut.image for cut in made]
     columns["lost"] = [cut.lost for cut in made]
     columns["content"] = [
-        tables.fingerprint(*row, cut.lost, cut.image and hashlib.sha256(cut.image).hexdigest())
+        fingerprint(*row, cut.lost, cut.image and hashlib.sha256(cut.image).hexdigest())
         for row, cut in zip(batch[COLUMNS].itertuples(index=False, name=None), made, strict=True)
     ]
     return pa.table(columns, schema=CROP)

@@ -15,7 +15,8 @@ from visnet.evaluation import baselines, metrics
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.sheets import stage_sheets
-from visnet.storage import tables
+from visnet.storage.fingerprints import fingerprint
+from visnet.storage.table import Table
 from visnet.zoo import Entry, build_model, weights
 
 METRICS = ("recall_at_1", "recall_at_20", "triplet_accuracy")
@@ -52,7 +53,7 @@ def build(
     trained = read_vectors(catalog_embeddings)
     shop = trained.of(side="shop").rows
     columns = ["query_id", "kind", "product_id", "category", "products", "crops"]
-    known = tables.read(knn_results / "knn.lance", columns).to_pandas().sort_values("query_id")
+    known = Table(knn_results / "knn.lance").read(columns).to_pandas().sort_values("query_id")
     similar = known[known["kind"] == "similar"].reset_index(drop=True)
     street = known[known["kind"] == "street"]
     findable = _pairs(street).isin(_pairs(shop))
@@ -60,7 +61,7 @@ def build(
     tested = pq.read_table(triplets / "test.parquet").to_pandas()
 
     model, entry = weights.load(trained_model)
-    split = tables.read(table, ["crop_id", "split"]).to_pandas().set_index("crop_id")["split"]
+    split = Table(table).read(["crop_id", "split"]).to_pandas().set_index("crop_id")["split"]
     asked = split.loc[trained.rows["crop_id"]].to_numpy() == "test"
     is_shop = trained.rows["side"].to_numpy() == "shop"
     if not (asked & is_shop).any():  # shop photos that serve every split are of none
@@ -85,12 +86,12 @@ def build(
         "queries_without_product": unfindable,
         "test_triplets": len(tested),
         "model": trained.model[:32],
-        "test_digest": tables.fingerprint(*street["query_id"], *shop["crop_id"]),
+        "test_digest": fingerprint(*street["query_id"], *shop["crop_id"]),
         **_recall(whole),
         **_agreement(searched, tested, asked, changed, probes),
         "random_colour_agreement": _rounded(baselines.random_colour_agreement(trained, asked)),
     }
-    report["digest"] = tables.fingerprint(recall.to_csv(index=False), *street["query_id"])
+    report["digest"] = fingerprint(recall.to_csv(index=False), *street["query_id"])
     return report
 
 
@@ -112,7 +113,7 @@ def _searched(
 ) -> tuple[dict[str, Vectors], dict[str, torch.Tensor], np.ndarray]:
     """Return each method's vectors, its vectors of some shop photos that were changed, and these photos' ids."""
     ids = trained.rows["crop_id"]
-    spread = sorted(ids[asked], key=tables.fingerprint)[:PROBES]
+    spread = sorted(ids[asked], key=fingerprint)[:PROBES]
     probes = np.array(sorted(spread), dtype=object)
     before, precision = build_model(entry, seed=seed), precision_of(trained.model)
     photos, changed = CropImages(table, ids.tolist(), entry.side_px), CropImages(table, list(probes), entry.side_px)

@@ -23,7 +23,8 @@ from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report
 from visnet.search.knn_lists import SPARE, Ints, Shelf, nothing, search, update
 from visnet.search.knn_table import Changes, known_of, lists_of, made_by, rows_of
-from visnet.storage import tables
+from visnet.storage.fingerprints import fingerprints
+from visnet.storage.table import Table
 
 IN_PLACE = True
 SELF_PROBES = 64  # photos per category that are searched for in their own gallery, and as many of the new ones
@@ -78,7 +79,7 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
         "lists_searched": counts["searched"],
         "lists_merged": counts["merged"],
         "model": vectors.model,
-        "digest": tables.digest(out / "knn.lance", "query_id"),
+        "digest": Table(out / "knn.lance", "query_id").digest(),
     }
 
 
@@ -137,7 +138,7 @@ def _shelf(
         owner, own = np.arange(len(owners)), np.full(len(owners), -1)
     else:
         product_id = pa.array(names, pa.string())
-        query_id = tables.fingerprints(pa.repeat(category, len(names)), product_id)
+        query_id = fingerprints(pa.repeat(category, len(names)), product_id)
         owners = pd.DataFrame({"query_id": query_id, "product_id": names})
         owner, own = product, np.arange(len(owners))
     return owners, Shelf(shop.matrix, product, queries.matrix, owner, own)

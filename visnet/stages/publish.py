@@ -23,8 +23,9 @@ from visnet.serving.candidate import Candidate
 from visnet.serving.gates import Gate
 from visnet.sheets import contact_sheet
 from visnet.stages.catalog_embeddings import WANTED, sources
-from visnet.storage import tables
-from visnet.storage.links import Brought
+from visnet.storage.fingerprints import fingerprint
+from visnet.storage.links import Transfer
+from visnet.storage.table import Table, wanted_rows
 
 IN_PLACE = True
 METRICS = ("products",)
@@ -83,7 +84,7 @@ def build(
             }
         _picture(building, said, log)
         # All that can fail has been done. A kill between these lines leaves what `deploy`, or the next run, completes.
-        pointer.write(out, made.parts, tables.fingerprint(*sorted(made.parts.items())))
+        pointer.write(out, made.parts, fingerprint(*sorted(made.parts.items())))
         if published and not apart:
             versions.finish(out, number, building, said)
     finally:
@@ -101,16 +102,16 @@ def build(
 
 
 def _check_whole(made: Candidate, knn_results: Path, vectors: Vectors) -> None:
-    table = tables.read(made.folder / "crops.lance", ["crop_id", "content"], WANTED).combine_chunks()
+    table = Table(made.folder / "crops.lance").read(["crop_id", "content"], WANTED).combine_chunks()
     model = made.parts["model"]
-    wanted = tables.wanted(table["crop_id"].combine_chunks(), sources(table["content"], model, made.side_px))
+    wanted = wanted_rows(table["crop_id"].combine_chunks(), sources(table["content"], model, made.side_px))
     there = gates.products(made.folder / "crops.lance")
     gates.whole(made.folder, knn_results / "applied.lance", vectors, there, wanted, model)
 
 
 def _gates(said: Mapping[str, Any], shop: Vectors, raw_images: Path, params: Params) -> list[Gate]:
     """Return the gates with what was measured for them."""
-    photos, had = tables.opened(raw_images / "photos.lance"), said["products_before"]
+    photos, had = Table(raw_images / "photos.lance").opened(), said["products_before"]
     lost = round(photos.count_rows("lost IS NOT NULL") / photos.count_rows(), 6)
     removed, added = (round(said[name] / had, 6) if had else None for name in ("removed", "added"))
     return [
@@ -157,7 +158,7 @@ def _check_verdict(evaluation: Path, vectors: str, model: str, before: Mapping[s
 def _report(said: Mapping[str, Any], published: bool, params: Params) -> Report:
     """Return what is said of the content; numbers of versions are this machine's, and told by `visnet versions`."""
     counts = {name: said[name] if published else 0 for name in ("added", "changed", "removed")}
-    brought = said["brought"] if published else asdict(Brought())
+    brought = said["brought"] if published else asdict(Transfer())
     limits = {name: limit for name, limit in params if name.endswith("_max")}
     unmeasured = {
         name: value for limit in limits for name, value in ((limit.removesuffix("_max"), None), (limit, None))
@@ -176,13 +177,13 @@ def _report(said: Mapping[str, Any], published: bool, params: Params) -> Report:
         "linked_megabytes": round(brought["linked_bytes"] / 1e6, 3),
         "copied_megabytes": round(brought["copied_bytes"] / 1e6, 3),
         "model": said["model"],
-        "digest": tables.fingerprint(*sorted(said["parts"].items())),
+        "digest": fingerprint(*sorted(said["parts"].items())),
     }
 
 
 def _picture(folder: Path, said: Mapping[str, Any], log: Log) -> None:
     """Show some of the products that the version brought, each by a photo."""
     found = contact_sheet.open_images(folder / "crops.lance", [shown["crop_id"] for shown in said["shown"]])
-    tiles = [contact_sheet.Tile(found[shown["crop_id"]], shown["product_id"]) for shown in said["shown"]]
+    tiles = [contact_sheet.Thumbnail(found[shown["crop_id"]], shown["product_id"]) for shown in said["shown"]]
     rows = [tiles[start : start + 8] for start in range(0, len(tiles), 8)]
     log.picture(contact_sheet.sheet(rows, f"{said['products']} products, {said['added']} of them new"))

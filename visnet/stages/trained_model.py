@@ -19,7 +19,8 @@ from visnet import training, zoo
 from visnet.embedding.crop_dataset import CropImages
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Workers
-from visnet.storage import atomic, tables
+from visnet.storage import atomic
+from visnet.storage.fingerprints import fingerprint
 from visnet.tracking import registry
 from visnet.zoo import weights
 
@@ -68,7 +69,7 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
         for split, frame in parts.items()
     }
     inputs = [_sha256(triplets / f"{name}.parquet") for name in (*parts, "photos")]
-    _keep_or_clear(out, tables.fingerprint(entry, params, *inputs))
+    _keep_or_clear(out, fingerprint(entry, params, *inputs))
 
     model = zoo.build_model(entry, seed=params.seed)
     size = sum(p.numel() for p in model.parameters())

@@ -22,7 +22,8 @@ from visnet.sampling.sampled import Asked, Looks, Sampled
 from visnet.sampling.samplers import SAMPLERS
 from visnet.sampling.scorers import SCORERS
 from visnet.sheets import stage_sheets
-from visnet.storage import tables
+from visnet.storage.fingerprints import fingerprint
+from visnet.storage.table import Table
 
 SCORED_SIDE_PX = 96
 Scorer = Annotated[str, one_of(SCORERS)]
@@ -74,7 +75,7 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     """
     path = crops / "crops.lance"
     columns = [*ORDER, "category", "colour", "side", "split", "lost"]
-    every = tables.read(path, columns).sort_by([(name, "ascending") for name in ORDER]).to_pandas()
+    every = Table(path).read(columns).sort_by([(name, "ascending") for name in ORDER]).to_pandas()
     excluded = _excluded(Path(params.exclusions), every, log)
     frame = every[every["lost"].isna()].reset_index(drop=True)
     unknown = excluded.unknown(frame["crop_id"])
@@ -107,7 +108,7 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     train = sampled["train"]
     log.picture(stage_sheets.triplets(path, frame, train.triplets, train.kind, train.kinds))
     content = [_content(found, frame["crop_id"]) for found in sampled.values()]
-    report["digest"] = tables.fingerprint(*content, *photos["label"], *photos["train"])
+    report["digest"] = fingerprint(*content, *photos["label"], *photos["train"])
     return report
 
 
@@ -169,4 +170,4 @@ def _write(path: Path, sampled: Sampled, crop_id: pd.Series) -> None:
 
 
 def _content(sampled: Sampled, crop_id: pd.Series) -> str:
-    return tables.fingerprint(sampled.triplets.tobytes(), sampled.kind.tobytes(), sampled.kinds, *crop_id)
+    return fingerprint(sampled.triplets.tobytes(), sampled.kind.tobytes(), sampled.kinds, *crop_id)

@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from visnet.errors import Damaged
-from visnet.storage import atomic, tables
+from visnet.storage import atomic
+from visnet.storage.table import NUMBERED, Table, tables_of
 
 CHECKSUMS = "checksums.json"  # in the artefact's folder: DVC brings it with the rest
 BLOCK_BYTES = 1 << 20
 WHOLE_BYTES = 64 << 20  # so much of an artefact is always read: a tenth of a second
 SAMPLE_BYTES = 16 << 20  # of a larger one
-_NUMBERED = ("_versions", "_transactions")
 
 Checksums = dict[str, list[int]]  # relative path -> size, then the CRC-32 of each block
 
@@ -54,7 +54,7 @@ def damaged(folder: Path, *, limit_bytes: int | None = None, seed: int = 0) -> l
     limit_bytes: of an artefact of more than WHOLE_BYTES only so many are read, blocks drawn by `seed`; None reads all.
     """
     known, blocks = read(folder), []
-    wrong = {path for path in folder.glob("*.lance") if tables.is_table(path) and not _opens(path)}
+    wrong = {table.path for table in tables_of(folder) if not table.can_be_opened()}
     for name, (size, *sums) in known.items():
         path = folder / name
         if wrong.intersection(path.parents):
@@ -88,21 +88,11 @@ def read(folder: Path) -> Checksums:
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _NUMBERED)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in NUMBERED)
         for name in sorted(names):
             if name != CHECKSUMS and not name.startswith("."):
                 path = Path(root, name)
                 yield path.relative_to(folder).as_posix(), path
-
-
-def _opens(table: Path) -> bool:
-    """Whether a table's latest manifest can be read; of one that was zeroed Lance says that it has no columns."""
-    try:
-        return bool(tables.opened(table).schema.names)
-    except (ValueError, OSError) as error:
-        if "os error" in str(error):  # who may not read it
-            raise
-        return False
 
 
 def _needed(path: Path) -> bool:
@@ -110,14 +100,12 @@ def _needed(path: Path) -> bool:
 
     A commit that was taken back leaves others in the record, as does a compaction that was killed at its end.
     """
-    table = next((parent for parent in path.parents if parent.suffix == ".lance"), None)
-    if table is None:
+    folder = next((parent for parent in path.parents if parent.suffix == ".lance"), None)
+    if folder is None:
         return True
-    if not tables.is_table(table):
+    if not (table := Table(folder)).exists():
         return False  # it was dropped whole; who needs it says so
-    latest = tables.opened(table)
-    named = latest.tracked_files(min_version=latest.version).read_all()["path"].to_pylist()
-    return path.relative_to(table).as_posix() in named
+    return path.relative_to(folder).as_posix() in table.files()
 
 
 def _sums(path: Path) -> list[int]:

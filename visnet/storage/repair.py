@@ -1,6 +1,6 @@
 """What a full disk leaves of a table: commits whose files were cut short are found, and taken back.
 
-Lance 14 may lose the error of the last write to a data file, and commit as if all of it were there. `tables.put` raises
+Lance 14 may lose the error of the last write to a data file, and commit as if all of it were there. `Table.put` raises
 then; what a kill leaves before it can is found here.
 """
 
@@ -9,44 +9,39 @@ import os
 import shutil
 from pathlib import Path
 
-from visnet.storage import tables
+from visnet.storage.table import Table, tables_of
 
-Marks = dict[Path, tuple[int, int]]  # table -> its folder's inode and its version
+Snapshot = dict[Path, tuple[int, int]]  # table -> its folder's inode and its version
 
 
-def mend(folder: Path) -> list[Path]:
+def repair(folder: Path) -> list[Path]:
     """Take back the commits that were cut short, in all tables of a folder; return the tables that had any."""
-    cut = []
-    for table in sorted(folder.glob("*.lance")):
-        while tables.is_table(table) and not tables.is_whole(table):
-            cut.append(table)
-            _back_to(table, tables.opened(table).version - 1)
-    return sorted(set(cut))
+    return [table.path for table in tables_of(folder) if take_back(table)]
 
 
-def marks(folder: Path) -> Marks:
-    """Note where the tables of a folder stand."""
-    found = [table for table in sorted(folder.glob("*.lance")) if tables.is_table(table)]
-    return {table: (table.stat().st_ino, tables.opened(table).version) for table in found}
+def take_back(table: Table) -> bool:
+    """Take back a table's latest commits as long as they are cut short; say whether there were any."""
+    cut = False
+    while table.exists() and not table.is_whole():
+        cut = True
+        table.forget_newer(table.version - 1)
+    return cut
 
 
-def check(folder: Path, before: Marks) -> None:
+def snapshot(folder: Path) -> Snapshot:
+    """Note which tables a folder has, and their versions."""
+    return {table.path: (table.path.stat().st_ino, table.version) for table in tables_of(folder)}
+
+
+def check(folder: Path, before: Snapshot) -> None:
     """Raise `OSError` (no space left) if a commit since `before` was cut short, with all tables as they were then."""
-    cut = mend(folder)
+    cut = repair(folder)
     if not cut:
         return
-    for table in sorted(folder.glob("*.lance")):
-        inode, version = before.get(table, (None, 0))
+    for path in sorted(folder.glob("*.lance")):
+        inode, version = before.get(path, (None, 0))
         if inode is None:
-            shutil.rmtree(table)
-        elif table.stat().st_ino == inode:
-            _back_to(table, version)
+            shutil.rmtree(path)
+        elif path.stat().st_ino == inode:
+            Table(path).forget_newer(version)
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cut[0].absolute()))
-
-
-def _back_to(table: Path, version: int) -> None:
-    """Forget newer versions, by their manifests alone: that needs no room."""
-    (table / "_versions" / "latest_version_hint.json").unlink(missing_ok=True)
-    for manifest in (table / "_versions").glob("*.manifest"):
-        if 2**64 - 1 - int(manifest.stem) > version:  # so named that the newest comes first
-            manifest.unlink()

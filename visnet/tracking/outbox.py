@@ -54,11 +54,11 @@ def keep(telling: Telling) -> Path:
     pictures = {}
     for number, (key, path) in enumerate(telling.pictures.items()):
         pictures[key] = f"pictures/{number}{path.suffix}"
-        links.bring(path, building / pictures[key])
+        links.link_or_copy(path, building / pictures[key])
     made = {stage: f"made/{stage}" for stage in telling.made}
     for stage, artefact in telling.made.items():
         for path in sorted(path for path in artefact.iterdir() if path.is_file()):
-            links.bring(path, building / made[stage] / path.name)
+            links.link_or_copy(path, building / made[stage] / path.name)
     said = {row.name: getattr(telling, row.name) for row in dataclasses.fields(Telling)}
     said |= {"pictures": pictures, "made": made}
     atomic.put_json(building / _FILE, said)

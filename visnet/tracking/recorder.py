@@ -33,7 +33,7 @@ ANSWERS = {  # what a report says of its run, null where MLflow could not be ask
 }
 
 
-class Record:
+class RunRecord:
     """What a stage that is not tracked leaves behind: nothing."""
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:
@@ -51,7 +51,7 @@ class Record:
         """Say that there is no outcome: FAILED or KILLED."""
 
 
-class _Tracked(Record):
+class _Tracked(RunRecord):
     """A stage's run, opened when there is first something to say. What cannot be told is kept, and told another day."""
 
     def __init__(self, stage: str, params: Frozen, place: Place, tables: Tables, out: Path) -> None:
@@ -148,7 +148,7 @@ class _Tracked(Record):
             outbox.keep(ended)
 
 
-class _Publishing(Record):
+class _Publishing(RunRecord):
     """Tells the registry by which model what is served is."""
 
     def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
@@ -158,12 +158,12 @@ class _Publishing(Record):
 
 
 @contextlib.contextmanager
-def recorded(stage: str, params: Frozen, out: Path, place: Place, tables: Tables) -> Iterator[Record]:
+def recorded(stage: str, params: Frozen, out: Path, place: Place, tables: Tables) -> Iterator[RunRecord]:
     """Give a stage its record: a run of its own for a training, that of its training for an evaluation.
 
     `tables` are the parameters of all stages, which a run keeps. `ValueError` for what is no address of a tracker.
     """
-    record = Record()
+    record = RunRecord()
     trains = stage == TRAINING and not getattr(params, "version", 0)  # a registered version has its run
     if trains or stage == EVALUATION:
         connection.address()

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal, cast
 
-from visnet.losses import LOSSES, PER_TRIPLET
-from visnet.losses import Loss as LossFunction
+from visnet.losses import LOSSES, PER_TRIPLET, LossFunction
 
 SIDES_PX = (64, 2048)
 EPOCHS_MAX = 100_000

@@ -4,7 +4,7 @@ import threading
 
 from visnet.photos.web import download
 from visnet.photos.web.download import Answer
-from visnet.photos.web.request import Options
+from visnet.photos.web.request import FetchOptions
 
 QUICK = {"timeout_s": 1.0, "deadline_s": 2.0, "backoff_s": 0.02, "max_mb": 2.0, "allow_hosts": ["127.0.0.1"]}
 
@@ -17,4 +17,4 @@ def assert_no_thread_left() -> None:
 
 
 def fetch_all(wanted: list[tuple[str, str]], base: str = "", **options: object) -> list[Answer]:
-    return list(download.fetch(wanted, options=Options(**{**QUICK, **options}), base=base))
+    return list(download.fetch(wanted, options=FetchOptions(**{**QUICK, **options}), base=base))

@@ -14,7 +14,7 @@ from tests.photos.web.fetching import fetch_all
 from visnet.photos.web import network
 from visnet.photos.web.addresses import Hosts, kind, parsed
 from visnet.photos.web.locators import Refused
-from visnet.photos.web.request import Options
+from visnet.photos.web.request import FetchOptions
 
 ODD = {
     "bad address": [
@@ -183,4 +183,4 @@ def test_public_addresses_are_public() -> None:
 @pytest.mark.parametrize("entry", ["http://a/", "a b", "10.0.0.0/33", "*", "", "a/b", "x:80"])
 def test_a_parameter_that_names_no_host_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match=r"allow_hosts[\s\S]*a host's name, an address or a network"):
-        Options(allow_hosts=[entry])
+        FetchOptions(allow_hosts=[entry])

@@ -11,7 +11,7 @@ from tests.image_server import ImageServer, gzip_bomb
 from tests.photos.web.fetching import QUICK
 from visnet.photos.web import bodies, download
 from visnet.photos.web.locators import Refused
-from visnet.photos.web.request import Options
+from visnet.photos.web.request import FetchOptions
 from visnet.photos.web.room import Held, Room
 
 PLAIN = bytes(range(256)) * 40
@@ -74,7 +74,7 @@ def test_a_bomb_never_unfolds_beyond_the_limit() -> None:
 def test_what_has_come_and_is_not_taken_is_bounded_in_bytes(photo: bytes) -> None:
     """Photos of 300 kB and room for 1 MB: three come, though twelve may be under way."""
     large = photo + bytes(300_000)
-    options = Options(**{**QUICK, "max_mb": 1.0, "deadline_s": 1.0}, held_mb=1.0, concurrency=12)
+    options = FetchOptions(**{**QUICK, "max_mb": 1.0, "deadline_s": 1.0}, held_mb=1.0, concurrency=12)
     with ImageServer(large) as server:
         line = download._Line([(str(i), server.url(f"{i}.jpg")) for i in range(20)], options, "", {}, None)
         try:

@@ -13,7 +13,7 @@ from tests.photos.web.fetching import QUICK, fetch_all
 from visnet.photos.web import download, proxies
 from visnet.photos.web.addresses import parsed
 from visnet.photos.web.proxies import Unusable
-from visnet.photos.web.request import Options
+from visnet.photos.web.request import FetchOptions
 
 UNUSABLE = {
     "ALL_PROXY": ("socks5://me:secret@127.0.0.1:7890", "ALL_PROXY=socks5://127.0.0.1:7890: a SOCKS proxy needs"),
@@ -43,7 +43,7 @@ def test_what_cannot_be_used_is_said_in_one_line_after_the_photos_of_the_disk_ca
         wanted.append((name, f"{tmp_path}/{name}"))
     came = []
     with pytest.raises(Unusable) as caught:
-        came.extend(a.photo_id for a in download.fetch(wanted, options=Options(**QUICK), base=str(tmp_path)))
+        came.extend(a.photo_id for a in download.fetch(wanted, options=FetchOptions(**QUICK), base=str(tmp_path)))
     assert sorted(came) == ["a", "b", "c"]
     assert str(caught.value).startswith(said)
     assert "secret" not in str(caught.value)

@@ -11,7 +11,7 @@ from tests.image_server import FAULTS, ImageServer
 from tests.photos.web.fetching import fetch_all
 from visnet.photos.web import download, request
 from visnet.photos.web.download import Answer
-from visnet.photos.web.request import Options
+from visnet.photos.web.request import FetchOptions
 
 MENDED = {"good", "busy", "busy_2s", "busy_date", "busy_odd", "reset_once", "short_once", "slow_once", "moved"} | {
     "odd_cookie"
@@ -136,7 +136,7 @@ def test_files_of_this_disk(photo: bytes, tmp_path: Path) -> None:
 )
 def test_options_out_of_range_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
-        Options(**bad)
+        FetchOptions(**bad)
 
 
 def test_an_answer_is_either_data_or_a_reason() -> None:

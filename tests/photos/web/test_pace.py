@@ -10,7 +10,7 @@ import pytest
 from tests.image_server import Gauge, ImageServer
 from tests.photos.web.fetching import QUICK, assert_no_thread_left, fetch_all
 from visnet.photos.web import download
-from visnet.photos.web.request import Options
+from visnet.photos.web.request import FetchOptions
 
 
 def test_never_more_requests_at_once_than_allowed(photo: bytes) -> None:
@@ -30,7 +30,7 @@ def test_never_more_requests_at_once_than_allowed(photo: bytes) -> None:
 def test_a_slow_caller_slows_the_download_instead_of_filling_the_memory(photo: bytes) -> None:
     with ImageServer(photo) as server:
         wanted = [(str(i), server.url(f"{i}.jpg")) for i in range(40)]
-        answers = download.fetch(wanted, options=Options(**QUICK, concurrency=4))
+        answers = download.fetch(wanted, options=FetchOptions(**QUICK, concurrency=4))
         next(answers)
         time.sleep(0.5)
         assert sum(server.hits.values()) <= 1 + 4
@@ -39,11 +39,11 @@ def test_a_slow_caller_slows_the_download_instead_of_filling_the_memory(photo: b
 
 def test_nothing_happens_before_the_first_answer_is_asked_for(photo: bytes) -> None:
     with ImageServer(photo) as server:
-        answers = download.fetch([("a", server.url("a"))], options=Options())
+        answers = download.fetch([("a", server.url("a"))], options=FetchOptions())
         time.sleep(0.1)
         assert not server.hits
         answers.close()
-        assert list(download.fetch([], options=Options())) == []
+        assert list(download.fetch([], options=FetchOptions())) == []
 
 
 @pytest.mark.parametrize("taken", [1, 5])
@@ -51,7 +51,9 @@ def test_an_abandoned_download_stops_at_once(photo: bytes, taken: int) -> None:
     plan = {f"{i}.jpg": "slow" for i in range(5, 30)}
     with ImageServer(photo, plan) as server:
         wanted = [(str(i), server.url(f"{i}.jpg")) for i in range(30)]
-        answers = download.fetch(wanted, options=Options(timeout_s=30.0, deadline_s=60.0, allow_hosts=["127.0.0.1"]))
+        answers = download.fetch(
+            wanted, options=FetchOptions(timeout_s=30.0, deadline_s=60.0, allow_hosts=["127.0.0.1"])
+        )
         got = [next(answers) for _ in range(taken)]
         began = time.monotonic()
         answers.close()
@@ -83,7 +85,11 @@ def test_progress_counts_the_lost(photo: bytes) -> None:
             pass
 
     with ImageServer(photo, {"a": "gone", "b": "gone"}) as server:
-        list(download.fetch([(p, server.url(p)) for p in "abc"], options=Options(allow_hosts=["127.0.0.1"]), log=Log()))
+        list(
+            download.fetch(
+                [(p, server.url(p)) for p in "abc"], options=FetchOptions(allow_hosts=["127.0.0.1"]), log=Log()
+            )
+        )
     assert [n for n, _ in steps] == [1, 1, 1]
     assert steps[-1] == (1, 2)
 
@@ -105,9 +111,9 @@ def test_ctrl_c_ends_the_process_at_once(photo: bytes) -> None:
     program = """
 import sys
 from visnet.photos.web.download import fetch
-from visnet.photos.web.request import Options
+from visnet.photos.web.request import FetchOptions
 print("ready", flush=True)
-list(fetch([(str(i), sys.argv[1] + str(i)) for i in range(100)], options=Options(timeout_s=60.0, deadline_s=60.0,
+list(fetch([(str(i), sys.argv[1] + str(i)) for i in range(100)], options=FetchOptions(timeout_s=60.0, deadline_s=60.0,
      allow_hosts=["127.0.0.1"])))
 """
     with ImageServer(photo, {str(i): "slow" for i in range(100)}) as server:

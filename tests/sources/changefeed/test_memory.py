@@ -15,8 +15,9 @@ from tests.workspace import ROOT, environment
 FOLD = """
 import json, resource, sys
 from pathlib import Path
-from visnet.storage import tables
+
 from visnet.sources.changefeed.state import fold
+from visnet.storage.table import Table
 
 def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -25,7 +26,7 @@ inbox, state = map(Path, sys.argv[1:])
 fold(state, "*.none", state / "empty")  # what the libraries take
 before_mb = peak_mb()
 counts = fold(inbox, "*", state)
-letters = tables.read(state / "dead_letters.lance", ["batch", "reason"]).to_pylist()
+letters = Table(state / "dead_letters.lance").read(["batch", "reason"]).to_pylist()
 reasons = {letter["batch"]: letter["reason"] for letter in letters}
 print(json.dumps({"mb": peak_mb() - before_mb, "counts": counts, "reasons": reasons}))
 """

@@ -16,7 +16,8 @@ from visnet.pipeline.log import SILENT
 from visnet.sources import SOURCES
 from visnet.sources.listing import PHOTOS, RECORDS
 from visnet.stages import raw_images
-from visnet.storage import atomic, tables
+from visnet.storage import atomic
+from visnet.storage.table import Table
 
 QUICK = {"timeout_s": 1.0, "deadline_s": 2.0, "backoff_s": 0.0, "tries": 1}
 
@@ -56,7 +57,7 @@ class Shop:
         return str(digest)
 
     def there(self) -> dict[str, bytes | str]:
-        rows = tables.opened(self.out / "photos.lance").to_table().to_pylist()
+        rows = Table(self.out / "photos.lance").opened().to_table().to_pylist()
         assert len({row["photo_id"] for row in rows}) == len(rows)
         return {row["photo_id"]: row["lost"] or row["image"] for row in rows}
 
@@ -99,10 +100,10 @@ def test_a_server_without_marks_sends_bytes_that_change_nothing(web: ImageServer
     shop = Shop(tmp_path, web.url(""))
     shop.say(a=["1.jpg"])
     shop.run()
-    version = tables.opened(shop.out / "photos.lance").version
+    version = Table(shop.out / "photos.lance").version
     shop.say(a=["1.jpg"])
     assert counts(shop.run(), *ASKED, "changed") == (0, 0, 1, 0, 1, 0)
-    assert tables.opened(shop.out / "photos.lance").version == version
+    assert Table(shop.out / "photos.lance").version == version
     assert counts(shop.run(), *ASKED) == (0,) * 5
 
 
@@ -194,7 +195,7 @@ def test_a_table_without_marks_gets_them(web: ImageServer, tmp_path: Path) -> No
     atomic.remove(shop.out / "validators.lance")
     said = shop.run()
     assert (said["digest"], *counts(said, "downloaded", "same_bytes", "changed")) == (digest, 1, 1, 0)
-    assert set(validators.read(shop.out / "validators.lance")) == {"1.jpg"}
+    assert set(validators.read(Table(shop.out / "validators.lance"))) == {"1.jpg"}
 
 
 class Cut(Exception):
@@ -210,7 +211,7 @@ def test_a_run_cut_after_any_commit_ends_as_a_clean_build(
     shop.run()
     web.photos |= {"2.jpg": jpeg(2)}
     shop.say(a=["1.jpg", "2.jpg"], b=None, c=["4.jpg", "5.jpg"])
-    left, real = after, tables.put
+    left, real = after, Table.put
 
     def put(*arguments: Any) -> None:
         nonlocal left
@@ -220,7 +221,7 @@ def test_a_run_cut_after_any_commit_ends_as_a_clean_build(
         real(*arguments)
 
     with monkeypatch.context() as cut:
-        cut.setattr(tables, "put", put)
+        cut.setattr(Table, "put", put)
         with pytest.raises(Cut):
             shop.run(commit_every=1)
     said = shop.run()

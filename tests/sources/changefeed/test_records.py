@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from visnet.sources.changefeed.batches import TEXT_MAX, Batch, read
+from visnet.sources.changefeed.batches import TEXT_MAX, FeedBatch, read
 from visnet.sources.changefeed.records import Record, record
 
 GOOD: dict[str, object] = {
@@ -50,7 +50,7 @@ def as_parquet(*rows: dict[str, object]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def batch(tmp_path: Path, data: bytes, name: str = "b.jsonl") -> Batch:
+def batch(tmp_path: Path, data: bytes, name: str = "b.jsonl") -> FeedBatch:
     (tmp_path / name).write_bytes(data)
     return read(tmp_path / name)
 
@@ -290,7 +290,7 @@ def test_a_file_that_cannot_be_read_is_one_dead_letter(tmp_path: Path, name: str
 
 
 def test_an_empty_file_is_an_empty_batch(tmp_path: Path) -> None:
-    assert batch(tmp_path, b"") == Batch([], [])
+    assert batch(tmp_path, b"") == FeedBatch([], [])
 
 
 def test_ten_thousand_records_take_about_a_second(tmp_path: Path) -> None:

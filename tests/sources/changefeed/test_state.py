@@ -15,7 +15,7 @@ from visnet.sources.changefeed import batches
 from visnet.sources.changefeed import state as feed_state
 from visnet.sources.changefeed.records import Limits
 from visnet.sources.changefeed.state import fold, listed
-from visnet.storage import tables
+from visnet.storage.table import Table
 
 KEYS = {"catalog": "product_id", "dead_letters": "letter_id", "batches": "batch"}
 NONE = {"stale": 0, "repeated": 0, "unknown_deletes": 0, "dead_letters": 0}
@@ -37,11 +37,11 @@ def put(inbox: Path, name: str, *rows: Row | str) -> None:
 
 
 def digests(state: Path, *names: str) -> dict[str, str]:
-    return {name: tables.digest(state / f"{name}.lance", KEYS[name]) for name in names or KEYS}
+    return {name: Table(state / f"{name}.lance", KEYS[name]).digest() for name in names or KEYS}
 
 
 def catalog(state: Path) -> dict[str, Row]:
-    rows = tables.opened(state / "catalog.lance").to_table().to_pylist()
+    rows = Table(state / "catalog.lance").opened().to_table().to_pylist()
     assert len({row["product_id"] for row in rows}) == len(rows)
     return {row["product_id"]: row for row in rows}
 
@@ -134,7 +134,7 @@ def test_a_record_from_the_future_does_not_freeze_its_product(tmp_path: Path) ->
     later = Limits.ahead(now_s=4e11, clock_skew_max_s=0)  # a batch that was read is not judged again
     assert fold(inbox, "*", state, later)["dead_letters"] == 0
     assert {p: row["seq"] for p, row in catalog(state).items()} == {"a": 6, "b": 6, "c": 6, "d": 1}
-    letters = tables.opened(state / "dead_letters.lance").to_table()["reason"].to_pylist()
+    letters = Table(state / "dead_letters.lance").opened().to_table()["reason"].to_pylist()
     assert sorted(letters) == [
         "seq: over seq_max, or what a clock could have counted by now",
         "seq: over seq_max, or what a clock could have counted by now",
@@ -146,7 +146,7 @@ def test_of_many_dead_letters_the_first_are_kept_and_all_are_counted(tmp_path: P
     put(tmp_path / "inbox", "1.jsonl", *["broken"] * 1_500, upsert("a", 1))
     said = fold(tmp_path / "inbox", "*", tmp_path / "state")
     assert (said["records"], said["dead_letters"]) == (1, 1_500)
-    assert tables.opened(tmp_path / "state" / "dead_letters.lance").count_rows() == batches.DEAD_KEPT == 1_000
+    assert Table(tmp_path / "state" / "dead_letters.lance").count() == batches.DEAD_KEPT == 1_000
 
 
 def test_a_folder_called_like_a_batch_holds_batches_and_dagster_lists_the_same(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_changed_batch_is_read_again_and_one_that_vanished_changes_nothing(tmp
     (inbox / "2.jsonl").unlink()
     said = fold(inbox, "*", state)
     assert (said["batches"], said["batches_new"], said["products_live"]) == (1, 1, 3)
-    letters = tables.opened(state / "dead_letters.lance").to_table().to_pylist()
+    letters = Table(state / "dead_letters.lance").opened().to_table().to_pylist()
     assert sorted((row["batch"], row["line"], row["reason"], row["text"]) for row in letters) == [
         ("1.jsonl", 2, "not JSON", "broken"),
         ("2.jsonl", 2, "not JSON", "broken"),
@@ -224,8 +224,8 @@ def test_a_run_that_is_cut_after_any_commit_is_repaired_by_the_next(
 
     with monkeypatch.context() as cut:
         cut.setattr(feed_state, "RECORDS_AT_ONCE", 1)  # a commit per batch
-        cut.setattr(tables, "put", counted(tables.put))
-        cut.setattr(tables, "delete", counted(tables.delete))
+        cut.setattr(Table, "put", counted(Table.put))
+        cut.setattr(Table, "delete", counted(Table.delete))
         with pytest.raises(Cut):
             fold(inbox, "*", tmp_path / "state")
     fold(inbox, "*", tmp_path / "state")

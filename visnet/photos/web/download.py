@@ -19,7 +19,17 @@ from visnet.photos.web.addresses import Hosts
 from visnet.photos.web.locators import Disk, Refused
 from visnet.photos.web.network import Web
 from visnet.photos.web.proxies import Unusable
-from visnet.photos.web.request import NO_MARK, Brought, Failure, Found, Mark, Options, find_file, read_file, try_once
+from visnet.photos.web.request import (
+    NO_VALIDATORS,
+    Failure,
+    Fetched,
+    FetchOptions,
+    Found,
+    Validators,
+    find_file,
+    read_file,
+    try_once,
+)
 from visnet.photos.web.room import Held, Room
 from visnet.pipeline.log import SILENT, Log
 
@@ -33,7 +43,7 @@ class Answer:
     """What came for one wanted photo: its bytes, or a short reason why it is lost, or that it is `unchanged`.
 
     Exactly one of the three is set. Unchanged: what it was at the mark it was asked with. passing: asked again later, a
-    lost photo may well come. mark: how the source marks the bytes.
+    lost photo may well come. validators: how the source marks the bytes.
     """
 
     photo_id: str
@@ -41,7 +51,7 @@ class Answer:
     lost: str | None
     unchanged: bool = False
     passing: bool = False
-    mark: Mark = NO_MARK
+    validators: Validators = NO_VALIDATORS
 
     def __post_init__(self) -> None:
         if (self.data is not None) + (self.lost is not None) + self.unchanged != 1:
@@ -51,9 +61,9 @@ class Answer:
 def fetch(
     wanted: Sequence[tuple[str, str]],
     *,
-    options: Options,
+    options: FetchOptions,
     base: str = "",
-    known: Mapping[str, Mark] | None = None,
+    known: Mapping[str, Validators] | None = None,
     log: Log = SILENT,
     rng: np.random.Generator | None = None,
 ) -> Iterator[Answer]:
@@ -106,9 +116,9 @@ class _Line:
     def __init__(
         self,
         wanted: Sequence[tuple[str, str]],
-        options: Options,
+        options: FetchOptions,
         base: str,
-        known: Mapping[str, Mark],
+        known: Mapping[str, Validators],
         rng: np.random.Generator,
     ) -> None:
         self.options, self.base, self.known, self.rng = options, base, known, rng
@@ -214,13 +224,13 @@ class _Line:
         answer = Answer(photo_id, None, "not asked")
         try:
             url = locators.address(locator)
-            brought = await (self._read(locator, held, known) if url is None else self._ask(host, url, held, known))
-            if brought.data is None:
-                answer = Answer(photo_id, None, None, unchanged=True, mark=brought.mark)
+            fetched = await (self._read(locator, held, known) if url is None else self._ask(host, url, held, known))
+            if fetched.data is None:
+                answer = Answer(photo_id, None, None, unchanged=True, validators=fetched.validators)
             else:
                 async with self.decoding:
-                    await asyncio.to_thread(codec.check, brought.data, max_pixels=self.options.max_pixels)
-                answer = Answer(photo_id, brought.data, None, mark=brought.mark)
+                    await asyncio.to_thread(codec.check, fetched.data, max_pixels=self.options.max_pixels)
+                answer = Answer(photo_id, fetched.data, None, validators=fetched.validators)
         except Refused as refused:
             answer = Answer(photo_id, None, str(refused))
         except Failure as failure:
@@ -231,19 +241,19 @@ class _Line:
             held.keep(len(answer.data or b""))
         return answer
 
-    async def _read(self, locator: str, held: Held, known: Mark | None) -> Brought:
+    async def _read(self, locator: str, held: Held, known: Validators | None) -> Fetched:
         found, data = await asyncio.to_thread(self._found, locator, known)
         if found.unchanged:
-            return Brought(None, found.mark)
+            return Fetched(None, found.validators)
         await held.take(found.size_bytes)
-        return Brought(await asyncio.to_thread(read_file, found) if data is None else data, found.mark)
+        return Fetched(await asyncio.to_thread(read_file, found) if data is None else data, found.validators)
 
-    def _found(self, locator: str, known: Mark | None) -> tuple[Found, bytes | None]:
+    def _found(self, locator: str, known: Validators | None) -> tuple[Found, bytes | None]:
         found = find_file(self.disk, locator, self.options, known)
         small = not found.unchanged and found.size_bytes <= READ_AT_ONCE
         return found, read_file(found) if small else None
 
-    async def _ask(self, host: _Host, text: str, held: Held, known: Mark | None) -> Brought:
+    async def _ask(self, host: _Host, text: str, held: Held, known: Validators | None) -> Fetched:
         if locators.climbs(text, self.base):
             raise Refused(locators.OUTSIDE)
         url = addresses.parsed(text)
@@ -252,7 +262,7 @@ class _Line:
             if host.dead:
                 raise Failure("host unreachable", again=True)
             try:
-                brought = await try_once(self.web, url, self.options, held, known)
+                fetched = await try_once(self.web, url, self.options, held, known)
             except Failure as failure:
                 tried += 1
                 timeouts += failure.reason == "timeout"
@@ -263,7 +273,7 @@ class _Line:
                 await asyncio.sleep(jittered_s if failure.wait_s is None else failure.wait_s)
             else:
                 host.note(connected=True)
-                return brought
+                return fetched
 
 
 def _host(locator: str) -> str:

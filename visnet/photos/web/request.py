@@ -1,6 +1,6 @@
 """Ask for one photo, once: an address over HTTP, or a file, and why it did not come.
 
-Whoever has the photo says how it was marked when it came (`Mark`); while the mark holds, the bytes are not sent again.
+Whoever has the photo gives its `Validators` (RFC 9110, section 8.8); while they hold, the bytes are not sent again.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ def _hosts(entries: list[str]) -> list[str]:
     return entries
 
 
-class Options(Frozen):
+class FetchOptions(Frozen):
     """How to ask for photos. At most `concurrency` photos are under way, at most `per_host` of them at one host."""
 
     concurrency: int = Field(default=32, ge=1, le=1024)
@@ -63,29 +63,29 @@ class Options(Frozen):
         return int(self.max_mb * 1e6)
 
 
-class Mark(NamedTuple):
-    """How a source marks a photo's bytes: HTTP's ETag and Last-Modified, or a file's time and size as the ETag."""
+class Validators(NamedTuple):
+    """What tells that a photo's bytes are the same: HTTP's ETag and Last-Modified; for a file, its time and size."""
 
     etag: str = ""
     last_modified: str = ""
 
 
-NO_MARK = Mark()
+NO_VALIDATORS = Validators()
 
 
-class Brought(NamedTuple):
-    """What came of one question: the photo's bytes, None when those of the mark asked with still stand."""
+class Fetched(NamedTuple):
+    """What came of one question: the photo's bytes, None when those of the validators asked with still stand."""
 
     data: bytes | None
-    mark: Mark
+    validators: Validators
 
 
 class Found(NamedTuple):
-    """A file that may be read: its real path, its size and mark, and whether that is the mark that was known."""
+    """A file that may be read: its real path, its size and validators, and whether those are the known ones."""
 
     path: str
     size_bytes: int
-    mark: Mark
+    validators: Validators
     unchanged: bool
 
 
@@ -99,7 +99,9 @@ class Failure(Exception):
         self.reason, self.again, self.wait_s, self.connected = reason, again, wait_s, connected
 
 
-async def try_once(web: Web, url: httpx.URL, options: Options, held: Held, known: Mark | None = None) -> Brought:
+async def try_once(
+    web: Web, url: httpx.URL, options: FetchOptions, held: Held, known: Validators | None = None
+) -> Fetched:
     """Ask an address once, and on condition that it changed since `known`; `Failure` when no photo comes.
 
     held: room for what comes, which is kept for the caller when a photo comes.
@@ -143,7 +145,7 @@ async def try_once(web: Web, url: httpx.URL, options: Options, held: Held, known
         raise Failure(f"no answer: {type(error).__name__}") from error
 
 
-def _headers(options: Options, known: Mark | None) -> dict[str, str]:
+def _headers(options: FetchOptions, known: Validators | None) -> dict[str, str]:
     said = {"User-Agent": options.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"}
     asked = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified} if known else {}
     return said | {name: value for name, value in asked.items() if value and value.isascii()}
@@ -159,16 +161,16 @@ def _joined(url: httpx.URL, location: str) -> httpx.URL:
 async def _brought(
     response: httpcore.Response,
     said: Mapping[str, bytes],
-    options: Options,
+    options: FetchOptions,
     held: Held,
     deadline: asyncio.Timeout,
-    known: Mark | None,
-) -> Brought:
+    known: Validators | None,
+) -> Fetched:
     headers = {name: value.decode("latin-1") for name, value in said.items()}
-    mark = Mark(headers.get("etag", ""), headers.get("last-modified", ""))
+    validators = Validators(headers.get("etag", ""), headers.get("last-modified", ""))
     if response.status == 304 and known and any(known):  # it may leave out what has not changed
         await response.aread()  # nothing, but then the connection can be used again
-        return Brought(None, Mark(mark.etag or known.etag, mark.last_modified or known.last_modified))
+        return Fetched(None, Validators(validators.etag or known.etag, validators.last_modified or known.last_modified))
     if response.status != 200:
         wait_s = _retry_after_s(headers.get("retry-after", ""))
         raise Failure(f"http {response.status}", again=response.status in TRY_AGAIN, wait_s=wait_s)
@@ -178,7 +180,7 @@ async def _brought(
     if size > options.max_bytes:
         raise bodies.TooLarge
     await _wait_for_room(held, options.max_bytes if encoding else size, deadline)
-    return Brought(await bodies.read(response.aiter_stream(), encoding, options.max_bytes), mark)
+    return Fetched(await bodies.read(response.aiter_stream(), encoding, options.max_bytes), validators)
 
 
 async def _wait_for_room(held: Held, size: int, deadline: asyncio.Timeout) -> None:
@@ -192,7 +194,7 @@ async def _wait_for_room(held: Held, size: int, deadline: asyncio.Timeout) -> No
     deadline.reschedule(clock() + left_s)
 
 
-def find_file(disk: Disk, locator: str, options: Options, known: Mark | None = None) -> Found:
+def find_file(disk: Disk, locator: str, options: FetchOptions, known: Validators | None = None) -> Found:
     """Look for the file of a locator; `Failure` when it is none that may be read."""
     try:
         path, status = disk.find(locator)
@@ -206,8 +208,8 @@ def find_file(disk: Disk, locator: str, options: Options, known: Mark | None = N
         raise Failure("not a file")
     if status.st_size > options.max_bytes:
         raise Failure(f"too large: over {options.max_mb:g} MB")
-    mark = Mark(locators.mark(status))
-    return Found(path, status.st_size, mark, unchanged=bool(known and known.etag == mark.etag))
+    validators = Validators(locators.mark(status))
+    return Found(path, status.st_size, validators, unchanged=bool(known and known.etag == validators.etag))
 
 
 def read_file(found: Found) -> bytes:

@@ -83,7 +83,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Batch:
+class FeedBatch:
     """What one file says: its usable records in the file's order, and the first of the others."""
 
     records: list[Record]
@@ -97,10 +97,10 @@ class Batch:
         return {"records": len(self.records), **counted}
 
 
-def read(path: Path, limits: Limits = UNLIMITED) -> Batch:
+def read(path: Path, limits: Limits = UNLIMITED) -> FeedBatch:
     """Read all of a file that memory can hold; nothing in it raises. `OSError` when the file is not there."""
     reading = Reading(path, limits)
-    return Batch(list(reading), reading.dead, reading.dead_letters)
+    return FeedBatch(list(reading), reading.dead, reading.dead_letters)
 
 
 _Row = tuple[int, "dict[str, Any] | Bad", str | None]  # line, fields or what is wrong, the text where there is one

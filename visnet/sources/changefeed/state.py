@@ -9,6 +9,7 @@ one whose bytes changed is read as a further batch, so what it said before still
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +17,8 @@ import pyarrow.compute as pc
 from visnet.pipeline.log import SILENT, Log
 from visnet.sources.changefeed.batches import SUFFIXES, Reading
 from visnet.sources.changefeed.records import UNLIMITED, Limits, Record, rank
-from visnet.storage import tables
+from visnet.storage.fingerprints import HASH_COLUMNS, fingerprint
+from visnet.storage.table import Table
 
 RECORDS_AT_ONCE = 50_000  # folded per commit, so that memory is bounded and small batches share a commit
 BYTES_AT_ONCE = 64 << 20  # of them, about
@@ -33,7 +35,7 @@ CATALOG = pa.schema(
         ("price", pa.float64()),
         ("split", pa.string()),
         ("attributes", pa.string()),  # JSON
-        *tables.HASH_COLUMNS,
+        *HASH_COLUMNS,
     ]
 )
 COUNTS = ("records", "upserts", "deletes", "dead_letters")  # functions of a batch's bytes
@@ -42,7 +44,7 @@ BATCHES = pa.schema(
         ("batch", pa.string()),
         ("stamp", pa.string()),  # size and time of the file: while they stay it is not opened
         *((name, pa.int64()) for name in COUNTS),
-        *tables.HASH_COLUMNS,  # both are the digest of its bytes
+        *HASH_COLUMNS,  # both are the digest of its bytes
     ]
 )
 DEAD_LETTERS = pa.schema(
@@ -52,9 +54,17 @@ DEAD_LETTERS = pa.schema(
         ("line", pa.int64()),  # from 1; 0 = the whole file
         ("reason", pa.string()),
         ("text", pa.string()),
-        *tables.HASH_COLUMNS,
+        *HASH_COLUMNS,
     ]
 )
+
+
+class _Tables(NamedTuple):
+    """What the batches came to: the products, the batches that were read, and what could not be taken of them."""
+
+    catalog: Table
+    batches: Table
+    dead_letters: Table
 
 
 @dataclass
@@ -86,16 +96,16 @@ def fold(inbox: Path, pattern: str, state: Path, limits: Limits = UNLIMITED, *, 
     Returns counts: batches (files there), batches_new, records, upserts, deletes, dead_letters of what was read; stale
     (came after one of a higher rank), repeated (what stands already, word for word), unknown_deletes; products_live.
     """
-    catalog, read, dead = (state / f"{name}.lance" for name in ("catalog", "batches", "dead_letters"))
-    for path, key, schema in (
-        (catalog, "product_id", CATALOG),
-        (dead, "letter_id", DEAD_LETTERS),
-        (read, "batch", BATCHES),
-    ):
-        if not tables.is_table(path):
-            tables.put(path, key, schema.empty_table())
+    tables = _Tables(
+        Table(state / "catalog.lance", "product_id"),
+        Table(state / "batches.lance", "batch"),
+        Table(state / "dead_letters.lance", "letter_id"),
+    )
+    for table, schema in zip(tables, (CATALOG, BATCHES, DEAD_LETTERS), strict=True):
+        if not table.exists():
+            table.put(schema.empty_table())
     there = listed(inbox, pattern)
-    had = {row["batch"]: row for row in tables.read(read, BATCHES.names).to_pylist()}
+    had = {row["batch"]: row for row in tables.batches.read(BATCHES.names).to_pylist()}
     stamps = {name: stamp(path) for name, path in there.items()}  # before it is read: if written to since, read again
     todo = [name for name in there if had.get(name, {}).get("stamp") != stamps[name]]
     counts = dict.fromkeys(("batches_new", *COUNTS, "stale", "repeated", "unknown_deletes"), 0)
@@ -109,7 +119,7 @@ def fold(inbox: Path, pattern: str, state: Path, limits: Limits = UNLIMITED, *, 
                 for record in reading:
                     chunk.add(record)
                     if chunk.is_full():
-                        _commit(chunk, catalog, read, dead, counts)
+                        _commit(chunk, tables, counts)
                         chunk = _Chunk()
                 row = {"batch": name, **reading.counts(), "source": digest, "content": digest}
                 counts["batches_new"] += 1
@@ -121,10 +131,10 @@ def fold(inbox: Path, pattern: str, state: Path, limits: Limits = UNLIMITED, *, 
             chunk.batches.append({**row, "stamp": stamps[name]})
             progress.advance(records=counts["records"])
             if chunk.is_full():
-                _commit(chunk, catalog, read, dead, counts)
+                _commit(chunk, tables, counts)
                 chunk = _Chunk()
-    _commit(chunk, catalog, read, dead, counts)
-    live = tables.opened(catalog).count_rows("op = 'upsert'")
+    _commit(chunk, tables, counts)
+    live = tables.catalog.count("op = 'upsert'")
     return {"batches": len(there), **counts, "products_live": live}
 
 
@@ -148,25 +158,25 @@ def stamp(path: Path) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def _commit(chunk: _Chunk, catalog: Path, read: Path, dead: Path, counts: dict[str, int]) -> None:
+def _commit(chunk: _Chunk, tables: _Tables, counts: dict[str, int]) -> None:
     if chunk.records:
-        _commit_records(chunk.records, catalog, counts)
+        _commit_records(chunk.records, tables.catalog, counts)
     if not chunk.batches:
         return
-    known = tables.read(dead, ["letter_id", "batch"])
+    known = tables.dead_letters.read(["letter_id", "batch"])
     mine = pc.is_in(known["batch"], pa.array(chunk.read, pa.string()))
     had_letters = set(known.filter(mine)["letter_id"].to_pylist())
-    tables.put(dead, "letter_id", pa.Table.from_pylist(chunk.dead, DEAD_LETTERS), had_letters)
-    tables.delete(dead, "letter_id", sorted(had_letters - {str(letter["letter_id"]) for letter in chunk.dead}))
+    tables.dead_letters.put(pa.Table.from_pylist(chunk.dead, DEAD_LETTERS), had_letters)
+    tables.dead_letters.delete(sorted(had_letters - {str(letter["letter_id"]) for letter in chunk.dead}))
 
-    known = tables.read(read, ["batch"])["batch"].to_pylist()
-    tables.put(read, "batch", pa.Table.from_pylist(chunk.batches, BATCHES), known)
+    known = tables.batches.read(["batch"])["batch"].to_pylist()
+    tables.batches.put(pa.Table.from_pylist(chunk.batches, BATCHES), known)
 
 
-def _commit_records(records: list[Record], catalog: Path, counts: dict[str, int]) -> None:
-    standing = _standing(catalog, {record.product_id for record in records})
+def _commit_records(records: list[Record], catalog: Table, counts: dict[str, int]) -> None:
+    had_ranks = _ranks(catalog, {record.product_id for record in records})
     best: dict[str, Record] = {}
-    ranks = dict(standing)
+    ranks = dict(had_ranks)
     for record in records:
         had = ranks.get(record.product_id)
         if had is None:
@@ -176,22 +186,22 @@ def _commit_records(records: list[Record], catalog: Path, counts: dict[str, int]
         else:
             counts["repeated" if record.rank == had else "stale"] += 1
     rows = [{**best[p]._asdict(), "source": best[p].content} for p in sorted(best)]
-    tables.put(catalog, "product_id", pa.Table.from_pylist(rows, CATALOG), standing)
+    catalog.put(pa.Table.from_pylist(rows, CATALOG), had_ranks)
 
 
-def _standing(catalog: Path, product_ids: set[str]) -> dict[str, tuple[int, int, str]]:
+def _ranks(catalog: Table, product_ids: set[str]) -> dict[str, tuple[int, int, str]]:
     """Return the ranks of those products that have a row; of the others nothing is held in memory."""
     wanted = pa.array(sorted(product_ids), pa.string())
     columns = ["product_id", "seq", "updated_at", "content"]
     ranks = {}
-    for batch in tables.opened(catalog).scanner(columns=columns).to_batches():
+    for batch in catalog.opened().scanner(columns=columns).to_batches():
         for row in batch.filter(pc.is_in(batch["product_id"], wanted)).to_pylist():
             ranks[row["product_id"]] = rank(row["seq"], row["updated_at"], row["content"])
     return ranks
 
 
 def _letter(batch: str, line: int, reason: str, text: str) -> dict[str, object]:
-    content = tables.fingerprint(batch, line, reason, text)
+    content = fingerprint(batch, line, reason, text)
     said = {"batch": batch, "line": line, "reason": reason, "text": text}
     return {"letter_id": f"{batch}:{line}", **said, "source": content, "content": content}
 
