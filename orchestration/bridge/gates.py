@@ -1,22 +1,22 @@
 """Gates: what a stage's report must hold before anything downstream may run, as Dagster's blocking checks."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Literal
 
 import dagster as dg
 
 from orchestration.bridge.dvc import Dvc
+from orchestration.bridge.project import Gate, Stage
 from orchestration.bridge.provenance import asset_key
 from orchestration.bridge.report import Value, read_report
 
 
 def judged(
-    gates: Iterable[dg.AssetChecksDefinition], dvc: Dvc, assets: Iterable[dg.AssetKey]
+    checks: Iterable[dg.AssetChecksDefinition], dvc: Dvc, assets: Iterable[dg.AssetKey]
 ) -> list[dg.AssetCheckEvaluation]:
-    """Evaluate those gates that are of `assets`, outside a run: of what was made in a shell."""
+    """Evaluate those checks that are of `assets`, outside a run: of what was made in a shell."""
     found, made = [], set(assets)
-    for check in gates:
+    for check in checks:
         for key in check.check_keys:
             if key.asset_key in made:
                 result = check(dvc=dvc)
@@ -29,31 +29,22 @@ def judged(
                         description=result.description,
                         metadata=result.metadata or {},
                         severity=result.severity,
-                        blocking=True,
+                        blocking=check.get_spec_for_check_key(key).blocking,
                     )
                 )
     return found
 
 
-def gate(stage: str, key: str, bound: Literal["max", "min"], why: str) -> dg.AssetChecksDefinition:
-    """Make a blocking check: a report's `key` must keep to its `key_max` (or `key_min`), where there is one."""
-    return _check_of(stage, key, why, partial(_within, key, bound))
+def gates_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
+    """Make the blocking checks that a stage of dvc.yaml asks for; where its report has no limit, none is closed."""
+    return [check_of(stage.name, gate) for gate in stage.gates]
 
 
-def verdict(stage: str, name: str, why: str) -> dg.AssetChecksDefinition:
-    """Make a blocking check of what a report decided itself: `passed`, and in words `verdict`."""
-    return _check_of(
-        stage,
-        name,
-        why,
-        lambda report: dg.AssetCheckResult(passed=report.get("passed") is True, description=str(report.get("verdict"))),
-    )
+def check_of(stage: str, gate: Gate) -> dg.AssetChecksDefinition:
+    """Make the blocking check of one gate of a stage."""
+    judge = _verdict if gate.bound == "verdict" else partial(_within, gate.key, gate.bound)
 
-
-def _check_of(
-    stage: str, name: str, why: str, judge: Callable[[Mapping[str, Value]], dg.AssetCheckResult]
-) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=asset_key(stage), name=name, description=why, blocking=True)
+    @dg.asset_check(asset=asset_key(stage), name=gate.key, description=gate.why, blocking=True)
     def _check(dvc: Dvc) -> dg.AssetCheckResult:
         try:
             report = read_report(dvc.reports_path / f"{stage}.json")
@@ -62,6 +53,11 @@ def _check_of(
         return judge(report)
 
     return _check
+
+
+def _verdict(report: Mapping[str, Value]) -> dg.AssetCheckResult:
+    """Judge by what the report decided itself: `passed`, and in words `verdict`."""
+    return dg.AssetCheckResult(passed=report.get("passed") is True, description=str(report.get("verdict")))
 
 
 def _within(key: str, bound: str, report: Mapping[str, Value]) -> dg.AssetCheckResult:

@@ -24,6 +24,15 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """What `meta` of dvc.yaml asks of a stage's report: KEY keeps to KEY_max or KEY_min, or it passed its verdict."""
+
+    key: str
+    bound: str  # "max", "min" or "verdict"
+    why: str
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stage of dvc.yaml, templates resolved. Paths are as dvc.yaml writes them: relative to `folder`."""
 
@@ -37,6 +46,8 @@ class Stage:
     outs: tuple[str, ...]
     known_by: tuple[str, ...]  # the outs whose hashes are the data version
     plots: tuple[Plot, ...]
+    kinds: tuple[str, ...]  # the icons in the asset graph
+    gates: tuple[Gate, ...]
 
     @property
     def code_version(self) -> str:
@@ -160,7 +171,21 @@ def _stage(stage: Any, makers: Mapping[str, str], read: set[str], plots: Iterabl
         outs=tuple(outs),
         known_by=tuple(known_by),
         plots=tuple(_plots(plots, set(outs))),
+        kinds=tuple(map(str, (stage.meta or {}).get("kinds", ()))),
+        gates=tuple(_gates(stage)),
     )
+
+
+def _gates(stage: Any) -> Iterable[Gate]:
+    """Read the gates of a stage; `ValueError` names the one that cannot be read, and what is allowed."""
+    for key, asked in ((stage.meta or {}).get("gates") or {}).items():
+        if not isinstance(asked, Mapping) or len(asked) != 1 or not asked.keys() <= {"max", "min", "verdict"}:
+            raise ValueError(
+                f"dvc.yaml: {stage.name}: meta.gates.{key} is {asked!r}; allowed is one of max, min and verdict, "
+                "with the sentence that is shown"
+            )
+        ((bound, why),) = asked.items()
+        yield Gate(key, bound, str(why))
 
 
 def _plots(asked: Iterable[Any], outs: set[str]) -> Iterable[Plot]:

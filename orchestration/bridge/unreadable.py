@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.bridge.project import Plot, Stage, read_project
+from orchestration.bridge.project import Gate, Plot, Stage, read_project
 
 KEPT = "project.json"  # in Dagster's home
 
@@ -61,10 +61,11 @@ def read_or_recall(root: Path) -> Project:
 
 
 def _stage(row: dict[str, Any]) -> Stage:
-    lists = {key: tuple(row[key]) for key in ("outs", "known_by")}
+    lists = {key: tuple(row[key]) for key in ("outs", "known_by", "kinds")}
     reads = {name: tuple(paths) for name, paths in row["reads"].items()}
     plots = tuple(Plot(**{**plot, "columns": tuple(plot["columns"])}) for plot in row["plots"])
-    return Stage(**{**row, **lists, "reads": reads, "plots": plots, "folder": Path(row["folder"])})
+    gates = tuple(Gate(**gate) for gate in row["gates"])
+    return Stage(**{**row, **lists, "reads": reads, "plots": plots, "gates": gates, "folder": Path(row["folder"])})
 
 
 def _fault(error: BaseException) -> str:

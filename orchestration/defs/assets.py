@@ -1,4 +1,4 @@
-"""One asset per stage of dvc.yaml; only their icons and what is promised of them is written here."""
+"""One asset per stage of dvc.yaml; only what is promised of them is written here."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +12,6 @@ from orchestration.line import feed
 from orchestration.line.policy import LATE, ON_NEW_DATA, POOL, RETRY
 from orchestration.line.selection import refreshed
 
-KINDS = {  # the icons in the asset graph
-    "raw_images": {"dvc", "lance", "image"},
-    "crops": {"dvc", "lance", "image"},
-    "triplets": {"dvc", "parquet"},
-    "trained_model": {"dvc", "pytorch", "mlflow"},
-    "catalog_embeddings": {"dvc", "lance", "pytorch"},
-    "knn_results": {"dvc", "lance"},
-    "publish": {"dvc", "lance"},
-    "evaluation": {"dvc", "mlflow"},
-}
 PROJECT = read_or_recall(Path.cwd())
 STAGES = {
     name: replace(stage, desc=f"**Cannot be read: {PROJECT.problem}** Shown is what was read before. {stage.desc}")
@@ -46,7 +36,7 @@ assets = [
         stage,
         before=bring if name == "raw_images" else None,
         group_name="visnet",
-        kinds=KINDS.get(name, {"dvc"}),
+        kinds={"dvc", *stage.kinds},
         pool=POOL,
         retry=RETRY,
         freshness_policy=LATE.get(name),

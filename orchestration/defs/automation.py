@@ -1,4 +1,4 @@
-"""The jobs a person starts, the hourly one, what starts by itself on new data, and the eye on dvc.lock."""
+"""The jobs a person starts, the hourly one, what starts by itself on new data, and the sensor of dvc.lock."""
 
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from orchestration.bridge.gates import judged
 from orchestration.bridge.project import due, read_lock
 from orchestration.bridge.provenance import UNDER_WAY, asset_key, lock_sensor, looked_at, report
 from orchestration.bridge.unreadable import read, read_or_recall
+from orchestration.defs import versions
 from orchestration.defs.checks import GATES
 from orchestration.line.feed import read_inbox
 from orchestration.line.policy import LATE, REFRESH_AT, REFRESH_TAGS
@@ -17,7 +18,7 @@ from orchestration.line.selection import refreshed, retrained
 
 STAGES = read_or_recall(Path.cwd()).stages
 DVC = Dvc(root=str(Path.cwd()))
-judge = partial(judged, GATES, DVC)
+judge = partial(judged, [*GATES, versions.served_is_checked_out], DVC)
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *UNDER_WAY]
 
 refresh = dg.define_asset_job(

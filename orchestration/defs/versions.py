@@ -63,10 +63,10 @@ def deploy() -> None:
     name="served_is_checked_out",
     description="What is served is what is checked out, or a rollback holds it back; the job `deploy` mends it",
 )
-def served_is_checked_out(context: dg.AssetCheckExecutionContext, dvc: Dvc) -> dg.AssetCheckResult:
+def served_is_checked_out(dvc: Dvc) -> dg.AssetCheckResult:
     """Ask `visnet versions --check`, which answers in a line."""
     try:
-        said, passed = "".join(dvc.command(context.run.run_id, "versions", "--check")[-1:]), True
+        said, passed = "".join(dvc.command("", "versions", "--check")[-1:]), True
     except dg.Failure as failure:
         said, passed = str(failure.description), False
     return dg.AssetCheckResult(passed=passed, description=said, severity=dg.AssetCheckSeverity.WARN)

@@ -14,9 +14,9 @@ import pytest
 
 from orchestration.bridge.commands import mendable, reason_of
 from orchestration.bridge.dvc import Dvc, stage_asset
-from orchestration.bridge.gates import gate
+from orchestration.bridge.gates import check_of
 from orchestration.bridge.process import run
-from orchestration.bridge.project import due, read_lock, read_project
+from orchestration.bridge.project import Gate, due, read_lock, read_project
 from tests.orchestration.running import Toy, environment, lives, wait
 
 
@@ -50,7 +50,7 @@ def test_a_gate_compares_two_keys_of_one_report(
 ) -> None:
     if report is not None:
         (tmp_path / "photos.json").write_text(json.dumps(report))
-    result = gate("photos", "lost", "max", "why")(dvc=Dvc(root=str(tmp_path), reports="."))
+    result = check_of("photos", Gate("lost", "max", "why"))(dvc=Dvc(root=str(tmp_path), reports="."))
     assert isinstance(result, dg.AssetCheckResult)
     assert (result.passed, says in (result.description or "")) == (passes, True), result.description
 

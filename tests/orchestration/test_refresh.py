@@ -13,8 +13,8 @@ import pytest
 from dvc.repo import Repo
 
 from orchestration.bridge.dvc import Dvc, stage_asset
-from orchestration.bridge.gates import gate
-from orchestration.bridge.project import read_project
+from orchestration.bridge.gates import check_of
+from orchestration.bridge.project import Gate, read_project
 from orchestration.line.alerts import alert_of, tell
 from tests.orchestration.loaded import forget, run, tick
 from tests.orchestration.running import REPOSITORY, Toy
@@ -158,7 +158,7 @@ def test_a_failed_run_is_told_to_the_file_and_the_webhook(
 def test_an_alert_names_the_gate_the_value_and_the_limit(toy: Toy, instance: dg.DagsterInstance) -> None:
     toy.set("lost_share", 0.5)
     assets = [stage_asset(stage) for stage in read_project(toy.root).values()]
-    checks = [gate("photos", "lost_share", "max", "why")]
+    checks = [check_of("photos", Gate("lost_share", "max", "why"))]
     done = dg.materialize(
         [*assets, *checks], instance=instance, resources={"dvc": Dvc(root=str(toy.root))}, raise_on_error=False
     )

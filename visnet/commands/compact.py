@@ -34,7 +34,7 @@ def _run(data: Path, reports: Path) -> Report:
     touched = []
     for name in stage.STAGES:
         left += _leftovers(data, name)
-        for table in tables_of(data / name) if name != "publish" else ():
+        for table in tables_of(data / name) if not stage.is_served(name) else ():
             before = compaction.size(table)
             left += compaction.compact(table)
             after = compaction.size(table)

@@ -6,17 +6,12 @@ from visnet.embedding.model_id import model_id, precision_of
 from visnet.errors import Damaged, NotReady
 from visnet.pipeline.log import Log
 from visnet.pipeline.reports import DATA, REPORTS, read_report
-from visnet.pipeline.stage import STAGES
+from visnet.pipeline.stage import STAGES, is_served, module
 from visnet.serving import versions
 from visnet.storage import integrity, locks
 from visnet.storage.table import Table, tables_of
 from visnet.zoo import weights
 
-KEYED = {  # stage -> the table whose digest its report gives
-    "crops": "crops.lance",
-    "catalog_embeddings": "embeddings.lance",
-    "knn_results": "knn.lance",
-}
 ROWS = 256  # read at a time, since they may hold photos
 
 
@@ -25,7 +20,7 @@ def run(log: Log, data: Path = DATA, reports: Path = REPORTS) -> str:
 
     `ValueError` names what is damaged and the command that brings it back, after all was looked at.
     """
-    folders = [data / stage for stage in STAGES if stage != "publish" and (data / stage).is_dir()]
+    folders = [data / stage for stage in STAGES if not is_served(stage) and (data / stage).is_dir()]
     publish = data / "publish"
     shelf = [versions.folder(publish, number) for number in versions.numbers(publish)]
     if not folders and not shelf:
@@ -58,7 +53,7 @@ def _artefact(folder: Path, reports: Path) -> list[str]:
     found = [f"{path} is not as it was written" for path in integrity.damaged(folder)]
     if not found:
         found = [said for table in tables_of(folder) for said in _unreadable(table.path)]
-    if not found and (name := KEYED.get(folder.name)):
+    if not found and (name := getattr(module(folder.name), "TABLE", "")):
         wanted = (read_report(folder.name, reports) or {}).get("digest")
         path = folder / name
         if wanted and Table(path).digest() != wanted:

@@ -1,8 +1,9 @@
 """What a stage is: a module with `Params` and `build`, whose signature is its edges."""
 
+import ast
 import importlib
-import inspect
 from collections.abc import Callable, Collection, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,17 +12,6 @@ import pydantic
 from pydantic import Field
 
 from visnet.pipeline.refusals import said_of
-
-STAGES = (
-    "raw_images",
-    "crops",
-    "triplets",
-    "trained_model",
-    "catalog_embeddings",
-    "knn_results",
-    "evaluation",
-    "publish",
-)
 
 Report = dict[str, str | int | float | bool | None]
 
@@ -39,6 +29,18 @@ class Frozen(pydantic.BaseModel):
 Made = TypeVar("Made", bound=Frozen)
 
 
+def _reads(file: Path) -> list[str]:
+    """Return the stages that a stage's module reads: the positional `Path` parameters of its `build`; none is run."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    build = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "build")
+    return [arg.arg for arg in build.args.args if arg.annotation and ast.unparse(arg.annotation) == "Path"]
+
+
+_MODULES = Path(__file__).parents[1] / "stages"
+_EDGES = {file.stem: _reads(file) for file in sorted(_MODULES.glob("[a-z]*.py"))}
+STAGES = tuple(TopologicalSorter(_EDGES).static_order())  # each after those that it reads
+
+
 def module(stage: str) -> ModuleType:
     """Import the module of a stage by its name, `ValueError` naming the stages there are."""
     if stage not in STAGES:
@@ -46,10 +48,14 @@ def module(stage: str) -> ModuleType:
     return importlib.import_module(f"visnet.stages.{stage}")
 
 
+def is_served(stage: str) -> bool:
+    """Tell whether readers stand in the stage's folder: it is no output of DVC, and nothing in it is changed."""
+    return bool(getattr(module(stage), "SERVED", False))
+
+
 def edges(stage: str) -> list[str]:
-    """Return the stages that `stage` reads, from the `Path` parameters of its `build`."""
-    parameters = inspect.signature(module(stage).build).parameters.values()
-    return [p.name for p in parameters if p.annotation is Path and p.kind is p.POSITIONAL_OR_KEYWORD]
+    """Return the stages that `stage` reads, in the order of its `build`."""
+    return _EDGES[stage]
 
 
 def choosing(field: str, registry: Mapping[str, ModuleType]) -> Callable[[type[Made]], type[Made]]:

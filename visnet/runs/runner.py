@@ -114,7 +114,7 @@ def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapp
             atomic.replace(artefact, _finished(out, resumes) if resumes else out)
         report["wall_s"] = round(time.monotonic() - begun_s, 3)
         report.update(record.finish(report, artefact, console.pictures))
-        if not getattr(module, "SERVED", False):
+        if not stages.is_served(stage):
             integrity.record(artefact)
         for path in sorted(shown.iterdir()):
             atomic.move(path, place.reports / path.name)

@@ -22,6 +22,7 @@ from visnet.storage.table import Table, wanted_rows
 from visnet.zoo import weights
 
 IN_PLACE = True
+TABLE = "embeddings.lance"
 COLUMNS = ["crop_id", "product_id", "category", "side", "colour"]
 WANTED = "lost IS NULL AND (side = 'shop' OR split = 'test')"
 

@@ -23,6 +23,7 @@ from visnet.storage.fingerprints import HASH_COLUMNS, fingerprint, fingerprints
 from visnet.storage.table import Difference, Table, wanted_rows
 
 IN_PLACE = True
+TABLE = "crops.lance"
 METRICS = ("lost", "products")
 COMMIT_EVERY = 4096
 DRAWING = 2  # raise when the same photo and parameters give another picture than before

@@ -27,6 +27,7 @@ from visnet.storage.fingerprints import fingerprints
 from visnet.storage.table import Table
 
 IN_PLACE = True
+TABLE = "knn.lance"
 SELF_PROBES = 64  # photos per category that are searched for in their own gallery, and as many of the new ones
 ANEW_SHARE = 0.25  # of a category's products: where more are new, a full search is cheaper
 COMMIT_ROWS = 50_000
