@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import tomlkit
+
 from visnet import zoo
 from visnet.pipeline import stage as stages
 from visnet.pipeline.reports import DATA, REPORTS, Place, read_report
@@ -157,22 +159,16 @@ def _set(whole: Tables, settings: Sequence[str]) -> Tables:
 
 
 def serve(version: int, path: Path = runner.PARAMS) -> None:
-    """Write a registered version into params.toml, whose comments stay: the next `dvc repro` serves it."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    begin = next((at for at, line in enumerate(lines) if line.strip().startswith("[trained_model]")), None)
-    if begin is None:
-        lines += ["", "[trained_model]"]
-        begin = len(lines) - 1
-    end = next((at for at in range(begin + 1, len(lines)) if lines[at].lstrip().startswith("[")), len(lines))
-    row = f"version = {version}"
-    for at in range(begin + 1, end):
-        if lines[at].partition("=")[0].strip() == "version":
-            _, mark, comment = lines[at].partition("#")
-            lines[at] = f"{row:<46}{mark}{comment}" if mark else row
-            break
+    """Write a registered version into params.toml, of which nothing else changes: the next `dvc repro` serves it."""
+    text = path.read_bytes().decode()  # with the line ends that it has
+    document = tomlkit.parse(text if text.endswith("\n") else f"{text}\n")
+    table: Any = document.setdefault("trained_model", tomlkit.table())
+    if (was := table.get("version")) is None and isinstance(table, tomlkit.items.Table):
+        # First: at the end it would part a comment from the table that it stands above.
+        table.value.body.insert(0, (tomlkit.key("version"), tomlkit.item(version)))
     else:
-        lines.insert(begin + 1, row)
-    text = "\n".join(lines) + "\n"
-    if tomllib.loads(text)["trained_model"].get("version") != version:
-        raise ValueError(f"{path}: cannot tell where version = {version} belongs; write it into [trained_model]")
-    atomic.put_text(path, text)
+        table["version"] = version
+    if was is not None and (trivia := table["version"].trivia).comment:
+        wider = len(str(version)) - len(was.as_string())
+        trivia.comment_ws = " " * max(1, len(trivia.comment_ws) - wider)  # comments stay below each other
+    atomic.put_text(path, tomlkit.dumps(document))
