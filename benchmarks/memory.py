@@ -92,7 +92,7 @@ def run(folder: Path, stage: str) -> tuple[float, float]:
     begun_s = time.monotonic()
     with (folder / f"{stage}.log").open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "visnet", stage],
+            [sys.executable, "-m", "visnet", "run", stage],
             cwd=folder, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         _, status, used = os.wait4(child.pid, 0)

@@ -163,9 +163,9 @@ def setting(folder: Path, line: str) -> None:
     params.write_text(params.read_text().replace("[publish]\n", f"[publish]\n{line}\n"))
 
 
-def begin(folder: Path, *commands: str, file_bytes: int | None = None) -> Work:
-    """Start commands in a process of their own, a whole refresh if none is named."""
-    return Work(folder, *commands or REFRESH, file_bytes=file_bytes)
+def begin(folder: Path, *stages: str, file_bytes: int | None = None) -> Work:
+    """Start stages in a process of their own, a whole refresh if none is named."""
+    return Work(folder, *(f"run {stage}" for stage in stages or REFRESH), file_bytes=file_bytes)
 
 
 def refresh_apart(folder: Path) -> float:

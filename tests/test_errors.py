@@ -62,14 +62,14 @@ PARAMS = {
 def test_parameters(case: str, empty: Path) -> None:
     old, new, stage, named = PARAMS[case]
     (empty / "params.toml").write_text(SMALL.replace(old, new, 1))
-    said = refused(empty, stage)
+    said = refused(empty, "run", stage)
     for part in named:
         assert part in said
 
 
 def test_a_stage_without_its_input(empty: Path) -> None:
     (empty / "params.toml").write_text(SMALL)
-    assert "data/crops is missing; run `dvc repro crops`" in refused(empty, "triplets")
+    assert "data/crops is missing; run `dvc repro crops`" in refused(empty, "run", "triplets")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_parameters_in_another_encoding(tmp_path: Path, data: bytes, said: str) 
 
 
 def test_no_parameters_at_all(tmp_path: Path) -> None:
-    assert "params.toml: no such file" in refused(tmp_path, "crops")
+    assert "params.toml: no such file" in refused(tmp_path, "run", "crops")
 
 
 def street2shop(folder: Path, retrieval: list[dict[str, int]]) -> None:
@@ -115,7 +115,7 @@ def street2shop(folder: Path, retrieval: list[dict[str, int]]) -> None:
 def test_an_empty_category(tmp_path: Path) -> None:
     shop = make(tmp_path / "shop")
     street2shop(shop, retrieval=[])
-    said = refused(shop, "raw_images")
+    said = refused(shop, "run", "raw_images")
     assert "hats" in said
     assert "retrieval_hats.json" in said
 
@@ -123,8 +123,8 @@ def test_an_empty_category(tmp_path: Path) -> None:
 def test_a_category_with_one_product(tmp_path: Path) -> None:
     shop = make(tmp_path / "shop")
     street2shop(shop, retrieval=[{"photo": 2, "product": 1}])
-    assert visnet(shop, "raw_images").returncode == 0
-    said = refused(shop, "crops")
+    assert visnet(shop, "run", "raw_images").returncode == 0
+    said = refused(shop, "run", "crops")
     assert "[crops] small_categories: category 'hats' has 1 product" in said
     assert '"drop"' in said
 
@@ -136,7 +136,7 @@ def test_a_table_without_the_mapped_column(tmp_path: Path) -> None:
         "visnet/sources/synthetic.py", "stock.csv"
     )
     (shop / "params.toml").write_text(params)
-    said = refused(shop, "raw_images")
+    said = refused(shop, "run", "raw_images")
     assert "stock.csv" in said
     assert "sku, kind, file" in said
 
@@ -146,7 +146,7 @@ def test_corrupt_weights(built: Path, tmp_path: Path) -> None:
     weights = shop / "data/trained_model/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     before = report(shop, "catalog_embeddings")
-    assert "model.safetensors" in refused(shop, "catalog_embeddings")
+    assert "model.safetensors" in refused(shop, "run", "catalog_embeddings")
     assert report(shop, "catalog_embeddings") == before
 
 
@@ -155,14 +155,14 @@ def test_a_checkpoint_of_another_architecture(built: Path, tmp_path: Path) -> No
     entry = dataclasses.replace(zoo.entry("resnet18"), weights="none")
     (shop / "data/trained_model/checksums.json").unlink()  # else it is called damaged
     (shop / "data/trained_model/model.toml").write_text(entry.toml())
-    said = refused(shop, "catalog_embeddings")
+    said = refused(shop, "run", "catalog_embeddings")
     assert "data/trained_model/model.safetensors: its tensors are not those of Torchvision" in said
     assert "first 'backbone." in said
 
 
 def test_an_unknown_config_suggests_the_nearest(built: Path, tmp_path: Path) -> None:
     shop = trained_with(built, tmp_path, config="mildnet_smal")
-    assert "no model is called 'mildnet_smal'; did you mean 'mildnet_small'" in refused(shop, "trained_model")
+    assert "no model is called 'mildnet_smal'; did you mean 'mildnet_small'" in refused(shop, "run", "trained_model")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_an_unknown_config_suggests_the_nearest(built: Path, tmp_path: Path) -> 
 def test_a_toml_of_ones_own(old: str, new: str, named: str, built: Path, tmp_path: Path) -> None:
     shop = trained_with(built, tmp_path, config="own.toml")
     (shop / "own.toml").write_text(OWN.toml().replace(old, new))
-    said = refused(shop, "trained_model")
+    said = refused(shop, "run", "trained_model")
     assert "own.toml" in said
     assert named in said
 
@@ -185,7 +185,7 @@ def test_a_loss_that_is_no_number(built: Path, tmp_path: Path) -> None:
     shop = trained_with(built, tmp_path, config="own.toml")
     (shop / "own.toml").write_text(OWN.toml())
     kept = weights.digest(weights.load(shop / "data/trained_model")[0].state_dict())
-    done = visnet(shop, "trained_model")
+    done = visnet(shop, "run", "trained_model")
     assert done.returncode == 2, done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("visnet ")]
     crop = Table(shop / "data/crops/crops.lance").read(["crop_id"])["crop_id"].to_pylist()
@@ -218,7 +218,7 @@ def test_more_answers_than_products(built: Path, tmp_path: Path) -> None:
     shop = Path(shutil.copytree(built, tmp_path / "shop", symlinks=True))
     params = shop / "params.toml"
     params.write_text(params.read_text().replace("k = 20", "k = 500"))
-    done = visnet(shop, "knn_results")
+    done = visnet(shop, "run", "knn_results")
     assert done.returncode == 0
     assert "fewer than 500 answers" in done.stderr
 
@@ -260,8 +260,8 @@ def test_photos_of_every_odd_kind_are_mended_or_counted(tmp_path: Path) -> None:
         "visnet/sources/synthetic.py", "stock.csv"
     )
     (shop / "params.toml").write_text(params)
-    assert visnet(shop, "raw_images").returncode == 0
-    assert visnet(shop, "crops").returncode == 0
+    assert visnet(shop, "run", "raw_images").returncode == 0
+    assert visnet(shop, "run", "crops").returncode == 0
     said = report(shop, "raw_images")
     assert said["photos"] == 10
     assert said["lost"] == 4

@@ -30,7 +30,7 @@ def test_a_killed_stage_ends_as_if_it_had_not_been(stage: str, built: Path, tmp_
             clear(shop, stage)
         attempt += 1
     assert landed, "every kill came too late: nothing was tested"
-    done = visnet(shop, stage)
+    done = visnet(shop, "run", stage)
     assert done.returncode == 0, done.stderr
     assert report(shop, stage)["digest"] == wanted["digest"]
     assert not list((shop / "data").glob("*.building"))
@@ -47,7 +47,7 @@ def kill_at(shop: Path, stage: str, moment_s: float) -> bool:
     """Start the stage, and kill it so long after its first sign of work (its artefact, or the folder it builds in)."""
     signs = [shop / "data" / stage, shop / "data" / f"{stage}.building"]
     resumed = any(sign.exists() for sign in signs)
-    work = Work(shop, stage)
+    work = Work(shop, f"run {stage}")
     deadline_s = time.monotonic() + 120
     while work.alive and not resumed and not any(sign.exists() for sign in signs) and time.monotonic() < deadline_s:
         time.sleep(0.01)

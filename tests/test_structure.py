@@ -148,7 +148,7 @@ def test_a_stage_is_one_module_one_table_and_one_dvc_stage(stage: str) -> None:
     params = tomllib.loads((ROOT / "params.toml").read_text())
     assert stages.parse(stage, params[stage], "params.toml")
     row = DVC[stage]
-    assert row["cmd"] == f"python -m visnet {stage}"
+    assert row["cmd"] == f"python -m visnet run {stage}"
     assert row["params"] == [{"params.toml": [stage]}]
     data = [dep.removeprefix("data/") for dep in row["deps"] if dep.startswith("data/")]
     assert data == stages.edges(stage), "the signature of build() and dvc.yaml name other inputs"

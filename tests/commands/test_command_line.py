@@ -72,11 +72,11 @@ def without(right: int, *paths: str) -> Callable[[Path], None]:
 
 WRITE, READ = 0o222, 0o444
 FAULTS = {
-    "the data folder is read-only": (without(WRITE, "data"), ["crops"], "data"),
-    "a table is read-only": (without(WRITE, "data/crops"), ["crops"], "data/crops"),
-    "a table is unreadable": (without(READ, "data/raw_images"), ["crops"], "data/raw_images"),
-    "the reports are read-only": (without(WRITE, "reports"), ["crops"], "reports"),
-    "the parameters are unreadable": (without(READ, "params.toml"), ["crops"], "params.toml"),
+    "the data folder is read-only": (without(WRITE, "data"), ["run", "crops"], "data"),
+    "a table is read-only": (without(WRITE, "data/crops"), ["run", "crops"], "data/crops"),
+    "a table is unreadable": (without(READ, "data/raw_images"), ["run", "crops"], "data/raw_images"),
+    "the reports are read-only": (without(WRITE, "reports"), ["run", "crops"], "reports"),
+    "the parameters are unreadable": (without(READ, "params.toml"), ["run", "crops"], "params.toml"),
     "the photo is unreadable": (without(READ, "images"), ["similar", "images/p000-0-0.png"], "images/p000-0-0.png"),
 }
 

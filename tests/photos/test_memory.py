@@ -100,12 +100,12 @@ def test_a_stage_ends_in_one_line_that_names_the_photo_and_writes_nothing_of_it(
     with (tmp_path / "stock.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["visnet", "raw_images"])
+    monkeypatch.setattr(sys, "argv", ["visnet", "run", "raw_images"])
     with monkeypatch.context() as patch:
         patch.setattr(budget, "is_there", lambda size: False)
         assert visnet.main() == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("visnet raw_images: out of memory: a photo of 32 x 32 px")
+    assert said.startswith("visnet run: out of memory: a photo of 32 x 32 px")
     assert "photo '2.jpg'" in said
     assert Table(Path("data/raw_images/photos.lance")).read(["lost"], "lost IS NOT NULL").num_rows == 0
     fails.write_bytes(whole)

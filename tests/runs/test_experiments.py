@@ -21,7 +21,7 @@ from tests.orchestration.test_browser import CHROMIUM, FLAGS
 from tests.tracking.test_tracking import client_of, runs
 from tests.workspace import report, shell
 from visnet import zoo
-from visnet.commands.grammar import parser
+from visnet.commands import models
 from visnet.evaluation import verdict
 from visnet.runs import experiment
 from visnet.tracking import leaderboard, registry
@@ -80,12 +80,6 @@ def pretend(shop: Path, version: str, right: int, first: int = 0) -> None:
     pq.write_table(pa.table({**asked, "rank_trained": [int(number >= right) for number in range(100)]}), queries)
     registry.keep_answers(client, str(client.get_model_version("visnet", version).run_id), queries)
     queries.unlink()
-
-
-def command(*words: str) -> None:
-    """What `python -m visnet …` does, without seconds of imports."""
-    args = parser().parse_args(words)
-    args.act(args)
 
 
 def materialize(shop: Path, *settings: str) -> dg.ExecuteInProcessResult:
@@ -185,11 +179,11 @@ def test_a_promotion_that_is_refused_changes_nothing(here: Path) -> None:
         r"\(mildnet_small\): 0.7500, by more than chance"
     )
     with pytest.raises(ValueError, match=why):
-        command("promote", "tiny")
+        models.promote("tiny")
     pretend(here, "2", right=90, first=90)
     why = r"have answered 10 street photos in common, 20 are needed; .*--version 1`, and the same for 2"
     with pytest.raises(ValueError, match=why):
-        command("promote", "2")
+        models.promote("2")
     assert (aliases(here), (here / "params.toml").read_bytes()) == before
 
 
@@ -202,7 +196,7 @@ def test_a_promoted_model_is_what_the_line_serves(here: Path) -> None:
     )
     before = params.read_text()
     tiny = report(here, "experiments/tiny/trained_model")
-    command("promote", tiny["mlflow_run_id"][:8])
+    models.promote(tiny["mlflow_run_id"][:8])
     assert aliases(here)["champion"] == "2"
     assert params.read_text() == before.replace("version = 0  # new", "version = 2  # new")
     shell(here, "dvc", "repro", "--single-item", "trained_model")
@@ -246,7 +240,7 @@ def test_the_leaderboard_compares_what_was_tested_alike(here: Path) -> None:
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 def test_a_click_sorts_the_leaderboard(here: Path) -> None:
-    command("leaderboard")
+    models.leaderboard()
     with (here / "reports/leaderboard.csv").open() as file:
         by_size = [row["config"] for row in sorted(csv.DictReader(file), key=lambda row: float(row["parameters"]))]
     with sync_playwright() as playwright:

@@ -91,7 +91,7 @@ def test_a_manifest_that_says_nothing_is_damage(shop: Path) -> None:
 @pytest.mark.parametrize("stage", ["crops", "catalog_embeddings", "publish"])
 def test_no_stage_builds_on_a_damaged_table(stage: str, shop: Path) -> None:
     zero(largest(shop / "data/crops"))
-    done = workspace.visnet(shop, stage)
+    done = workspace.visnet(shop, "run", stage)
     assert done.returncode == 2, done.stderr
     (said,) = done.stderr.strip().splitlines()
     assert "is damaged: it is not as it was written; run `dvc checkout --force data/crops`" in said
@@ -129,7 +129,7 @@ def test_verify_names_what_is_damaged_and_its_cure_cures(shop: Path) -> None:
 
 def test_a_record_that_is_damaged_itself_says_so(shop: Path) -> None:
     (shop / "data/crops" / integrity.CHECKSUMS).write_text("{")
-    assert "data/crops/checksums.json is damaged; run `dvc checkout" in workspace.visnet(shop, "crops").stderr
+    assert "data/crops/checksums.json is damaged; run `dvc checkout" in workspace.visnet(shop, "run", "crops").stderr
 
 
 def test_checksums_are_json_that_names_every_file(published: Path) -> None:

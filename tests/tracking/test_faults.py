@@ -81,7 +81,7 @@ def test_a_failure_at_any_point_after_the_training_costs_no_training(
 
 
 def test_a_kill_after_the_training_costs_no_training(shop: Path) -> None:
-    done = Work(shop, "trained_model", fault=partial(killed_after, "visnet.storage.atomic", "replace")).end()
+    done = Work(shop, "run trained_model", fault=partial(killed_after, "visnet.storage.atomic", "replace")).end()
     assert done.returncode == -signal.SIGKILL, done.stderr
     run(shop, "trained_model")
     assert report(shop, "trained_model")["resumed_from_epoch"] == 2

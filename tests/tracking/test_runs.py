@@ -127,7 +127,7 @@ def test_an_inherited_rank_makes_no_helper(learnable: Path, tmp_path: Path, monk
 
 def begin(shop: Path) -> Work:
     """Begin a training of many epochs in a process of its own, and wait until it is under way."""
-    work = Work(shop, "trained_model")
+    work = Work(shop, "run trained_model")
     curve, deadline_s = shop / "reports/trained_model.building/trained_model.csv", time.monotonic() + 120
     while (
         len(curve.read_text().splitlines() if curve.exists() else []) < 3

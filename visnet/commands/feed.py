@@ -1,6 +1,5 @@
-"""The commands of the change feed: bring its new batches here, and write the synthetic shop's."""
+"""Bring the change feed's new batches into the inbox, and write the synthetic shop as a feed."""
 
-import datetime
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,17 +37,9 @@ def bring(names: Sequence[str] = ()) -> str:
 
 def emit(out: Path, habits: Habits, count: int, first: int = 0) -> str:
     """Write `count` hours of the synthetic shop's feed under `out`, from the hour `first` on, and say what is there."""
-    if count < 1 or first < 0:
-        raise ValueError(f"{count} hours from hour {first} on: at least one hour, and none before 0, can be written")
     records = photos = 0
     log = Console("emit-feed", REPORTS)
     for hour in itertools.islice(hours(habits), first, first + count):
         write(out, habits, hour, log=log)
         records, photos = records + len(hour.lines), photos + len(hour.written)
     return f"Feed       {out}/batches: {records} records, {photos} photos; {len(hour.items)} products after {hour.name}"
-
-
-def moment(text: str) -> datetime.datetime:
-    """Read ISO 8601, UTC where no zone is given; `ValueError` when it is none."""
-    read = datetime.datetime.fromisoformat(text)
-    return read if read.tzinfo else read.replace(tzinfo=datetime.UTC)

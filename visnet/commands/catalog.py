@@ -1,0 +1,93 @@
+"""The commands of the catalog: what is built and served, and answers from it.
+
+What a command does not need is not imported: torch and MLflow take seconds.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def summary() -> str:
+    """Say what is built here, how well it finds, and what to do next."""
+    from visnet.commands import summary
+
+    return summary.text()
+
+
+def similar(
+    photo: Annotated[Path, Argument(metavar="PHOTO", help="An image file.")],
+    k: Annotated[int, Option("-k", min=1, help="How many products.")] = 8,
+    category: Annotated[str | None, Option(help="Search in this category only.")] = None,
+    box: Annotated[
+        tuple[float, float, float, float] | None,
+        Option(metavar="LEFT TOP WIDTH HEIGHT", help="The part of the photo to search for, in pixels."),
+    ] = None,
+    out: Annotated[Path, Option(help="The contact sheet.")] = Path("similar.png"),
+) -> str:
+    """Show the products of the catalog that are most like a photo."""
+    from visnet.serving import similar
+
+    return similar.answer(photo, k, category, box, out)
+
+
+def versions(
+    check: Annotated[bool, Option("--check", help="Say whether what is served is checked out; exit 2 if not.")] = False,
+) -> str:
+    """List the versions of the catalog that were published."""
+    from visnet.serving import versions
+
+    if check and (behind := versions.behind()):
+        raise ValueError(behind)
+    return versions.standing() if check else versions.listing()
+
+
+def deploy() -> None:
+    """Serve what is checked out: after a clone and `dvc pull`, a checkout, a restore."""
+    from visnet.commands import deploy
+
+    _switched(deploy.run())
+
+
+def rollback(
+    version: Annotated[
+        int | None, Argument(metavar="VERSION", help="Its number, see `versions`; if left out, the one before.")
+    ] = None,
+) -> None:
+    """Serve an earlier version of the catalog, and hold it."""
+    from visnet.serving import versions
+
+    _switched(versions.rollback(version))
+
+
+def roll_forward() -> None:
+    """Serve the newest version again, and each that is published."""
+    from visnet.serving import versions
+
+    _switched(versions.roll_forward())
+
+
+def compact() -> str:
+    """Write the tables' small files together, and remove what nobody reads."""
+    from visnet.commands import compact
+
+    return compact.text(compact.run())
+
+
+def verify() -> str:
+    """Read all that stands on disk, and hold it against what was recorded of it."""
+    from visnet.commands import verify
+    from visnet.pipeline.reports import REPORTS
+    from visnet.runs.console import Console
+
+    return verify.run(Console("verify", REPORTS))
+
+
+def _switched(said: str) -> None:
+    from visnet.tracking import serving_alias
+
+    print(said, flush=True)
+    if untold := serving_alias.tell():  # the switch is made, whatever comes of this
+        print(untold, file=sys.stderr)
