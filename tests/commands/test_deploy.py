@@ -16,7 +16,8 @@ from tests.apart import within
 from tests.refreshing import numbers, put_stock, refresh, served, stock
 from tests.workspace import shell
 from visnet import __main__ as visnet
-from visnet.serving import catalog, pointer, similar, versions
+from visnet.commands import similar
+from visnet.serving import catalog, pointer, versions
 
 MADE = ("raw_images", "crops", "trained_model", "catalog_embeddings", "knn_results", "evaluation")
 

@@ -8,10 +8,11 @@ from PIL import Image
 from tests.apart import within
 from tests.refreshing import put_model, refresh
 from tests.workspace import report
+from visnet.commands import similar
 from visnet.embedding.crop_dataset import square
 from visnet.embedding.embed import embed
 from visnet.embedding.model_id import model_id, precision_of
-from visnet.serving import catalog, similar
+from visnet.serving import catalog
 from visnet.storage import atomic
 from visnet.storage.table import Table
 from visnet.zoo import weights

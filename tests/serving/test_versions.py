@@ -8,7 +8,8 @@ import pytest
 from tests import refreshing
 from tests.apart import within
 from tests.refreshing import numbers, put_stock, refresh, served, setting, stock
-from visnet.serving import catalog, similar, versions
+from visnet.commands import similar
+from visnet.serving import catalog, versions
 
 
 def test_the_last_versions_stay_and_their_numbers_are_never_used_again(shop: Path) -> None:

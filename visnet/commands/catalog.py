@@ -28,7 +28,7 @@ def similar(
     out: Annotated[Path, Option(help="The contact sheet.")] = Path("similar.png"),
 ) -> str:
     """Show the products of the catalog that are most like a photo."""
-    from visnet.serving import similar
+    from visnet.commands import similar
 
     return similar.answer(photo, k, category, box, out)
 

@@ -29,12 +29,14 @@ def nearest_products(
     product: np.ndarray,
     k: int,
     exclude: np.ndarray | None = None,
+    within: tuple[int, int] | None = None,
 ) -> Found:
     """Find the k products whose nearest photo is nearest to each query, exactly.
 
     queries: [Q, D]; gallery: [G, D], or a `Gallery` of squared Euclidean distances; product: [G] int64 numbers the
-    gallery's products; exclude: [Q] int64 names one product per query that is no answer (its own). Products at equal
-    distances come in the order of those photos. ValueError as `nearest` raises it.
+    gallery's products; exclude: [Q] int64 names one product per query that is no answer (its own); within: the
+    half-open range of rows that may answer, all of them if left out. Products at equal distances come in the order of
+    those photos. ValueError as `nearest` raises it.
     """
     answer = nearest(
         queries,
@@ -43,6 +45,7 @@ def nearest_products(
         metric="sq_euclidean",
         group=torch.tensor(product, dtype=torch.int64, device=queries.device),
         exclude=None if exclude is None else torch.tensor(exclude, dtype=torch.int64, device=queries.device),
+        within=None if within is None else torch.tensor([within] * len(queries), device=queries.device).view(-1, 2),
     )
     short = ((0, 0), (0, k - answer.row.shape[1]))
     row, sq_distance = answer.row.cpu().numpy(), answer.score.cpu().numpy()

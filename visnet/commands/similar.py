@@ -1,0 +1,76 @@
+"""Answer one photo from the catalog: from the version that is served, or from the line where none is yet."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from visnet.errors import NotFound, NotReady
+from visnet.photos import codec
+from visnet.pipeline.reports import DATA
+from visnet.serving import catalog, versions
+from visnet.serving.searcher import Hit, Searcher
+from visnet.sheets import contact_sheet
+
+
+def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | None, out: Path) -> str:
+    """Return a table of the k nearest products, and write their contact sheet to `out`.
+
+    `ValueError` when the photo, the catalog or the category is not there, or the photo is no image.
+    """
+    if not photo.is_file():
+        raise NotFound(f"{photo}: {'is a folder; name a photo in it' if photo.is_dir() else 'no such photo'}")
+    contact_sheet.check_name("--out", out)
+    try:
+        whole = codec.decode(photo.read_bytes())
+        picture = codec.crop(whole, None if box is None else (box[0], box[1], box[2], box[3]))
+    except ValueError as error:
+        raise ValueError(f"{photo}: {error}") from None
+    with _opened() as place:
+        searcher = Searcher(place.trained_model, place.embeddings)
+        (hits,) = searcher.search(searcher.embed([picture]), k, category)
+        products = searcher.products(category)
+        _draw(place.crops, hits, photo.name, picture, products, out)
+    lines = [*_table(hits), *[f"    ({k} were asked for; there are {products} products)"] * (len(hits) < k)]
+    behind = versions.behind()
+    return "\n".join([*lines, f"Pictures: {out}", *[f"Note       {behind}"] * bool(behind)])
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the answers are: the model's folder, that of its embeddings, and the table of crops."""
+
+    trained_model: Path
+    embeddings: Path
+    crops: Path
+
+
+@contextlib.contextmanager
+def _opened() -> Iterator[_Place]:
+    """Hold the version that is served; where none is, the line's own artefacts answer."""
+    if catalog.is_published():
+        with catalog.open_current() as version:
+            yield _Place(version.trained_model, version.folder, version.crops)
+        return
+    for stage in ("crops", "trained_model", "catalog_embeddings"):
+        if not (DATA / stage).exists():
+            raise NotReady(f"{DATA / stage} is missing: build the catalog first, with `dvc repro` (or `dvc pull`)")
+    yield _Place(DATA / "trained_model", DATA / "catalog_embeddings", DATA / "crops" / "crops.lance")
+
+
+def _draw(crops: Path, hits: Sequence[Hit], name: str, picture: Image.Image, products: int, out: Path) -> None:
+    pictures = contact_sheet.open_images(crops, [hit.crop_id for hit in hits])
+    shown = [contact_sheet.Thumbnail(picture, name)]
+    shown += [contact_sheet.Thumbnail(pictures[hit.crop_id], f"{hit.product_id} {hit.sq_distance:.3f}") for hit in hits]
+    contact_sheet.sheet([shown], f"{name}: the {len(hits)} most similar of {products} products").save(out)
+
+
+def _table(hits: Sequence[Hit]) -> list[str]:
+    lines = [f"{'':>3} {'product':<28} {'category':<14} {'colour':<10} {'sq_distance':>11}"]
+    lines += [
+        f"{rank:>3} {hit.product_id:<28} {hit.category:<14} {hit.colour:<10} {hit.sq_distance:>11.4f}"
+        for rank, hit in enumerate(hits, 1)
+    ]
+    return lines
