@@ -143,8 +143,8 @@ def leftovers(folder: Path) -> list[Path]:
     """List what an undisturbed run would not have left."""
     endings = ("building", "deleting")
     hidden = [path for ending in endings for path in folder.rglob(f"*.{ending}")]
-    shelves = [folder / "data/catalog_embeddings" / f"{name}.lance" for name in ("next", "previous")]
-    return [*hidden, *(path for path in shelves if path.exists())]
+    tables = [folder / "data/catalog_embeddings" / f"{name}.lance" for name in ("next",)]
+    return [*hidden, *(path for path in tables if path.exists())]
 
 
 def numbers(folder: Path) -> list[int]:

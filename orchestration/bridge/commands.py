@@ -22,36 +22,36 @@ def environment(run_id: str) -> dict[str, str]:
     return {**os.environ, "PATH": programs, "PYTHONUNBUFFERED": "1", "DAGSTER_RUN_ID": run_id}
 
 
-def mendable(code: int, said: Sequence[str]) -> bool:
+def mendable(code: int, lines: Sequence[str]) -> bool:
     """Whether trying again may help after `dvc repro` ended with `code`: its stage broke, or a process was killed.
 
     What a stage refuses (it exits with 2) and what DVC itself refuses will be refused again.
     """
-    own = _stages_code(said)
+    own = _stages_code(lines)
     return code < 0 or (own is not None and own != USERS)
 
 
-def reason_of(said: Sequence[str], code: int) -> str:
+def reason_of(lines: Sequence[str], code: int) -> str:
     """Return why a program failed that ended with `code`: its stage's own word, rather than DVC's that it failed.
 
     Who is killed has no last word: whatever it wrote before is not the reason.
     """
-    own = _stages_code(said)
+    own = _stages_code(lines)
     if (sign := _killed(code) or _killed(own or 0)) is not None:
         return f"killed by {sign.name}" + (
             ", as the system does when memory is short" if sign is signal.SIGKILL else ""
         )
-    lines = [line for line in said if not line.startswith(NOISE)]
-    if TRACEBACK in lines:  # the exception stands after the frames, which are indented; its text may have many lines
-        after = lines[len(lines) - lines[::-1].index(TRACEBACK) :]
-        lines = [line for line in after if not line.startswith(" ")][:1] or lines
-    last = (lines or [line for line in said if line.startswith("ERROR")] or said or ["it wrote nothing"])[-1]
+    own_lines = [line for line in lines if not line.startswith(NOISE)]
+    if TRACEBACK in own_lines:  # the exception stands after the frames, which are indented; its text may be long
+        after = own_lines[len(own_lines) - own_lines[::-1].index(TRACEBACK) :]
+        own_lines = [line for line in after if not line.startswith(" ")][:1] or own_lines
+    last = (own_lines or [line for line in lines if line.startswith("ERROR")] or lines or ["it wrote nothing"])[-1]
     return re.sub(r"^ERROR: (failed to reproduce '[^']*': )?", "", last)
 
 
-def _stages_code(said: Sequence[str]) -> int | None:
+def _stages_code(lines: Sequence[str]) -> int | None:
     """Return the exit code of the stage that DVC ran, where DVC names one."""
-    codes = [int(match[1]) for line in said if (match := re.match(r"ERROR: .*, exited with (-?\d+)$", line))]
+    codes = [int(match[1]) for line in lines if (match := re.match(r"ERROR: .*, exited with (-?\d+)$", line))]
     return codes[-1] if codes else None
 
 

@@ -82,27 +82,27 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Run `dvc WORDS`; wait while another DVC process holds the same files. Return its exit code and last lines."""
         command = [sys.executable, "-m", "dvc", *words]
         for _ in range(self.busy_tries):
-            code, said = run(command, cwd=Path(self.root), env=environment(run_id))
-            if not code or not any(BUSY in line for line in said):
+            code, lines = run(command, cwd=Path(self.root), env=environment(run_id))
+            if not code or not any(BUSY in line for line in lines):
                 break
             dg.get_dagster_logger().warning(f"Another DVC process is at work; trying again in {self.busy_wait_s:g} s.")
             time.sleep(self.busy_wait_s)
-        return code, said
+        return code, lines
 
     def command(self, run_id: str, *words: str) -> list[str]:
         """Run `python -m PACKAGE WORDS`, return its last lines; `dg.Failure`, not to be retried if it exits with 2."""
         command = [sys.executable, "-m", self.package, *words]
-        code, said = run(command, cwd=Path(self.root), env=environment(run_id))
+        code, lines = run(command, cwd=Path(self.root), env=environment(run_id))
         if code:
-            reason = reason_of(said, code).removeprefix(f"{self.package} {words[0]}: ")
+            reason = reason_of(lines, code).removeprefix(f"{self.package} {words[0]}: ")
             raise dg.Failure(f"{' '.join(words)}: {reason}", allow_retries=code != USERS)
-        return said
+        return lines
 
     def _repro(self, context: dg.AssetExecutionContext, stage: str, options: Sequence[str]) -> str:
-        code, said = self.dvc(context.run.run_id, "--wait-for-lock", "repro", "--single-item", *options, stage)
+        code, lines = self.dvc(context.run.run_id, "--wait-for-lock", "repro", "--single-item", *options, stage)
         if code:
-            raise dg.Failure(f"{stage}: {reason_of(said, code)}", allow_retries=mendable(code, said))
-        return next((text for mark, text in SAID.items() if any(mark in line for line in said)), RAN)
+            raise dg.Failure(f"{stage}: {reason_of(lines, code)}", allow_retries=mendable(code, lines))
+        return next((text for mark, text in SAID.items() if any(mark in line for line in lines)), RAN)
 
     @property
     def reports_path(self) -> Path:

@@ -80,18 +80,18 @@ def _pass_on(child: "subprocess.Popen[bytes]") -> bytes:
     pipe, tail = child.stdout.fileno(), b""
     while True:
         if select.select([pipe], [], [], 0.5)[0]:
-            said = os.read(pipe, 65_536)
-            if not said:
+            output = os.read(pipe, 65_536)
+            if not output:
                 return tail
-            sys.stdout.buffer.write(said)
+            sys.stdout.buffer.write(output)
             sys.stdout.flush()
-            tail = (tail + said)[-TAIL_BYTES:]
+            tail = (tail + output)[-TAIL_BYTES:]
         elif child.poll() is not None:  # a grandchild may hold the pipe open for ever
             return tail
 
 
-def _lines(said: bytes) -> list[str]:
-    text = said.decode(errors="replace").replace("\r", "\n")
+def _lines(output: bytes) -> list[str]:
+    text = output.decode(errors="replace").replace("\r", "\n")
     return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 

@@ -107,10 +107,10 @@ def lock_sensor(
     return _sensor
 
 
-def _materialization(stage: Stage, tags: Mapping[str, str], **said: Any) -> dg.AssetMaterialization:
+def _materialization(stage: Stage, tags: Mapping[str, str], **shown: Any) -> dg.AssetMaterialization:
     # Dagster points from an event to its inputs' events. What it did not run itself has none to point to.
     pointers = {f"dagster/input_event_pointer/{asset_key(name).to_user_string()}": "NULL" for name in stage.reads}
-    return dg.AssetMaterialization(asset_key(stage.name), tags={**tags, **pointers}, **said)
+    return dg.AssetMaterialization(asset_key(stage.name), tags={**tags, **pointers}, **shown)
 
 
 def _recorded(instance: dg.DagsterInstance, stage: Stage, asked: Iterable[str]) -> dict[str, str]:

@@ -70,13 +70,13 @@ def _stage(row: dict[str, Any]) -> Stage:
 
 def _fault(error: BaseException) -> str:
     """Return DVC's word on what it cannot read, with the file and line that its parser names."""
-    said, cause = " ".join(str(error).split()), error.__cause__ or error.__context__
+    message, cause = " ".join(str(error).split()), error.__cause__ or error.__context__
     why = str(cause or "")
-    if said.startswith("unable to read") and (file := re.search(r"'(.+?)'", said)):
+    if message.startswith("unable to read") and (file := re.search(r"'(.+?)'", message)):
         line = re.search(r"line (\d+)", why)
         text = " ".join(re.sub(r'in "<unicode string>".*', "", why, flags=re.DOTALL).split())
         return f"{file[1]}:{line[1] if line else '?'}: {text}"
-    return f"{said}: {' '.join(why.split())}" if said.endswith("validation failed") and why else said
+    return f"{message}: {' '.join(why.split())}" if message.endswith("validation failed") and why else message
 
 
 def _toml_fault(root: Path) -> str:

@@ -1,4 +1,4 @@
-"""The batches of the change feed, a partition each, and the eye on the folder that they come into."""
+"""The batches of the change feed, a partition each, and the sensor of the folder that they come into."""
 
 from pathlib import Path
 

@@ -40,16 +40,16 @@ def _compact(context: dg.OpExecutionContext, dvc: Dvc) -> Metadata:
     dvc.command(run_id, "compact")
     # `dvc commit` notes inputs as they are now. Of a stage that was out of date it would claim that it is not.
     if sound:
-        code, said = dvc.dvc(run_id, "commit", "--force", *sound)
+        code, lines = dvc.dvc(run_id, "commit", "--force", *sound)
         if code:
-            raise dg.Failure(f"compact: dvc commit: {reason_of(said, code)}", allow_retries=False)
+            raise dg.Failure(f"compact: dvc commit: {reason_of(lines, code)}", allow_retries=False)
     after = read_lock(before.values())
     for name in sound:  # a batch may have come between the two readings; it was not read
         if before[name].locked_code_version(after[name]) != before[name].locked_code_version(rows[name]):
             context.log.warning(f"{name}: what it reads changed meanwhile; running it again.")
-            code, said = dvc.dvc(run_id, "repro", "--single-item", "--force", name)
+            code, lines = dvc.dvc(run_id, "repro", "--single-item", "--force", name)
             if code:
-                raise dg.Failure(f"compact: {name}: {reason_of(said, code)}", allow_retries=False)
+                raise dg.Failure(f"compact: {name}: {reason_of(lines, code)}", allow_retries=False)
     events = unreported(context.instance, root, dvc.reports_path, "Compacted: the same rows in fewer files")
     report(context.instance, events, judge)
     shown = values(read_report(dvc.reports_path / "compaction.json"))

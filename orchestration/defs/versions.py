@@ -36,8 +36,8 @@ def bring(context: dg.OpExecutionContext, dvc: Dvc) -> None:
 
 
 def _tell(context: dg.OpExecutionContext, dvc: Dvc, *words: str) -> None:
-    said = " ".join(dvc.command(context.run_id, *words))
-    context.log_event(dg.AssetObservation(PUBLISH, description=said, metadata={"visnet": " ".join(words)}))
+    answer = " ".join(dvc.command(context.run_id, *words))
+    context.log_event(dg.AssetObservation(PUBLISH, description=answer, metadata={"visnet": " ".join(words)}))
 
 
 @dg.job(description="Serve an earlier version of the catalog, and hold it until roll_forward.")
@@ -66,7 +66,7 @@ def deploy() -> None:
 def served_is_checked_out(dvc: Dvc) -> dg.AssetCheckResult:
     """Ask `visnet versions --check`, which answers in a line."""
     try:
-        said, passed = "".join(dvc.command("", "versions", "--check")[-1:]), True
+        answer, passed = "".join(dvc.command("", "versions", "--check")[-1:]), True
     except dg.Failure as failure:
-        said, passed = str(failure.description), False
-    return dg.AssetCheckResult(passed=passed, description=said, severity=dg.AssetCheckSeverity.WARN)
+        answer, passed = str(failure.description), False
+    return dg.AssetCheckResult(passed=passed, description=answer, severity=dg.AssetCheckSeverity.WARN)

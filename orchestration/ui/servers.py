@@ -68,9 +68,9 @@ class Server:
         code = self.process.poll()
         if code is None:
             return ""
-        said = [line for line in self.log.read_text(errors="replace", encoding="utf-8").splitlines() if line.strip()]
+        lines = [line for line in self.log.read_text(errors="replace", encoding="utf-8").splitlines() if line.strip()]
         how = f" (exit code {code})" if code >= 0 else ""
-        return f"{self.name} ended by itself{how}: {reason_of(said, code)} (all of it in {self.log})"
+        return f"{self.name} ended by itself{how}: {reason_of(lines, code)} (all of it in {self.log})"
 
     def revive(self) -> None:
         """Start it again where it has died, and say so; raise `ServerError` where it dies again and again."""

@@ -270,4 +270,4 @@ def test_products_are_told_apart_by_category_and_id(rows: list[tuple[str, str, s
         photos.setdefault((category, product), []).append((crop, content))
     assert found.keys() == photos.keys()
     assert {product: said.crop_id for product, said in found.items()} == {p: at[0][0] for p, at in photos.items()}
-    assert len({said.said for said in found.values()}) == len({tuple(at) for at in photos.values()})
+    assert len({photos.content for photos in found.values()}) == len({tuple(at) for at in photos.values()})

@@ -41,7 +41,7 @@ def versions(
 
     if check and (behind := versions.behind()):
         raise ValueError(behind)
-    return versions.standing() if check else versions.listing()
+    return versions.status() if check else versions.listing()
 
 
 def deploy() -> None:
@@ -85,9 +85,9 @@ def verify() -> str:
     return verify.run(Console("verify", REPORTS))
 
 
-def _switched(said: str) -> None:
+def _switched(done: str) -> None:
     from visnet.tracking import serving_alias
 
-    print(said, flush=True)
+    print(done, flush=True)
     if untold := serving_alias.tell():  # the switch is made, whatever comes of this
         print(untold, file=sys.stderr)

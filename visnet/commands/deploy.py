@@ -29,8 +29,8 @@ def run(data: Path = DATA) -> str:
     wanted = pointer.found(publish)
     if wanted is None:
         raise NotReady(versions.behind(publish))
-    if said := _done(publish, wanted):
-        return said
+    if done := _done(publish, wanted):
+        return done
     from visnet.pipeline import stage  # torch and Lance, once there is something to do
     from visnet.runs import runner
     from visnet.serving import candidate
@@ -40,10 +40,10 @@ def run(data: Path = DATA) -> str:
     assert isinstance(params, Params)
     with ExitStack() as locked:
         locked.enter_context(locks.held(publish))
-        if said := _done(publish, wanted):
-            return said
+        if done := _done(publish, wanted):
+            return done
         number, building = versions.begin(publish)
-        served = versions.whole(publish)
+        served = versions.intact(publish)
         try:
             made = _assembled(data, wanted, building, locked)
             earlier = None if served is None else versions.folder(publish, served)
@@ -51,16 +51,16 @@ def run(data: Path = DATA) -> str:
         finally:
             shutil.rmtree(building, ignore_errors=True)
         versions.prune(publish, params.keep)
-    return _done(publish, wanted) or versions.standing(publish)
+    return _done(publish, wanted) or versions.status(publish)
 
 
 def _done(publish: Path, wanted: Parts) -> str:
     """Say which version is served where nothing is to be done, else ""."""
-    newest = versions.waiting(publish) or versions.whole(publish)
+    newest = versions.waiting(publish) or versions.intact(publish)
     if newest is None or versions.damage(publish, newest) or versions.facts(publish, newest).get("parts") != wanted:
         return ""
-    said = versions.standing(publish)
-    return said[0].upper() + said[1:]
+    status = versions.status(publish)
+    return status[0].upper() + status[1:]
 
 
 def _assembled(data: Path, wanted: Parts, building: Path, locked: ExitStack) -> "candidate.Candidate":

@@ -24,8 +24,8 @@ class Commands(TyperGroup):
         on a closed pipe and without a word on Ctrl-C.
         """
         try:
-            if said := super().invoke(ctx):
-                print(said)
+            if answer := super().invoke(ctx):
+                print(answer)
             sys.stdout.flush()
         except TyperException as error:
             return misused(_called(ctx), error)

@@ -64,10 +64,10 @@ def promote(
     done = registry.promote(run)
     experiment.serve(int(str(done["version"])))
     before = done["champion_recall_at_1"]
-    said = f"Champion   version {done['version']} ({done['config']}), recall@1 {done['recall_at_1']:.4f}"
+    lines = f"Champion   version {done['version']} ({done['config']}), recall@1 {done['recall_at_1']:.4f}"
     if before is not None:
-        said += f"; before, version {done['champion_before']}: {before:.4f}"
-    return f"{said}\nNext       dvc repro                            the line takes this version, and serves it"
+        lines += f"; before, version {done['champion_before']}: {before:.4f}"
+    return f"{lines}\nNext       dvc repro                            the line takes this version, and serves it"
 
 
 def sync_runs() -> str:

@@ -32,7 +32,7 @@ def _built(reports: dict[str, Report]) -> list[str]:
             except (KeyError, TypeError, ValueError) as error:
                 raise spoilt(REPORTS / f"{stage}.json", f"cannot be used ({error!r})") from None
     if "publish" in reports:
-        lines.append(f"Shop       {versions.standing()}")
+        lines.append(f"Shop       {versions.status()}")
     return lines
 
 

@@ -22,18 +22,18 @@ def run(log: Log, data: Path = DATA, reports: Path = REPORTS) -> str:
     """
     folders = [data / stage for stage in STAGES if not is_served(stage) and (data / stage).is_dir()]
     publish = data / "publish"
-    shelf = [versions.folder(publish, number) for number in versions.numbers(publish)]
-    if not folders and not shelf:
+    published = [versions.folder(publish, number) for number in versions.numbers(publish)]
+    if not folders and not published:
         raise NotReady(f"{data}: there is nothing to verify; run `dvc repro` (or `dvc pull`) first")
     lines, wrong = [], []
-    with log.progress("verify", len(folders) + len(shelf), unit="folder") as progress:
+    with log.progress("verify", len(folders) + len(published), unit="folder") as progress:
         for folder in folders:
             with locks.held(folder, shared=True):
                 found = _artefact(folder, reports)
             lines.append(f"{folder.name:<20} {_verdict(found)}")
             wrong += [f"{found[0]}; {integrity.cure(folder)}"] if found else []
             progress.advance()
-        for number, folder in zip(versions.numbers(publish), shelf, strict=True):
+        for number, folder in zip(versions.numbers(publish), published, strict=True):
             found = _version(publish, number)
             lines.append(f"{f'version {number}':<20} {_verdict(found)}")
             if found:
@@ -52,7 +52,7 @@ def _verdict(found: list[str]) -> str:
 def _artefact(folder: Path, reports: Path) -> list[str]:
     found = [f"{path} is not as it was written" for path in integrity.damaged(folder)]
     if not found:
-        found = [said for table in tables_of(folder) for said in _unreadable(table.path)]
+        found = [fault for table in tables_of(folder) for fault in _unreadable(table.path)]
     if not found and (name := getattr(module(folder.name), "TABLE", "")):
         wanted = (read_report(folder.name, reports) or {}).get("digest")
         path = folder / name

@@ -49,8 +49,8 @@ def read_vectors(catalog_embeddings: Path) -> Vectors:
     table = Table(path).read([*COLUMNS, "content", "embedding"])
     model = _only(table["model"], path)
     length = pc.binary_length(table["product_id"]).cast(pa.string())  # so that its end is known, whatever signs it has
-    said = (table["content"], table["side"], length, table["product_id"], table["category"])
-    source = pc.binary_join_element_wise(*said, "|")
+    parts = (table["content"], table["side"], length, table["product_id"], table["category"])
+    source = pc.binary_join_element_wise(*parts, "|")
     order = pc.sort_indices(table["crop_id"])
     rows = table.select(COLUMNS).append_column("source", source).append_column("content", source).take(order)
     width = table.schema.field("embedding").type.list_size

@@ -62,8 +62,8 @@ class Verdict:
 
     def report(self) -> dict[str, str | int | float | bool | None]:
         """Return what the evaluation's report says of it."""
-        said = asdict(self)
-        return {key: said[key] for key in said if key not in ("model", "why")} | {"verdict": self.why}
+        fields = asdict(self)
+        return {key: fields[key] for key in fields if key not in ("model", "why")} | {"verdict": self.why}
 
 
 def read(evaluation: Path) -> Verdict:
@@ -103,20 +103,20 @@ def judge(model: str, ours: Mapping[str, bool], champion: str, theirs: Mapping[s
     common = 0 if found is None else found.questions
     if found is None or common < COMMON_MIN:
         too_few = f"{common} street photos were answered by this model and by the champion, version {champion}, too"
-        said = f"not comparable: {too_few}; at least {COMMON_MIN} are needed"
+        why = f"not comparable: {too_few}; at least {COMMON_MIN} are needed"
         if len(ours) < COMMON_MIN:  # no champion could ever be compared on so few
-            return Verdict(model, True, f"{said}, and the test has {len(ours)}: no gate", champion, common)
+            return Verdict(model, True, f"{why}, and the test has {len(ours)}: no gate", champion, common)
         if margin >= 1:  # as far as recall can drop: whatever came of the comparison would pass
-            return Verdict(model, True, f"{said}, but every drop is allowed", champion, common)
+            return Verdict(model, True, f"{why}, but every drop is allowed", champion, common)
         cure = f"run `python -m visnet experiment --version {champion}`, which has it answer today's"
-        return Verdict(model, False, f"{said}; {cure}, then {AGAIN}", champion, common)
+        return Verdict(model, False, f"{why}; {cure}, then {AGAIN}", champion, common)
     passed, floor = found.high >= -margin, found.floor(margin)
-    said = (
+    why = (
         f"recall@1 is {found.recall_at_1:.4f} on the {common} street photos that the champion, version {champion}, has "
         f"answered, too: {found.other_recall_at_1:.4f}; the 95 % interval of the difference is {found.low:.4f} to "
         f"{found.high:.4f}, allowed is {-margin:g}"
     )
     if not passed:
         allowed = math.ceil(-found.high * 1e4) / 1e4
-        said += f"; if this is meant, set [evaluation] recall_at_1_margin = {allowed:g}"
-    return Verdict(model, passed, said, champion, common, found.recall_at_1, found.other_recall_at_1, floor)
+        why += f"; if this is meant, set [evaluation] recall_at_1_margin = {allowed:g}"
+    return Verdict(model, passed, why, champion, common, found.recall_at_1, found.other_recall_at_1, floor)

@@ -29,9 +29,9 @@ def load_exactly(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     kind = type(model).__name__
     missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     if missing or unexpected:
-        said = [f"{len(names)} {what}, first {names[0]!r}" for what, names in
+        parts = [f"{len(names)} {what}, first {names[0]!r}" for what, names in
                 (("missing", missing), ("unexpected", unexpected)) if names]  # fmt: skip
-        raise ValueError(f"its tensors are not those of {kind}: {'; '.join(said)}")
+        raise ValueError(f"its tensors are not those of {kind}: {'; '.join(parts)}")
     for name, value in state.items():
         if value.shape != own[name].shape or value.dtype != own[name].dtype:
             found, wanted = (f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}" for t in (value, own[name]))
@@ -50,8 +50,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-        raise Damaged(f"{path}: corrupt or cut short ({said})") from None
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise Damaged(f"{path}: corrupt or cut short ({why})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path}: holds no plain table of tensors")
     return state

@@ -38,7 +38,7 @@ def unread(data: bytes) -> str | None:
         return "HEIC is not read: install pillow-heif (the extra heic), then raise ask_again"
     if data[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in readable():
         return "AVIF is not read by this build of Pillow: install a wheel of Pillow"
-    return next((said for said, start in _OTHERS.items() if start.match(data)), None)
+    return next((why for why, start in _OTHERS.items() if start.match(data)), None)
 
 
 def size_of_webp(data: bytes) -> tuple[int, int] | None:

@@ -52,8 +52,8 @@ def refuse_large(size: tuple[int, int], max_pixels: int, needed_bytes: int = 0, 
     if width * height > max_pixels:
         raise Undecodable(f"{width} x {height} px exceeds {max_pixels:,} px (max_pixels)")
     if needed_bytes > max_pixels * BYTES_PER_PIXEL:
-        said = f"{width} x {height} px of {format} need {needed_bytes >> 20} MiB to decode"
-        raise Undecodable(f"{said}, over {BYTES_PER_PIXEL} bytes for each of {max_pixels:,} px (max_pixels)")
+        needs = f"{width} x {height} px of {format} need {needed_bytes >> 20} MiB to decode"
+        raise Undecodable(f"{needs}, over {BYTES_PER_PIXEL} bytes for each of {max_pixels:,} px (max_pixels)")
 
 
 def opened(file: File) -> ImageFile.ImageFile:
@@ -66,8 +66,8 @@ def opened(file: File) -> ImageFile.ImageFile:
         except Exception as error:  # hostile bytes make decoders raise nearly anything: struct.error, KeyError, …
             if not budget.is_there(OPENING_BYTES):
                 raise MemoryError(f"out of memory: no {OPENING_BYTES >> 20} MiB to open a photo") from error
-            if said := formats.unread(file.data):
-                raise Unread(said) from error
+            if why := formats.unread(file.data):
+                raise Unread(why) from error
             webp = file.data[:4] == b"RIFF" and file.data[8:12] == b"WEBP"  # its decoder reads all to open a file
             cut = webp and int.from_bytes(file.data[4:8], "little") + 8 > len(file.data)
             raise Undecodable("truncated" if cut else "not an image") from error

@@ -73,8 +73,8 @@ class PhotoValidators:
         rows = []
         for answer in answers:
             if answer.photo_id in self.stamps and not answer.passing:
-                said = (self.stamps[answer.photo_id], *answer.validators)
-                rows.append((answer.photo_id, *said, *[fingerprint(*said)] * 2))
+                known_as = (self.stamps[answer.photo_id], *answer.validators)
+                rows.append((answer.photo_id, *known_as, *[fingerprint(*known_as)] * 2))
         if rows:
             columns = [list(column) for column in zip(*sorted(rows), strict=True)]
             self.table.put(pa.table(columns, schema=SCHEMA), self.known)
@@ -101,8 +101,8 @@ def read(table: Table) -> dict[str, tuple[str, str, str]]:
     if not table.exists():
         return {}
     columns = table.read(COLUMNS)
-    photo_ids, *said = (columns[name].to_pylist() for name in COLUMNS)
-    return dict(zip(photo_ids, zip(*said, strict=True), strict=True))
+    photo_ids, *values = (columns[name].to_pylist() for name in COLUMNS)
+    return dict(zip(photo_ids, zip(*values, strict=True), strict=True))
 
 
 def content(answer: Answer) -> str:

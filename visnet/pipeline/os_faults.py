@@ -48,6 +48,6 @@ def explained(error: Exception) -> str | None:
         return f"a table below {DATA.absolute()} is damaged ({text.partition(', /')[0]}); see `python -m visnet verify`"
     if not number:
         return None
-    said = os.strerror(number)
+    reason = os.strerror(number)
     cure = CURES.get(number)
-    return f"{where}: {said}" + (f"; {cure}" if cure else "")
+    return f"{where}: {reason}" + (f"; {cure}" if cure else "")

@@ -21,7 +21,7 @@ _TYPES = {
 }
 
 
-def said_of(
+def why_refused(
     model: type[pydantic.BaseModel], kind: str, path: Sequence[int | str], message: str, given: object = None
 ) -> str:
     """Say what is wrong with the field at `path` of a model, and what is allowed; kind and message are pydantic's."""
@@ -44,12 +44,12 @@ def said_of(
 
 def bounds(field: FieldInfo) -> str:
     """Say what a field's value must be, "" where it has no bounds: `at least 1 and at most 2048`."""
-    said = []
+    parts = []
     for bound in [*field.metadata, *_nested(field.annotation)]:
         for kind, word in _BOUNDS.items():
             if isinstance(bound, kind):
-                said.append(f"{word} {getattr(bound, kind.__name__.lower())}")
-    return " and ".join(said)
+                parts.append(f"{word} {getattr(bound, kind.__name__.lower())}")
+    return " and ".join(parts)
 
 
 def _nested(annotation: object) -> list[object]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 from pydantic import Field
 
-from visnet.pipeline.refusals import said_of
+from visnet.pipeline.refusals import why_refused
 
 Report = dict[str, str | int | float | bool | None]
 
@@ -94,6 +94,6 @@ def parse(stage: str, table: Mapping[str, object], where: str) -> Frozen:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        said = said_of(model, first["type"], first["loc"], first["msg"], first["input"])
+        why = why_refused(model, first["type"], first["loc"], first["msg"], first["input"])
         found = "" if first["type"] == "missing" else f" (found {first['input']!r})"
-        raise ValueError(f"{where}: [{stage}] {field}: {said}{found}") from None
+        raise ValueError(f"{where}: [{stage}] {field}: {why}{found}") from None

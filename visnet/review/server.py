@@ -104,8 +104,8 @@ async def _asked(request: Request) -> tuple[exclusions.Row | None, object]:
     """Read a mark: its row, None where it is none, and whether it is on."""
     try:
         asked = json.loads(await _body(request))
-        said = [asked[name] for name in ("what", "a", "b")]
-        return exclusions.row(*said) if all(isinstance(part, str) for part in said) else None, asked["on"]
+        cells = [asked[name] for name in ("what", "a", "b")]
+        return exclusions.row(*cells) if all(isinstance(part, str) for part in cells) else None, asked["on"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None, None
 

@@ -123,18 +123,18 @@ def _run(name: str, tried: Tables, *, again: bool) -> Report:
 
 def _inputs(tried: Tables) -> dict[str, str]:
     """Return stage -> a fingerprint of what decides its outcome: the entry, the line's data, and parameters so far."""
-    said = []
+    parts = []
     for stage in ("crops", "triplets"):
         digest = (read_report(stage) or {}).get("digest")
         if digest is None:
             raise ValueError(f"{REPORTS / stage}.json is missing; run `dvc repro triplets` first")
-        said.append(str(digest))
+        parts.append(str(digest))
     chosen = tried["trained_model"]
-    said.append("" if chosen["version"] else zoo.entry(chosen["config"]).toml())
+    parts.append("" if chosen["version"] else zoo.entry(chosen["config"]).toml())
     inputs = {}
     for stage in APART:
-        said.append(stages.parse(stage, tried.get(stage, {}), str(runner.PARAMS)).model_dump_json())
-        inputs[stage] = fingerprint(*said)
+        parts.append(stages.parse(stage, tried.get(stage, {}), str(runner.PARAMS)).model_dump_json())
+        inputs[stage] = fingerprint(*parts)
     return inputs
 
 

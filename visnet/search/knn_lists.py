@@ -23,11 +23,11 @@ SPARE = 1.5  # a list keeps this many times what is asked for: a search anew is 
 
 @dataclass(frozen=True)
 class Lists:
-    """Lists of O owners, W wide.
+    """The lists of Q queries, W wide.
 
-    row: [O, W] int64, the nearest photo of each product as a row of the gallery, nearest first, then −1.
-    sq_distance: [O, W] float32, inf beside −1. reach: the key up to which a list is complete, (sq_distance [O] float32,
-    row [O] int64); inf when it holds every product there is.
+    row: [Q, W] int64, the nearest photo of each product as a row of the gallery, nearest first, then −1.
+    sq_distance: [Q, W] float32, inf beside −1. reach: the key up to which a list is complete, (sq_distance [Q] float32,
+    row [Q] int64); inf when it holds every product there is.
     """
 
     row: Ints
@@ -38,135 +38,137 @@ class Lists:
     def __len__(self) -> int:
         return len(self.row)
 
-    def of(self, owners: Ints | NDArray[np.bool_]) -> "Lists":
+    def of(self, numbers: Ints | NDArray[np.bool_]) -> "Lists":
         """Take some of the lists."""
-        return Lists(self.row[owners], self.sq_distance[owners], self.reach_sq_distance[owners], self.reach_row[owners])
+        return Lists(
+            self.row[numbers], self.sq_distance[numbers], self.reach_sq_distance[numbers], self.reach_row[numbers]
+        )
 
-    def put(self, owners: Ints | NDArray[np.bool_], others: "Lists") -> None:
+    def put(self, numbers: Ints | NDArray[np.bool_], others: "Lists") -> None:
         """Replace some of the lists, in place."""
-        self.row[owners], self.sq_distance[owners] = others.row, others.sq_distance
-        self.reach_sq_distance[owners], self.reach_row[owners] = others.reach_sq_distance, others.reach_row
+        self.row[numbers], self.sq_distance[numbers] = others.row, others.sq_distance
+        self.reach_sq_distance[numbers], self.reach_row[numbers] = others.reach_sq_distance, others.reach_row
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """What lists are made of: the gallery [G, D] with its products' numbers [G], and the queries of the owners.
+class Queries:
+    """The queries of a category, Q in number, and the gallery [G, D] with its products' numbers [G] that they search.
 
-    queries: [Q, D]; owner: [Q] int64, whose each query is, 0 to O − 1; own: [O] int64, a product that is no answer to
-    this owner, −1 for none.
+    vectors: [V, D]; query_of: [V] int64, the query that each vector is of, 0 to Q − 1: a product asks with all of its
+    photos. excluded: [Q] int64, a product that is no answer to this query, −1 for none.
     """
 
     gallery: Tensor
     product: Ints
-    queries: Tensor
-    owner: Ints
-    own: Ints
+    vectors: Tensor
+    query_of: Ints
+    excluded: Ints
 
 
-def nothing(owners: int, width: int) -> Lists:
+def nothing(count: int, width: int) -> Lists:
     """Return lists that say nothing yet, not even that they are empty."""
     return Lists(
-        np.full((owners, width), -1, np.int64), np.full((owners, width), np.inf, np.float32),
-        np.full(owners, -1, np.float32), np.full(owners, -1, np.int64),
+        np.full((count, width), -1, np.int64), np.full((count, width), np.inf, np.float32),
+        np.full(count, -1, np.float32), np.full(count, -1, np.int64),
     )  # fmt: skip
 
 
-def search(shelf: Shelf, width: int, owners: Ints | None = None, gallery: Gallery | None = None) -> Lists:
-    """Search the whole gallery for some owners (or all): lists of O' owners in the order asked for."""
-    asked = np.arange(len(shelf.own)) if owners is None else owners
-    place = np.full(len(shelf.own), -1, np.int64)
+def search(queries: Queries, width: int, numbers: Ints | None = None, gallery: Gallery | None = None) -> Lists:
+    """Search the whole gallery for some queries (or all), by their numbers: their lists in the order asked for."""
+    asked = np.arange(len(queries.excluded)) if numbers is None else numbers
+    place = np.full(len(queries.excluded), -1, np.int64)
     place[asked] = np.arange(len(asked))
-    mine = np.flatnonzero(place[shelf.owner] >= 0)
-    if not len(mine) or not len(shelf.product):
+    mine = np.flatnonzero(place[queries.query_of] >= 0)
+    if not len(mine) or not len(queries.product):
         return replace(nothing(len(asked), width), reach_sq_distance=np.full(len(asked), np.inf, np.float32))
     found = nearest_products(
-        shelf.queries[torch.from_numpy(mine)],
-        Gallery(shelf.gallery) if gallery is None else gallery,
-        shelf.product,
+        queries.vectors[torch.from_numpy(mine)],
+        Gallery(queries.gallery) if gallery is None else gallery,
+        queries.product,
         width,
-        exclude=shelf.own[shelf.owner[mine]],
+        exclude=queries.excluded[queries.query_of[mine]],
     )
     there = found.row >= 0
-    owner = np.repeat(place[shelf.owner[mine]], width).reshape(there.shape)[there]
-    # Each query has its `width` nearest products, so that together they have the owner's.
-    return _merged(len(asked), width, owner, found.row[there], found.sq_distance[there], shelf.product)
+    query = np.repeat(place[queries.query_of[mine]], width).reshape(there.shape)[there]
+    # Each vector has its `width` nearest products, so that together they have those of the query.
+    return _merged(len(asked), width, query, found.row[there], found.sq_distance[there], queries.product)
 
 
 def update(
-    lists: Lists, shelf: Shelf, touched: NDArray[np.bool_], k: int, gallery: Gallery | None = None
+    lists: Lists, queries: Queries, touched: NDArray[np.bool_], k: int, gallery: Gallery | None = None
 ) -> tuple[Lists, Ints, Ints]:
     """Bring lists up to a gallery in which all photos of the `touched` products are new, and no other ones.
 
-    lists: of the owners of `shelf`, in its rows; those whose queries changed say nothing (`nothing`). touched: bool
-    [products]; their entries, and those that are `GONE`, are struck out. Returns the lists, the numbers of the owners
+    lists: of the `queries`, in its rows; those whose queries changed say nothing (`nothing`). touched: bool
+    [products]; their entries, and those that are `GONE`, are struck out. Returns the lists, the numbers of the queries
     that were brought up to date, and of those that were searched for again because fewer than k were left.
     """
     width = lists.row.shape[1]
     there = lists.row >= 0
     struck = lists.row == GONE
-    if len(shelf.product):
-        struck |= there & touched[shelf.product[lists.row]]
-    owner, column = np.nonzero(there & ~struck)
-    rows, distances = lists.row[owner, column], lists.sq_distance[owner, column]
-    came_owner, came_row, came_distance = _within_reach(lists, shelf, touched)
+    if len(queries.product):
+        struck |= there & touched[queries.product[lists.row]]
+    query, column = np.nonzero(there & ~struck)
+    rows, distances = lists.row[query, column], lists.sq_distance[query, column]
+    came_query, came_row, came_distance = _within_reach(lists, queries, touched)
     affected = struck.any(axis=1)
-    affected[came_owner] = True
-    keep = affected[owner]
+    affected[came_query] = True
+    keep = affected[query]
     numbers = np.flatnonzero(affected)
     place = np.zeros(len(lists), np.int64)
     place[numbers] = np.arange(len(numbers))
     merged = _merged(
         len(numbers), width,
-        place[np.concatenate([owner[keep], came_owner])], np.concatenate([rows[keep], came_row]),
-        np.concatenate([distances[keep], came_distance]), shelf.product, lists.of(numbers),
+        place[np.concatenate([query[keep], came_query])], np.concatenate([rows[keep], came_row]),
+        np.concatenate([distances[keep], came_distance]), queries.product, lists.of(numbers),
     )  # fmt: skip
     made = Lists(lists.row.copy(), lists.sq_distance.copy(), lists.reach_sq_distance.copy(), lists.reach_row.copy())
     made.put(numbers, merged)
     short = np.flatnonzero(((made.row >= 0).sum(axis=1) < k) & np.isfinite(made.reach_sq_distance))
     if len(short):
-        made.put(short, search(shelf, width, short, gallery))
+        made.put(short, search(queries, width, short, gallery))
     return made, np.setdiff1d(numbers, short), short
 
 
-def _within_reach(lists: Lists, shelf: Shelf, touched: NDArray[np.bool_]) -> tuple[Ints, Ints, NDArray[np.float32]]:
-    """List the new photos that come within reach of a list: its owner, the gallery's row, and the distance."""
-    new = np.flatnonzero(touched[shelf.product]) if len(shelf.product) else np.empty(0, np.int64)
-    limit = lists.reach_sq_distance[shelf.owner]
-    found = pairs_within(shelf.gallery[torch.from_numpy(new)], shelf.queries, torch.from_numpy(limit))
-    query, row, distance = found.row.cpu().numpy(), new[found.query.cpu().numpy()], found.sq_distance.cpu().numpy()
-    owner = shelf.owner[query]
-    reach = (lists.reach_sq_distance[owner], lists.reach_row[owner])
+def _within_reach(lists: Lists, queries: Queries, touched: NDArray[np.bool_]) -> tuple[Ints, Ints, NDArray[np.float32]]:
+    """List the new photos that come within reach of a list: its query, the gallery's row, and the distance."""
+    new = np.flatnonzero(touched[queries.product]) if len(queries.product) else np.empty(0, np.int64)
+    limit = lists.reach_sq_distance[queries.query_of]
+    found = pairs_within(queries.gallery[torch.from_numpy(new)], queries.vectors, torch.from_numpy(limit))
+    vector, row, distance = found.row.cpu().numpy(), new[found.query.cpu().numpy()], found.sq_distance.cpu().numpy()
+    query = queries.query_of[vector]
+    reach = (lists.reach_sq_distance[query], lists.reach_row[query])
     near = (distance < reach[0]) | ((distance == reach[0]) & ((row <= reach[1]) | np.isinf(reach[0])))
-    near &= shelf.product[row] != shelf.own[owner]
-    return owner[near], row[near], distance[near]
+    near &= queries.product[row] != queries.excluded[query]
+    return query[near], row[near], distance[near]
 
 
 def _merged(
-    owners: int,
+    count: int,
     width: int,
-    owner: Ints,
+    query: Ints,
     row: Ints,
     sq_distance: NDArray[np.float32],
     product: Ints,
     before: Lists | None = None,
 ) -> Lists:
     """Lay entries out as lists: each product once, by its nearest photo. What does not fit is cut, as is the reach."""
-    order = np.lexsort((row, sq_distance, owner))
-    owner, row, sq_distance = owner[order], row[order], sq_distance[order]
-    _, first = np.unique(owner * (int(product.max(initial=0)) + 1) + product[row], return_index=True)
+    order = np.lexsort((row, sq_distance, query))
+    query, row, sq_distance = query[order], row[order], sq_distance[order]
+    _, first = np.unique(query * (int(product.max(initial=0)) + 1) + product[row], return_index=True)
     first.sort()
-    owner, row, sq_distance = owner[first], row[first], sq_distance[first]
-    count = np.bincount(owner, minlength=owners)
-    rank = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    query, row, sq_distance = query[first], row[first], sq_distance[first]
+    entries = np.bincount(query, minlength=count)
+    rank = np.arange(len(query)) - np.repeat(np.cumsum(entries) - entries, entries)
     fits = rank < width
-    made = nothing(owners, width)
-    made.row[owner[fits], rank[fits]] = row[fits]
-    made.sq_distance[owner[fits], rank[fits]] = sq_distance[fits]
+    made = nothing(count, width)
+    made.row[query[fits], rank[fits]] = row[fits]
+    made.sq_distance[query[fits], rank[fits]] = sq_distance[fits]
     if before is None:  # of a search: a list that is not full has all there are
-        cut = count >= width
+        cut = entries >= width
         made.reach_sq_distance[:] = np.inf
     else:
-        cut = count > width
+        cut = entries > width
         made.reach_sq_distance[:], made.reach_row[:] = before.reach_sq_distance, before.reach_row
     if width:
         made.reach_sq_distance[cut], made.reach_row[cut] = made.sq_distance[cut, -1], made.row[cut, -1]

@@ -185,7 +185,7 @@ def rows_of(
         "reach_sq_distance": lists.reach_sq_distance,
         "reach_crop": reach.cast(pa.string()),
         "made": [made] * count,
-        "source": [fingerprint(made, said) for said in content],
+        "source": [fingerprint(made, row) for row in content],
         "content": content,
     }
     return pa.table([columns[name] for name in ANSWERS.names], schema=ANSWERS)

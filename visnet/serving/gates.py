@@ -24,7 +24,7 @@ class Photos(NamedTuple):
     """A product's shop photos: one to show, and a text that differs when any of them does."""
 
     crop_id: str
-    said: str
+    content: str
 
 
 @dataclass(frozen=True)
@@ -62,21 +62,21 @@ def products(crops: Path) -> dict[Product, Photos]:
         pa.array([*first, len(rows)], pa.int32()), pc.binary_join_element_wise(*pieces, ":")
     )
     found = (column.take(pa.array(first)) for column in (category, product_id, crop_id))
-    said = [*(column.to_pylist() for column in found), pc.binary_join(photos, "").to_pylist()]
-    return {(kind, product): Photos(crop, text) for kind, product, crop, text in zip(*said, strict=True)}
+    columns = [*(column.to_pylist() for column in found), pc.binary_join(photos, "").to_pylist()]
+    return {(kind, product): Photos(crop, text) for kind, product, crop, text in zip(*columns, strict=True)}
 
 
 def _length(column: pa.Array) -> pa.Array:
     return pc.cast(pc.binary_length(column), pa.string())
 
 
-def whole(
+def check_consistent(
     folder: Path, applied: Path, vectors: Vectors, there: Iterable[Product], wanted: pa.Table, made_by: str
 ) -> None:
-    """Hold the parts of a version against each other; `ValueError` names what is behind, and the stage that mends it.
+    """Hold the parts of a version against each other; `ValueError` names what is behind, and which stage to run.
 
     applied: the photos that the lists were made of; there: the `products`; wanted: the crops, and what the vector of
-    each is to be made from (`wanted`); made_by: the model that embeds a visitor's photo.
+    each is to be made from (see `wanted_rows`); made_by: the model that embeds a visitor's photo.
     """
     if vectors.model != made_by:
         raise ValueError("the vectors are by another model than trained_model; run `dvc repro catalog_embeddings`")
@@ -86,11 +86,11 @@ def whole(
             "run `dvc repro catalog_embeddings`"
         )
     sources = wanted_rows(vectors.rows["crop_id"], vectors.rows["source"])
-    said = Table(folder / "knn.lance").read(["category", "product_id", "kind", "model"])
-    similar = said.filter(pc.equal(said["kind"], "similar"))
+    lists = Table(folder / "knn.lance").read(["category", "product_id", "kind", "model"])
+    similar = lists.filter(pc.equal(lists["kind"], "similar"))
     listed = set(zip(similar["category"].to_pylist(), similar["product_id"].to_pylist(), strict=True))
     crops, others = _differing(applied, sources), sorted(listed.symmetric_difference(there))
-    if crops or others or set(said["model"].unique().to_pylist()) != {made_by}:
+    if crops or others or set(lists["model"].unique().to_pylist()) != {made_by}:
         first = f" ({len(others)} products differ, the first: {others[0][1]} of {others[0][0]})" if others else ""
         first = f" ({len(crops)} differ, the first: {crops[0]})" if crops else first
         raise ValueError(f"the lists are not of today's vectors{first}; run `dvc repro knn_results`")
@@ -118,8 +118,8 @@ def street_hits(knn: Path, there: Mapping[Product, Photos]) -> dict[str, bool]:
     columns = ["query_id", "product_id", "category", "products"]
     rows = Table(knn).read(columns, "kind = 'street'")
     first = pc.list_element(pc.list_slice(rows["products"], 0, 1, return_fixed_size_list=True), 0)  # null of none
-    said = zip(*(column.to_pylist() for column in (*rows.select(columns[:3]).columns, first)), strict=True)
-    return {query: product == nearest for query, product, category, nearest in said if (category, product) in there}
+    answers = zip(*(column.to_pylist() for column in (*rows.select(columns[:3]).columns, first)), strict=True)
+    return {query: product == nearest for query, product, category, nearest in answers if (category, product) in there}
 
 
 def recall(hits: Mapping[str, bool], over: set[str] | None = None) -> float | None:

@@ -51,7 +51,7 @@ def current(publish: Path) -> int | None:
         return None
 
 
-def whole(publish: Path) -> int | None:
+def intact(publish: Path) -> int | None:
     """Return the version that is served, None before the first, or where something of it is gone."""
     served = current(publish)
     return None if served is None or damage(publish, served) else served
@@ -60,7 +60,7 @@ def whole(publish: Path) -> int | None:
 def waiting(publish: Path) -> int | None:
     """Return the newest version where an earlier one is served since a rollback, None where nothing waits."""
     newest = max((number for number in numbers(publish) if (folder(publish, number) / SERVED).exists()), default=0)
-    served = whole(publish)
+    served = intact(publish)
     return newest if served is not None and served < newest else None
 
 
@@ -68,12 +68,12 @@ def damage(publish: Path, number: int) -> str:
     """Say what is missing of a version or not as long as it was, "" when all is there; no file is read but one."""
     place = folder(publish, number)
     try:
-        said = facts(publish, number)
+        found = facts(publish, number)
     except OSError:
         return f"{place / FACTS} is missing"
     except ValueError:
         return f"{place / FACTS} is damaged"
-    for name, size in {LOCK: None, **said.get("files", {})}.items():
+    for name, size in {LOCK: None, **found.get("files", {})}.items():
         try:
             there = (place / name).stat().st_size
         except OSError:
@@ -89,24 +89,24 @@ def behind(publish: Path = PUBLISH) -> str:
     gone = "" if served is None else damage(publish, served)
     if not gone and waiting(publish) is not None:
         return ""
-    said = "nothing is served" if served is None else f"version {served} is served" + (f", but {gone}" if gone else "")
+    why = "nothing is served" if served is None else f"version {served} is served" + (f", but {gone}" if gone else "")
     try:
         wanted = pointer.found(publish)
     except ValueError as error:
-        return f"{said}; {error}"
+        return f"{why}; {error}"
     if wanted is None:  # a place that only serves has no such file
-        return f"{said}: nothing was published here yet; run `dvc repro`" if served is None or gone else ""
+        return f"{why}: nothing was published here yet; run `dvc repro`" if served is None or gone else ""
     if served is not None and not gone:
         if facts(publish, served).get("parts") == wanted:
             return ""
-        said += ", which is not what is checked out"
-    return f"{said}: {DEPLOY} serves what is checked out"
+        why += ", which is not what is checked out"
+    return f"{why}: {DEPLOY} serves what is checked out"
 
 
-def standing(publish: Path = PUBLISH) -> str:
+def status(publish: Path = PUBLISH) -> str:
     """Say which version is served and which waits, or what to type so that what is checked out is served."""
-    if said := behind(publish):
-        return said
+    if why := behind(publish):
+        return why
     served = current(publish)
     if (newest := waiting(publish)) is None:
         return f"version {served} is served"
@@ -142,15 +142,15 @@ def clean(publish: Path) -> int:
     return sum(atomic.clean(place, atomic.BUILDING) for place in (publish, publish / "versions"))
 
 
-def finish(publish: Path, number: int, building: Path, said: dict[str, Any]) -> None:
+def finish(publish: Path, number: int, building: Path, measured: dict[str, Any]) -> None:
     """Complete a version and serve it from now on: whoever opens `current` finds all of it, or the one before.
 
-    While an earlier version is held it is not served: it waits. `said` are its facts; number, time and files are added.
+    While an earlier version is held it is not served: it waits. `measured`: its facts, but number, time and files.
     """
     held = waiting(publish) is not None
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")[:19] + "Z"
     files = {str(path.relative_to(building)): path.stat().st_size for path in building.rglob("*") if path.is_file()}
-    complete = {"version": number, "created_at": now, **said, "files": dict(sorted(files.items()))}
+    complete = {"version": number, "created_at": now, **measured, "files": dict(sorted(files.items()))}
     atomic.put_json(building / FACTS, complete)
     (building / LOCK).touch()
     atomic.move(building, folder(publish, number))
@@ -220,10 +220,10 @@ def roll_forward(publish: Path = PUBLISH) -> str:
         if gone := damage(publish, newest):
             raise Damaged(f"version {newest} cannot be served: {gone}; {DEPLOY} makes what is checked out wait instead")
         switch(publish, newest)
-        said = behind(publish)
+        why = behind(publish)
     return (
         f"Version {newest} is served; before, version {served}. "
-        f"{said[0].upper() + said[1:] if said else 'New versions are served as they are published'}"
+        f"{why[0].upper() + why[1:] if why else 'New versions are served as they are published'}"
     )
 
 
@@ -238,10 +238,10 @@ def listing(publish: Path = PUBLISH) -> str:
         if gone := damage(publish, number):
             rows.append(f"{number:>7} {mark} {gone}")
             continue
-        said = facts(publish, number)
-        recall = "-" if said["recall_at_1"] is None else f"{said['recall_at_1']:.4f}"
+        found = facts(publish, number)
+        recall = "-" if found["recall_at_1"] is None else f"{found['recall_at_1']:.4f}"
         rows.append(
-            f"{number:>7} {mark} {said['created_at']:<20} {said['products']:>9}"
-            f" {said['added']:>7} {said['changed']:>8} {said['removed']:>8} {recall:>9}"
+            f"{number:>7} {mark} {found['created_at']:<20} {found['products']:>9}"
+            f" {found['added']:>7} {found['changed']:>8} {found['removed']:>8} {recall:>9}"
         )
-    return "\n".join([*rows, standing(publish)])
+    return "\n".join([*rows, status(publish)])

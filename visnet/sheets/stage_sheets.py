@@ -65,8 +65,8 @@ def street(table: Path, street: pd.DataFrame, rank: np.ndarray, count: int = 16)
         answers = list(zip(row["products"], row["crops"], strict=True))[:ANSWERS]
         tiles = [Thumbnail(found[crop], p, RIGHT if p == row["product_id"] else None) for p, crop in answers]
         lines.append([Thumbnail(found[row["query_id"]], place), *tiles])
-    said = f"; recall@1 {np.mean(rank == 0):.3f} over {len(street)} photos" if len(street) else ": there are none"
-    return sheet(lines, f"Street photos and the nearest products, the true one framed{said}", columns=2)
+    recall = f"; recall@1 {np.mean(rank == 0):.3f} over {len(street)} photos" if len(street) else ": there are none"
+    return sheet(lines, f"Street photos and the nearest products, the true one framed{recall}", columns=2)
 
 
 def similar(table: Path, similar: pd.DataFrame, count: int = 16) -> Image.Image:

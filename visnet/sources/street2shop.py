@@ -85,8 +85,8 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
     )
     photo_ids = table["photo"].unique()
     base = locators.start("", metadata)
-    said = pa.array(addresses[photo_ids], pa.string())
-    photos = pa.table([pa.array(photo_ids, pa.string()), locators.placed(said, base)], schema=PHOTOS)
+    given = pa.array(addresses[photo_ids], pa.string())
+    photos = pa.table([pa.array(photo_ids, pa.string()), locators.placed(given, base)], schema=PHOTOS)
     return Listing(
         photos,
         pa.Table.from_pandas(records, RECORDS, preserve_index=False).replace_schema_metadata(),

@@ -21,7 +21,7 @@ from kernels.nearest import Gallery, nearest
 from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report
-from visnet.search.knn_lists import SPARE, Ints, Shelf, nothing, search, update
+from visnet.search.knn_lists import SPARE, Ints, Queries, nothing, search, update
 from visnet.search.knn_table import Changes, known_of, lists_of, made_by, rows_of
 from visnet.storage.fingerprints import fingerprints
 from visnet.storage.table import Table
@@ -55,11 +55,11 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
             now = vectors.of(category=category)
             shop, street = now.of(side="shop"), now.of(side="street")
             news = {side: differing[category, side] for side in ("street", "shop") if (category, side) in differing}
-            standing = Standing(shop, Gallery(shop.matrix), known.answers_of(category), news)
+            index = CategoryIndex(shop, Gallery(shop.matrix), known.answers_of(category), news)
             asked = {"street": (street, params.k), "similar": (shop, params.similar_k)}
             for kind, (queries, k) in asked.items():
-                changes.take(*_answers(kind, category, queries, standing, k, counts))
-            probed, hit = _self_hits(standing)
+                changes.take(*_answers(kind, category, queries, index, k, counts))
+            probed, hit = _self_hits(index)
             probes, hits = probes + probed, hits + hit
             products = shop.rows["product_id"].nunique()
             fewest = min(fewest or products, products)
@@ -85,7 +85,7 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
 
 
 @dataclass(frozen=True)
-class Standing:
+class CategoryIndex:
     """A category's gallery, the answers that stand in the table, and by side the photos that these were not made of."""
 
     shop: Vectors
@@ -99,59 +99,59 @@ class Standing:
 
 
 def _answers(
-    kind: str, category: str, queries: Vectors, standing: Standing, k: int, counts: Counter[str]
+    kind: str, category: str, queries: Vectors, index: CategoryIndex, k: int, counts: Counter[str]
 ) -> tuple[list[str], pa.Table]:
     """Name all the queries, and make the rows of those whose answer may differ from what stands there."""
-    shop = standing.shop
+    shop = index.shop
     product, names = pd.factorize(shop.rows["product_id"])
-    owners, shelf = _shelf(kind, category, queries, shop, product, names)
+    asked, asking = _queries(kind, category, queries, shop, product, names)
     crop_id, width = shop.rows["crop_id"].to_numpy(object), round(SPARE * k)
-    table = standing.answers.filter(pc.equal(standing.answers["kind"], kind))
-    touched = names.isin(standing.touched("shop", "product_id"))
+    table = index.answers.filter(pc.equal(index.answers["kind"], kind))
+    touched = names.isin(index.touched("shop", "product_id"))
     made = made_by(queries.model, kind, k)
     if table["made"].unique().to_pylist() != [made] or touched.sum() > ANEW_SHARE * len(names):
-        numbers = searched = np.arange(len(owners))
-        lists = search(shelf, width, gallery=standing.gallery)
+        numbers = searched = np.arange(len(asked))
+        lists = search(asking, width, gallery=index.gallery)
     else:
-        before = lists_of(table, owners["query_id"].tolist(), crop_id, width)
+        before = lists_of(table, asked["query_id"].tolist(), crop_id, width)
         again = touched
         if kind == "street":
-            again = owners["query_id"].isin(standing.touched("street", "crop_id")).to_numpy()
+            again = asked["query_id"].isin(index.touched("street", "crop_id")).to_numpy()
         before.put(again, nothing(int(again.sum()), width))
-        lists, merged, searched = update(before, shelf, touched, k, standing.gallery)
+        lists, merged, searched = update(before, asking, touched, k, index.gallery)
         numbers = np.union1d(merged, searched)
     rows = rows_of(
-        kind, category, owners.iloc[numbers], lists.of(numbers), k,
+        kind, category, asked.iloc[numbers], lists.of(numbers), k,
         crop_id=crop_id, product_id=names[product], model=queries.model,
     )  # fmt: skip
-    counts[kind] += len(owners)
+    counts[kind] += len(asked)
     counts["searched"] += len(searched)
     counts["merged"] += len(numbers) - len(searched)
-    return owners["query_id"].tolist(), rows
+    return asked["query_id"].tolist(), rows
 
 
-def _shelf(
+def _queries(
     kind: str, category: str, queries: Vectors, shop: Vectors, product: Ints, names: pd.Index
-) -> tuple[pd.DataFrame, Shelf]:
+) -> tuple[pd.DataFrame, Queries]:
     """Say who asks: each street crop for itself, or each product with all its photos, and never for itself."""
     if kind == "street":
-        owners = queries.rows[["crop_id", "product_id"]].rename(columns={"crop_id": "query_id"})
-        owner, own = np.arange(len(owners)), np.full(len(owners), -1)
+        asked = queries.rows[["crop_id", "product_id"]].rename(columns={"crop_id": "query_id"})
+        query_of, excluded = np.arange(len(asked)), np.full(len(asked), -1)
     else:
         product_id = pa.array(names, pa.string())
         query_id = fingerprints(pa.repeat(category, len(names)), product_id)
-        owners = pd.DataFrame({"query_id": query_id, "product_id": names})
-        owner, own = product, np.arange(len(owners))
-    return owners, Shelf(shop.matrix, product, queries.matrix, owner, own)
+        asked = pd.DataFrame({"query_id": query_id, "product_id": names})
+        query_of, excluded = product, np.arange(len(asked))
+    return asked, Queries(shop.matrix, product, queries.matrix, query_of, excluded)
 
 
-def _self_hits(standing: Standing) -> tuple[int, int]:
+def _self_hits(index: CategoryIndex) -> tuple[int, int]:
     """Search some photos in their own gallery: each must find itself, or one that is no farther (a copy)."""
-    shop = standing.shop
-    new = np.flatnonzero(shop.rows["crop_id"].isin(standing.touched("shop", "crop_id")))[:SELF_PROBES]
+    shop = index.shop
+    new = np.flatnonzero(shop.rows["crop_id"].isin(index.touched("shop", "crop_id")))[:SELF_PROBES]
     some = np.arange(0, len(shop.rows), max(1, len(shop.rows) // SELF_PROBES))
     probes = shop.matrix[torch.from_numpy(np.union1d(new, some))]
     if not len(probes):
         return 0, 0
-    found = shop.matrix[nearest(probes, standing.gallery, 1).row[:, 0]]
+    found = shop.matrix[nearest(probes, index.gallery, 1).row[:, 0]]
     return len(probes), int(((found - probes).square().sum(1) == 0).sum())

@@ -61,32 +61,32 @@ def build(
     and did not pass its evaluation; then what is served stays.
     """
     number, building = versions.begin(out)
-    served = versions.whole(out)
+    served = versions.intact(out)
     newest = served if (waits := versions.waiting(out)) is None else waits
     before = versions.facts(out, newest) if newest is not None else {}
     apart = os.environ.get(EXPERIMENT)
     try:
         made = candidate.assemble(candidate.of_line(out.parent), building)
         published = made.parts != before.get("parts")
-        said = before
+        facts = before
         if published:
             vectors = read_vectors(building)
             earlier = versions.folder(out, served) if served is not None else None
-            said = candidate.describe(made, earlier)
+            facts = candidate.describe(made, earlier)
             _check_whole(made, knn_results, vectors)
-            judged = _gates(said, vectors, raw_images, params)
+            judged = _gates(facts, vectors, raw_images, params)
             _judge(judged, served)
             _check_verdict(evaluation, vectors.model, made.parts["model"], before, served)
-            said |= {
+            facts |= {
                 "gates": {name: value for gate in judged for name, value in gate.report().items()},
                 "before": served,
                 "brought": asdict(made.brought),
             }
-        _picture(building, said, log)
+        _picture(building, facts, log)
         # All that can fail has been done. A kill between these lines leaves what `deploy`, or the next run, completes.
         pointer.write(out, made.parts, fingerprint(*sorted(made.parts.items())))
         if published and not apart:
-            versions.finish(out, number, building, said)
+            versions.finish(out, number, building, facts)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     if not published:
@@ -94,11 +94,11 @@ def build(
     elif apart:
         log.say(f"  the experiment {apart} serves nothing; `dvc exp apply {apart}`, then {versions.DEPLOY} does")
     if versions.waiting(out) is not None:
-        log.say(f"  {versions.standing(out)}")
+        log.say(f"  {versions.status(out)}")
     elif published and not apart:
         log.say(f"  version {number} is served")
     gone = [] if apart else versions.prune(out, params.keep)
-    return _report(said, published, params) | {"versions_removed": len(gone)}
+    return _report(facts, published, params) | {"versions_removed": len(gone)}
 
 
 def _check_whole(made: Candidate, knn_results: Path, vectors: Vectors) -> None:
@@ -106,17 +106,17 @@ def _check_whole(made: Candidate, knn_results: Path, vectors: Vectors) -> None:
     model = made.parts["model"]
     wanted = wanted_rows(table["crop_id"].combine_chunks(), sources(table["content"], model, made.side_px))
     there = gates.products(made.folder / "crops.lance")
-    gates.whole(made.folder, knn_results / "applied.lance", vectors, there, wanted, model)
+    gates.check_consistent(made.folder, knn_results / "applied.lance", vectors, there, wanted, model)
 
 
-def _gates(said: Mapping[str, Any], shop: Vectors, raw_images: Path, params: Params) -> list[Gate]:
+def _gates(facts: Mapping[str, Any], shop: Vectors, raw_images: Path, params: Params) -> list[Gate]:
     """Return the gates with what was measured for them."""
-    photos, had = Table(raw_images / "photos.lance").opened(), said["products_before"]
+    photos, had = Table(raw_images / "photos.lance").opened(), facts["products_before"]
     lost = round(photos.count_rows("lost IS NOT NULL") / photos.count_rows(), 6)
-    removed, added = (round(said[name] / had, 6) if had else None for name in ("removed", "added"))
+    removed, added = (round(facts[name] / had, 6) if had else None for name in ("removed", "added"))
     return [
         Gate("self_hit_share", gates.self_hit_share(shop.of(side="shop")), 1.0, least=True),
-        Gate("probe_recall_at_1_drop", said["probe_recall_at_1_drop"], params.probe_recall_at_1_drop_max),
+        Gate("probe_recall_at_1_drop", facts["probe_recall_at_1_drop"], params.probe_recall_at_1_drop_max),
         Gate("removed_share", removed, params.removed_share_max),
         Gate("added_share", added, params.added_share_max),
         Gate("lost_share", lost, params.lost_share_max),
@@ -141,49 +141,49 @@ def _check_verdict(evaluation: Path, vectors: str, model: str, before: Mapping[s
     """Hold a new model to the verdict of its evaluation; a refresh by the model of the version before needs none."""
     if model == before.get("model"):
         return
-    said = verdict.read(evaluation)
-    if said.model != vectors[: len(said.model)] or not said.model:
+    ruling = verdict.read(evaluation)
+    if ruling.model != vectors[: len(ruling.model)] or not ruling.model:
         raise ValueError(
-            f"{evaluation / verdict.FILE} is of another model ({said.model[:8]}) than the one to be served "
+            f"{evaluation / verdict.FILE} is of another model ({ruling.model[:8]}) than the one to be served "
             f"({model[:8]}); {_stays(served)}; run `dvc repro evaluation`"
         )
-    if said.passed is None:
+    if ruling.passed is None:
         raise ValueError(
-            f"[evaluation] the new model was not judged: {said.why}; {_stays(served)}; run {verdict.AGAIN}"
+            f"[evaluation] the new model was not judged: {ruling.why}; {_stays(served)}; run {verdict.AGAIN}"
         )
-    if not said.passed:
-        raise ValueError(f"[evaluation] the new model did not pass: {said.why}; {_stays(served)}")
+    if not ruling.passed:
+        raise ValueError(f"[evaluation] the new model did not pass: {ruling.why}; {_stays(served)}")
 
 
-def _report(said: Mapping[str, Any], published: bool, params: Params) -> Report:
-    """Return what is said of the content; numbers of versions are this machine's, and told by `visnet versions`."""
-    counts = {name: said[name] if published else 0 for name in ("added", "changed", "removed")}
-    brought = said["brought"] if published else asdict(Transfer())
+def _report(facts: Mapping[str, Any], published: bool, params: Params) -> Report:
+    """Return the facts of the content; numbers of versions are this machine's, and told by `visnet versions`."""
+    counts = {name: facts[name] if published else 0 for name in ("added", "changed", "removed")}
+    transfer = facts["brought"] if published else asdict(Transfer())
     limits = {name: limit for name, limit in params if name.endswith("_max")}
     unmeasured = {
         name: value for limit in limits for name, value in ((limit.removesuffix("_max"), None), (limit, None))
     }
     return {
-        "products": said["products"],
+        "products": facts["products"],
         "published": published,
         **counts,
-        **{name: said[name] for name in ("recall_at_1", "street_queries", "probe_queries")},
+        **{name: facts[name] for name in ("recall_at_1", "street_queries", "probe_queries")},
         "self_hit_share": None,
         "self_hit_share_min": 1.0,
         **unmeasured,
         **limits,
-        **said.get("gates", {}),
-        "files": brought["files"],
-        "linked_megabytes": round(brought["linked_bytes"] / 1e6, 3),
-        "copied_megabytes": round(brought["copied_bytes"] / 1e6, 3),
-        "model": said["model"],
-        "digest": fingerprint(*sorted(said["parts"].items())),
+        **facts.get("gates", {}),
+        "files": transfer["files"],
+        "linked_megabytes": round(transfer["linked_bytes"] / 1e6, 3),
+        "copied_megabytes": round(transfer["copied_bytes"] / 1e6, 3),
+        "model": facts["model"],
+        "digest": fingerprint(*sorted(facts["parts"].items())),
     }
 
 
-def _picture(folder: Path, said: Mapping[str, Any], log: Log) -> None:
+def _picture(folder: Path, facts: Mapping[str, Any], log: Log) -> None:
     """Show some of the products that the version brought, each by a photo."""
-    found = contact_sheet.open_images(folder / "crops.lance", [shown["crop_id"] for shown in said["shown"]])
-    tiles = [contact_sheet.Thumbnail(found[shown["crop_id"]], shown["product_id"]) for shown in said["shown"]]
+    found = contact_sheet.open_images(folder / "crops.lance", [shown["crop_id"] for shown in facts["shown"]])
+    tiles = [contact_sheet.Thumbnail(found[shown["crop_id"]], shown["product_id"]) for shown in facts["shown"]]
     rows = [tiles[start : start + 8] for start in range(0, len(tiles), 8)]
-    log.picture(contact_sheet.sheet(rows, f"{said['products']} products, {said['added']} of them new"))
+    log.picture(contact_sheet.sheet(rows, f"{facts['products']} products, {facts['added']} of them new"))

@@ -124,9 +124,9 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
 
 def changed(entry: zoo.Entry, params: Params) -> zoo.Entry:
     """Lay the parameters that are not null over the entry's own; `ValueError` names what is out of bounds."""
-    said = {name: getattr(params, name) for name in ("side_px", "epochs", "weights")}
+    given = {name: getattr(params, name) for name in ("side_px", "epochs", "weights")}
     try:
-        entry = dataclasses.replace(entry, **{name: value for name, value in said.items() if value is not None})
+        entry = dataclasses.replace(entry, **{name: value for name, value in given.items() if value is not None})
         if params.batch_triplets is not None:
             if entry.batches.products:
                 raise ValueError(f"batch_triplets: {entry.name} has batches of products; leave it out")

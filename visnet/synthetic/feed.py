@@ -51,7 +51,7 @@ class Hour:
 def hours(habits: Habits) -> Iterator[Hour]:
     """Yield the hours of the feed, without end; the first tells the whole catalog."""
     shop = Shop(habits)
-    said: list[str] = []
+    earlier: list[str] = []
     overtaken: list[tuple[int, str]] = []  # hour in which it arrives, record
     files: dict[str, str] = {}
     number = 0
@@ -67,12 +67,14 @@ def hours(habits: Habits) -> Iterator[Hour]:
                 overtaken.append((number + int(rng.integers(1, _LATE_HOURS + 1)), first))
             records.append(json.dumps(shop.tell(op, item, at)))
         lines = [*records, *(record for hour, record in overtaken if hour == number)]
-        if said:
-            lines += [said[int(i)] for i in rng.integers(len(said), size=_count(rng, habits.repeated * len(records)))]
+        if earlier:
+            lines += [
+                earlier[int(i)] for i in rng.integers(len(earlier), size=_count(rng, habits.repeated * len(records)))
+            ]
         lines += [_odd(rng, records[0], shop.seq) for _ in range(_count(rng, habits.bad * len(records)))]
         if number:
             lines = [lines[int(i)] for i in rng.permutation(len(lines))]
-        said = (said + records)[-_REMEMBERED:]
+        earlier = (earlier + records)[-_REMEMBERED:]
         had, files = files, {path: name for item in shop.live.values() for path, name in item.files.items()}
         written = {path: name for path, name in sorted(files.items()) if had.get(path) != name}
         yield Hour(f"{opens:%Y-%m-%dT%H}", lines, written, sorted(had.keys() - files.keys()), dict(shop.live))

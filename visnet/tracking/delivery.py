@@ -16,7 +16,7 @@ from visnet.evaluation.verdict import Verdict
 from visnet.pipeline.stage import Report
 from visnet.tracking import connection, registry
 from visnet.tracking.connection import EXPERIMENT, Unreachable, reaching
-from visnet.tracking.outbox import Telling
+from visnet.tracking.outbox import RunMessage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,88 +38,88 @@ VALUE_CHARACTERS = 6000
 Note = Callable[[str], None]
 
 
-def tell(client: "MlflowClient", telling: Telling, note: Note) -> Report:
-    """Tell MLflow all of a telling, but what it has; return what it answers. `note` is given the run's id at once."""
+def tell(client: "MlflowClient", message: RunMessage, note: Note) -> Report:
+    """Tell MLflow all of a message, but what it has; return what it answers. `note` is given the run's id at once."""
     with reaching():
-        if not telling.report:
-            if _known(client, telling.run_id):
-                client.set_terminated(telling.run_id, telling.status, telling.ended_ms)
+        if not message.report:
+            if _known(client, message.run_id):
+                client.set_terminated(message.run_id, message.status, message.ended_ms)
             return {}
-        if telling.stage == TRAINING:
-            return _tell_training(client, telling, note)
-        return _tell_evaluation(client, telling)
+        if message.stage == TRAINING:
+            return _tell_training(client, message, note)
+        return _tell_evaluation(client, message)
 
 
-def _tell_training(client: "MlflowClient", telling: Telling, note: Note) -> Report:
-    run_id, report = open_run(client, telling, note), telling.report
-    draw(client, run_id, telling.curve, registry.curve(run_id))
-    _measure(client, run_id, telling, {})
-    entry = tomllib.loads((telling.made[TRAINING] / "model.toml").read_text(encoding="utf-8"))
+def _tell_training(client: "MlflowClient", message: RunMessage, note: Note) -> Report:
+    run_id, report = open_run(client, message, note), message.report
+    draw(client, run_id, message.curve, registry.curve(run_id))
+    _measure(client, run_id, message, {})
+    entry = tomllib.loads((message.made[TRAINING] / "model.toml").read_text(encoding="utf-8"))
     _describe(client, run_id, {"model": {key: value for key, value in entry.items() if key != "departs"}})  # prose
-    registered = registry.register(client, run_id, telling.made[TRAINING], str(report["config"]))
-    client.set_terminated(run_id, telling.status, telling.ended_ms)
+    registered = registry.register(client, run_id, message.made[TRAINING], str(report["config"]))
+    client.set_terminated(run_id, message.status, message.ended_ms)
     return {"mlflow_run_id": run_id, "mlflow_page": connection.page(client.get_run(run_id).info), **registered}
 
 
-def _tell_evaluation(client: "MlflowClient", telling: Telling) -> Report:
+def _tell_evaluation(client: "MlflowClient", message: RunMessage) -> Report:
     """Speak in the run of the training that is evaluated; its own end is not that run's."""
-    run_id = _run_of(client, telling)
-    _measure(client, run_id, telling, _by_category(telling.made[EVALUATION] / "recall.csv"))
+    run_id = _run_of(client, message)
+    _measure(client, run_id, message, _by_category(message.made[EVALUATION] / "recall.csv"))
     return {"mlflow_run_id": run_id, "mlflow_page": connection.page(client.get_run(run_id).info)}
 
 
-def judge(client: "MlflowClient", telling: Telling, report: Report, evaluation: Path) -> Verdict:
+def judge(client: "MlflowClient", message: RunMessage, report: Report, evaluation: Path) -> Verdict:
     """Keep how the model of an evaluation answered in its run, and hold that against the champion's answers."""
     with reaching():
-        run_id, queries = _run_of(client, telling), evaluation / verdict.QUERIES
+        run_id, queries = _run_of(client, message), evaluation / verdict.QUERIES
         registry.keep_answers(client, run_id, queries)
-        version, margin = registry.version_of(client, run_id), telling.params["recall_at_1_margin"]
-        return registry.judge(client, version, report, queries, margin, crown=not telling.apart)
+        version, margin = registry.version_of(client, run_id), message.params["recall_at_1_margin"]
+        return registry.judge(client, version, report, queries, margin, crown=not message.apart)
 
 
-def _run_of(client: "MlflowClient", telling: Telling) -> str:
+def _run_of(client: "MlflowClient", message: RunMessage) -> str:
     """Find the run of the model that is evaluated; a model that came from elsewhere gets one, and is registered."""
-    trained = telling.trained
+    trained = message.trained
     if _known(client, run_id := str(trained.get("mlflow_run_id") or "")):
         return run_id
     digest = str(trained.get("digest", ""))
     for run in client.search_runs([_experiment(client)], f"tags.`{TRAINING}.digest` = '{digest}'", max_results=1):
         return str(run.info.run_id)
     config = str(trained.get("config", "model"))
-    run_id = open_run(client, dataclasses.replace(telling, run_id=""), _forget, f"{config} from elsewhere")
+    run_id = open_run(client, dataclasses.replace(message, run_id=""), _forget, f"{config} from elsewhere")
     client.log_batch(run_id, tags=_tags({f"{TRAINING}.digest": digest, f"{TRAINING}.config": config}))
-    registry.register(client, run_id, telling.made[TRAINING], config)
+    registry.register(client, run_id, message.made[TRAINING], config)
     client.set_terminated(run_id, "FINISHED")
     return run_id
 
 
-def open_run(client: "MlflowClient", telling: Telling, note: Note, name: str = "") -> str:
-    """Find or create the run of a telling; say what it is made of and, last, every parameter of the line."""
+def open_run(client: "MlflowClient", message: RunMessage, note: Note, name: str = "") -> str:
+    """Find or create the run of a message; say what it is made of and, last, every parameter of the line."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    run_id = telling.run_id
+    run_id = message.run_id
     if not _known(client, run_id):
-        name = name or _name(telling)
-        run_id = str(client.create_run(_experiment(client), telling.began_ms, run_name=name).info.run_id)
+        name = name or _name(message)
+        run_id = str(client.create_run(_experiment(client), message.began_ms, run_name=name).info.run_id)
     note(run_id)
     client.update_run(run_id, status="RUNNING")
     if client.get_run(run_id).data.params:
         return run_id
-    client.log_batch(run_id, tags=_tags(telling.tags))
+    client.log_batch(run_id, tags=_tags(message.tags))
     inputs = []
-    for stage, digest in telling.datasets.items():
+    for stage, digest in message.datasets.items():
         data = Dataset(name=stage, digest=digest, source_type="local", source=json.dumps({"uri": f"data/{stage}"}))
         inputs.append(DatasetInput(data, [InputTag("mlflow.data.context", "training")]))
     client.log_inputs(run_id, datasets=inputs)
-    _describe(client, run_id, telling.tables)
+    _describe(client, run_id, message.tables)
     return run_id
 
 
-def _name(telling: Telling) -> str:
+def _name(message: RunMessage) -> str:
     """Name a run so that people tell it from others: its config, what was changed of it, and when it began."""
-    changed = {key: value for key, value in telling.changed.items() if key not in ("config", "version")}
-    began = time.strftime("%m-%d %H:%M", time.gmtime(telling.began_ms / 1000))
-    config = Path(str(telling.params["config"])).stem
+    changed = {key: value for key, value in message.changed.items() if key not in ("config", "version")}
+    began = time.strftime("%m-%d %H:%M", time.gmtime(message.began_ms / 1000))
+    config = Path(str(message.params["config"])).stem
     return " ".join([config, *(f"{key}={value}" for key, value in changed.items()), began])[
         : connection.NAME_CHARACTERS
     ]
@@ -141,15 +141,15 @@ def draw(
         client.log_batch(run_id, metrics=some)
 
 
-def _measure(client: "MlflowClient", run_id: str, telling: Telling, more: Mapping[str, float]) -> None:
+def _measure(client: "MlflowClient", run_id: str, message: RunMessage, more: Mapping[str, float]) -> None:
     """Log what people compare as metrics, counts and texts as tags, and the pictures."""
     from mlflow.entities import Metric
 
-    report, stage = telling.report, telling.stage
+    report, stage = message.report, message.stage
     compared = {name: report[name] for name in COMPARED[stage] if report.get(name) is not None}
     compared |= {f"baseline/{name}": report[name] for name in BASELINES if report.get(name) is not None}
     metrics = [
-        Metric(connection.fit(name), float(value), telling.ended_ms, 0)  # type: ignore[arg-type]
+        Metric(connection.fit(name), float(value), message.ended_ms, 0)  # type: ignore[arg-type]
         for name, value in {**compared, **more}.items()
     ]
     tags = {
@@ -161,7 +161,7 @@ def _measure(client: "MlflowClient", run_id: str, telling: Telling, more: Mappin
         client.log_batch(run_id, metrics=some)
     for few in _batches(_tags(tags)):
         client.log_batch(run_id, tags=few)
-    for key, path in telling.pictures.items():
+    for key, path in message.pictures.items():
         with Image.open(path) as image:  # by key, so that the page lays the same picture of two runs side by side
             client.log_image(run_id, image.convert("RGB"), key=key, step=0)
 

@@ -48,9 +48,9 @@ def table() -> pd.DataFrame:
         if not any(name in metrics for name in ("recall_at_1", "colour_agreement")):
             continue
         version, status = standings.get(run.info.run_id, ("", ""))
-        said = {name: metrics.get(name, tags.get(f"trained_model.{name}")) for name, _ in COLUMNS.values()}
+        measured = {name: metrics.get(name, tags.get(f"trained_model.{name}")) for name, _ in COLUMNS.values()}
         values = {
-            title: None if (value := said[name]) is None else float(value) for title, (name, _) in COLUMNS.items()
+            title: None if (value := measured[name]) is None else float(value) for title, (name, _) in COLUMNS.items()
         }
         if values["training min"] is not None:
             values["training min"] /= 60
@@ -115,16 +115,16 @@ def _page(frame: pd.DataFrame) -> str:
         head.append(f'<th class="{"n" if title in COLUMNS else ""}"{order}>{html.escape(title)}</th>')
     for number, row in shown.iterrows():
         cells = []
-        for title, said in row.items():
-            value, said = frame.loc[number, title], html.escape(str(said))
+        for title, cell in row.items():
+            value, text = frame.loc[number, title], html.escape(str(cell))
             is_best = comparable[number] and value == best.get(title)
             looks = [look for look, has in (("n", title in COLUMNS), ("best", is_best)) if has]
             if title == "run":
-                said = f'<a href="{html.escape(pages[number])}">{said[:8]}</a>'
-            elif title == "status" and said:
-                said = f"<span>{said}</span>"
+                text = f'<a href="{html.escape(pages[number])}">{text[:8]}</a>'
+            elif title == "status" and text:
+                text = f"<span>{text}</span>"
             order = html.escape("" if pd.isna(value) else str(value))
-            cells.append(f'<td class="{" ".join(looks)}" data-order="{order}">{said}</td>')
+            cells.append(f'<td class="{" ".join(looks)}" data-order="{order}">{text}</td>')
         looks = [row["status"], "" if comparable[number] else "other"]
         body.append(f'<tr class="{" ".join(looks)}">{"".join(cells)}</tr>')
     return (

@@ -20,7 +20,7 @@ Tables = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Telling:
+class RunMessage:
     """All that a stage has to tell of a run of it: enough to tell it another day, by another process.
 
     `changed` are the parameters that are not the default. `trained` is the report of the training that an evaluation is
@@ -46,43 +46,43 @@ class Telling:
     made: Mapping[str, Path] = field(default_factory=dict)
 
 
-def keep(telling: Telling) -> Path:
+def keep(message: RunMessage) -> Path:
     """Keep what could not be told; the folder is there whole or not at all."""
-    kept = FOLDER / f"{time.time_ns()}-{telling.stage}"
+    kept = FOLDER / f"{time.time_ns()}-{message.stage}"
     building = kept.with_name(f".{kept.name}.building")
     (building / "pictures").mkdir(parents=True)
     pictures = {}
-    for number, (key, path) in enumerate(telling.pictures.items()):
+    for number, (key, path) in enumerate(message.pictures.items()):
         pictures[key] = f"pictures/{number}{path.suffix}"
         links.link_or_copy(path, building / pictures[key])
-    made = {stage: f"made/{stage}" for stage in telling.made}
-    for stage, artefact in telling.made.items():
+    made = {stage: f"made/{stage}" for stage in message.made}
+    for stage, artefact in message.made.items():
         for path in sorted(path for path in artefact.iterdir() if path.is_file()):
             links.link_or_copy(path, building / made[stage] / path.name)
-    said = {row.name: getattr(telling, row.name) for row in dataclasses.fields(Telling)}
-    said |= {"pictures": pictures, "made": made}
-    atomic.put_json(building / _FILE, said)
+    content = {row.name: getattr(message, row.name) for row in dataclasses.fields(RunMessage)}
+    content |= {"pictures": pictures, "made": made}
+    atomic.put_json(building / _FILE, content)
     atomic.move(building, kept)
     return kept
 
 
-def waiting() -> Iterator[tuple[Path, Telling]]:
+def waiting() -> Iterator[tuple[Path, RunMessage]]:
     """Read what waits to be told, the oldest first; `ValueError` names a folder that cannot be read."""
     for kept in sorted(path for path in FOLDER.glob("[0-9]*") if path.is_dir()):
         try:
-            said = json.loads((kept / _FILE).read_text(encoding="utf-8"))
-            said["curve"] = {int(step): values for step, values in said["curve"].items()}
-            said["pictures"] = {key: kept / path for key, path in said["pictures"].items()}
-            said["made"] = {stage: kept / path for stage, path in said["made"].items()}
-            yield kept, Telling(**said)
+            content = json.loads((kept / _FILE).read_text(encoding="utf-8"))
+            content["curve"] = {int(step): values for step, values in content["curve"].items()}
+            content["pictures"] = {key: kept / path for key, path in content["pictures"].items()}
+            content["made"] = {stage: kept / path for stage, path in content["made"].items()}
+            yield kept, RunMessage(**content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{kept / _FILE} cannot be read ({error}); remove {kept}") from None
 
 
 def note(kept: Path, run_id: str) -> None:
     """Remember the run that was created for what is kept here: a kill must not lead to another one."""
-    said = json.loads((kept / _FILE).read_text(encoding="utf-8"))
-    atomic.put_json(kept / _FILE, {**said, "run_id": run_id})
+    content = json.loads((kept / _FILE).read_text(encoding="utf-8"))
+    atomic.put_json(kept / _FILE, {**content, "run_id": run_id})
 
 
 def drop(kept: Path) -> None:

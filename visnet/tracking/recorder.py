@@ -20,7 +20,7 @@ from visnet.storage import locks
 from visnet.tracking import connection, delivery, outbox, registry, serving_alias
 from visnet.tracking.connection import Unreachable, reaching
 from visnet.tracking.delivery import EVALUATION, TRAINING
-from visnet.tracking.outbox import Tables, Telling
+from visnet.tracking.outbox import RunMessage, Tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,7 +62,7 @@ class _Tracked(RunRecord):
         self._lost = self._opened = False
 
     @functools.cached_property
-    def _begun(self) -> Telling:
+    def _begun(self) -> RunMessage:
         run_id = self._file.read_text(encoding="utf-8") if self._stage == TRAINING and self._file.exists() else ""
         return _begun(self._stage, self._params, self._place, self._tables, self._began_ms, run_id)
 
@@ -152,8 +152,8 @@ class _Publishing(RunRecord):
     """Tells the registry by which model what is served is."""
 
     def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
-        if said := serving_alias.tell(artefact):
-            _say(said)
+        if untold := serving_alias.tell(artefact):
+            _say(untold)
         return {}
 
 
@@ -190,7 +190,7 @@ def sync() -> str:
     return f"Told       {len(before)} of {len(before)} that waited in {outbox.FOLDER}" if before else "Nothing waits."
 
 
-def _begun(stage: str, params: Frozen, place: Place, tables: Tables, began_ms: int, run_id: str) -> Telling:
+def _begun(stage: str, params: Frozen, place: Place, tables: Tables, began_ms: int, run_id: str) -> RunMessage:
     """Gather what a run is made of, and the way back to Dagster."""
     from mlflow.tracking.context.registry import resolve_tags
 
@@ -206,7 +206,7 @@ def _begun(stage: str, params: Frozen, place: Place, tables: Tables, began_ms: i
     tags["visnet.kind"] = "experiment" if place.apart else "line"
     digests = {name: str((place.read_report(name) or {}).get("digest") or "") for name in ("crops", "triplets")}
     sheets = {f"{name} sheet": REPORTS / f"{name}.png" for name in digests}
-    return Telling(
+    return RunMessage(
         stage=stage,
         params=params.model_dump(),
         changed=params.model_dump(exclude_defaults=True),

@@ -22,7 +22,7 @@ _NAMED = ("ftp", "ftps", "sftp", "s3", "gs", "gcs", "az", "abfs", "hdfs")  # oth
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 # What stands by itself; anything else is a path that starts at the source's folder or address. In RE2's words.
-_STANDING = r"^\s*(/|~/|\\\\|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*://|(?i:https?|file|data):)"
+_ABSOLUTE = r"^\s*(/|~/|\\\\|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*://|(?i:https?|file|data):)"
 
 _REASONS = {
     errno.ENOENT: "no such file",
@@ -50,20 +50,20 @@ class Missing(Exception):
         self.passing = passing
 
 
-def start(said: str, beside: Path) -> str:
-    """Return what relative paths start at: an address, or the absolute path of the folder `beside` or `said`.
+def start(given: str, beside: Path) -> str:
+    """Return what relative paths start at: an address, or the absolute path of the folder `beside` or `given`.
 
-    said: a parameter; it may begin with ~/ and is trusted.
+    given: a parameter; it may begin with ~/ and is trusted.
     """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", said):
-        return said.rstrip("/")
-    return str((beside / os.path.expanduser(said)).absolute())
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", given):
+        return given.rstrip("/")
+    return str((beside / os.path.expanduser(given)).absolute())
 
 
-def placed(said: pa.Array | pa.ChunkedArray, base: str) -> pa.Array | pa.ChunkedArray:
+def placed(given: pa.Array | pa.ChunkedArray, base: str) -> pa.Array | pa.ChunkedArray:
     """Put `base` before what is a relative path; addresses and absolute paths stay as they are."""
-    standing = pc.match_substring_regex(said, _STANDING)
-    return pc.if_else(standing, said, pc.binary_join_element_wise(base.rstrip("/"), said, "/"))
+    absolute = pc.match_substring_regex(given, _ABSOLUTE)
+    return pc.if_else(absolute, given, pc.binary_join_element_wise(base.rstrip("/"), given, "/"))
 
 
 def address(locator: str) -> str | None:

@@ -80,15 +80,15 @@ def opened(url: httpx.URL, context: ssl.SSLContext) -> httpcore.Proxy:
 
 def certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
     """Read the certificates of whom to trust, from where the environment says."""
-    said = {name: environ[name] for name in CERTIFICATES if environ.get(name)}
-    if (file := said.get("SSL_CERT_FILE")) and not os.path.isfile(file):
+    named = {name: environ[name] for name in CERTIFICATES if environ.get(name)}
+    if (file := named.get("SSL_CERT_FILE")) and not os.path.isfile(file):
         raise Unusable(f"SSL_CERT_FILE={file}: no such file; unset it, or name a file of certificates")
-    if not file and (folder := said.get("SSL_CERT_DIR")) and not os.path.isdir(folder):
+    if not file and (folder := named.get("SSL_CERT_DIR")) and not os.path.isdir(folder):
         raise Unusable(f"SSL_CERT_DIR={folder}: no such folder; unset it, or name a folder of certificates")
     try:
         return httpx.create_ssl_context()
     except (OSError, ssl.SSLError) as error:
-        shown = ", ".join(f"{name}={value}" for name, value in said.items()) or "certifi"
+        shown = ", ".join(f"{name}={value}" for name, value in named.items()) or "certifi"
         raise Unusable(f"{shown}: certificates cannot be read: {' '.join(str(error).split())}") from error
 
 

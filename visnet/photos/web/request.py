@@ -146,9 +146,9 @@ async def try_once(
 
 
 def _headers(options: FetchOptions, known: Validators | None) -> dict[str, str]:
-    said = {"User-Agent": options.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": options.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"}
     asked = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified} if known else {}
-    return said | {name: value for name, value in asked.items() if value and value.isascii()}
+    return headers | {name: value for name, value in asked.items() if value and value.isascii()}
 
 
 def _joined(url: httpx.URL, location: str) -> httpx.URL:
@@ -160,13 +160,13 @@ def _joined(url: httpx.URL, location: str) -> httpx.URL:
 
 async def _brought(
     response: httpcore.Response,
-    said: Mapping[str, bytes],
+    raw_headers: Mapping[str, bytes],
     options: FetchOptions,
     held: Held,
     deadline: asyncio.Timeout,
     known: Validators | None,
 ) -> Fetched:
-    headers = {name: value.decode("latin-1") for name, value in said.items()}
+    headers = {name: value.decode("latin-1") for name, value in raw_headers.items()}
     validators = Validators(headers.get("etag", ""), headers.get("last-modified", ""))
     if response.status == 304 and known and any(known):  # it may leave out what has not changed
         await response.aread()  # nothing, but then the connection can be used again

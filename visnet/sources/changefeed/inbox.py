@@ -38,9 +38,9 @@ class _Notes(dict[str, dict[str, Any]]):
             ) from None
         self.path, self.written_s = path, time.monotonic()
 
-    def note(self, name: str, **said: object) -> None:
+    def note(self, name: str, **known: object) -> None:
         """Add to what is known of a batch."""
-        self[name] = {**self.get(name, {}), **said}
+        self[name] = {**self.get(name, {}), **known}
         if time.monotonic() - self.written_s > _EVERY_S:
             self.write()
 

@@ -96,7 +96,7 @@ def record(raw: Mapping[str, Any], limits: Limits = UNLIMITED) -> Record:
         seq = updated_at
     elif seq > limits.seq:
         raise Bad("seq: over seq_max, or what a clock could have counted by now")
-    said: tuple[Any, ...] = (product_id, op, seq, updated_at, [], [], [], "", "", "", "", None, "", "")
+    fields: tuple[Any, ...] = (product_id, op, seq, updated_at, [], [], [], "", "", "", "", None, "", "")
     if op == "upsert":
         photos = [name for name, box in _photos(raw.get("photos"), "photos", boxes=False)]
         street = [pair for pair in _photos(raw.get("street_photos"), "street_photos") if pair[0] not in photos]
@@ -110,12 +110,12 @@ def record(raw: Mapping[str, Any], limits: Limits = UNLIMITED) -> Record:
             raise Bad(f"split: {' | '.join(filter(None, SPLITS))} is allowed")
         boxes = [side for _, box in street for side in box]
         price, more = values.number(raw.get("price"), "price"), _attributes(raw)
-        said = (*said[:4], photos, [name for name, _ in street], boxes, *texts, price, split, more)
+        fields = (*fields[:4], photos, [name for name, _ in street], boxes, *texts, price, split, more)
     try:
-        content = hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()[:32]
+        content = hashlib.sha256(json.dumps(fields, ensure_ascii=False).encode()).hexdigest()[:32]
     except UnicodeEncodeError:
         raise Bad("not UTF-8 text") from None
-    return Record._make((*said, content))
+    return Record._make((*fields, content))
 
 
 def _text(value: object, field: str) -> str:

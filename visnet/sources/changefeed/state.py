@@ -202,8 +202,8 @@ def _ranks(catalog: Table, product_ids: set[str]) -> dict[str, tuple[int, int, s
 
 def _letter(batch: str, line: int, reason: str, text: str) -> dict[str, object]:
     content = fingerprint(batch, line, reason, text)
-    said = {"batch": batch, "line": line, "reason": reason, "text": text}
-    return {"letter_id": f"{batch}:{line}", **said, "source": content, "content": content}
+    letter = {"batch": batch, "line": line, "reason": reason, "text": text}
+    return {"letter_id": f"{batch}:{line}", **letter, "source": content, "content": content}
 
 
 def _digest(path: Path) -> str:
