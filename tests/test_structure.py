@@ -251,3 +251,13 @@ def made_durable(path: Path) -> list[str]:
 def test_what_is_renamed_synced_or_locked_is_so_in_one_place() -> None:
     found = {name: calls for name, path in modules() if name.startswith("visnet.") and (calls := made_durable(path))}
     assert found == {"visnet.storage.atomic": ["os.fsync", "os.replace"], "visnet.storage.locks": ["fcntl.flock"]}
+
+
+def test_a_name_is_one_class() -> None:
+    """Whoever reads `Batch` must not have to ask which; `Params` is what each of many modules has."""
+    classes: dict[str, list[str]] = {}
+    for name, path in modules():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body if name.startswith("visnet") else ():
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                classes.setdefault(node.name, []).append(name)
+    assert {name: found for name, found in classes.items() if len(found) > 1 and name != "Params"} == {}

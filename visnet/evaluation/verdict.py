@@ -26,7 +26,7 @@ Z = 1.959964  # 97.5 % of the normal distribution lie below
 
 
 @dataclass(frozen=True)
-class Difference:
+class RecallDifference:
     """How two models answer the same questions: their recall@1, and the 95 % interval of the first less the second."""
 
     questions: int
@@ -83,7 +83,7 @@ def hits(queries: Path) -> dict[str, bool]:
     return {query: rank == 0 for query, rank in zip(*(column.to_pylist() for column in table.columns), strict=True)}
 
 
-def compare(ours: Mapping[str, bool], theirs: Mapping[str, bool]) -> Difference | None:
+def compare(ours: Mapping[str, bool], theirs: Mapping[str, bool]) -> RecallDifference | None:
     """Compare two models on the questions that both have answered; None where they share none."""
     common = ours.keys() & theirs.keys()
     if not common:
@@ -94,7 +94,7 @@ def compare(ours: Mapping[str, bool], theirs: Mapping[str, bool]) -> Difference 
     middle = (gained - lost) / n
     half = Z * math.sqrt(((gained + lost + 1) / n - middle**2) / n)
     recall, other = (round(sum(hit[query] for query in common) / len(common), 6) for hit in (ours, theirs))
-    return Difference(len(common), recall, other, round(middle - half, 6), round(middle + half, 6))
+    return RecallDifference(len(common), recall, other, round(middle - half, 6), round(middle + half, 6))
 
 
 def judge(model: str, ours: Mapping[str, bool], champion: str, theirs: Mapping[str, bool], margin: float) -> Verdict:

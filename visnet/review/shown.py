@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from visnet.sampling import exclusions
-from visnet.sampling.crops import SPLITS
+from visnet.sampling.splits import SPLITS
 from visnet.storage.table import Table
 
 SAID = ["photo_id", "product_id", "category", "colour", "side", "split"]

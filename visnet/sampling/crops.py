@@ -6,9 +6,10 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from visnet.sampling.splits import SPLITS
+
 STREET, SHOP = 0, 1
 SIDES = ("street", "shop")
-SPLITS = ("train", "validation", "test")
 COLUMNS = ("product_id", "category", "colour", "side", "split")
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from visnet.sampling.crops import SPLITS, STREET, Crops, code
+from visnet.sampling.crops import STREET, Crops, code
 from visnet.sampling.sampled import Sampled
+from visnet.sampling.splits import SPLITS
 from visnet.storage import atomic
 
 HEADER = ("what", "a", "b")

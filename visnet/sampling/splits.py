@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+SPLITS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True)
 class Shares:

@@ -13,7 +13,7 @@ BLOCK_ANSWERS = 1 << 20  # queries x columns of one block
 
 
 @dataclass(frozen=True)
-class Found:
+class NearestProducts:
     """Answers per query, nearest first; a query with fewer products than asked for ends in row −1, distance inf.
 
     row: the nearest photo of each product, [Q, K] int64 into the gallery. sq_distance: [Q, K] float32.
@@ -30,7 +30,7 @@ def nearest_products(
     k: int,
     exclude: np.ndarray | None = None,
     within: tuple[int, int] | None = None,
-) -> Found:
+) -> NearestProducts:
     """Find the k products whose nearest photo is nearest to each query, exactly.
 
     queries: [Q, D]; gallery: [G, D], or a `Gallery` of squared Euclidean distances; product: [G] int64 numbers the
@@ -49,7 +49,9 @@ def nearest_products(
     )
     short = ((0, 0), (0, k - answer.row.shape[1]))
     row, sq_distance = answer.row.cpu().numpy(), answer.score.cpu().numpy()
-    return Found(np.pad(row, short, constant_values=-1), np.pad(sq_distance, short, constant_values=np.float32(np.inf)))
+    return NearestProducts(
+        np.pad(row, short, constant_values=-1), np.pad(sq_distance, short, constant_values=np.float32(np.inf))
+    )
 
 
 def blocks(columns: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:

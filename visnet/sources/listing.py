@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from visnet.photos.web.download import Answer
+from visnet.sampling import splits
 
 __all__ = ["PHOTOS", "RECORDS", "SIDES", "SPLITS", "Answer", "Listing"]
 
 SIDES = ("street", "shop")
-SPLITS = ("train", "validation", "test", "")  # "" = the crops stage assigns it, by product
+SPLITS = (*splits.SPLITS, "")  # "" = the crops stage assigns it, by product
 
 # One row per photo. `photo_id` is unique; `locator` says where it is: a URL, an absolute path, a generator's address.
 PHOTOS = pa.schema([("photo_id", pa.string()), ("locator", pa.string())])

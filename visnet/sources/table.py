@@ -192,7 +192,7 @@ def _converted(column: pa.ChunkedArray, field: str, name: str, part: Path) -> tu
 def _product(value: object, name: str) -> str:
     try:
         return values.identifier(value, name)
-    except values.Missing:
+    except values.MissingValue:
         raise values.Bad("empty product") from None
 
 

@@ -16,7 +16,7 @@ from visnet.photos.loss_gate import LossGate, TooManyLost
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log, Progress
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
-from visnet.sampling.splits import Shares, assign_splits
+from visnet.sampling.splits import SPLITS, Shares, assign_splits
 from visnet.sheets import stage_sheets
 from visnet.storage import atomic
 from visnet.storage.fingerprints import HASH_COLUMNS, fingerprint, fingerprints
@@ -94,7 +94,7 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     return {
         "crops": len(whole),
         **{f"{side}_crops": int((whole["side"] == side).sum()) for side in ("street", "shop")},
-        **{f"{split}_crops": int((whole["split"] == split).sum()) for split in ("train", "validation", "test")},
+        **{f"{split}_crops": int((whole["split"] == split).sum()) for split in SPLITS},
         "lost": sum(lost.values()),
         "lost_share": round(sum(lost.values()) / len(whole), 6),
         "lost_share_max": params.lost_share_max,

@@ -17,10 +17,11 @@ from visnet.embedding.crop_dataset import CropImages
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, choosing, one_of
 from visnet.sampling import exclusions, former_ids, scorers
-from visnet.sampling.crops import SPLITS, Crops
+from visnet.sampling.crops import Crops
 from visnet.sampling.sampled import Asked, Looks, Sampled
 from visnet.sampling.samplers import SAMPLERS
 from visnet.sampling.scorers import SCORERS
+from visnet.sampling.splits import SPLITS
 from visnet.sheets import stage_sheets
 from visnet.storage.fingerprints import fingerprint
 from visnet.storage.table import Table

@@ -40,7 +40,7 @@ def read(body: bytes, encoding: str, limit_bytes: int = 20_000, chunk: int = 100
 def test_a_body_is_decoded_as_its_encoding_says(encoding: str, body: bytes) -> None:
     assert read(body, encoding) == PLAIN
     assert read(body, encoding, limit_bytes=len(PLAIN)) == PLAIN
-    with pytest.raises(bodies.TooLarge):
+    with pytest.raises(bodies.BodyTooLarge):
         read(body, encoding, limit_bytes=len(PLAIN) - 1)
 
 
@@ -52,7 +52,7 @@ def test_a_body_is_decoded_as_its_encoding_says(encoding: str, body: bytes) -> N
         ("x" * 9999, PLAIN, Refused),
         ("gzip", PLAIN, Refused),
         ("deflate", b"\x08nonsense", Refused),
-        ("gzip", packed(31)[:-9], bodies.Cut),
+        ("gzip", packed(31)[:-9], bodies.BodyCut),
     ],
 )
 def test_what_cannot_be_decoded_is_refused(encoding: str, body: bytes, error: type[Exception]) -> None:
@@ -64,7 +64,7 @@ def test_what_cannot_be_decoded_is_refused(encoding: str, body: bytes, error: ty
 def test_a_bomb_never_unfolds_beyond_the_limit() -> None:
     body = gzip_bomb()
     tracemalloc.start()
-    with pytest.raises(bodies.TooLarge):
+    with pytest.raises(bodies.BodyTooLarge):
         read(body, "gzip", limit_bytes=2_000_000, chunk=len(body))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

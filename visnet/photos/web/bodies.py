@@ -8,18 +8,18 @@ from visnet.photos.web.locators import Refused
 GZIP, ZLIB, BARE = 31, 15, -15  # zlib's words for the header that is expected
 
 
-class Cut(Exception):
+class BodyCut(Exception):
     """The body ended before it was whole."""
 
 
-class TooLarge(Exception):
+class BodyTooLarge(Exception):
     """The body is larger than it may be."""
 
 
 async def read(chunks: AsyncIterable[bytes], encoding: str, limit_bytes: int) -> bytes:
     """Return a body of at most so many bytes; never many more than these are held, whatever a chunk unfolds to.
 
-    encoding: as the answer's Content-Encoding says. Errors: `TooLarge`, `Cut`, `Refused` for what cannot be decoded.
+    encoding: the Content-Encoding. Errors: `BodyTooLarge`, `BodyCut`, `Refused` for what cannot be decoded.
     """
     encoding = encoding.strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
@@ -29,7 +29,7 @@ async def read(chunks: AsyncIterable[bytes], encoding: str, limit_bytes: int) ->
     async for chunk in chunks:
         came_bytes += len(chunk)
         if came_bytes > limit_bytes:
-            raise TooLarge
+            raise BodyTooLarge
         if encoding in ("", "identity"):
             body += chunk
         elif chunk:
@@ -39,9 +39,9 @@ async def read(chunks: AsyncIterable[bytes], encoding: str, limit_bytes: int) ->
             except zlib.error as error:
                 raise Refused("undecodable: broken content encoding") from error
         if len(body) > limit_bytes:
-            raise TooLarge
+            raise BodyTooLarge
     if unfolding and not unfolding.eof:
-        raise Cut
+        raise BodyCut
     return bytes(body)
 
 

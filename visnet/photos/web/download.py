@@ -24,7 +24,7 @@ from visnet.photos.web.request import (
     Failure,
     Fetched,
     FetchOptions,
-    Found,
+    FoundFile,
     Validators,
     find_file,
     read_file,
@@ -248,7 +248,7 @@ class _Line:
         await held.take(found.size_bytes)
         return Fetched(await asyncio.to_thread(read_file, found) if data is None else data, found.validators)
 
-    def _found(self, locator: str, known: Validators | None) -> tuple[Found, bytes | None]:
+    def _found(self, locator: str, known: Validators | None) -> tuple[FoundFile, bytes | None]:
         found = find_file(self.disk, locator, self.options, known)
         small = not found.unchanged and found.size_bytes <= READ_AT_ONCE
         return found, read_file(found) if small else None

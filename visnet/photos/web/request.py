@@ -80,7 +80,7 @@ class Fetched(NamedTuple):
     validators: Validators
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """A file that may be read: its real path, its size and validators, and whether those are the known ones."""
 
     path: str
@@ -122,9 +122,9 @@ async def try_once(
             raise Failure("too many redirects")
     except Refused as refused:
         raise Failure(str(refused)) from refused
-    except bodies.TooLarge as error:
+    except bodies.BodyTooLarge as error:
         raise Failure(f"too large: over {options.max_mb:g} MB") from error
-    except bodies.Cut as error:
+    except bodies.BodyCut as error:
         raise Failure("incomplete body", again=True) from error
     except (TimeoutError, httpcore.TimeoutException) as error:
         raise Failure("timeout", again=True, connected=not isinstance(error, httpcore.ConnectTimeout)) from error
@@ -178,7 +178,7 @@ async def _brought(
     length = headers.get("content-length", "")
     size = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else options.max_bytes
     if size > options.max_bytes:
-        raise bodies.TooLarge
+        raise bodies.BodyTooLarge
     await _wait_for_room(held, options.max_bytes if encoding else size, deadline)
     return Fetched(await bodies.read(response.aiter_stream(), encoding, options.max_bytes), validators)
 
@@ -194,7 +194,7 @@ async def _wait_for_room(held: Held, size: int, deadline: asyncio.Timeout) -> No
     deadline.reschedule(clock() + left_s)
 
 
-def find_file(disk: Disk, locator: str, options: FetchOptions, known: Validators | None = None) -> Found:
+def find_file(disk: Disk, locator: str, options: FetchOptions, known: Validators | None = None) -> FoundFile:
     """Look for the file of a locator; `Failure` when it is none that may be read."""
     try:
         path, status = disk.find(locator)
@@ -209,10 +209,10 @@ def find_file(disk: Disk, locator: str, options: FetchOptions, known: Validators
     if status.st_size > options.max_bytes:
         raise Failure(f"too large: over {options.max_mb:g} MB")
     validators = Validators(locators.mark(status))
-    return Found(path, status.st_size, validators, unchanged=bool(known and known.etag == validators.etag))
+    return FoundFile(path, status.st_size, validators, unchanged=bool(known and known.etag == validators.etag))
 
 
-def read_file(found: Found) -> bytes:
+def read_file(found: FoundFile) -> bytes:
     """Read a file that was found; `Failure` when that cannot be done."""
     try:
         # As it was found: what has become a link or a pipe since is not followed or waited for.

@@ -11,11 +11,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from visnet.sources.listing import SPLITS
 from visnet.sources.rows import values
 from visnet.sources.rows.values import Bad
 
 OPS = ("upsert", "delete")
-SPLITS = ("", "train", "validation", "test")  # "" = assigned by product
 TEXTS = ("category", "colour", "gender", "title")
 FIELDS = ("product_id", "op", "photos", "street_photos", *TEXTS, "price", "split", "updated_at", "seq")
 TEXT_MAX = {"category": 1_000, "colour": 1_000, "gender": 1_000, "title": 10_000}  # characters

@@ -23,7 +23,7 @@ class Bad(Exception):
     """A value or record that cannot be used; the message is its reason, the same for all with the same fault."""
 
 
-class Missing(Bad):
+class MissingValue(Bad):
     """A value that is needed is not given."""
 
 
@@ -58,7 +58,7 @@ def identifier(value: object, field: str) -> str:
         raise Bad(f"{field}: text or a whole number is wanted")
     found = text(value, field)
     if not found:
-        raise Missing(f"{field} is missing")
+        raise MissingValue(f"{field} is missing")
     if len(found) > ID_LENGTH_MAX or not found.isprintable():
         raise Bad(f"{field}: over {ID_LENGTH_MAX} characters, or one that cannot be printed")
     if _ROUNDED_ID.fullmatch(found):
