@@ -117,11 +117,11 @@ def fitted(entry: zoo.Entry, images: Dataset[Tensor], triplets: np.ndarray, labe
             pass
 
     with tempfile.TemporaryDirectory() as folder:
-        training.fit(
-            zoo.build_model(entry, seed=1), images, triplets, np.empty((0, 3), np.int64), labels=labels,
-            options=training.Options.of(entry, seed=1, device=device, checkpoint_every_s=1e9),
-            loss=entry.loss, augment=entry.augment, checkpoint_dir=Path(folder), log=Clock(),  # type: ignore[arg-type]
-        )  # fmt: skip
+        data = training.TripletSet(images, triplets, np.empty((0, 3), np.int64), labels)
+        model = zoo.build_model(entry, seed=1)
+        task = training.EmbeddingTask.of(entry, model, data, seed=1, rounds_dir=Path(folder))
+        options = training.Options.of(entry, seed=1, device=device, checkpoint_every_s=1e9)
+        training.fit(task, options, Path(folder), Clock())  # type: ignore[arg-type]
     per_epoch = len(ends) // entry.epochs
     plan = ByTriplet(triplets, per_batch=entry.batches.triplets, seed=1)
     seen = sum(len(plan.rows(epoch, number)[0]) for epoch in range(1, entry.epochs) for number in range(1, per_epoch))

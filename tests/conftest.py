@@ -30,7 +30,7 @@ FIRST = (
     "tests/orchestration/test_day.py",
     "tests/zoo/test_training.py",
     "tests/runs/test_experiments.py",
-    "tests/training/test_fit.py",
+    "tests/training/test_resume.py",
     "tests/kernels/test_nearest_aot.py",
     *APART,
 )

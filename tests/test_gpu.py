@@ -44,19 +44,10 @@ def test_training_learns_on_the_gpu(tmp_path: Path) -> None:
     entry = dataclasses.replace(
         zoo.entry("mildnet_small_hinge"), side_px=128, epochs=4, batches=zoo.Batches(triplets=32)
     )
-    fitted = training.fit(
-        zoo.build_model(entry, seed=1),
-        photos,
-        photos.triplets(512, 1),
-        photos.triplets(64, 2),
-        labels=photos.labels,
-        options=training.Options.of(entry, seed=1, device="cuda"),
-        loss=entry.loss,
-        augment=entry.augment,
-        checkpoint_dir=tmp_path,
-    )
-    assert fitted.validation_triplet_accuracy is not None
-    assert fitted.validation_triplet_accuracy > 0.8
+    data = training.TripletSet(photos, photos.triplets(512, 1), photos.triplets(64, 2), photos.labels)
+    task = training.EmbeddingTask.of(entry, zoo.build_model(entry, seed=1), data, seed=1, rounds_dir=tmp_path)
+    fitted = training.fit(task, training.Options.of(entry, seed=1, device="cuda"), tmp_path)
+    assert fitted.metrics["validation_triplet_accuracy"] > 0.8
     assert next(fitted.model.parameters()).device.type == "cpu"
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tests.training.toy import SHAPES, TRAIN
-from visnet.training.batches import EpochBatches, PlannedBatches
+from visnet.training.batches import PlannedBatches
+from visnet.training.epochs import EpochReader
 from visnet.training.plans import ByProduct, ByTriplet
 
 
@@ -35,23 +36,30 @@ def test_a_batch_is_the_same_whoever_reads_it_and_when() -> None:
     fresh[0, 0], fresh[1, 2]
     here = fresh[1, 3]
     for one, other in zip(there, here, strict=True):
-        assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
-    rest = EpochBatches(batches(), epoch=1, number=3, workers=1, pin_memory=False)
-    assert len(rest) == 7
-    read = list(rest)
-    assert [batch.number for batch in read] == list(range(3, 10))
-    assert torch.equal(read[0].photos, there.photos)
+        assert torch.equal(one, other)
+    read = list(EpochReader(workers=1, pin_memory=False).read(batches(), epoch=1, first=3))
+    assert [number for number, _ in read] == list(range(3, 10))
+    assert torch.equal(read[0][1].photos, there.photos)
 
 
 def test_processes_share_an_epoch_evenly() -> None:
-    shares = [
-        [
-            batch.number
-            for batch in EpochBatches(batches(), epoch=0, number=3, workers=0, pin_memory=False, rank=rank, ranks=3)
-        ]
-        for rank in range(3)
-    ]
+    readers = [EpochReader(workers=0, pin_memory=False, rank=rank, ranks=3) for rank in range(3)]
+    shares = [[number for number, _ in reader.read(batches(), epoch=0, first=3)] for reader in readers]
     assert shares == [[3, 6], [4, 7], [5, 8]]  # of ten batches the last is nobody's
+    assert readers[0].length(batches()) == 9
+
+
+def test_workers_live_on_as_long_as_the_batches_are_the_same() -> None:
+    reader, plain = EpochReader(workers=1, pin_memory=False), batches()
+    first, second = (reader.read(plain, epoch) for epoch in (0, 1))
+    (_, one), *_ = first
+    loader = reader._loader
+    (_, two), *_ = second
+    assert reader._loader is loader
+    assert not torch.equal(one.labels, two.labels)
+    other = PlannedBatches(SHAPES, SHAPES.labels, ByTriplet(TRAIN[::-1].copy(), per_batch=16, seed=7), seed=7)
+    (_, three), *_ = reader.read(other, epoch=1)
+    assert torch.equal(three.photos, other[1, 0].photos)
 
 
 def test_batches_of_products_take_every_product_as_often_and_both_sides() -> None:

@@ -7,25 +7,15 @@ import torch
 
 from tests.training.toy import SHAPES, TRAIN, Diary, Tiny
 from visnet import zoo
-from visnet.training import rounds
+from visnet.training import TripletSet, rounds
 
 
 def test_a_mined_round_takes_the_asked_band_of_the_nearest_products(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Tiny().eval()
     asked = zoo.Rounds(every_epochs=1, first=3, last=5, share=0.5)
-    made = rounds.mine(
-        model,
-        SHAPES,
-        TRAIN,
-        SHAPES.labels,
-        asked,
-        np.random.default_rng(1),
-        batch=8,
-        device="cpu",
-        workers=0,
-        log=Diary(),
-    )
+    data = TripletSet(SHAPES, TRAIN, TRAIN[:0], SHAPES.labels)
+    made = rounds.mine(model, data, asked, np.random.default_rng(1), batch=8, workers=0, log=Diary())
     assert np.array_equal(made.triplets[:, :2], TRAIN[:, :2])
     changed = (made.triplets[:, 2] != TRAIN[:, 2]).mean()
     assert 0.3 < changed < 0.6
@@ -48,9 +38,7 @@ def test_a_mined_round_takes_the_asked_band_of_the_nearest_products(tmp_path: Pa
         wrong += bool((embeddings[q] - embeddings[n]).norm() <= (embeddings[q] - embeddings[p]).norm())
     assert ranks == {3, 4, 5}
     assert abs(made.wrong - wrong) <= 3  # of those whose negative stayed the same by chance
-    none = rounds.mine(
-        model, SHAPES, TRAIN, SHAPES.labels, zoo.Rounds(every_epochs=1, first=16, last=50), np.random.default_rng(1),
-        batch=8, device="cpu", workers=0, log=Diary(),
-    )  # fmt: skip
+    beyond = zoo.Rounds(every_epochs=1, first=16, last=50)
+    none = rounds.mine(model, data, beyond, np.random.default_rng(1), batch=8, workers=0, log=Diary())
     assert none.mined == 0  # there are 16 products to train on: a query has fifteen others
     assert np.array_equal(none.triplets, TRAIN)

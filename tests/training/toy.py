@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from visnet import zoo
-from visnet.training import Fitted, Options, fit
+from visnet.training import EmbeddingTask, Fitted, Options, TripletSet, fit
 from visnet.zoo import weights
 
 SIDE_PX = 32
@@ -111,7 +111,6 @@ AUGMENT = zoo.Augment(flip=0.5, crop=0.2, brightness=0.1)
 def options(**others: object) -> Options:
     said: dict[str, object] = {
         "epochs": 3,
-        "batches": zoo.Batches(triplets=16),
         "optimizer": ADAM,
         "schedule": zoo.Schedule(name="cosine", warmup_epochs=0.5),
         "seed": 7,
@@ -135,19 +134,30 @@ MANNERS: dict[str, dict[str, object]] = {
 }
 
 
+OF_TASK = ("batches", "loss", "augment", "rounds", "monitor")  # the others are options of the loop
+
+
+def task(folder: Path, model: nn.Module, data: TripletSet, **others: object) -> EmbeddingTask:
+    parts = {"batches": zoo.Batches(triplets=16), "loss": LOSS, "augment": AUGMENT, "rounds": zoo.Rounds()}
+    return EmbeddingTask(model, data, seed=7, rounds_dir=folder, **{**parts, **others})  # type: ignore[arg-type]
+
+
 def train(
-    folder: Path, log: Diary | None = None, model: nn.Module | None = None, loss: zoo.Loss = LOSS, **others: object
+    folder: Path,
+    log: Diary | None = None,
+    model: nn.Module | None = None,
+    data: TripletSet | None = None,
+    **others: object,
 ) -> Fitted:
     torch.set_num_threads(1)  # sums of another number of threads are other sums
     if model is None:
         torch.manual_seed(0)
         model = Tiny()
+    data = data or TripletSet(SHAPES, TRAIN, VALIDATION, SHAPES.labels)
+    learnt = task(folder, model, data, **{name: value for name, value in others.items() if name in OF_TASK})
     torch.seed()  # whatever was drawn before: a training has a seed of its own
-    chosen = options(**others)
-    return fit(
-        model, SHAPES, TRAIN, VALIDATION, labels=SHAPES.labels, options=chosen, loss=loss, augment=AUGMENT,
-        checkpoint_dir=folder, log=log or Diary(),
-    )  # fmt: skip
+    chosen = options(**{name: value for name, value in others.items() if name not in OF_TASK})
+    return fit(learnt, chosen, folder, log or Diary())
 
 
 def digest(fitted: Fitted) -> str:

@@ -4,11 +4,10 @@ What is reduced, so that 39 networks of up to 187 million weights fit into a min
 twelve, a batch has two triplets or two products with three photos, nothing is dropped out (that noise alone can make an
 angular loss 0), and networks begin with random weights (each layer's own distribution, but the numbers are one list of
 draws over and over). The steps are the training loop's own, without its checkpoints, validation and rounds, which
-training/test_fit.py has.
+tests/training has.
 """
 
 import dataclasses
-import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from visnet import zoo
-from visnet.pipeline.log import SILENT
-from visnet.training import Options
-from visnet.training.batches import EpochBatches
-from visnet.training.checkpoint import Standing
-from visnet.training.job import Job
-from visnet.training.loop import Loop
-from visnet.training.plans import ByProduct, ByTriplet
-from visnet.training.signals import StopSignals
+from visnet.models import freeze_norms
+from visnet.training import EmbeddingTask, Options, TripletSet
+from visnet.training.batches import Batch
+from visnet.training.processes import fabric_of
+from visnet.training.updates import Updates
 
 SIDE_PX = 64
 STEPS = 2
@@ -93,30 +89,12 @@ def reduced(name: str) -> zoo.Entry:
     return dataclasses.replace(entry, side_px=SIDE_PX, weights="none", batches=batches)
 
 
-def loop_of(entry: zoo.Entry, model: nn.Module, folder: Path) -> Loop:
-    """Set the training up as `fit` does."""
+def updates_of(entry: zoo.Entry, model: nn.Module, folder: Path) -> Updates[Batch]:
+    """Set the steps of a training up as `fit` does."""
+    data = TripletSet(PHOTOS, TRIPLETS, TRIPLETS[:0], LABELS)
+    task = EmbeddingTask.of(entry, model, data, seed=1, rounds_dir=folder)
     options = Options.of(entry, seed=1, device="cpu")
-    plan = (
-        ByTriplet(TRIPLETS, per_batch=entry.batches.triplets, seed=1)
-        if entry.batches.triplets
-        else ByProduct(np.arange(12), LABELS, np.zeros(12), products=2, photos=3, seed=1)
-    )
-    job = Job(
-        model=model, images=PHOTOS, train=TRIPLETS, validation=TRIPLETS[:0], labels=LABELS, plan=plan,
-        options=options, loss=entry.loss, augment=entry.augment, folder=folder, rounds_dir=folder,
-        fingerprint="", log=SILENT,
-    )  # fmt: skip
-    with SILENT.progress("training", STEPS) as progress:
-        return Loop(
-            job,
-            EpochBatches(job.batches, epoch=0, number=0, workers=0, pin_memory=False),
-            dimensions=model.dimensions,  # type: ignore[arg-type]
-            standing=Standing(),
-            kept=None,
-            before_epoch=lambda: None,
-            progress=progress,
-            signals=StopSignals(),
-        )
+    return Updates(task, options, fabric_of(options), task.batches.per_epoch)
 
 
 def some(values: Tensor) -> Tensor:
@@ -130,30 +108,24 @@ def test_two_steps_move_what_trains_and_nothing_else(name: str, tmp_path: Path) 
     with RepeatedDraws():
         model = zoo.build_model(entry, seed=1)
     before = {name: some(value) for name, value in model.named_parameters()}
+    updates = updates_of(entry, model, tmp_path)
     embeddings: list[Tensor] = []
     model.register_forward_hook(lambda _, __, out: embeddings.append(out.detach()))
-    loop = loop_of(entry, model, tmp_path)
-    optimizer = loop.configure_optimizers()
     model.train()
-    loop.on_train_epoch_start()
+    freeze_norms(model)
     for layer in model.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0
     losses: list[float] = []
     reached: set[str] = set()
-    for batch in itertools.islice(loop.train_dataloader(), STEPS):
-        optimizer.zero_grad()
-        loss = loop.training_step(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.item())
+    for number in range(STEPS):
+        batch = updates.task.batches[0, number]
+        losses.append(updates.make(0, number, batch, first=True, last=True).loss.item())
         assert embeddings[-1].shape == (len(batch.photos), model.dimensions)
         assert embeddings[-1].isfinite().all()
         assert float(embeddings[-1].std(0).max()) > 0, "all photos have one embedding"
         grads = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
         reached |= {name for name, grad in grads.items() if some(grad).any()}
-        if entry.optimizer.clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), entry.optimizer.clip_norm)
-        optimizer.step()
     assert len(losses) == len(embeddings) == STEPS
     assert all(map(math.isfinite, losses))
     assert losses[0] > 0.0, "a loss of nothing teaches nothing"

@@ -40,10 +40,8 @@ def photo_loader(
     images: Dataset[Tensor], rows: Sequence[int], *, batch: int, workers: int = 0, pin_memory: bool = False
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """Read `rows` of a dataset, in order and to the last, as (rows [B] int64, uint8 photos [B, 3, S, S])."""
-    chunks = [list(rows[first : first + batch]) for first in range(0, len(rows), batch)]
     options = loader_options(workers, pin_memory=pin_memory)
-    # The chunks are the dataset: a loader then sends a worker a number, and gets a batch back.
-    return DataLoader(_Chunks(images, chunks), batch_size=None, shuffle=False, **options)
+    return DataLoader(PhotoBatches(images, rows, batch), batch_size=None, shuffle=False, **options)
 
 
 def loader_options(workers: int, *, pin_memory: bool) -> dict[str, Any]:
@@ -58,15 +56,18 @@ def loader_options(workers: int, *, pin_memory: bool) -> dict[str, Any]:
     }
 
 
-class _Chunks(Dataset[tuple[Tensor, Tensor]]):
-    def __init__(self, images: Dataset[Tensor], chunks: Sequence[Sequence[int]]) -> None:
+class PhotoBatches(Dataset[tuple[Tensor, Tensor]]):
+    """The batches of `rows` of a dataset, themselves a dataset: a loader sends a worker a number, and gets a batch."""
+
+    def __init__(self, images: Dataset[Tensor], rows: Sequence[int], batch: int) -> None:
         self._images = images
-        self._chunks = chunks
+        self._chunks = [list(rows[first : first + batch]) for first in range(0, len(rows), batch)]
 
     def __len__(self) -> int:
         return len(self._chunks)
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        """Return (rows [B] int64, uint8 photos [B, 3, S, S])."""
         rows = self._chunks[number]
         return torch.tensor(rows, dtype=torch.int64), stack(self._images, rows)
 

@@ -25,6 +25,7 @@ from visnet.tracking import registry
 from visnet.zoo import weights
 
 METRICS = ("training_s",)
+MEASURED = ("train_loss", "train_triplet_accuracy", "validation_loss", "validation_triplet_accuracy")
 INPUTS, CHECKPOINTS, ROUNDS = "inputs", "checkpoints", "rounds"
 RESUMES = (INPUTS, CHECKPOINTS)  # what a killed run needs to go on, and nobody else
 
@@ -74,29 +75,25 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
     model = zoo.build_model(entry, seed=params.seed)
     size = sum(p.numel() for p in model.parameters())
     log.say(f"  {entry.name}: {size:,} parameters, {len(photos)} photos, {len(numbered['train'])} triplets")
-    fitted = training.fit(
-        model,
+    data = training.TripletSet(
         CropImages(path, photos.index.tolist(), entry.side_px),
         numbered["train"],
         numbered["validation"],
         labels=pd.factorize(photos["label"])[0],
         pool=np.flatnonzero(photos["train"]),
         street=photos["street"].to_numpy(),
-        options=training.Options.of(
-            entry,
-            seed=params.seed,
-            patience=params.patience,
-            precision=params.precision,
-            compile=params.compile,
-            devices=params.devices,
-            workers=params.workers,
-        ),
-        loss=entry.loss,
-        augment=entry.augment,
-        checkpoint_dir=out / CHECKPOINTS,
-        rounds_dir=out / ROUNDS,
-        log=log,
     )
+    options = training.Options.of(
+        entry,
+        seed=params.seed,
+        patience=params.patience,
+        precision=params.precision,
+        compile=params.compile,
+        devices=params.devices,
+        workers=params.workers,
+    )
+    task = training.EmbeddingTask.of(entry, model, data, seed=params.seed, rounds_dir=out / ROUNDS)
+    fitted = training.fit(task, options, out / CHECKPOINTS, log)
     _name_rounds(out / ROUNDS, photos.index)
     made_by = weights.save(fitted.model, entry.toml(), out)
     return {
@@ -110,10 +107,7 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
         "best_epoch": fitted.best_epoch,
         "stopped_early": fitted.stopped_early,
         "resumed_from_epoch": fitted.resumed_from_epoch,
-        "train_loss": fitted.train_loss,
-        "train_triplet_accuracy": fitted.train_triplet_accuracy,
-        "validation_loss": fitted.validation_loss,
-        "validation_triplet_accuracy": fitted.validation_triplet_accuracy,
+        **{name: fitted.metrics.get(name) for name in MEASURED},
         "training_s": round(fitted.wall_s, 3),
         "images_per_s": round(fitted.images_per_s, 1),
         "trained_photos": fitted.photos,

@@ -1,7 +1,22 @@
-"""Train a weight-shared network on triplets: `fit` resumes, stops early, and gives back the best weights."""
+"""Train a task (what is learnt, from what) by one loop: `fit` resumes, stops early, and gives back the best weights."""
 
 from visnet.training.augment import augment
+from visnet.training.embedding_task import EmbeddingTask
 from visnet.training.fitting import fit
 from visnet.training.options import Fitted, Options
+from visnet.training.task import Batches, Monitor, Step, Task, ValidationBatches
+from visnet.training.triplet_set import TripletSet
 
-__all__ = ["Fitted", "Options", "augment", "fit"]
+__all__ = [
+    "Batches",
+    "EmbeddingTask",
+    "Fitted",
+    "Monitor",
+    "Options",
+    "Step",
+    "Task",
+    "TripletSet",
+    "ValidationBatches",
+    "augment",
+    "fit",
+]

@@ -1,6 +1,5 @@
 """The running mean of a model's weights, which often finds better than the weights themselves."""
 
-import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -33,11 +32,6 @@ class Average:
         """Go on from a state."""
         if self._average is not None:
             self._average.load_state_dict(state)
-
-    def to(self, device: torch.device) -> None:
-        """Move the mean to where the model is."""
-        if self._average is not None:
-            self._average.to(device)
 
 
 def _mean(decay: float):  # type: ignore[no-untyped-def]

@@ -1,38 +1,34 @@
-"""What a training is told, and what it gives back."""
+"""How a training goes, and what it gives back."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import nn
 
-from visnet.zoo import Batches, Entry, Optimizer, Rounds, Schedule
-
-Monitor = Literal["validation_loss", "validation_triplet_accuracy"]
+from visnet.zoo import Entry, Optimizer, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How to train; the last four fields say only where and how fast, and may change between a kill and its resume.
 
-    devices: GPUs (or CPU processes) that train together, each on every so many-th batch. compile: let torch.compile
-    make one program of the network; slow to start.
+    patience: epochs without a better monitored metric before training stops; 0 is never. precision: "auto" is bf16 on a
+    GPU, fp32 on a CPU. devices: GPUs (or CPU processes) that train together, each on every so many-th batch. compile:
+    let torch.compile make one program of the network; slow to start. checkpoint_every_s: beside the one at the end of
+    each epoch.
     """
 
     epochs: int
-    batches: Batches
     optimizer: Optimizer
     schedule: Schedule
     seed: int
-    rounds: Rounds = field(default_factory=Rounds)
-    monitor: Monitor = "validation_triplet_accuracy"  # the loss falls to its margin's noise while ranks still improve
-    patience: int = 0  # epochs without a better monitored value before training stops; 0 is never
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # "auto" is bf16 on a GPU, fp32 on a CPU
-    channels_last: bool = True
+    patience: int = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     devices: int = 1
     compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int = 0
-    checkpoint_every_s: float = 30.0  # beside the one at the end of each epoch
+    checkpoint_every_s: float = 30.0
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("devices", 1), ("seed", 0), ("patience", 0), ("workers", 0)):
@@ -42,23 +38,24 @@ class Options:
     @classmethod
     def of(cls, entry: Entry, *, seed: int, **others: Any) -> "Options":
         """Take what an entry of the zoo says about training; `others` win over it."""
-        said = {name: getattr(entry, name) for name in ("epochs", "batches", "optimizer", "schedule", "rounds")}
-        return cls(**{**said, "seed": seed, **others})
+        own = {name: getattr(entry, name) for name in ("epochs", "optimizer", "schedule")}
+        return cls(**{**own, "seed": seed, **others})
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What came of a training; losses and accuracies are those of the best epoch, whose weights `model` has."""
+    """What came of a training; `metrics` are those of the best epoch, whose weights `model` has.
+
+    They are `train_loss`, what else the task counts of its training batches as `train_…`, its validation metrics as
+    `validation_…`, and `lr`.
+    """
 
     model: nn.Module
     epochs: int
     best_epoch: int
     stopped_early: bool
     resumed_from_epoch: int | None
-    train_loss: float
-    train_triplet_accuracy: float
-    validation_loss: float | None
-    validation_triplet_accuracy: float | None
+    metrics: dict[str, float]
     photos: int
     wall_s: float
     images_per_s: float

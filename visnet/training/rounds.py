@@ -13,6 +13,7 @@ from visnet.pipeline.log import Log
 from visnet.search.mining import hardest_negatives
 from visnet.storage import atomic
 from visnet.training.batches import Rows
+from visnet.training.triplet_set import TripletSet
 from visnet.zoo import Rounds
 
 
@@ -27,29 +28,29 @@ class Mined:
 
 def mine(
     model: nn.Module,
-    images: Dataset[Tensor],
-    triplets: Rows,
-    labels: Rows,
+    data: TripletSet,
     rounds: Rounds,
     rng: np.random.Generator,
     *,
     batch: int,
-    device: Device,
     workers: int,
     log: Log,
 ) -> Mined:
-    """Give a share of the triplets another negative: one of the query's nearest products of the training photos.
+    """Give a share of the training triplets another negative: one of the query's nearest products of their photos.
 
-    Of the products (by `labels` [N]) nearest to the query, each by its nearest photo, one of the ranks `first` to
-    `last` is drawn; a training set with fewer products has fewer ranks, and with `first` products or less there is
-    nothing to mine. The other triplets [T, 3] keep their negatives, and every triplet its query and positive.
+    Of the products nearest to the query, each by its nearest photo, one of the ranks `first` to `last` is drawn; a
+    training set with fewer products has fewer ranks, and with `first` products or less there is nothing to mine. The
+    other triplets keep their negatives, and every triplet its query and positive. `model` embeds on the device where
+    it is.
     """
+    triplets = data.train
     photos, places = np.unique(triplets, return_inverse=True)
     places = places.reshape(-1, 3)
-    found = embed(model, _Some(images, photos), batch=batch, device=device, workers=workers, log=log)
+    device: Device = "cuda" if next(model.parameters()).is_cuda else "cpu"
+    found = embed(model, _Some(data.images, photos), batch=batch, device=device, workers=workers, log=log)
     embeddings = torch.cat([vectors for _, vectors in found])
     queries, of_query = np.unique(places[:, 0], return_inverse=True)
-    near = hardest_negatives(embeddings, labels[photos], rounds.last, anchors=queries, log=log).row.cpu().numpy()
+    near = hardest_negatives(embeddings, data.labels[photos], rounds.last, anchors=queries, log=log).row.cpu().numpy()
     band = (near >= 0).sum(1)[of_query] - (rounds.first - 1)
     chosen = (rng.random(len(triplets)) < rounds.share) & (band > 0)
     rank = rounds.first - 1 + (rng.random(len(triplets)) * np.maximum(band, 1)).astype(np.int64)
@@ -66,10 +67,12 @@ def round_of(epoch: int, rounds: Rounds) -> int:
     return epoch // rounds.every_epochs if rounds.every_epochs else 0
 
 
-def load(path: Path, checkpoint_dir: Path) -> Rows:
-    """Read the triplets [T, 3] of a round that a resumed training stands in; `ValueError` when they are gone."""
+def load(path: Path) -> Rows:
+    """Read the triplets [T, 3] of the round in which a training is resumed; `ValueError` when they are gone."""
     if not path.is_file():
-        raise ValueError(f"{path}: no such file, though the training stands in that round; delete {checkpoint_dir}")
+        raise ValueError(
+            f"{path}: no such file, though the training goes on in that round; delete its checkpoints to begin anew"
+        )
     triplets: Rows = np.load(path, allow_pickle=False)
     return triplets
 

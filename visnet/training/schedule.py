@@ -8,7 +8,7 @@ from torch import nn
 from visnet.zoo import Optimizer, Schedule
 
 
-def optimizer_of(model: nn.Module, chosen: Optimizer, loss: nn.Module | None = None) -> torch.optim.Optimizer:
+def optimizer_of(model: nn.Module, chosen: Optimizer, loss_module: nn.Module | None = None) -> torch.optim.Optimizer:
     """Make the optimizer of a model: biases at their own rate, weight decay for weights of two dimensions or more.
 
     What a loss learns (a proxy for each product) moves at `proxy_lr_factor` times the rate.
@@ -25,7 +25,7 @@ def optimizer_of(model: nn.Module, chosen: Optimizer, loss: nn.Module | None = N
         {"params": norms, "base_lr": chosen.lr, "weight_decay": 0.0},
         {"params": biases, "base_lr": chosen.lr * chosen.bias_lr_factor, "weight_decay": 0.0},
     ]
-    proxies = [] if loss is None else list(loss.parameters())
+    proxies = [] if loss_module is None else list(loss_module.parameters())
     groups.append({"params": proxies, "base_lr": chosen.lr * chosen.proxy_lr_factor, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
     if chosen.name == "sgd":

@@ -11,14 +11,11 @@ _ASKED = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
-    """A signal asked for the end, and the training stands in its checkpoint."""
+    """A signal asked for the end, and a checkpoint has all that was done."""
 
 
 class StopSignals:
-    """Note SIGINT and SIGTERM instead of dying from them; a second one acts at once, or as soon as a file is written.
-
-    Only a main thread can listen.
-    """
+    """Note SIGINT and SIGTERM instead of dying from them; a second one acts at once, or once a file is written."""
 
     def __init__(self) -> None:
         self.asked: int | None = None
@@ -26,15 +23,10 @@ class StopSignals:
         self._writing = False
         self._waiting: int | None = None
 
-    def remember(self) -> None:
-        """Keep the handlers of this moment for `release`."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.getsignal(number) for number in _ASKED}
-
     def listen(self) -> None:
-        """Take the signals over, from whoever has them now."""
-        for number in self._before:
-            signal.signal(number, self._note)
+        """Take the signals over. Only a main thread can; elsewhere nothing is noted."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in _ASKED}
 
     def release(self) -> None:
         """Give the signals back."""
@@ -64,3 +56,18 @@ class StopSignals:
     def _act(self, number: int) -> None:
         self.release()
         signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[StopSignals]:
+    """Listen to signals within; one that has `Interrupted` what runs there is raised again, for whom it was meant."""
+    signals = StopSignals()
+    signals.listen()
+    try:
+        yield signals
+    except Interrupted:
+        signals.release()
+        signal.raise_signal(signals.asked or signal.SIGINT)
+        raise KeyboardInterrupt from None  # a handler that only took note: there is still no model to give back
+    finally:
+        signals.release()

@@ -1,0 +1,44 @@
+"""The task of learning an embedding: which triplets, losses and rounds it takes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.toy import MANNERS, SHAPES, TRAIN, VALIDATION, Diary, options, train
+from visnet import zoo
+from visnet.training import TripletSet
+
+
+def test_bad_triplets_are_refused() -> None:
+    def refused(said: str, train_rows: np.ndarray, labels: np.ndarray = SHAPES.labels) -> None:
+        with pytest.raises(ValueError, match=said):
+            TripletSet(SHAPES, train_rows, VALIDATION, labels)
+
+    refused("there are no training triplets", np.empty((0, 3)))
+    refused(r"train triplets are \[5, 2\]; must be \[T, 3\]", np.zeros((5, 2)))
+    refused("train triplets name rows 0 to 96; allowed are 0 to 95", np.array([[0, 1, 96]]))
+    refused(r"labels are \[3\]; must be \[96\]", TRAIN, np.zeros(3))
+    with pytest.raises(ValueError, match="epochs must be at least 1, is 0"):
+        options(epochs=0)
+
+
+def test_a_loss_over_whole_batches_cannot_be_watched_triplet_by_triplet(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"monitor 'validation_loss': proxy_anchor looks at a whole batch"):
+        train(tmp_path, loss=zoo.Loss(name="proxy_anchor"), monitor="validation_loss")
+
+
+def test_a_round_whose_triplets_are_gone_is_refused(tmp_path: Path) -> None:
+    manner = MANNERS["rounds of mined negatives"]
+
+    class Stopped(Exception):
+        pass
+
+    def stop() -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        train(tmp_path, Diary(at_step=14, act=stop), **manner)  # type: ignore[arg-type]
+    (tmp_path / "round-001.npy").unlink()
+    with pytest.raises(ValueError, match=r"round-001.npy: no such file, .*; delete its checkpoints to begin anew"):
+        train(tmp_path, **manner)  # type: ignore[arg-type]

@@ -1,0 +1,39 @@
+"""The device, processes and precision of a training: Lightning Fabric, set up by the options."""
+
+import logging
+from typing import TYPE_CHECKING
+
+import torch
+
+from visnet.embedding.embed import chosen_device, chosen_precision
+from visnet.training.options import Options
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+
+def fabric_of(options: Options) -> "Fabric":
+    """Start the processes that train together, and join them; `ValueError` for a GPU that is not there.
+
+    Fabric starts the others by running the command of this one again, with `LOCAL_RANK` set.
+    """
+    # It takes seconds to import, and a loader's workers, which import this package, need none of it.
+    from lightning.fabric import Fabric
+
+    for name in ("lightning.fabric", "lightning.pytorch"):  # Fabric logs by both; the terminal is the progress bar's
+        logging.getLogger(name).setLevel(logging.WARNING)
+    device = chosen_device(options.device)
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=options.devices,
+        strategy="ddp" if options.devices > 1 else "auto",
+        precision="32-true",  # for "bf16-mixed" it would round a batch's floats, too; see `autocast`
+    )
+    fabric.launch()
+    return fabric
+
+
+def autocast(options: Options, device: torch.device) -> torch.autocast:
+    """Compute in the precision of the options, weights and inputs staying float32."""
+    half = chosen_precision(options.precision, device) == "bf16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
