@@ -1,6 +1,7 @@
 """Several processes that train one model together."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +43,13 @@ def test_two_processes_train_one_model(undisturbed: list[str]) -> None:
     assert epochs == "2"
     assert int(photos) > 0
     assert float(accuracy) > 0.5
+
+
+def test_a_signal_to_one_ends_both_with_their_epoch_and_they_go_on_together(
+    undisturbed: list[str], tmp_path: Path
+) -> None:
+    stopped = trained(tmp_path, stopped_at=4)
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (-signal.SIGTERM, "", "")
+    resumed = trained(tmp_path)
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert resumed.stdout.split() == undisturbed

@@ -120,7 +120,7 @@ def test_two_steps_move_what_trains_and_nothing_else(name: str, tmp_path: Path) 
     reached: set[str] = set()
     for number in range(STEPS):
         batch = updates.task.batches[0, number]
-        losses.append(updates.make(0, number, batch, first=True, last=True).loss.item())
+        losses.append(updates.make(0, number, batch, done=number, first=True, last=True).loss.item())
         assert embeddings[-1].shape == (len(batch.photos), model.dimensions)
         assert embeddings[-1].isfinite().all()
         assert float(embeddings[-1].std(0).max()) > 0, "all photos have one embedding"

@@ -72,10 +72,11 @@ class Loop(Generic[Batch]):
         freeze_norms(task.model)  # what is frozen keeps its statistics, too
         self._tick_s = time.perf_counter()
         for number, batch in self._reader.read(task.batches, state.epoch, state.batch):
-            first = self._at_update()
+            batch = self.fabric.to_device(batch)
+            done, first = state.batch, self._at_update()
             state.batch += self.ranks
             last = self._at_update()
-            step = self.updates.make(state.epoch, number, self.fabric.to_device(batch), first=first, last=last)
+            step = self.updates.make(state.epoch, number, batch, done=done, first=first, last=last)
             self._sums.add(step, number)
             state.photos += step.photos * self.ranks
             now_s = time.perf_counter()

@@ -33,11 +33,14 @@ class Updates(Generic[Batch]):
         """The network with its averaged weights; the network itself where none are averaged."""
         return self._average.model
 
-    def make(self, epoch: int, number: int, batch: Batch, *, first: bool, last: bool) -> Step:
-        """Learn from a batch; gradients add up from the `first` to the `last` batch, with which weights move."""
+    def make(self, epoch: int, number: int, batch: Batch, *, done: int, first: bool, last: bool) -> Step:
+        """Learn from a batch; gradients add up from the `first` to the `last` batch, with which weights move.
+
+        `done` batches of the epoch came before, of all processes together: they move by one learning rate.
+        """
         chosen = self.options.optimizer
         torch.manual_seed(step_seed(self.options.seed, epoch, number) ^ 1)  # dropout's
-        factor = lr_factor(self.options.schedule, epoch + number / self.steps_per_epoch, self.options.epochs)
+        factor = lr_factor(self.options.schedule, epoch + done / self.steps_per_epoch, self.options.epochs)
         self.lr = chosen.lr * factor
         set_lr(self._optimizer, factor)
         if first:
