@@ -4,17 +4,17 @@ from visnet.training.augment import augment
 from visnet.training.embedding_task import EmbeddingTask
 from visnet.training.fitting import fit
 from visnet.training.options import Fitted, Options
-from visnet.training.task import Batches, Monitor, Step, Task, ValidationBatches
+from visnet.training.task import Monitor, Step, Task, TrainingBatches, ValidationBatches
 from visnet.training.triplet_set import TripletSet
 
 __all__ = [
-    "Batches",
     "EmbeddingTask",
     "Fitted",
     "Monitor",
     "Options",
     "Step",
     "Task",
+    "TrainingBatches",
     "TripletSet",
     "ValidationBatches",
     "augment",

@@ -6,7 +6,7 @@ from typing import Any, Generic, cast
 from torch.utils.data import DataLoader, Dataset
 
 from visnet.models.inputs import loader_options
-from visnet.training.task import Batch, Batches
+from visnet.training.task import Batch, TrainingBatches
 
 
 class EpochReader(Generic[Batch]):
@@ -21,11 +21,11 @@ class EpochReader(Generic[Batch]):
         self._places: list[tuple[int, int]] = []  # the loader's sampler: of the epoch that is read
         self._loader: DataLoader[Batch] | None = None
 
-    def length(self, batches: Batches[Any]) -> int:
+    def length(self, batches: TrainingBatches[Any]) -> int:
         """Count the batches of a whole epoch, of all processes together."""
         return max(batches.per_epoch // self.ranks, 1) * self.ranks
 
-    def read(self, batches: Batches[Batch], epoch: int, first: int = 0) -> Iterator[tuple[int, Batch]]:
+    def read(self, batches: TrainingBatches[Batch], epoch: int, first: int = 0) -> Iterator[tuple[int, Batch]]:
         """Yield this process's batches of an epoch from number `first` on, each with its number."""
         dataset = cast(Dataset[Batch], batches)
         if self._loader is None or self._loader.dataset is not dataset:

@@ -32,7 +32,7 @@ class Monitor(NamedTuple):
     more_is_better: bool
 
 
-class Batches(Protocol[Batch_co]):
+class TrainingBatches(Protocol[Batch_co]):
     """The batches of all epochs, a map-style dataset; a batch depends on its epoch and number alone.
 
     So any step can be found again, by whichever process or worker. Indices are (epoch, number).
@@ -74,7 +74,7 @@ class Task(Protocol[Batch]):
         """What the loss itself learns (a proxy for each class), at `proxy_lr_factor` times the learning rate."""
 
     @property
-    def batches(self) -> Batches[Batch]:
+    def batches(self) -> TrainingBatches[Batch]:
         """The training's batches; another object once `before_epoch` has changed them."""
 
     @property
