@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile
 
+from visnet.errors import TooLarge
 from visnet.photos import formats, jpeg, png
 from visnet.pipeline import budget
 
@@ -18,6 +19,10 @@ _opening = threading.Lock()
 
 class Undecodable(ValueError):
     """The bytes are no usable photo; the message is a short reason."""
+
+
+class TooManyPixels(Undecodable, TooLarge):
+    """The photo has more pixels than allowed, or they take more memory."""
 
 
 class Unread(Undecodable):
@@ -47,13 +52,13 @@ def prepared(data: bytes, max_pixels: int | None) -> File:
 
 
 def refuse_large(size: tuple[int, int], max_pixels: int, needed_bytes: int = 0, format: str | None = None) -> None:
-    """Raise `Undecodable` for more pixels than allowed, or for pixels that take more memory than so many may."""
+    """Raise `TooManyPixels` for more pixels than allowed, or for pixels that take more memory than so many may."""
     width, height = size
     if width * height > max_pixels:
-        raise Undecodable(f"{width} x {height} px exceeds {max_pixels:,} px (max_pixels)")
+        raise TooManyPixels(f"{width} x {height} px exceeds {max_pixels:,} px (max_pixels)")
     if needed_bytes > max_pixels * BYTES_PER_PIXEL:
         needs = f"{width} x {height} px of {format} need {needed_bytes >> 20} MiB to decode"
-        raise Undecodable(f"{needs}, over {BYTES_PER_PIXEL} bytes for each of {max_pixels:,} px (max_pixels)")
+        raise TooManyPixels(f"{needs}, over {BYTES_PER_PIXEL} bytes for each of {max_pixels:,} px (max_pixels)")
 
 
 def opened(file: File) -> ImageFile.ImageFile:
