@@ -57,8 +57,11 @@ class Table:
     key: str = ""
 
     def exists(self) -> bool:
-        """Tell whether a committed table stands there."""
-        return (self.path / "_versions").is_dir() and any((self.path / "_versions").iterdir())
+        """Tell whether a committed table stands there.
+
+        A kill in the course of its first commit leaves a manifest beside its place, as `NAME.manifest#1`: that is none.
+        """
+        return any((self.path / "_versions").glob("*.manifest"))
 
     def opened(self, version: int | None = None) -> lance.LanceDataset:
         """Open a version, the latest if none is named; `NotReady` when there is no table."""
