@@ -109,8 +109,8 @@ def _table(out: Path, wanted: pa.Table) -> Table:
     if coming.exists() and not served.exists():
         atomic.move(coming.path, served.path)  # killed in the middle of a `replace`: it was whole
     in_place = not served.exists() or not served.count() or served.compare(wanted).same > 0
-    if coming.exists() and (in_place or coming.compare(wanted).same == 0):
-        atomic.remove(coming.path)  # of a model that is no longer asked for
+    if coming.path.exists() and (in_place or not coming.exists() or coming.compare(wanted).same == 0):
+        atomic.remove(coming.path)  # of a model that is no longer asked for, or what a kill left of it
     return served if in_place else coming
 
 
