@@ -24,7 +24,14 @@ from visnet.pipeline.stage import STAGES
 warnings.filterwarnings("ignore", message="lance is not fork-safe")
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["tests.apart", "lightning", "mlflow", "torch._dynamo", *(f"visnet.stages.{stage}" for stage in STAGES)]
+    [
+        "tests.apart",
+        "tests.warm",
+        "lightning",
+        "mlflow",
+        "torch._dynamo",
+        *(f"visnet.stages.{stage}" for stage in STAGES),
+    ]
 )
 
 Fault = Callable[[], None]

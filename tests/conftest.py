@@ -21,13 +21,13 @@ TOGETHER = (
 APART = (
     "tests/commands/test_compact.py",
     "tests/test_errors.py",
-    "tests/test_kill.py",
     "tests/test_pipeline.py",
 )
 # What takes longest begins first, so that no process works on alone at the end.
 FIRST = (
     *TOGETHER,
     "tests/orchestration/test_day.py",
+    "tests/test_kill.py",
     "tests/zoo/test_training.py",
     "tests/runs/test_experiments.py",
     "tests/training/test_resume.py",

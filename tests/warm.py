@@ -1,0 +1,17 @@
+"""What each process forked in `tests.apart` would do once: imports that come late, and tables mapped to classes."""
+
+import importlib
+
+import sqlalchemy.orm
+from PIL import Image
+
+for name in (
+    "alembic.command",
+    "git",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "sqlalchemy.dialects.sqlite",
+):
+    importlib.import_module(name)
+Image.init()
+sqlalchemy.orm.configure_mappers()
