@@ -190,8 +190,8 @@ def test_a_loss_that_is_no_number(built: Path, tmp_path: Path) -> None:
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("visnet ")]
     crop = Table(shop / "data/crops/crops.lance").read(["crop_id"])["crop_id"].to_pylist()
     assert re.search(r"(training loss|weight '.*') is (nan|inf) at epoch 1, step \d+ of \d+", said)
-    if "training loss" in said:
-        assert any(name in said for name in crop), "the photos of the batch are named"
+    named = any(name in said for name in crop)
+    assert named == ("training loss" in said), "the photos of the batch are named, and none where a weight is no number"
     assert "a lower lr than 1e+06" in said
     assert weights.digest(weights.load(shop / "data/trained_model")[0].state_dict()) == kept, "the last model stays"
 

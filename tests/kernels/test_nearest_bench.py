@@ -240,10 +240,9 @@ def test_tables_name_peers_that_exist_and_share_vectors() -> None:
         assert len(datasets) == len(set(datasets)), "works that share vectors stand apart, and would draw them twice"
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device, and the peer may be here")
 @pytest.mark.parametrize("build", [gpu_peers.faiss_bfknn, gpu_peers.faiss_bfknn_cuvs])
 def test_a_gpu_peer_says_why_it_is_absent(build: Callable[[Tensor, str], Search]) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("it may be here")
     with pytest.raises(AbsentError, match=r"not installed|without CUDA"):
         build(torch.zeros(4, 4), "sq_euclidean")
 

@@ -55,6 +55,7 @@ def test_a_photo_of_the_catalog_finds_itself_at_no_distance(searcher: Searcher, 
     rows = Table(published / "data/crops/crops.lance").read(["crop_id", "image"], "side = 'shop'").to_pylist()[:3]
     photos = [codec.decode(row["image"]) for row in rows]
     together = searcher.embed(photos)
+    assert len(together) == 3
     assert torch.equal(together, torch.cat([searcher.embed([photo]) for photo in photos])), "alone as in company"
     for hits in searcher.search(together, 1):
         assert hits[0].sq_distance < 1e-4

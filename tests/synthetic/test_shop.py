@@ -143,6 +143,7 @@ def test_every_option_of_every_cut_shows() -> None:
 
 
 def test_look_alikes_can_be_told_apart_by_looking() -> None:
+    pairs = 0
     for category, module in CATEGORIES.items():
         pictures: dict[str, list[np.ndarray]] = {}
         for one in stock(RECIPE, category, 32):
@@ -156,6 +157,8 @@ def test_look_alikes_can_be_told_apart_by_looking() -> None:
         for family, members in pictures.items():
             for a, b in itertools.combinations(members, 2):
                 assert (np.abs(a - b).max(axis=-1) > 40).sum() >= 20, f"{family}: two members look the same"
+                pairs += 1
+    assert pairs > 100
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
