@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels.nearest import Neighbors
+from kernels.nearest import Neighbors, exact
 
 
 @dataclass(frozen=True)
@@ -147,3 +147,13 @@ def _poison(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("empty", "empty_like"):
         monkeypatch.setattr(torch, name, poisoned(getattr(torch, name)))
     monkeypatch.setattr(Tensor, "new_empty", poisoned(Tensor.new_empty))
+
+
+@pytest.fixture
+def no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the scan alone answer: else the fallback mends whatever a broken kernel leaves unproven."""
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("the fallback was asked")
+
+    monkeypatch.setattr(exact, "search", refuse)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 def test_kernel_in_the_interpreter():
     triton = pytest.importorskip("triton")
     env = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    files = ["tests/kernels/test_nearest_gpu.py", "tests/kernels/test_nearest_gpu_property.py"]
+    files = [f"tests/kernels/test_nearest_{name}.py" for name in ("gpu", "gpu_scan", "gpu_property")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     if triton.__version__ < "3.9" and "only 0-dimensional arrays can be converted" in result.stdout:

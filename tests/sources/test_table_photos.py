@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.image_server import ImageServer
-from tests.sources.changefeed.test_photos import ASKED, QUICK, counts, jpeg
+from tests.sources.changefeed.shop import ASKED, QUICK, counts, jpeg
 from visnet.photos import validators
 from visnet.pipeline.log import SILENT
 from visnet.stages import raw_images
