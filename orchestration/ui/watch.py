@@ -18,6 +18,10 @@ class Dagster:
     def __init__(self, url: str, auth: tuple[str, str] | None = None) -> None:
         self._client = httpx.Client(base_url=url, timeout=30, trust_env=False, auth=auth)
 
+    def close(self) -> None:
+        """Give back the connections."""
+        self._client.close()
+
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
         """Send one query; raise `httpx.HTTPError` when Dagster does not answer, `ValueError` when it refuses."""
         answer = self._client.post("/graphql", json={"query": query, "variables": variables})

@@ -178,7 +178,8 @@ def running_ui(toy: Toy) -> Iterator[UI]:
         said = [process.stdout.readline() for _ in range(3)]
         assert "Ctrl-C" in said[-1], said
         url, mlflow_url = said[0].split()[1], said[1].split()[1].partition("/#")[0]
-        yield UI(toy, url, mlflow_url, Dagster(url))
+        with contextlib.closing(Dagster(url)) as dagster:
+            yield UI(toy, url, mlflow_url, dagster)
     finally:
         process.send_signal(signal.SIGINT)
         try:
@@ -186,3 +187,5 @@ def running_ui(toy: Toy) -> Iterator[UI]:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+        finally:
+            process.stdout.close()

@@ -136,17 +136,18 @@ def _read(path: Path, columns: Columns) -> tuple[dict[str, pa.ChunkedArray], pa.
         if len(parts) > 1 and not part.stat().st_size:
             continue
         constants = _constants(part, path)
-        names, pieces = _pieces(part, columns, constants)
         row = 0
-        for piece in pieces:
-            for field, name in names.items():
-                read, reasons = _converted(piece[name], field, name, part)
-                if field == "product":
-                    unusable.append(reasons)
-                elif (at := pc.index(reasons.is_valid(), True).as_py()) >= 0:
-                    raise ValueError(f"{part}: row {row + at + 1}: {reasons[at]}, not {piece[name][at].as_py()!r:.80}")
-                found.setdefault(field, []).append(read)
-            row += piece.num_rows
+        with _opened(part, columns, constants) as (names, pieces):
+            for piece in pieces:
+                for field, name in names.items():
+                    read, reasons = _converted(piece[name], field, name, part)
+                    if field == "product":
+                        unusable.append(reasons)
+                    elif (at := pc.index(reasons.is_valid(), True).as_py()) >= 0:
+                        value = piece[name][at].as_py()
+                        raise ValueError(f"{part}: row {row + at + 1}: {reasons[at]}, not {value!r:.80}")
+                    found.setdefault(field, []).append(read)
+                row += piece.num_rows
     if not unusable:
         raise ValueError(f"{path}: no row in it")
     if len({len(pieces) for pieces in found.values()}) > 1:
@@ -154,25 +155,24 @@ def _read(path: Path, columns: Columns) -> tuple[dict[str, pa.ChunkedArray], pa.
     return {field: pa.chunked_array(pieces) for field, pieces in found.items()}, pa.chunked_array(unusable)
 
 
-def _pieces(part: Path, columns: Columns, constants: dict[str, str]) -> tuple[dict[str, str], Iterator[pa.Table]]:
-    """Return field -> column's name, and the mapped columns a piece at a time; faults name the file."""
+@contextlib.contextmanager
+def _opened(
+    part: Path, columns: Columns, constants: dict[str, str]
+) -> Iterator[tuple[dict[str, str], Iterator[pa.Table]]]:
+    """Lend field -> column's name, and the mapped columns a piece at a time; faults name the file."""
     try:
-        sheet = files.opened(part, columns.model_dump().values())
-        names = _mapped(part, columns, [*sheet.names, *constants])
+        with contextlib.closing(files.opened(part, columns.model_dump().values())) as sheet:
+            names = _mapped(part, columns, [*sheet.names, *constants])
+            there = sheet.tables({name: None for name in names.values() if name not in constants})
+            yield names, (_with_constants(piece, constants) for piece in there)
     except Unreadable as error:
         raise ValueError(f"{part}: cannot be read: {error}") from None
 
-    def pieces() -> Iterator[pa.Table]:
-        with contextlib.closing(sheet):
-            try:
-                for piece in sheet.tables({name: None for name in names.values() if name not in constants}):
-                    for name, value in constants.items():
-                        piece = piece.append_column(name, pa.array([value] * piece.num_rows, pa.string()))
-                    yield piece
-            except Unreadable as error:
-                raise ValueError(f"{part}: cannot be read: {error}") from None
 
-    return names, pieces()
+def _with_constants(piece: pa.Table, constants: dict[str, str]) -> pa.Table:
+    for name, value in constants.items():
+        piece = piece.append_column(name, pa.array([value] * piece.num_rows, pa.string()))
+    return piece
 
 
 def _constants(part: Path, path: Path) -> dict[str, str]:

@@ -71,6 +71,13 @@ class CsvSheet:
         self.file = text.opened(path)
         self.lines = _Lines(self.file)
         self.before = 0  # lines before the row that comes next
+        try:
+            self._read_header(wanted)
+        except Unreadable:
+            self.file.close()
+            raise
+
+    def _read_header(self, wanted: Collection[str]) -> None:
         first = self._first()
         if first.rstrip("\r\n").strip('"').lower()[:4] == "sep=":  # which Excel takes for the delimiter, not for a row
             self.before, first = 1, self._first()
