@@ -40,7 +40,9 @@ reports["trained_model"] = trained_model.build(*inputs, out=model, params=params
 entry = weights.load(model)[1]
 reports["entry"] = {"loss": entry.loss.name, "trunk": entry.architecture.parameters["trunk"]}
 Path("followed.json").write_text(json.dumps(reports))
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/test_structure.py", "tests/test_deps.py", "-k", "shades"]))
+late = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # this process has imported what pytest would rewrite
+files = ["tests/test_structure.py", "tests/test_deps.py"]
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *late, *files, "-k", "shades"]))
 """
 
 

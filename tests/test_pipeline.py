@@ -70,7 +70,7 @@ def test_the_evaluation_stands_beside_its_baselines(built: Path) -> None:
             assert 0 <= said[f"{prefix}{measure}"] <= 1
         # Of eight products per category, the ten nearest others are all there are: any search agrees as chance does.
         assert said[f"{prefix}colour_agreement"] == said["random_colour_agreement"]
-    rows = list(csv.DictReader((built / "reports/evaluation.csv").open()))
+    rows = list(csv.DictReader((built / "reports/evaluation.csv").read_text().splitlines()))
     assert [row["step"] for row in rows] == ["1", "3", "5", "10", "20"]
 
 
