@@ -209,8 +209,8 @@ def test_a_promoted_model_is_what_the_line_serves(here: Path) -> None:
         assert said[key] == tiny[key]
     shell(here, "dvc", "repro", "--single-item", "catalog_embeddings")  # from 128 dimensions to 16, in the same table
     assert report(here, "catalog_embeddings")["dimensions"] == 16
-    curves = [(here / folder / "trained_model.csv").open() for folder in ("reports", "reports/experiments/tiny")]
-    losses = [[float(row["validation_loss"]) for row in csv.DictReader(curve)] for curve in curves]
+    curves = [(here / folder / "trained_model.csv").read_text() for folder in ("reports", "reports/experiments/tiny")]
+    losses = [[float(row["validation_loss"]) for row in csv.DictReader(curve.splitlines())] for curve in curves]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
