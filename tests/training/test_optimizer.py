@@ -7,7 +7,7 @@ from torch import nn
 from tests.training.toy import Tiny
 from visnet import zoo
 from visnet.training.averaging import Average
-from visnet.training.schedule import lr_factor, optimizer_of
+from visnet.training.schedule import lr_factor, optimizer_of, set_lr
 
 
 def test_averaged_weights_are_the_running_mean() -> None:
@@ -46,3 +46,32 @@ def test_biases_have_their_own_rate_and_no_decay() -> None:
         ["body.1.weight", "body.4.weight"],
         ["body.0.bias", "body.1.bias", "body.3.bias", "body.4.bias", "body.9.bias"],
     ]
+
+
+def test_a_trunk_has_its_own_rate_beside_what_begins_anew() -> None:
+    model = nn.ModuleDict({"trunk": nn.Linear(3, 4), "embedding": nn.Linear(4, 2)})
+    chosen = zoo.Optimizer(name="adamw", lr=0.002, trunk_lr_factor=0.2, bias_lr_factor=2.0, weight_decay=0.01)
+    names = {id(value): name for name, value in model.named_parameters()}
+    found = [
+        (sorted(names[id(p)] for p in group["params"]), group["base_lr"], group["weight_decay"])
+        for group in optimizer_of(model, chosen).param_groups
+    ]
+    assert found == [
+        (["trunk.weight"], pytest.approx(0.0004), 0.01),
+        (["embedding.weight"], 0.002, 0.01),
+        (["trunk.bias"], pytest.approx(0.0008), 0.0),
+        (["embedding.bias"], 0.004, 0.0),
+    ]
+    with pytest.raises(ValueError, match="trunk_lr_factor must be at least 0"):
+        zoo.Optimizer(name="adamw", lr=0.002, trunk_lr_factor=-1.0)
+
+
+def test_two_rates_move_their_own_parts_so_far() -> None:
+    model = nn.ModuleDict({"trunk": nn.Linear(1, 1, bias=False), "embedding": nn.Linear(1, 1, bias=False)})
+    before = {name: value.item() for name, value in model.named_parameters()}
+    optimizer = optimizer_of(model, zoo.Optimizer(name="sgd", lr=1.0, momentum=0.0, trunk_lr_factor=0.25))
+    set_lr(optimizer, 0.5)
+    (model["trunk"].weight + model["embedding"].weight).sum().backward()
+    optimizer.step()
+    moved = {name: before[name] - value.item() for name, value in model.named_parameters()}
+    assert moved == {"trunk.weight": pytest.approx(0.125), "embedding.weight": pytest.approx(0.5)}

@@ -11,23 +11,25 @@ from visnet.zoo import Optimizer, Schedule
 def optimizer_of(model: nn.Module, chosen: Optimizer, loss_module: nn.Module | None = None) -> torch.optim.Optimizer:
     """Make the optimizer of a model: biases at their own rate, weight decay for weights of two dimensions or more.
 
-    What a loss learns (a proxy for each product) moves at `proxy_lr_factor` times the rate.
+    What is of a part called `trunk` moves at `trunk_lr_factor` times these rates; what a loss learns (a proxy for each
+    product) at `proxy_lr_factor` times the rate.
     """
-    weights: list[nn.Parameter] = []
-    norms: list[nn.Parameter] = []
-    biases: list[nn.Parameter] = []
+    kinds: dict[str, dict[float, list[nn.Parameter]]] = {"weights": {}, "norms": {}, "biases": {}}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            group = biases if name.endswith("bias") else weights if parameter.ndim > 1 else norms
-            group.append(parameter)
+            kind = "biases" if name.endswith("bias") else "weights" if parameter.ndim > 1 else "norms"
+            factor = chosen.bias_lr_factor if kind == "biases" else 1.0
+            if "trunk" in name.split("."):
+                factor *= chosen.trunk_lr_factor
+            kinds[kind].setdefault(chosen.lr * factor, []).append(parameter)
     groups = [
-        {"params": weights, "base_lr": chosen.lr, "weight_decay": chosen.weight_decay},
-        {"params": norms, "base_lr": chosen.lr, "weight_decay": 0.0},
-        {"params": biases, "base_lr": chosen.lr * chosen.bias_lr_factor, "weight_decay": 0.0},
+        {"params": parameters, "base_lr": lr, "weight_decay": chosen.weight_decay if kind == "weights" else 0.0}
+        for kind, rates in kinds.items()
+        for lr, parameters in rates.items()
     ]
     proxies = [] if loss_module is None else list(loss_module.parameters())
-    groups.append({"params": proxies, "base_lr": chosen.lr * chosen.proxy_lr_factor, "weight_decay": 0.0})
-    groups = [group for group in groups if group["params"]]
+    if proxies:
+        groups.append({"params": proxies, "base_lr": chosen.lr * chosen.proxy_lr_factor, "weight_decay": 0.0})
     if chosen.name == "sgd":
         return torch.optim.SGD(groups, lr=chosen.lr, momentum=chosen.momentum, nesterov=chosen.nesterov)
     if chosen.name == "rmsprop":

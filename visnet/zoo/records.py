@@ -59,9 +59,10 @@ class Loss:
 class Optimizer:
     """How weights move. Weight decay is for weights of two and more dimensions; never for biases and norms.
 
-    `momentum` is SGD's; AdamW takes it as its first beta, and RMSprop has none at 0. `proxy_lr_factor`: for the weights
-    that a loss itself learns. `accumulate`: batches whose gradients are averaged before a step. `ema_decay`: above 0,
-    the model is the running mean of its weights, one step weighing 1 − this.
+    `momentum` is SGD's; AdamW takes it as its first beta, and RMSprop has none at 0. `trunk_lr_factor`: for the trunk,
+    which pretrained weights fill, beside what begins anew. `proxy_lr_factor`: for the weights that a loss itself
+    learns. `accumulate`: batches whose gradients are averaged before a step. `ema_decay`: above 0, the model is the
+    running mean of its weights, one step weighing 1 − this.
     """
 
     name: Literal["sgd", "adamw", "rmsprop"]
@@ -70,6 +71,7 @@ class Optimizer:
     nesterov: bool = False
     weight_decay: float = 0.0
     bias_lr_factor: float = 1.0
+    trunk_lr_factor: float = 1.0
     proxy_lr_factor: float = 10.0
     clip_norm: float = 0.0
     accumulate: int = 1
@@ -80,6 +82,7 @@ class Optimizer:
         _between("momentum", self.momentum, 0.0, 1.0)
         _between("weight_decay", self.weight_decay, 0.0, 1e6)
         _between("bias_lr_factor", self.bias_lr_factor, 0.0, 1e6)
+        _between("trunk_lr_factor", self.trunk_lr_factor, 0.0, 1e6)
         _between("proxy_lr_factor", self.proxy_lr_factor, 0.0, 1e6)
         _between("clip_norm", self.clip_norm, 0.0, 1e9)
         _between("ema_decay", self.ema_decay, 0.0, 0.99999)
