@@ -156,8 +156,8 @@ def test_a_checkpoint_of_another_architecture(built: Path, tmp_path: Path) -> No
     (shop / "data/trained_model/checksums.json").unlink()  # else it is called damaged
     (shop / "data/trained_model/model.toml").write_text(entry.toml())
     said = refused(shop, "run", "catalog_embeddings")
-    assert "data/trained_model/model.safetensors: its tensors are not those of Torchvision" in said
-    assert "first 'backbone." in said
+    assert "data/trained_model/model.safetensors: its tensors are not those of TimmTrunk" in said
+    assert "first 'embedding.bias'" in said
 
 
 def test_an_unknown_config_suggests_the_nearest(built: Path, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from tests.models.drawn import random
 from visnet import zoo
 from visnet.models import ARCHITECTURES
-from visnet.models.backbones import Torchvision, positions_at
 from visnet.models.multiscale import Multiscale
 from visnet.models.tapped import Tapped
+from visnet.models.timm_trunk import TimmTrunk
 
 # Small enough for a CPU, one of each form.
 SMALL_NETWORKS = {
@@ -21,8 +21,10 @@ SMALL_NETWORKS = {
     "shallow": lambda: Multiscale(
         trunk="plain", dense=(16,), shallow="keras", batch_norm=True, embedding=8, norm="unit"
     ),
-    "resnet18": lambda: Torchvision(network="resnet18", pool="gem", embedding=16),
-    "vit_s_16": lambda: Torchvision(network="vit_s_16", pool="token", embedding=16),
+    "resnet18": lambda: TimmTrunk(network="resnet18", pool="gem", embedding=16),
+    "efficientnet_lite0": lambda: TimmTrunk(network="tf_efficientnet_lite0", embedding=0),
+    "vit": lambda: TimmTrunk(network="vit_tiny_patch16_224", pool="token", embedding=16),
+    "swin": lambda: TimmTrunk(network="swin_tiny_patch4_window7_224", embedding=16),
 }
 
 
@@ -129,33 +131,6 @@ def test_cardigans_batch_norms_stand_where_its_parameters_say() -> None:
     assert sorted(norms) == [96, 96, 512, 4096]
 
 
-@pytest.mark.parametrize("photos_px", [(224, 224), (80, 64), (100, 128)])
-def test_a_transformer_is_torchvisions_at_its_own_side_and_runs_at_others(photos_px: tuple[int, int]) -> None:
-    model = Torchvision(network="vit_s_16", pool="token", embedding=8).eval()
-    vit = model.backbone
-    tokens: list[Tensor] = []
-    model.embedding.register_forward_pre_hook(lambda _, args: tokens.append(args[0]))
-    photos = random(1, 3, *photos_px)
-    with torch.inference_mode():
-        model(photos)
-        if photos_px == (224, 224):
-            torch.testing.assert_close(tokens[0], vit(model.normalise(photos)), rtol=1e-4, atol=1e-5)
-    assert tokens[0].shape == (1, 384)
-
-
-def test_a_transformers_positions_are_stretched_along_their_own_axis() -> None:
-    rows, columns = torch.meshgrid(torch.arange(14.0), torch.arange(14.0), indexing="ij")
-    embedding = torch.stack((rows, columns), 2).view(1, 196, 2)
-    token = torch.full((1, 1, 2), 99.0)
-    assert torch.equal(positions_at(torch.cat((token, embedding), 1), [14, 14])[:, 1:], embedding)
-    wide = positions_at(torch.cat((token, embedding), 1), [7, 28])
-    assert torch.equal(wide[:, :1], token)
-    grid = wide[0, 1:].view(7, 28, 2)
-    # Away from the edges a straight line stays one: pixel centres, two rows to one and one column to two.
-    torch.testing.assert_close(grid[2:5, 9, 0], torch.tensor([4.5, 6.5, 8.5]))
-    torch.testing.assert_close(grid[3, 10:14, 1], torch.tensor([4.75, 5.25, 5.75, 6.25]))
-
-
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -164,8 +139,23 @@ def test_a_transformers_positions_are_stretched_along_their_own_axis() -> None:
         (lambda: Tapped(taps=(1, 1)), r"taps must rise"),
         (lambda: Tapped(frozen_convs=14), r"frozen_convs must be 0 to 13, the trunk's convolutions, is 14"),
         (lambda: Tapped(dense=(8, 0)), r"a dense layer's width must be at least 1 and at most 65536, is 0"),
-        (lambda: Torchvision(network="resnet18", pool="token"), r"pool of resnet18 must be 'average' or 'gem'"),
-        (lambda: Torchvision(network="vit_s_16", pool="gem"), r"pool of vit_s_16 must be 'token', is 'gem'"),
+        (
+            lambda: TimmTrunk(network="resnet18", pool="token"),
+            r"pool of resnet18 must be 'average' or 'gem', is 'token'",
+        ),
+        (
+            lambda: TimmTrunk(network="vit_tiny_patch16_224", pool="gem"),
+            r"pool of vit_tiny_patch16_224 must be 'average' or 'token', is 'gem'",
+        ),
+        (lambda: TimmTrunk(network="swin_tiny_patch4_window7_224", pool="gem"), r"must be 'average', is 'gem'"),
+        (lambda: TimmTrunk(network="resnet51"), r"no network of timm is called 'resnet51'; did you mean 'resnet"),
+        (lambda: TimmTrunk(network="resnet18.best"), r"timm has no weights called 'resnet18.best'; it has resnet18.a1"),
+        (lambda: TimmTrunk(embedding=-1), r"embedding must be at least 1 and at most 65536, is -1"),
+        (
+            lambda: TimmTrunk(network="tf_efficientnet_lite0", frozen_blocks=17),
+            r"frozen_blocks of tf_efficientnet_lite0 must be -1, all, or 0 to 16, is 17",
+        ),
+        (lambda: TimmTrunk(network="poolformer_s12", frozen_blocks=1), r"timm names no blocks"),
     ],
 )
 def test_what_cannot_be_built_is_refused(make: object, said: str) -> None:

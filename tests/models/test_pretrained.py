@@ -1,18 +1,19 @@
-"""The weights that a network begins with are torchvision's, each in its place."""
+"""The weights that a network begins with are published ones, each in its place."""
 
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from tests.models.drawn import SMALL, random
 from visnet import zoo
-from visnet.models.backbones import Torchvision
 from visnet.models.multiscale import Multiscale
 from visnet.models.pretrained import load_pretrained
 from visnet.models.tapped import Tapped
+from visnet.models.timm_trunk import TimmTrunk
 from visnet.zoo import weights
 
 
@@ -70,44 +71,62 @@ def test_what_is_no_vgg16_is_refused() -> None:
         Tapped(trunk="plain").load_trunk(state)
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18", "resnet50", "convnext_tiny", "efficientnet_v2_s", "mobilenet_v3_large", "vit_b_16"]
-)
-def test_a_backbone_takes_torchvisions_weights(name: str) -> None:
+NETWORKS = [
+    ("resnet18", "gem"),
+    ("convnextv2_tiny", "average"),
+    ("mobilenetv3_large_100", "gem"),
+    ("vit_tiny_patch16_224", "average"),
+    ("vit_small_patch16_dinov3", "token"),
+    ("vit_base_patch16_siglip_224", "attention"),
+]
+
+
+@pytest.mark.parametrize(("name", "pool"), NETWORKS)
+def test_a_trunk_takes_timms_weights(name: str, pool: str) -> None:
     with torch.device("meta"):
-        model = Torchvision(network=name, pool="token" if "vit" in name else "gem")  # type: ignore[arg-type]
-        shapes = getattr(torchvision.models, name)().state_dict()
-    # torchvision's older files do not count the batches seen.
+        model = TimmTrunk(network=name, pool=pool)  # type: ignore[arg-type]
+        shapes = timm.create_model(name).state_dict()
+    # Older files do not count the batches seen.
     state = numbered({key: value for key, value in shapes.items() if not key.endswith("num_batches_tracked")})
+    drawn = torch.random.get_rng_state()
     model.load_trunk(state)
+    assert torch.equal(drawn, torch.random.get_rng_state())
     for ours, value in model.state_dict().items():
-        theirs = ours.removeprefix("backbone.")
-        if ours == theirs or theirs == "avgpool.power":
+        theirs = ours.removeprefix("trunk.")
+        if ours == theirs or theirs.endswith(".power"):
             assert value.is_meta, ours
         elif not theirs.endswith("num_batches_tracked"):
             assert value.flatten()[0] == list(state).index(theirs), ours
-    first = next(iter(state))
-    with pytest.raises(ValueError, match=rf"no {name}: 1 of its \d+ tensors are missing, first '{first}'"):
-        model.load_trunk({key: value for key, value in state.items() if key != first})
 
 
-@pytest.mark.parametrize(("name", "head"), [("resnet18", "fc"), ("mobilenet_v3_large", "classifier")])
-def test_a_backbone_reads_photos_as_torchvisions_network_does(name: str, head: str) -> None:
+def test_what_is_no_network_of_timm_is_refused() -> None:
+    with torch.device("meta"):
+        model = TimmTrunk(network="resnet18")
+        shapes = timm.create_model("resnet18").state_dict()
+    state = numbered(shapes)
+    for given, said in (
+        ({key: value for key, value in state.items() if key != "conv1.weight"}, 'Missing key.*"conv1.weight"'),
+        ({**state, "conv1.weight": torch.zeros(64, 3, 3, 3)}, "size mismatch for conv1.weight|conv1"),
+        ({"x": torch.zeros(1)}, "Unexpected key"),
+    ):
+        with pytest.raises(ValueError, match=f"no resnet18: .*{said}") as caught:
+            model.load_trunk(given)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "pool"), [("resnet18", "average"), ("vit_tiny_patch16_224", "token")])
+def test_a_trunk_reads_photos_as_timms_network_does(name: str, pool: str) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        theirs = getattr(torchvision.models, name)().eval()
-    model = Torchvision(network=name, embedding=8).eval()  # type: ignore[arg-type]
+        theirs = timm.create_model(name).eval()
+    model = TimmTrunk(network=name, pool=pool, embedding=0).eval()  # type: ignore[arg-type]
     model.load_trunk(theirs.state_dict())
-    setattr(theirs, head, nn.Identity())
-    seen: list[Tensor] = []
-    model.embedding.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    photos = random(2, 3, 96, 96)
+    theirs.reset_classifier(0)
+    photos = random(2, 3, 224, 224)
+    config = theirs.pretrained_cfg
     with torch.inference_mode():
-        model(photos)
-        expected = theirs(
-            torchvision.transforms.functional.normalize(photos, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        )
-    torch.testing.assert_close(seen[0], expected, rtol=1e-4, atol=1e-5)
+        expected = theirs(torchvision.transforms.functional.normalize(photos, config["mean"], config["std"]))
+        torch.testing.assert_close(model(photos), nn.functional.normalize(expected), rtol=1e-4, atol=1e-6)
 
 
 def test_pretrained_weights_come_from_a_file(tmp_path: Path) -> None:
@@ -139,5 +158,5 @@ def test_a_download_that_fails_says_what_to_do(tmp_path: Path, monkeypatch: pyte
     assert "\n" not in said
     with torch.device("meta"):
         mobile = Tapped(trunk="mobilenet")
-    with pytest.raises(ValueError, match="torchvision has none for mobilenet"):
+    with pytest.raises(ValueError, match="neither torchvision nor timm has any for mobilenet"):
         load_pretrained(mobile, "imagenet", "x")

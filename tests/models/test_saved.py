@@ -1,5 +1,6 @@
 """A model on disk: its weights, their digest, and what is refused."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -38,6 +39,31 @@ def test_a_saved_model_embeds_as_before(tmp_path: Path) -> None:
         assert torch.equal(loaded(photos), model(photos))
     assert not loaded.training
     assert all(p.requires_grad for p in loaded.parameters())
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"network": "tf_efficientnet_lite0", "pool": "gem", "embedding": 16, "frozen_blocks": 6},
+        {"network": "vit_small_patch16_dinov3", "pool": "token", "embedding": 16},  # frequencies that no file holds
+        {"network": "swin_tiny_patch4_window7_224", "embedding": 0, "frozen_blocks": -1},
+    ],
+    ids=lambda architecture: architecture["network"],
+)
+def test_a_saved_network_of_timm_embeds_as_before(architecture: dict[str, object], tmp_path: Path) -> None:
+    chosen = zoo.Architecture(kind="timm", parameters=architecture)
+    entry = dataclasses.replace(zoo.entry("mildnet_small"), name="mine", architecture=chosen)
+    model = zoo.build_model(entry, seed=3).eval()
+    digest = weights.save(model, entry.toml(), tmp_path)
+    drawn = torch.random.get_rng_state()
+    loaded, read = weights.load(tmp_path)
+    assert torch.equal(drawn, torch.random.get_rng_state())
+    assert (read, weights.digest(loaded.state_dict())) == (entry, digest)
+    photos = torch.rand(2, 3, 97, 80)
+    with torch.inference_mode():
+        assert torch.equal(loaded(photos), model(photos))
+    frozen = [{n for n, p in m.named_parameters() if not p.requires_grad} for m in (model, loaded)]
+    assert frozen[0] == frozen[1]
 
 
 def test_weights_that_do_not_fit_are_refused_in_one_line(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ FREE = {
     "raw_images.*.download.user_agent": "what a server reads",
     "triplets.similarity.weights": "imagenet, or the path of a file",
     "trained_model.config": "a name of the zoo, which suggests the nearest, or the path of a .toml",
-    "trained_model.weights": "imagenet, none, or the path of a file",
+    "trained_model.weights": "imagenet, package, none, or the path of a file",
 }
 OUTSIDE = (-(10**30), 10**30, -1e300, 1e300, math.nan, math.inf)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 import tomllib
 from pathlib import Path
 
@@ -55,7 +56,7 @@ COUNTS = {
     "resnet50": (24_610_241, 24_557_121),
     "convnext_tiny": (28_213_856, 28_213_856),
     "efficientnet_v2_s": (20_987_232, 20_833_360),
-    "mobilenet_v3_large": (3_242_368, 3_217_968),
+    "mobilenet_v3_large": (4_554_368, 4_529_968),
     "vit_s_16": (21_813_504, 21_813_504),
     "vit_b_16": (86_192_384, 86_192_384),
 }
@@ -120,22 +121,45 @@ def test_mobilenet_as_its_source_runs_it_has_no_taps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "classifier"),
+    ("name", "torchvisions", "classifier"),
     [
-        ("resnet18", 512 * 1000 + 1000),
-        ("resnet50", 2048 * 1000 + 1000),
-        ("convnext_tiny", 768 * 1000 + 1000),
-        ("efficientnet_v2_s", 1280 * 1000 + 1000),
-        ("mobilenet_v3_large", 960 * 1280 + 1280 + 1280 * 1000 + 1000),
-        ("vit_b_16", 768 * 1000 + 1000),
+        ("resnet18", "ResNet18", 512 * 1000 + 1000),
+        ("resnet50", "ResNet50", 2048 * 1000 + 1000),
+        ("convnext_tiny", "ConvNeXt_Tiny", 768 * 1000 + 1000),
+        ("efficientnet_v2_s", "EfficientNet_V2_S", 1280 * 1000 + 1000),
+        ("mobilenet_v3_large", "MobileNet_V3_Large", 1280 * 1000 + 1000),
+        ("vit_b_16", "ViT_B_16", 768 * 1000 + 1000),
     ],
 )
-def test_modern_networks_are_torchvisions_but_for_the_classifier(name: str, classifier: int) -> None:
+def test_modern_networks_are_torchvisions_too_but_for_the_classifier(
+    name: str, torchvisions: str, classifier: int
+) -> None:
     model = on_meta(zoo.entry(name))
-    pools = [p for part, p in model.named_parameters() if part == "backbone.avgpool.power"]
-    ours = sum(p.numel() for p in (*model.embedding.parameters(), *pools))
-    published = get_weight(model.imagenet).meta["num_params"]
+    powers = [p for part, p in model.named_parameters() if part.endswith(".power")]
+    ours = sum(p.numel() for p in (*model.embedding.parameters(), *powers))
+    published = get_weight(f"{torchvisions}_Weights.IMAGENET1K_V1").meta["num_params"]
     assert COUNTS[name][1] - ours == published - classifier
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("resnet50", "timm/resnet50.tv2_in1k"),
+        ("vit_s_16", "timm/vit_small_patch16_224.augreg_in21k_ft_in1k"),
+    ],
+)
+def test_an_entry_says_in_a_line_what_to_download_when_it_cannot(
+    name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+    entry = zoo.entry(name)
+    began = time.monotonic()
+    with torch.device("meta"), pytest.raises(ValueError, match=rf"zoo entry {name}: weights 'imagenet': ") as caught:
+        zoo.build_model(entry, seed=0)
+    assert time.monotonic() - began < 10
+    assert f"model.safetensors of {file} on the Hugging Face hub could not be downloaded" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", FYND)
@@ -205,7 +229,7 @@ TEXT = zoo.entry("mildnet_small_hinge").toml()
             r"\(tapped\): trunk must be one of 'vgg16', 'vgg19', .*, is 'vgg11'",
         ),
         ('norm = "unit"', 'norm = "l2"', r"\(tapped\): norm must be one of 'unit', 'saturating', 'none', is 'l2'"),
-        ('kind = "tapped"', "kind = []", r"kind \[\] is unknown; .*allowed are multiscale, tapped, torchvision"),
+        ('kind = "tapped"', "kind = []", r"kind \[\] is unknown; .*allowed are multiscale, tapped, timm"),
         ("side_px = 128", "side_px = 32", r"own.toml: side_px must be at least 64 and at most 2048, is 32"),
         ("side_px = 128", "sidepx = 128", r"unknown key 'sidepx'; did you mean 'side_px'"),
         ("products = 0", "products = 4", r"\[batches\]: needs triplets of at least 1, or products and photos"),

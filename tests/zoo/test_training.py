@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from visnet import zoo
-from visnet.models import freeze_norms
+from visnet.models import eval_frozen
 from visnet.training import EmbeddingTask, Options, TripletSet
 from visnet.training.batches import Batch
 from visnet.training.processes import fabric_of
@@ -112,7 +112,7 @@ def test_two_steps_move_what_trains_and_nothing_else(name: str, tmp_path: Path) 
     embeddings: list[Tensor] = []
     model.register_forward_hook(lambda _, __, out: embeddings.append(out.detach()))
     model.train()
-    freeze_norms(model)
+    eval_frozen(model)
     for layer in model.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0

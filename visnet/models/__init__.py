@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from torch import nn
 
-from visnet.models.backbones import Torchvision
 from visnet.models.multiscale import Multiscale
 from visnet.models.tapped import Tapped
+from visnet.models.timm_trunk import TimmTrunk
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "tapped": Tapped,
     "multiscale": Multiscale,
-    "torchvision": Torchvision,
+    "timm": TimmTrunk,
 }
 
 
@@ -23,10 +23,9 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
     return trainable + frozen + running, trainable
 
 
-def freeze_norms(model: nn.Module) -> None:
-    """Put every batch norm whose parameters are all frozen into eval mode: `train()` would move its running mean."""
+def eval_frozen(model: nn.Module) -> None:
+    """Put every layer whose parameters are all frozen into eval mode: `train()` would move a norm's running mean."""
     for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-            parameters = list(layer.parameters())
-            if parameters and not any(parameter.requires_grad for parameter in parameters):
-                layer.eval()
+        parameters = list(layer.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            layer.eval()

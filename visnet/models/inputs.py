@@ -73,16 +73,17 @@ class PhotoBatches(Dataset[tuple[Tensor, Tensor]]):
 
 
 class Normalise(nn.Module):
-    """Shift and scale RGB in 0..1 by a mean and a standard deviation per channel."""
+    """Shift and scale RGB in 0..1, first stretched to 0..`full`, by a mean and a standard deviation per channel."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float], *, full: float = 1.0) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+        self.full = full
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Return `(photos - mean) / std`, [B, 3, S, S]."""
-        return (photos - self.mean) / self.std
+        """Return `(photos * full - mean) / std`, [B, 3, S, S]."""
+        return ((photos if self.full == 1.0 else photos * self.full) - self.mean) / self.std

@@ -32,14 +32,6 @@ class LocalNorm(nn.LocalResponseNorm):
         return super().forward(x.float())
 
 
-class AveragePool(nn.Module):
-    """Average a map [B, C, H, W] over space: [B, C, 1, 1] float32."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the average, [B, C, 1, 1]."""
-        return x.float().mean((2, 3), keepdim=True)
-
-
 class GeneralisedMeanPool(nn.Module):
     """Average a map's powers over space and take the root, [B, C, 1, 1] float32; the power is learned, and begins at 3.
 

@@ -37,7 +37,7 @@ DEEP = "resnet18"  # the zoo entry whose pretrained trunk the scorer "deep" look
 class Similarity(Frozen):
     """By what "biss" and "importance" see that two photos are alike.
 
-    scorers: of colour, pattern and deep; deep looks with a pretrained network, whose weights are torchvision's
+    scorers: of colour, pattern and deep; deep looks with a pretrained network, whose weights are published ones
     ("imagenet") or a file's.
     """
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from visnet.models import freeze_norms
+from visnet.models import eval_frozen
 from visnet.models.inputs import loader_options
 from visnet.pipeline.log import Log, Progress
 from visnet.training.checkpoint import Checkpoints
@@ -69,7 +69,7 @@ class Loop(Generic[Batch]):
         state, task = self.state, self.task
         task.before_epoch(state.epoch, state.batch, rank=self.rank, workers=self.options.workers, log=self.log)
         task.model.train()
-        freeze_norms(task.model)  # what is frozen keeps its statistics, too
+        eval_frozen(task.model)  # what is frozen keeps its statistics, too
         self._tick_s = time.perf_counter()
         for number, batch in self._reader.read(task.batches, state.epoch, state.batch):
             batch = self.fabric.to_device(batch)

