@@ -12,6 +12,7 @@ from torchvision.models import get_weight
 
 from visnet import zoo
 from visnet.models import ARCHITECTURES, parameter_counts
+from visnet.models.wheels import packaged
 from visnet.zoo import weights
 
 # All and trainable parameters, as Keras counts them.
@@ -59,6 +60,15 @@ COUNTS = {
     "mobilenet_v3_large": (4_554_368, 4_529_968),
     "vit_s_16": (21_813_504, 21_813_504),
     "vit_b_16": (86_192_384, 86_192_384),
+    "efficientnet_lite0": (3_740_961, 3_611_361),
+    "efficientnet_lite0_frozen": (3_413_024, 0),
+    "efficientnet_lite2": (5_197_105, 4_984_465),
+    "efficientnet_lite2_frozen": (4_869_168, 0),
+    "convnext_v2_tiny": (28_260_224, 28_260_224),
+    "dinov2_vit_s_14": (22_204_032, 22_204_032),
+    "dinov2_vit_b_14": (86_973_440, 86_973_440),
+    "dinov3_vit_s_16": (21_734_784, 21_734_784),
+    "siglip2_vit_b_16": (93_277_952, 93_277_952),
 }
 
 # gofynd/mildnet: loss, learning rate, triplets per step, epochs.
@@ -109,7 +119,10 @@ def test_every_entry_has_its_sources_parameters_and_runs_at_its_side(name: str) 
     out = model(torch.empty(2, 3, entry.side_px, entry.side_px, device="meta"))
     assert out.shape == (2, model.dimensions)
     assert out.dtype == torch.float32
-    assert entry.weights == "none" or model.imagenet is not None
+    if entry.weights == "package":
+        assert packaged(model.network).is_file()
+    else:
+        assert entry.weights == "none" or model.imagenet is not None
 
 
 def test_mobilenet_as_its_source_runs_it_has_no_taps() -> None:
@@ -145,7 +158,11 @@ def test_modern_networks_are_torchvisions_too_but_for_the_classifier(
     ("name", "file"),
     [
         ("resnet50", "timm/resnet50.tv2_in1k"),
-        ("vit_s_16", "timm/vit_small_patch16_224.augreg_in21k_ft_in1k"),
+        ("convnext_v2_tiny", "timm/convnextv2_tiny.fcmae_ft_in22k_in1k"),
+        ("dinov2_vit_s_14", "timm/vit_small_patch14_dinov2.lvd142m"),
+        ("dinov2_vit_b_14", "timm/vit_base_patch14_dinov2.lvd142m"),
+        ("dinov3_vit_s_16", "timm/vit_small_patch16_dinov3.lvd1689m"),
+        ("siglip2_vit_b_16", "timm/vit_base_patch16_siglip_224.v2_webli"),
     ],
 )
 def test_an_entry_says_in_a_line_what_to_download_when_it_cannot(
@@ -160,6 +177,20 @@ def test_an_entry_says_in_a_line_what_to_download_when_it_cannot(
     assert time.monotonic() - began < 10
     assert f"model.safetensors of {file} on the Hugging Face hub could not be downloaded" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0_frozen", "efficientnet_lite2_frozen"])
+def test_a_packages_network_tells_shapes_apart_without_training(name: str) -> None:
+    model = zoo.build_model(zoo.entry(name), seed=1).eval()
+    rows, columns = torch.meshgrid(torch.arange(160.0), torch.arange(130.0), indexing="ij")
+    discs = [((rows - y) ** 2 + (columns - x) ** 2 < 30**2) for y, x in ((60, 50), (100, 80))]
+    photos = torch.stack([*discs, rows % 20 < 10]).float()[:, None].expand(-1, 3, -1, -1) * 0.6 + 0.2
+    with torch.inference_mode():
+        out = model(photos)
+    torch.testing.assert_close(out.norm(dim=1), torch.ones(3))
+    disc, moved, stripes = out
+    assert disc @ moved > 0.7 > disc @ stripes
+    assert torch.equal(zoo.trunk(name, "package")(photos), out)
 
 
 @pytest.mark.parametrize("name", FYND)
