@@ -32,7 +32,8 @@ def test_every_stage_reports_and_leaves_its_artefact(built: Path) -> None:
         assert set(getattr(module(stage), "METRICS", ())) <= said.keys()
         assert (built / "data" / stage).is_dir()
     for name in ("crops", "triplets", "evaluation", "evaluation.similar"):
-        assert min(Image.open(built / "reports" / f"{name}.png").size) > 100
+        with Image.open(built / "reports" / f"{name}.png") as picture:
+            assert min(picture.size) > 100
     assert not list(built.rglob("*.building"))
 
 
@@ -147,7 +148,8 @@ def test_a_photo_is_answered_from_the_built_catalog(built: Path, tmp_path: Path)
     lines = done.stdout.splitlines()
     assert table[0]["product_id"] in lines[1], "a catalog photo finds its own product first"
     assert len(lines) == 1 + 5 + 1
-    assert Image.open(sheet).width > 500
+    with Image.open(sheet) as picture:
+        assert picture.width > 500
     more = visnet(built, "similar", str(photo), "-k", "5000", "--out", str(sheet))
     assert "5000 were asked for" in more.stdout
 
