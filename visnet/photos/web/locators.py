@@ -196,7 +196,7 @@ def _spellings(locator: str, base: str) -> Iterator[str]:
         parts = urllib.parse.urlsplit(path)
         if parts.netloc.lower() not in ("", "localhost") or not parts.path.startswith("/"):
             raise Refused("bad address")
-        path = urllib.parse.unquote(parts.path)
+        path = os.fsdecode(urllib.parse.unquote_to_bytes(parts.path))  # a name may be of any bytes
     elif path.startswith("~/"):
         path = os.path.expanduser(path)
     yield path
