@@ -7,11 +7,12 @@ Every sampler module has
 
 from types import ModuleType
 
-from visnet.sampling import biss, importance, metadata, street2shop
+from visnet.sampling import biss, importance, metadata, none, street2shop
 
 SAMPLERS: dict[str, ModuleType] = {
     "street2shop": street2shop,
     "metadata": metadata,
     "biss": biss,
     "importance": importance,
+    "none": none,
 }

@@ -38,6 +38,8 @@ def triplets(
     """Show `count` of the triplets [T, 3] (rows of `rows`), each kind in turn: query, positive, negative."""
     by_kind = [np.flatnonzero(kind == number) for number in range(len(kinds))]
     by_kind = [numbers for numbers in by_kind if len(numbers)]
+    if not by_kind:
+        return sheet([], "No triplets: the model learns from none")
     share = -(-count // len(by_kind))
     spread = [numbers[np.linspace(0, len(numbers) - 1, min(share, len(numbers))).astype(int)] for numbers in by_kind]
     shown = np.concatenate(spread)[:count]

@@ -101,7 +101,7 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
         for reason, count in found.skipped.items():
             log.say(f"  {split}: {count} crops can be no query: {reason}")
     report["exclusions"], report["exclusions_unknown"] = len(excluded.rows), unknown
-    if not len(sampled["train"].triplets):
+    if not len(sampled["train"].triplets) and params.sampler != "none":
         why = "; ".join([*sampled["train"].short, *sampled["train"].skipped]) or _why_none(frame, params)
         raise ValueError(f"[triplets] sampler {params.sampler!r} found no training triplet: {why}")
     photos = _photos(frame, coded, params.alike)
