@@ -34,6 +34,7 @@ WINGS = (
     "sheets",
     "synthetic",
     "sources",
+    "inspection",
     "serving",
     "tracking",
     "review",

@@ -44,7 +44,7 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
         raise ValueError(f'[raw_images] metadata: {metadata} is a file; the source "folder" wants a folder of photos')
     rows: dict[str, tuple[str, str, str]] = {}  # photo_id -> locator, product_id, category
     dropped = {"not called as photos are": 0, "photo in no product's folder": 0, "name that is written like another": 0}
-    for path in _files(metadata):
+    for path in files_below(metadata):
         if os.path.splitext(path)[1].lower() not in SUFFIXES:
             dropped["not called as photos are"] += 1
             continue
@@ -88,7 +88,7 @@ def fetch(
     return download.fetch(wanted, options=params.download, base=base, known=known, log=log)
 
 
-def _files(folder: Path) -> Iterator[str]:
+def files_below(folder: Path) -> Iterator[str]:
     """Yield the paths of all files from the folder, links to folders followed once, hidden ones left out."""
     seen: set[tuple[int, int]] = set()
     for root, folders, names in os.walk(folder, followlinks=True):

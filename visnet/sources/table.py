@@ -135,7 +135,7 @@ def _read(path: Path, columns: Columns) -> tuple[dict[str, pa.ChunkedArray], pa.
     for part in parts:
         if len(parts) > 1 and not part.stat().st_size:
             continue
-        constants = _constants(part, path)
+        constants = partition(part, path)
         row = 0
         with _opened(part, columns, constants) as (names, pieces):
             for piece in pieces:
@@ -175,8 +175,8 @@ def _with_constants(piece: pa.Table, constants: dict[str, str]) -> pa.Table:
     return piece
 
 
-def _constants(part: Path, path: Path) -> dict[str, str]:
-    """Return the columns that stand in the names of folders, as in kind=hat/part-0.parquet."""
+def partition(part: Path, path: Path) -> dict[str, str]:
+    """Return the columns that stand in the names of folders, and their value, as in kind=hat/part-0.parquet."""
     pairs = [name.split("=", 1) for name in part.relative_to(path).parent.parts if "=" in name]
     return {key: "" if value == NO_PARTITION else unquote(value) for key, value in pairs}
 
