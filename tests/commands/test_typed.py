@@ -13,7 +13,17 @@ from tests.workspace import ROOT, environment
 from visnet.pipeline.stage import STAGES
 
 PANELS = {
-    "The catalog": ["summary", "similar", "versions", "deploy", "rollback", "roll-forward", "compact", "verify"],
+    "The catalog": [
+        "init",
+        "summary",
+        "similar",
+        "versions",
+        "deploy",
+        "rollback",
+        "roll-forward",
+        "compact",
+        "verify",
+    ],
     "Models": ["zoo", "experiment", "leaderboard", "promote", "sync-runs", "triplets-view"],
     "The change feed": ["feed", "emit-feed"],
     "The pipeline": ["run"],

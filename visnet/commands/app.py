@@ -11,6 +11,7 @@ from visnet.commands.exit_codes import Commands
 
 PANELS: dict[str, tuple[Callable[..., Any], ...]] = {
     "The catalog": (
+        catalog.init,
         catalog.summary,
         catalog.similar,
         catalog.versions,

@@ -10,6 +10,18 @@ from typing import Annotated
 from typer import Argument, Option
 
 
+def init(
+    target: Annotated[
+        str, Argument(metavar="FOLDER|TABLE|URL", help="Photos, a table of them (csv, tsv, parquet), or its address.")
+    ],
+    out: Annotated[Path, Option(help="What is written; what it was before is kept beside.")] = Path("params.toml"),
+) -> str:
+    """Look at what a shop has, and write the params.toml that suits it."""
+    from visnet.commands import init
+
+    return init.run(target, out)
+
+
 def summary() -> str:
     """Say what is built here, how well it finds, and what to do next."""
     from visnet.commands import summary
