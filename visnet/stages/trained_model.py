@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import resource
 import shutil
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from pydantic import Field
+from torch import nn
 
 from visnet import training, zoo
 from visnet.embedding.crop_dataset import CropImages
@@ -26,6 +28,7 @@ from visnet.zoo import weights
 
 METRICS = ("training_s",)
 MEASURED = ("train_loss", "train_triplet_accuracy", "validation_loss", "validation_triplet_accuracy")
+FITTED_AT_ONCE = 32  # photos
 INPUTS, CHECKPOINTS, ROUNDS = "inputs", "checkpoints", "rounds"
 RESUMES = (INPUTS, CHECKPOINTS)  # what a killed run needs to go on, and nobody else
 
@@ -75,6 +78,8 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
     model = zoo.build_model(entry, seed=params.seed)
     size = sum(p.numel() for p in model.parameters())
     log.say(f"  {entry.name}: {size:,} parameters, {len(photos)} photos, {len(numbered['train'])} triplets")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        return _fitted(model, entry, photos[photos["train"]].index.tolist(), path, out, params, log)
     data = training.TripletSet(
         CropImages(path, photos.index.tolist(), entry.side_px),
         numbered["train"],
@@ -112,6 +117,30 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
         "images_per_s": round(fitted.images_per_s, 1),
         "trained_photos": fitted.photos,
         "peak_memory_mib": _peak_memory_mib(),
+        "digest": made_by[:32],
+    }
+
+
+def _fitted(
+    model: nn.Module, entry: zoo.Entry, crop_ids: list[str], table: Path, out: Path, params: Params, log: Log
+) -> Report:
+    """Fit what a frozen model has instead of learning: seconds, and neither triplets nor labels."""
+    begun_s = time.monotonic()
+    photos = 0
+    if getattr(model, "fitted", False):
+        images = CropImages(table, crop_ids, entry.side_px, keep=False)
+        photos = training.fit_projection(
+            model, images, seed=params.seed, batch=FITTED_AT_ONCE, workers=params.workers, log=log
+        )
+    log.curve(0, {})  # there is none, and DVC wants its file
+    made_by = weights.save(model, entry.toml(), out)
+    return {
+        "config": entry.name,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "side_px": entry.side_px,
+        "dimensions": getattr(model, "dimensions", None),
+        "photos": photos,
+        "training_s": round(time.monotonic() - begun_s, 3),
         "digest": made_by[:32],
     }
 

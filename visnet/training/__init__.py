@@ -4,6 +4,7 @@ from visnet.training.augment import augment
 from visnet.training.embedding_task import EmbeddingTask
 from visnet.training.fitting import fit
 from visnet.training.options import Fitted, Options
+from visnet.training.projection import fit_projection
 from visnet.training.task import Monitor, Step, Task, TrainingBatches, ValidationBatches
 from visnet.training.triplet_set import TripletSet
 
@@ -19,4 +20,5 @@ __all__ = [
     "ValidationBatches",
     "augment",
     "fit",
+    "fit_projection",
 ]
