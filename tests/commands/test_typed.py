@@ -78,11 +78,12 @@ def test_the_version() -> None:
     ("words", "said"),
     [
         ("", "visnet: Missing command (see `visnet --help`)"),
-        ("crops", "visnet: No such command 'crops' (see `visnet --help`)"),
+        ("crosp", "visnet: No such command 'crosp' (see `visnet --help`)"),
         ("summry", "visnet: No such command 'summry'. Did you mean 'summary'? (see `visnet --help`)"),
         ("--nope", "visnet: No such option: --nope (see `visnet --help`)"),
         ("feed --nope", "visnet feed: No such option: --nope (see `visnet feed --help`)"),
         ("run", "visnet run: Missing argument 'STAGE' (see `visnet run --help`)"),
+        ("crops", "visnet run: params.toml: no such file here"),  # as scripts of before have it
         ("run crosp", f"visnet run: no stage is called 'crosp'; there are {', '.join(STAGES)}"),
         ("similar x.jpg -k 0", "visnet similar: Invalid value for '-k': Input should be greater than or equal to 1 "),
         ("similar x.jpg --box 1 2", "visnet similar: Option '--box' requires 4 arguments "),

@@ -9,12 +9,17 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from visnet.pipeline import os_faults
+from visnet.pipeline.stage import STAGES
 
 REFUSED, INTERRUPTED = 2, 130
 
 
 class Commands(TyperGroup):
     """A group of commands that ends as a shell expects, whichever of them was called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Take a stage's name alone for `run STAGE`, as scripts of before have it."""
+        return super().resolve_command(ctx, ["run", *args] if args[:1] and args[0] in STAGES else args)
 
     def invoke(self, ctx: Any) -> int:
         """Run the command that was named, print what it returns, and return the exit code.
