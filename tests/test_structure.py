@@ -243,16 +243,30 @@ def test_text_files_are_utf8_on_every_machine() -> None:
     assert found == {}, 'say encoding="utf-8": elsewhere it is another one'
 
 
+DURABLE = {"os.replace", "os.rename", "os.fsync", "fcntl.flock", "shutil.move"}
+
+
 def made_durable(path: Path) -> list[str]:
-    """List the calls that rename, replace, sync or lock what stands on disk."""
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
-    named = {ast.unparse(call) for call in calls}
-    return sorted(named & {"os.replace", "os.rename", "os.fsync", "fcntl.flock", "shutil.move"})
+    """List the calls that rename, replace, sync or lock what stands on disk, those of a `Path` included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        call = ast.unparse(node.func)
+        of_path = isinstance(node.func, ast.Attribute) and node.func.attr in ("rename", "replace")
+        if call in DURABLE:
+            found.add(call)
+        elif of_path and len(node.args) == 1 and not node.keywords:  # a text's takes two, a frame's its columns by name
+            found.add(f"Path.{call.rpartition('.')[2]}")
+    return sorted(found)
 
 
 def test_what_is_renamed_synced_or_locked_is_so_in_one_place() -> None:
     found = {name: calls for name, path in modules() if name.startswith("visnet.") and (calls := made_durable(path))}
-    assert found == {"visnet.storage.atomic": ["os.fsync", "os.replace"], "visnet.storage.locks": ["fcntl.flock"]}
+    assert found == {
+        "visnet.storage.atomic": ["Path.rename", "os.fsync", "os.replace"],
+        "visnet.storage.locks": ["fcntl.flock"],
+    }
 
 
 def test_a_name_is_one_class() -> None:

@@ -75,7 +75,7 @@ def fetch(
     log: Log,
     known: Mapping[str, Validators] | None = None,
 ) -> Iterator[Answer]:
-    """Read the photos from the disk or ask the web; one whose mark is known is sent only if it changed."""
+    """Read the photos from the disk or ask the web; one whose validators are known is sent only if it changed."""
     return download.fetch(wanted, options=params.download, base=_base(params, metadata), known=known, log=log)
 
 

@@ -42,8 +42,8 @@ HOST_FAILURES, HOST_PATIENCE_S = 16, 60.0  # so many photos in a row, over so lo
 class Answer:
     """What came for one wanted photo: its bytes, or a short reason why it is lost, or that it is `unchanged`.
 
-    Exactly one of the three is set. Unchanged: what it was at the mark it was asked with. passing: asked again later, a
-    lost photo may well come. validators: how the source marks the bytes.
+    Exactly one of the three is set. Unchanged: by the validators that it was asked with. passing: asked again later, a
+    lost photo may well come. validators: those of the bytes, as the source gives them.
     """
 
     photo_id: str
@@ -71,7 +71,7 @@ def fetch(
 
     wanted: (photo_id, locator) pairs; a locator is a web address or the path of a file, and not trusted.
     base: the folder or address of the source, which photos may be read from; others only as `options` allow.
-    known: the marks of photos that are here; those are sent only if they changed, and answered as unchanged if not.
+    known: the validators of photos that are here; they are sent only if they changed, else answered as unchanged.
     rng: jitter of the waits between tries; it changes nothing else.
     A photo that decodes is answered with its bytes as they came, any other one with a reason. Abandoning the iterator
     closes the connections and ends the thread behind it. Raises `Unusable` when the environment names a proxy or

@@ -143,9 +143,9 @@ class Disk:
             if allowed and locator.isascii() and "\\" not in locator and "%" not in locator:  # the common case, quickly
                 status = os.lstat(f"{real}/{name}")
                 if stat.S_ISREG(status.st_mode):
-                    return mark(status)
+                    return etag(status)
             if address(locator) is None:
-                return mark(self.find(locator)[1])
+                return etag(self.find(locator)[1])
         except (Refused, Missing, OSError, ValueError):
             pass
         return ""
@@ -184,7 +184,7 @@ def stamps(photos: pa.Table, base: str, allowed: Iterable[str]) -> dict[str, str
     return {photo_id: disk.stamp(locator) for photo_id, locator in pairs}
 
 
-def mark(status: os.stat_result) -> str:
+def etag(status: os.stat_result) -> str:
     """Return what differs when a file was written again: its time and size."""
     return f"{status.st_mtime_ns}-{status.st_size}"
 

@@ -208,7 +208,7 @@ def find_file(disk: Disk, locator: str, options: FetchOptions, known: Validators
         raise Failure("not a file")
     if status.st_size > options.max_bytes:
         raise Failure(f"too large: over {options.max_mb:g} MB")
-    validators = Validators(locators.mark(status))
+    validators = Validators(locators.etag(status))
     return FoundFile(path, status.st_size, validators, unchanged=bool(known and known.etag == validators.etag))
 
 
