@@ -12,6 +12,7 @@ from orchestration.bridge.project import Row, Stage, read_lock
 from orchestration.bridge.report import metadata
 from orchestration.bridge.unreadable import Unreadable, read
 
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 Judge = Callable[[Iterable[dg.AssetKey]], list[dg.AssetCheckEvaluation]]
@@ -90,8 +91,9 @@ def lock_sensor(
 
     @dg.sensor(name=name, **options)
     def _sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        # With the runs, since one may have made something else in between, and a shell what there was before.
-        seen = f"{_seen(root)} {context.instance.get_runs_count()}"
+        # With the run that ended last, since one may have made something else in between, and a shell after it
+        # what there was before. Not with the number of runs: one that waits is counted before it makes anything.
+        seen = f"{_seen(root)} {_ended_last(context.instance)}"
         if seen == context.cursor:
             return dg.SkipReason("dvc.lock and what it lists are as they were")
         if context.instance.get_runs_count(dg.RunsFilter(statuses=UNDER_WAY)):
@@ -117,6 +119,12 @@ def _recorded(instance: dg.DagsterInstance, stage: Stage, asked: Iterable[str]) 
     event = instance.get_latest_materialization_event(asset_key(stage.name))
     tags = event.asset_materialization.tags if event and event.asset_materialization else None
     return {key: (tags or {}).get(key, "") for key in asked}
+
+
+def _ended_last(instance: dg.DagsterInstance) -> str:
+    ended = dg.RunsFilter(statuses=ENDED)
+    records = instance.get_run_records(ended, limit=1, order_by="update_timestamp")
+    return records[0].dagster_run.run_id if records else ""
 
 
 def _seen(root: Path) -> str:

@@ -5,18 +5,22 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run  # as a launcher does with a run that was queued
 
 from orchestration.bridge.commands import mendable, reason_of
 from orchestration.bridge.dvc import Dvc, stage_asset
-from orchestration.bridge.gates import check_of
+from orchestration.bridge.gates import check_of, judged
 from orchestration.bridge.process import run
 from orchestration.bridge.project import Gate, due, read_lock, read_project
+from orchestration.bridge.provenance import lock_sensor
 from tests.orchestration.running import Toy, environment, lives, wait
 
 
@@ -68,6 +72,39 @@ def test_a_failing_stage_says_its_own_reason(toy: Toy, rate: float, reason: str)
     result = materialize(toy, "model", [])
     assert not result.success
     assert f"Failure: {reason}\n" in failure(result, "model")
+
+
+def test_a_shell_that_undoes_what_a_run_did_is_seen_however_the_looks_fall(
+    toy: Toy, instance: dg.DagsterInstance
+) -> None:
+    stage = read_project(toy.root)["photos"]
+    dvc, gate = Dvc(root=str(toy.root), busy_wait_s=0.5), check_of("photos", stage.gates[0])
+    everything = dg.define_asset_job("all", executor_def=dg.in_process_executor)
+    defs = dg.Definitions([stage_asset(stage)], asset_checks=[gate], jobs=[everything], resources={"dvc": dvc})
+    job = defs.resolve_job_def("all")
+    sensor, cursor = lock_sensor(toy.root, partial(judged, [gate], dvc)), None
+
+    def look() -> int:
+        nonlocal cursor
+        with dg.build_sensor_context(instance, cursor=cursor) as context:
+            result = sensor(context)
+        if isinstance(result, dg.SkipReason):
+            return 0
+        cursor = result.cursor
+        for event in result.asset_events:
+            instance.report_runless_asset_event(event)
+        return len(result.asset_events)
+
+    assert job.execute_in_process(instance=instance).success
+    assert look() == 0, "the run told of it itself"
+    toy.set("lost_share", 0.5)
+    run = instance.create_run_for_job(job)
+    assert look() == 0, "it waits for its turn, and has made nothing"
+    execute_run(InMemoryJob(job), run, instance)
+    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE, "the gate is closed"
+    toy.set("lost_share", 0.0)
+    toy.dvc("repro", "-s", "photos")  # dvc.lock is what it was before the run
+    assert look() == 2, "what was made, and the check of it"
 
 
 def test_what_a_shell_holds_is_waited_for(toy: Toy) -> None:
