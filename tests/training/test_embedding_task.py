@@ -1,13 +1,16 @@
 """The task of learning an embedding: which triplets, losses and rounds it takes."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.training.toy import MANNERS, SHAPES, TRAIN, VALIDATION, Diary, options, train
 from visnet import zoo
 from visnet.training import TripletSet
+from visnet.training.embedding_task import mean_reciprocal_rank
 
 
 def test_bad_triplets_are_refused() -> None:
@@ -26,6 +29,19 @@ def test_bad_triplets_are_refused() -> None:
 def test_a_loss_over_whole_batches_cannot_be_watched_triplet_by_triplet(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"monitor 'validation_loss': proxy_anchor looks at a whole batch"):
         train(tmp_path, loss=zoo.Loss(name="proxy_anchor"), monitor="validation_loss")
+
+
+def test_a_query_has_the_rank_of_its_first_photo_among_all_of_the_validation() -> None:
+    line = torch.tensor([0.0, 1.0, 2.0, 3.0, 5.0, 10.0])[:, None]  # photos on a line, of the products
+    labels = torch.tensor([0, 1, 0, 1, 1, 2])
+    ranked = partial(mean_reciprocal_rank, line, labels=labels)
+    # 0 finds 1 (another product) before 2 (its own); 3 finds 2, then 1 at the same distance as 4: rank 2
+    assert ranked(torch.tensor([[0, 2, 1], [3, 4, 2], [3, 1, 2]])) == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert ranked(torch.tensor([[4, 3, 5], [4, 3, 0]])) == 1.0
+    assert ranked(torch.tensor([[0, 0, 1], [0, 2, 1]])) == 1 / 2, "a photo does not find itself"
+    assert mean_reciprocal_rank(torch.zeros(6, 2), torch.tensor([[0, 2, 1], [0, 2, 3]]), labels) == 1 / 3, (
+        "a network that maps all photos to one point finds last"
+    )
 
 
 def test_a_round_whose_triplets_are_gone_is_refused(tmp_path: Path) -> None:

@@ -27,12 +27,13 @@ def test_it_learns(undisturbed: tuple[Fitted, Diary], tmp_path: Path) -> None:
 def test_the_curve_has_a_row_for_each_epoch_and_one_bar_for_all_steps(undisturbed: tuple[Fitted, Diary]) -> None:
     fitted, log = undisturbed
     assert [step for step, _ in log.rows] == [1, 2, 3]
-    names = {"train_loss", "train_triplet_accuracy", "validation_loss", "validation_triplet_accuracy", "lr"}
+    measured = {f"validation_{name}" for name in ("loss", "triplet_accuracy", "mrr")}
+    names = {"train_loss", "train_triplet_accuracy", "lr"} | measured
     assert all(set(row) == names for _, row in log.rows)
     assert log.rows[-1][1]["train_loss"] < log.rows[0][1]["train_loss"]
     assert log.total == log.done == 3 * 10  # 150 triplets in batches of at most 16
     assert (fitted.epochs, fitted.stopped_early, fitted.resumed_from_epoch) == (3, False, None)
-    best = max(log.rows, key=lambda row: row[1]["validation_triplet_accuracy"])  # the first of equals
+    best = max(log.rows, key=lambda row: row[1]["validation_mrr"])  # the first of equals
     assert (fitted.best_epoch, fitted.metrics) == best
     assert fitted.images_per_s > 0
     assert fitted.wall_s > 0

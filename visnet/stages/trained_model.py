@@ -27,8 +27,8 @@ from visnet.tracking import registry
 from visnet.zoo import weights
 
 METRICS = ("training_s",)
-MEASURED = ("train_loss", "train_triplet_accuracy", "validation_loss", "validation_triplet_accuracy")
-FITTED_AT_ONCE = 32  # photos
+MEASURED = ("train_loss", "train_triplet_accuracy", "validation_loss", "validation_triplet_accuracy", "validation_mrr")
+FITTED_AT_ONCE = 16  # photos
 INPUTS, CHECKPOINTS, ROUNDS = "inputs", "checkpoints", "rounds"
 RESUMES = (INPUTS, CHECKPOINTS)  # what a killed run needs to go on, and nobody else
 

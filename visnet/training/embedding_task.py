@@ -21,15 +21,17 @@ from visnet.training.task import Monitor, Step
 from visnet.training.triplet_set import TripletSet
 from visnet.zoo import Augment, Batches, Entry, Loss, Rounds
 
-Monitored = Literal["validation_loss", "validation_triplet_accuracy"]
+Monitored = Literal["validation_loss", "validation_triplet_accuracy", "validation_mrr"]
 _MEASURED_AT_ONCE = 4096  # validation triplets
+_RANKED_MAX, _RANKED_AT_ONCE = 4096, 256  # queries
 
 
 class EmbeddingTask:
     """Train `model` on triplets: each distinct photo of a batch is augmented and embedded once.
 
     Before the epochs that begin a round, negatives are mined anew, and the round's triplets kept in `rounds_dir`. A
-    validation measures loss and triplet accuracy over the validation triplets, each with its own negative.
+    validation measures loss and triplet accuracy over the validation triplets, each with its own negative, and the mean
+    reciprocal rank (MRR) of their queries among all their other photos.
     `ValueError` for a loss that has no value for one triplet, where that is to be monitored.
     """
 
@@ -44,17 +46,18 @@ class EmbeddingTask:
         rounds: Rounds,
         rounds_dir: Path,
         seed: int,
-        monitor: Monitored = "validation_triplet_accuracy",  # a loss falls to its margin's noise while ranks improve
+        # A loss falls to its margin's noise, and the share of triplets in order comes near to 1, while ranks improve.
+        monitor: Monitored = "validation_mrr",
     ) -> None:
         given = loss.on_given_triplets()
         if monitor == "validation_loss" and given is None:
             raise ValueError(
                 f"monitor 'validation_loss': {loss.name} looks at a whole batch and has no value for one triplet; "
-                "allowed is 'validation_triplet_accuracy'"
+                "allowed are 'validation_triplet_accuracy' and 'validation_mrr'"
             )
         self.model, self.data, self.augment = model, data, augment
         self.rounds, self.rounds_dir, self.seed = rounds, rounds_dir, seed
-        self.monitor = Monitor(monitor, more_is_better=monitor.endswith("accuracy"))
+        self.monitor = Monitor(monitor, more_is_better=monitor != "validation_loss")
         self._settings = [asdict(part) for part in (batches, loss, augment, rounds)]
         self._triplets_per_batch, self._round = batches.triplets, 0
         self._at_once = 2 * (batches.triplets or batches.products * batches.photos)  # photos, where nothing is learnt
@@ -123,7 +126,7 @@ class EmbeddingTask:
         return embeddings.float().cpu()
 
     def metrics(self, predictions: Sequence[Tensor]) -> dict[str, float]:
-        """Measure loss (of those that have one for a triplet) and triplet accuracy."""
+        """Measure loss (of those that have one for a triplet), triplet accuracy and MRR."""
         embeddings, count = torch.cat(list(predictions)), len(self._validation)
         chunks = torch.split(self._validation, _MEASURED_AT_ONCE)
         measured = {}
@@ -131,10 +134,31 @@ class EmbeddingTask:
             losses = [loss(embeddings, chunk, self._validation_labels).double().sum().item() for chunk in chunks]
             measured["loss"] = sum(losses) / count
         right = sum(int(right_order(embeddings, chunk).sum()) for chunk in chunks)
-        return measured | {"triplet_accuracy": right / count}
+        mrr = mean_reciprocal_rank(embeddings, self._validation, self._validation_labels)
+        return measured | {"triplet_accuracy": right / count, "mrr": mrr}
 
     def _planned(self, plan: Plan) -> PlannedBatches:
         return PlannedBatches(self.data.images, self.data.labels, plan, seed=self.seed)
+
+
+def mean_reciprocal_rank(embeddings: Tensor, triplets: Tensor, labels: Tensor) -> float:
+    """Return the mean of 1 / the rank of the first photo of a query's label, among all positives and negatives.
+
+    embeddings [N, D]; triplets [T, 3] int64, rows of these; labels [N]. Every distinct query counts once, `_RANKED_MAX`
+    of them where there are more; a photo does not find itself, and what is as near as the first one stands before it.
+    """
+    queries, gallery = torch.unique(triplets[:, 0]), torch.unique(triplets[:, 1:])
+    if len(queries) > _RANKED_MAX:
+        queries = queries[torch.linspace(0, len(queries) - 1, _RANKED_MAX).long()]
+    found = 0.0
+    for rows in torch.split(queries, _RANKED_AT_ONCE):
+        distances = torch.cdist(embeddings[rows], embeddings[gallery])
+        distances[rows[:, None] == gallery] = torch.inf
+        alike = labels[rows][:, None] == labels[gallery]
+        nearest = distances.masked_fill(~alike, torch.inf).amin(dim=1, keepdim=True)
+        before = ((distances <= nearest) & ~alike).sum(dim=1)
+        found += (1.0 / (1.0 + before.double())).sum().item()
+    return found / len(queries)
 
 
 def _dimensions(model: nn.Module, images: Dataset[Tensor]) -> int:

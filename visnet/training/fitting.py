@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from visnet.models.state import digest
+from visnet.pipeline.budget import keep_what_is_freed
 from visnet.pipeline.log import SILENT, Log
 from visnet.training.checkpoint import Checkpoints
 from visnet.training.loop import Loop
@@ -65,6 +66,8 @@ def _train(
     log: Log,
 ) -> None:
     fabric = fabric_of(options)
+    if fabric.device.type == "cpu":
+        keep_what_is_freed()
     loop = Loop(task, options, fabric, checkpoints, state, log=log)
     if weights is not None:
         loop.updates.load(weights)
