@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from visnet.models.inputs import as_floats, photo_loader
+from visnet.pipeline.budget import keep_what_is_freed
 from visnet.pipeline.log import SILENT, Log
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -35,6 +36,8 @@ def embed(
     if batch < 1:
         raise ValueError(f"batch must be at least 1, is {batch}")
     place = chosen_device(device)
+    if place.type == "cpu":
+        keep_what_is_freed()
     before = {module: module.training for module in model.modules()}
     half = chosen_precision(precision, place) == "bf16"
     rows = range(len(cast(Sized, images)))

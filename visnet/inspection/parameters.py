@@ -29,7 +29,7 @@ def text(found: Inspected, advised: Advice, workspace: Path, *, replaces: bool) 
         "crops": {"side_px": 224, "quality": 90, **advised.tables["crops"], "small_categories": "drop", "seed": 1},
         "triplets": {**advised.tables["triplets"], "seed": 1},
         "trained_model": {"config": advised.config, "version": 0, "seed": 1},
-        "catalog_embeddings": {"batch": 64, "precision": "auto", "commit_every": 2048},
+        "catalog_embeddings": {"batch": 16, "precision": "auto", "commit_every": 2048},
         "knn_results": {"k": 20, "similar_k": 12},
         "evaluation": {"recall_at_1_margin": 0.01},
         "publish": {"keep": 5, "probe_recall_at_1_drop_max": 0.05, **gates},

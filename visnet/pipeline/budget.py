@@ -12,6 +12,8 @@ from collections.abc import Iterator
 # files (`BATCH_BYTES`, a few times over while it is written) a stage stays below 1.5 GB.
 DECODING_BYTES = 640 << 20
 LARGE_BYTES = 8 << 20
+KEPT_BYTES = 32 << 20  # the most that glibc allows
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's malloc.h
 BATCH_BYTES = 64 << 20  # files or crops that are held at once, to be written in one commit
 
 
@@ -64,6 +66,19 @@ def return_what_is_freed() -> None:
     Left to itself, it keeps them from the first one on, for each thread, and whole pictures are lost between the
     pieces: after 2,000 photos a stage held 1.8 GB, of which 0.3 were in use.
     """
-    mmap_threshold = -3
+    _mallopt(_MMAP_THRESHOLD, LARGE_BYTES)
+
+
+def keep_what_is_freed() -> None:
+    """Have glibc keep freed blocks of up to `KEPT_BYTES`, for what asks for the same sizes over and over: a network.
+
+    Left to itself, it maps every large block anew, and the kernel zeroes it page by page; on a CPU, more than half of
+    an embedding's time went there. Larger blocks are mapped whatever one asks for.
+    """
+    _mallopt(_MMAP_THRESHOLD, KEPT_BYTES)
+    _mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _mallopt(parameter: int, value: int) -> None:
     with contextlib.suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).mallopt(mmap_threshold, LARGE_BYTES)
+        ctypes.CDLL(None).mallopt(parameter, value)

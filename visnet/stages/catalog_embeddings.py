@@ -33,7 +33,7 @@ class Params(Frozen):
     Vectors of another precision are by another model: where the catalog is embedded on machines of both kinds, say one.
     """
 
-    batch: int = Field(64, ge=1, le=65_536)
+    batch: int = Field(16, ge=1, le=65_536)
     commit_every: int = Field(2048, ge=1, le=1_000_000)
     workers: Workers = 0
     precision: embed.Precision = "auto"
