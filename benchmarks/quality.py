@@ -3,13 +3,14 @@
     cd WORKSPACE && dvc repro triplets && python PROJECT/benchmarks/quality.py --name grocery --photos 30000
 
 Run it in a folder whose line is built up to `triplets`. Every row sees the same photos, up to the same number of them
-(rounded to whole epochs), in the same precision, from nothing: no pretrained weights. Big networks see them at a
-smaller side (--big-side), or a CPU would need days. Each row is an experiment of its own, in MLflow, too.
+(rounded to whole epochs), in the same precision, and begins with the weights that --weights says: none, or the entry's
+own, as of a pretrained trunk. Big networks see them at a smaller side (--big-side), or a CPU would need days. Each row
+is an experiment of its own, in MLflow, too.
 
 Rows: the colour histogram, the untrained network, two recipes of pytorch-metric-learning as its documentation has them
 (MPerClassSampler; MultiSimilarityLoss with its miner, and SupConLoss; crop, mirror and colour jitter) on the trunk,
-side and optimizer of our best, the second once more with our augmentation, zoo entries, and our best. Rows with several
-seeds are means; ± is the standard deviation over seeds.
+side, optimizer and frozen blocks of our best (--best), the second once more with our augmentation, zoo entries, and our
+best. Rows with several seeds are means; ± is the standard deviation over seeds.
 """
 
 import argparse
@@ -29,14 +30,16 @@ import torch
 
 from visnet import zoo
 from visnet.embedding.crop_dataset import CropImages
+from visnet.models import eval_frozen
 from visnet.models.inputs import as_floats, stack
+from visnet.pipeline.budget import keep_what_is_freed
 from visnet.pipeline.reports import DATA, read_report, write_report
 from visnet.runs import experiment, runner
 from visnet.training.augment import augment, draw
 from visnet.training.plans import ByProduct, ByTriplet
+from visnet.training.schedule import optimizer_of
 from visnet.zoo import weights
 
-BEST = "mildnet_small"
 BIG = (
     "mildnet_all_trainable",
     "mildnet_mobilenet",
@@ -62,12 +65,13 @@ KEPT = {"seed", *MEASURES, "parameters", "side_px", "trained_photos", "training_
 PEERS = ("pml_multi_similarity", "pml_sup_con", "pml_sup_con_our_augmentation")
 
 
-def zoo_row(name: str, label: str, seed: int, photos: int, side_px: int | None, precision: str) -> dict[str, Any]:
+def zoo_row(name: str, label: str, seed: int, budget: dict[str, Any], side_px: int | None) -> dict[str, Any]:
     """Train and evaluate a zoo entry as an experiment under another label; return its reports."""
-    entry = zoo.entry(name)
-    epochs = max(1, round(photos / _per_epoch(entry)))
-    chosen = {"config": name, "version": 0, "seed": seed, "epochs": epochs, "weights": "none", "precision": precision}
+    epochs = max(1, round(budget["photos"] / _per_epoch(zoo.entry(name))))
+    chosen = {"config": name, "version": 0, "seed": seed, "epochs": epochs, "precision": budget["precision"]}
     chosen["patience"] = 0
+    if budget["weights"] == "none":
+        chosen["weights"] = "none"
     if side_px:
         chosen["side_px"] = side_px
     tried = {**runner.read_params(), "trained_model": chosen}
@@ -77,11 +81,14 @@ def zoo_row(name: str, label: str, seed: int, photos: int, side_px: int | None, 
     return _told(here)
 
 
-def peer_row(name: str, label: str, seed: int, photos: int, precision: str) -> dict[str, Any]:
+def peer_row(name: str, label: str, seed: int, budget: dict[str, Any], best: str) -> dict[str, Any]:
     """Train our best entry's network by pytorch-metric-learning's sampler and loss in a plain loop, and evaluate it."""
     from pytorch_metric_learning import losses, miners, samplers
 
-    entry = zoo.entry(BEST)
+    entry = zoo.entry(best)
+    if budget["weights"] == "none":
+        entry = dataclasses.replace(entry, weights="none")
+    keep_what_is_freed()  # as our loop does
     here = experiment.place(label)
     table = pq.read_table(DATA / "triplets" / "photos.parquet").to_pandas()
     table = table[table["train"]].reset_index(drop=True)
@@ -94,15 +101,17 @@ def peer_row(name: str, label: str, seed: int, photos: int, precision: str) -> d
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002 — the sampler draws from the global generator
     model = zoo.build_model(entry, seed=seed).to(memory_format=torch.channels_last).train()
+    eval_frozen(model)
     sampler = samplers.MPerClassSampler(labels, m=4, batch_size=64, length_before_new_iter=len(labels))
     if name == "pml_multi_similarity":
         loss, miner = losses.MultiSimilarityLoss(alpha=2, beta=50, base=0.5), miners.MultiSimilarityMiner(epsilon=0.1)
     else:
         loss, miner = losses.SupConLoss(temperature=0.1), None
-    optimizer = torch.optim.AdamW(model.parameters(), lr=entry.optimizer.lr, weight_decay=entry.optimizer.weight_decay)
-    steps = math.ceil(photos / 64)
+    optimizer = optimizer_of(model, entry.optimizer)
+    steps = math.ceil(budget["photos"] / 64)
+    highest = [group["base_lr"] for group in optimizer.param_groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, entry.optimizer.lr, total_steps=steps, pct_start=0.05, cycle_momentum=False
+        optimizer, highest, total_steps=steps, pct_start=0.05, cycle_momentum=False
     )
     generator = torch.Generator().manual_seed(seed)
     begun_s, seen, order = time.monotonic(), 0, iter(sampler)
@@ -114,7 +123,7 @@ def peer_row(name: str, label: str, seed: int, photos: int, precision: str) -> d
             except StopIteration:
                 order = iter(sampler)
         floats = augment(as_floats(stack(images, rows)), amounts, draw(64, generator))
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=budget["precision"] == "bf16"):
             embeddings = model(floats.contiguous(memory_format=torch.channels_last))
         embeddings = embeddings.float()
         mined = miner(embeddings, labels[rows]) if miner else None
@@ -180,7 +189,10 @@ def main() -> None:
     """Run every row that has not run yet (--again runs all), print the table, and keep all figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--name", required=True, help="of the catalog: names the results")
+    parser.add_argument("--best", default="mildnet_small", help="our best entry")
+    parser.add_argument("--weights", default="none", choices=("none", "own"), help="what training begins with")
     parser.add_argument("--photos", type=int, default=30_000)
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of our best and of the peers")
     parser.add_argument("--entries", nargs="*", default=["mildnet_small_hinge", *BIG[:4]])
     parser.add_argument("--big-side", type=int, default=64)
@@ -192,20 +204,22 @@ def main() -> None:
     rows: dict[str, list[dict[str, Any]]] = {}
     if kept.exists() and not options.again:
         rows = json.loads(kept.read_text())["rows"]
-    settings = {"photos": options.photos, "precision": options.precision, "threads": torch.get_num_threads()}
-    asked = [(BEST, seed) for seed in options.seeds] + [(name, seed) for name in PEERS for seed in options.seeds]
+    budget = {"photos": options.photos, "precision": options.precision, "weights": options.weights}
+    settings = {**budget, "threads": torch.get_num_threads()}
+    best = options.best
+    asked = [(name, seed) for name in (best, *options.peers) for seed in options.seeds]
     asked += [(name, options.seeds[0]) for name in options.entries]
     for name, seed in asked:
         if any(told["seed"] == seed for told in rows.get(name, [])):
             continue
         label = f"{name}-seed{seed}"
         if name in PEERS:
-            told = peer_row(name, label, seed, options.photos, options.precision)
+            told = peer_row(name, label, seed, budget, best)
         else:
             side_px = options.big_side if name in BIG else None
-            told = zoo_row(name, label, seed, options.photos, side_px, options.precision)
+            told = zoo_row(name, label, seed, budget, side_px)
         rows.setdefault(name, []).append({"seed": seed, **told})
-        if name == BEST:  # the histogram and the untrained network are measured with it
+        if name == best:  # the histogram and the untrained network are measured with it
             for method in ("untrained", "colour_histogram"):
                 if method not in rows:  # the same whatever was trained
                     of = {m: told.get(f"{method}_{m}") for m in MEASURES}
@@ -214,12 +228,12 @@ def main() -> None:
         rows[name] = [{key: value for key, value in one.items() if key in KEPT} for one in rows[name]]
         kept.write_text(json.dumps({"catalog": options.name, **settings, "rows": rows}, indent=1) + "\n")
         print("\n".join(lines(rows)), flush=True)
-    best, peers = (
+    ours, peers = (
         [statistics.mean(t["recall_at_1"] for t in rows[n]) for n in names if rows[n][0].get("recall_at_1") is not None]
-        for names in ([BEST], [name for name in PEERS if name in rows])
+        for names in ([best], [name for name in PEERS if name in rows])
     )
-    if best and peers:
-        print(f"\n{BEST} − the best recipe of pytorch-metric-learning: {100 * (best[0] - max(peers)):+.1f} points")
+    if ours and peers:
+        print(f"\n{best} − the best recipe of pytorch-metric-learning: {100 * (ours[0] - max(peers)):+.1f} points")
 
 
 if __name__ == "__main__":
