@@ -53,6 +53,22 @@ def test_a_generalised_mean_pools_the_last_map() -> None:
         torch.testing.assert_close(mean, (cells**3).mean(2) ** (1 / 3))
 
 
+def test_what_the_last_block_gives_is_joined_to_what_is_pooled() -> None:
+    model = TimmTrunk(network="tf_efficientnet_lite0", embedding=0, last_block=True).eval()
+    photos = random(2, 3, 64, 64)
+    blocks: list[Tensor] = []
+    model.trunk.blocks[-1].register_forward_hook(lambda *seen: blocks.append(seen[-1]))
+    with torch.inference_mode():
+        vectors = model(photos)
+        pooled = model.trunk(model.normalise(photos))
+    joined = torch.cat([nn.functional.normalize(part) for part in (pooled, blocks[0].mean((2, 3)))], dim=1)
+    assert model.dimensions == vectors.shape[1] == 1280 + 320
+    torch.testing.assert_close(vectors, nn.functional.normalize(joined))
+    for network in ("resnet18", "vit_tiny_patch16_224"):
+        with torch.device("meta"), pytest.raises(ValueError, match=f"last_block of {network} must be false"):
+            TimmTrunk(network=network, last_block=True)
+
+
 @pytest.mark.parametrize(("pool", "read"), [("token", lambda x: x[:, 0]), ("average", lambda x: x[:, 5:].mean(1))])
 def test_a_transformer_gives_its_class_token_or_the_average_of_its_patches(pool: str, read: object) -> None:
     model = TimmTrunk(network="vit_small_patch16_dinov3", pool=pool, embedding=0).eval()  # type: ignore[arg-type]

@@ -69,6 +69,13 @@ def set_pool(trunk: Any, pool: Pooling, network: str) -> None:
         trunk.set_submodule(name, nn.Sequential(GeneralisedMeanPool(), *([nn.Flatten()] if flat else [])))
 
 
+def last_block_width(trunk: Any, network: str) -> int:
+    """Return the channels of the map that a trunk's last block gives; `ValueError` if it has none beside its last."""
+    if not hasattr(trunk, "forward_intermediates") or not hasattr(trunk, "conv_head"):
+        raise ValueError(f"last_block of {network} must be false: the map of its last block is what is pooled")
+    return int(trunk.feature_info[-1]["num_chs"])
+
+
 def freeze(trunk: Any, blocks: int, network: str) -> None:
     """Hold the stem and the first `blocks` blocks as they are, or all for -1; `ValueError` if there are fewer."""
     if blocks == 0:

@@ -9,7 +9,16 @@ from torch.nn import functional as F
 from visnet.models.initial import check_widths, initialise
 from visnet.models.inputs import Normalise
 from visnet.models.norms import unit_norm
-from visnet.models.timm_networks import WHOLE, Pooling, built, freeze, interpolates, published, set_pool
+from visnet.models.timm_networks import (
+    WHOLE,
+    Pooling,
+    built,
+    freeze,
+    interpolates,
+    last_block_width,
+    published,
+    set_pool,
+)
 from visnet.models.trunks import refuse_small
 from visnet.models.wheels import WHEELS, in_order
 
@@ -19,6 +28,8 @@ class TimmTrunk(nn.Module):
 
     `network` is timm's name, with or without the tag of its pretrained weights. `pool` of a map: its average or a
     generalised mean; of a transformer's tokens: their average, the class token, or the attention it was trained with.
+    `last_block`: the average of what the last block gives, of unit norm, is joined to what is pooled; it has not yet
+    been bent to ImageNet's classes as much.
     The stem and the first `frozen_blocks` blocks, as timm counts them for layer-wise rates, do not train; -1 is the
     whole trunk. A `fitted` linear layer is not learnt either: `visnet.training.projection` fits it. Takes RGB floats in
     0..1, [B, 3, S, S], S >= 64; gives [B, D] float32. A transformer's positions are interpolated, and its photos
@@ -33,6 +44,7 @@ class TimmTrunk(nn.Module):
         pool: Pooling = "average",
         embedding: int = 512,
         frozen_blocks: int = 0,
+        last_block: bool = False,
         fitted: bool = False,
     ) -> None:
         super().__init__()
@@ -44,7 +56,8 @@ class TimmTrunk(nn.Module):
         self.trunk = built(network, num_classes=0)
         freeze(self.trunk, frozen_blocks, network)
         set_pool(self.trunk, pool, network)
-        width = int(self.trunk.head_hidden_size)
+        self.last_block = last_block
+        width = int(self.trunk.head_hidden_size) + (last_block_width(self.trunk, network) if last_block else 0)
         self.dimensions = embedding or width
         self.embedding = nn.Linear(width, embedding) if embedding else nn.Identity()
         initialise([self.embedding], "glorot")
@@ -64,7 +77,7 @@ class TimmTrunk(nn.Module):
     def forward(self, photos: Tensor) -> Tensor:
         """Return unit vectors, [B, D] float32."""
         refuse_small(photos)
-        seen = self.trunk(self._sized(self.normalise(photos)))
+        seen = self._pooled(self._sized(self.normalise(photos)))
         return unit_norm(self.embedding(unit_norm(seen) if self.fitted else seen))
 
     def load_trunk(self, state: Mapping[str, Tensor]) -> None:
@@ -82,6 +95,13 @@ class TimmTrunk(nn.Module):
                 raise ValueError(f"no {self.network}: {lines[-1][:160] if lines else type(error).__name__}") from None
         given, own = donor.state_dict(), self.trunk.state_dict()
         self.trunk.load_state_dict({name: given[name] for name in own if name in given}, strict=False, assign=True)
+
+    def _pooled(self, photos: Tensor) -> Tensor:
+        if not self.last_block:
+            seen: Tensor = self.trunk(photos)
+            return seen
+        last, (block,) = self.trunk.forward_intermediates(photos, indices=1)
+        return torch.cat([unit_norm(self.trunk.forward_head(last)), unit_norm(block.mean((2, 3)))], dim=1)
 
     def _sized(self, photos: Tensor) -> Tensor:
         sides = tuple(photos.shape[-2:])

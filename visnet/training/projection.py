@@ -17,7 +17,7 @@ from visnet.pipeline.log import Log
 
 PHOTOS_MAX = 20_000  # of a larger catalog a sample tells as much
 ENOUGH = 512  # photos: the mean of fewer is of these photos rather than of the shop
-POWER = 0.5  # of a direction's standard deviation is divided out; all of it would lift noise
+POWER = 0.25  # of a direction's standard deviation is divided out; all of it would lift noise
 
 
 def fit_projection(model: nn.Module, images: Dataset[Tensor], *, seed: int, batch: int, workers: int, log: Log) -> int:
