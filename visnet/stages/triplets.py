@@ -31,18 +31,18 @@ Scorer = Annotated[str, one_of(SCORERS)]
 COUNT_MAX = 100_000_000
 Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 ORDER = ["photo_id", "product_id", "left", "top", "width", "height", "crop_id"]  # of the rows that are drawn from
-DEEP = "resnet18"  # the zoo entry whose pretrained trunk the scorer "deep" looks with
+DEEP = "efficientnet_lite0_frozen"  # the zoo entry whose pretrained trunk the scorer "deep" looks with
 
 
 class Similarity(Frozen):
     """By what "biss" and "importance" see that two photos are alike.
 
-    scorers: of colour, pattern and deep; deep looks with a pretrained network, whose weights are published ones
-    ("imagenet") or a file's.
+    scorers: of colour, pattern and deep; deep looks with a pretrained network, whose weights are those of an installed
+    package ("package"), published ones ("imagenet") or a file's.
     """
 
     scorers: list[Scorer] = Field(default=["colour", "pattern"], min_length=1)
-    weights: str = "imagenet"
+    weights: str = "package"
 
 
 @choosing("sampler", SAMPLERS)
