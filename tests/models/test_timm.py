@@ -53,20 +53,37 @@ def test_a_generalised_mean_pools_the_last_map() -> None:
         torch.testing.assert_close(mean, (cells**3).mean(2) ** (1 / 3))
 
 
-def test_what_the_last_block_gives_is_joined_to_what_is_pooled() -> None:
-    model = TimmTrunk(network="tf_efficientnet_lite0", embedding=0, last_block=True).eval()
+def test_maps_of_other_depths_are_joined_to_what_is_pooled() -> None:
+    model = TimmTrunk(network="tf_efficientnet_lite0", embedding=0, taps=(2, 5)).eval()
     photos = random(2, 3, 64, 64)
-    blocks: list[Tensor] = []
-    model.trunk.blocks[-1].register_forward_hook(lambda *seen: blocks.append(seen[-1]))
+    maps: list[Tensor] = []
+    for stage in (1, 6):  # where the side is halved the second time, and the last: feature_info of timm
+        model.trunk.blocks[stage].register_forward_hook(lambda *seen: maps.append(seen[-1]))
     with torch.inference_mode():
         vectors = model(photos)
         pooled = model.trunk(model.normalise(photos))
-    joined = torch.cat([nn.functional.normalize(part) for part in (pooled, blocks[0].mean((2, 3)))], dim=1)
-    assert model.dimensions == vectors.shape[1] == 1280 + 320
+    parts = [pooled, *(found.mean((2, 3)) for found in maps[:2])]
+    joined = torch.cat([nn.functional.normalize(part) for part in parts], dim=1)
+    assert model.dimensions == vectors.shape[1] == 1280 + 24 + 320
     torch.testing.assert_close(vectors, nn.functional.normalize(joined))
-    for network in ("resnet18", "vit_tiny_patch16_224"):
-        with torch.device("meta"), pytest.raises(ValueError, match=f"last_block of {network} must be false"):
-            TimmTrunk(network=network, last_block=True)
+
+
+@pytest.mark.parametrize(
+    ("network", "taps", "said"),
+    [
+        (
+            "tf_efficientnet_lite0",
+            (0,),
+            r"taps of tf_efficientnet_lite0 must rise and be among \[1, 2, 3, 4, 5\], are \[0\]",
+        ),
+        ("tf_efficientnet_lite0", (2, 1), r"must rise .*, are \[2, 1\]"),
+        ("tf_efficientnet_lite0", (6,), r"are \[6\]"),
+        ("vit_tiny_patch16_224", (1,), r"taps of vit_tiny_patch16_224 must be \[\], are \[1\]"),
+    ],
+)
+def test_taps_that_a_network_does_not_have_are_refused(network: str, taps: tuple[int, ...], said: str) -> None:
+    with torch.device("meta"), pytest.raises(ValueError, match=said):
+        TimmTrunk(network=network, taps=taps)
 
 
 @pytest.mark.parametrize(("pool", "read"), [("token", lambda x: x[:, 0]), ("average", lambda x: x[:, 5:].mean(1))])

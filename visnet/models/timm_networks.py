@@ -1,7 +1,7 @@
 """The networks of timm: built by name, their pool and their blocks."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Literal
 
@@ -69,11 +69,17 @@ def set_pool(trunk: Any, pool: Pooling, network: str) -> None:
         trunk.set_submodule(name, nn.Sequential(GeneralisedMeanPool(), *([nn.Flatten()] if flat else [])))
 
 
-def last_block_width(trunk: Any, network: str) -> int:
-    """Return the channels of the map that a trunk's last block gives; `ValueError` if it has none beside its last."""
-    if not hasattr(trunk, "forward_intermediates") or not hasattr(trunk, "conv_head"):
-        raise ValueError(f"last_block of {network} must be false: the map of its last block is what is pooled")
-    return int(trunk.feature_info[-1]["num_chs"])
+def tap_widths(trunk: Any, taps: Sequence[int], network: str) -> list[int]:
+    """Return the channels of a trunk's maps at these depths; `ValueError` for depths that it does not have."""
+    if not taps:
+        return []
+    if not hasattr(trunk, "forward_intermediates") or not hasattr(trunk, "conv_stem"):
+        raise ValueError(f"taps of {network} must be [], are {list(taps)}: only networks with a convolution's stem")
+    widths = [int(found["num_chs"]) for found in trunk.feature_info]
+    known = range(1, len(widths) + 1)
+    if sorted(set(taps) & set(known)) != list(taps):
+        raise ValueError(f"taps of {network} must rise and be among {list(known)}, are {list(taps)}")
+    return [widths[depth - 1] for depth in taps]
 
 
 def freeze(trunk: Any, blocks: int, network: str) -> None:

@@ -9,16 +9,7 @@ from torch.nn import functional as F
 from visnet.models.initial import check_widths, initialise
 from visnet.models.inputs import Normalise
 from visnet.models.norms import unit_norm
-from visnet.models.timm_networks import (
-    WHOLE,
-    Pooling,
-    built,
-    freeze,
-    interpolates,
-    last_block_width,
-    published,
-    set_pool,
-)
+from visnet.models.timm_networks import WHOLE, Pooling, built, freeze, interpolates, published, set_pool, tap_widths
 from visnet.models.trunks import refuse_small
 from visnet.models.wheels import WHEELS, in_order
 
@@ -28,8 +19,8 @@ class TimmTrunk(nn.Module):
 
     `network` is timm's name, with or without the tag of its pretrained weights. `pool` of a map: its average or a
     generalised mean; of a transformer's tokens: their average, the class token, or the attention it was trained with.
-    `last_block`: the average of what the last block gives, of unit norm, is joined to what is pooled; it has not yet
-    been bent to ImageNet's classes as much.
+    `taps`: depths, from 1, whose maps' averages are joined to what is pooled, each of unit norm (arXiv 1903.00905):
+    early ones see colour and texture, and none is bent to ImageNet's classes as much as the last map.
     The stem and the first `frozen_blocks` blocks, as timm counts them for layer-wise rates, do not train; -1 is the
     whole trunk. A `fitted` linear layer is not learnt either: `visnet.training.projection` fits it. Takes RGB floats in
     0..1, [B, 3, S, S], S >= 64; gives [B, D] float32. A transformer's positions are interpolated, and its photos
@@ -44,7 +35,7 @@ class TimmTrunk(nn.Module):
         pool: Pooling = "average",
         embedding: int = 512,
         frozen_blocks: int = 0,
-        last_block: bool = False,
+        taps: tuple[int, ...] = (),
         fitted: bool = False,
     ) -> None:
         super().__init__()
@@ -56,8 +47,8 @@ class TimmTrunk(nn.Module):
         self.trunk = built(network, num_classes=0)
         freeze(self.trunk, frozen_blocks, network)
         set_pool(self.trunk, pool, network)
-        self.last_block = last_block
-        width = int(self.trunk.head_hidden_size) + (last_block_width(self.trunk, network) if last_block else 0)
+        self.taps = taps
+        width = int(self.trunk.head_hidden_size) + sum(tap_widths(self.trunk, self.taps, network))
         self.dimensions = embedding or width
         self.embedding = nn.Linear(width, embedding) if embedding else nn.Identity()
         initialise([self.embedding], "glorot")
@@ -97,11 +88,12 @@ class TimmTrunk(nn.Module):
         self.trunk.load_state_dict({name: given[name] for name in own if name in given}, strict=False, assign=True)
 
     def _pooled(self, photos: Tensor) -> Tensor:
-        if not self.last_block:
+        if not self.taps:
             seen: Tensor = self.trunk(photos)
             return seen
-        last, (block,) = self.trunk.forward_intermediates(photos, indices=1)
-        return torch.cat([unit_norm(self.trunk.forward_head(last)), unit_norm(block.mean((2, 3)))], dim=1)
+        last, maps = self.trunk.forward_intermediates(photos, indices=[depth - 1 for depth in self.taps])
+        parts = [self.trunk.forward_head(last), *(found.mean((2, 3)) for found in maps)]
+        return torch.cat([unit_norm(part) for part in parts], dim=1)
 
     def _sized(self, photos: Tensor) -> Tensor:
         sides = tuple(photos.shape[-2:])
