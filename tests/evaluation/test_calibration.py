@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from visnet.embedding.vectors import Vectors
 from visnet.errors import Damaged, NotReady
 from visnet.evaluation import calibration, calibration_fit, reliability
-from visnet.evaluation.calibration import Calibration, Curve, Curves
+from visnet.evaluation.calibration import Calibration, Curve, Curves, Ranked
 from visnet.evaluation.calibration_fit import FITS, Hits
 
 SAME, OTHER = (0.4, 0.15), (1.1, 0.3)  # mean and deviation of the distances of hits that are right, and that are not
@@ -107,9 +107,10 @@ def known(model: str = "a" * 64) -> Calibration:
             pooled=Curve(kind="logistic", sq_distance=(0.0, 4.0), log_odds=(top, -6.0)),
             categories={"bags": Curve(kind="isotonic", sq_distance=(0.5, 1.0), log_odds=(1.0, 1.0))},
         )
-        for top in (4.0, 2.0)
+        for top in (4.0, 2.0, 3.0, 0.0)
     ]
-    return Calibration(model=model, k=20, queries=7, within=curves[0], whole=curves[1])
+    within, whole = (Ranked(first=first, later=later) for first, later in (curves[:2], curves[2:]))
+    return Calibration(model=model, k=20, queries=7, within=within, whole=whole)
 
 
 def test_what_is_written_is_read_back_and_is_the_model_s_alone(tmp_path: Path) -> None:
@@ -146,12 +147,18 @@ def test_what_is_damaged_is_refused(spoil: object, tmp_path: Path) -> None:
         calibration.load(tmp_path, "a" * 64)
 
 
-def test_a_hit_is_told_by_its_category_and_by_how_it_was_searched() -> None:
+def test_a_hit_is_told_by_its_category_its_rank_and_how_it_was_searched() -> None:
     one = known()
-    assert one.probability(0.0, "hats") == pytest.approx(1 / (1 + np.exp(-4)))
-    assert one.probability(0.0, "hats", whole=True) == pytest.approx(1 / (1 + np.exp(-2)))
-    assert one.probability(2.0, "hats") == pytest.approx(1 / (1 + np.exp(1)))
+    for said, odds in ((one.probability(0.0, "hats", first=True), 4), (one.probability(0.0, "hats"), 2)):
+        assert said == pytest.approx(1 / (1 + np.exp(-odds)))
+    assert one.probability(0.0, "hats", first=True, whole=True) == pytest.approx(1 / (1 + np.exp(-3)))
+    assert one.probability(0.0, "hats", whole=True) == 0.5
+    assert one.probability(2.0, "hats", first=True) == pytest.approx(1 / (1 + np.exp(1)))
     assert one.probability(99.0, "hats") == one.probability(4.0, "hats") == pytest.approx(1 / (1 + np.exp(6)))
+    at, names = np.array([0.0, 0.0, 3.0]), np.array(["hats", "hats", "bags"], object)
+    together = one.within.probability(at, names, np.array([True, False, False]))
+    ranked = zip(at.tolist(), names.tolist(), (True, False, False), strict=True)
+    assert together.tolist() == [one.probability(far, name, first=first) for far, name, first in ranked]
     assert one.probability(3.0, "bags") == pytest.approx(1 / (1 + np.exp(-1)))
     for wrong in (-0.1, float("nan")):
         with pytest.raises(ValueError, match="allowed is 0 or more"):
@@ -175,4 +182,15 @@ def test_hits_are_what_a_search_shows() -> None:
     assert whole.sq_distance.tolist() == [0.25, 1.0, 0.25, 0.25]
     assert whole.same.tolist() == [False, True, False, False], "hats 1 is not bags 1, and bags 2 not hats 1"
     assert len(calibration_fit.hits(asked.where(np.array([False, True, False])), shop, 2, whole=False).same) == 0
-    assert calibration_fit.calibrated(asked, shop, 2, seed=0) is None, "three hits are too few"
+    assert calibration_fit.calibrated(asked, shop, 2, seed=0) is None, "two photos are too few"
+
+
+def test_the_nearest_hit_is_told_from_later_ones_as_far_away() -> None:
+    """Products so near to each other that any of them may be meant: by distance alone the nearest would be doubted."""
+    rng = np.random.default_rng(4)
+    products = [("bags", str(number), float(at)) for number, at in enumerate(rng.uniform(0, 60, 100))]
+    photos = [(kind, name, at + rng.normal(0, 0.3)) for kind, name, at in products for _ in range(4)]
+    fitted = calibration_fit.calibrated(placed(*photos), placed(*products), 10, seed=0)
+    assert fitted is not None
+    assert (fitted.model, fitted.k, fitted.queries) == ("placed", 10, 400)
+    assert fitted.probability(0.05, "bags", first=True) > 2 * fitted.probability(0.05, "bags")

@@ -42,12 +42,15 @@ def hits(shop: Path, category: str | None) -> list[Hit]:
 
 
 @pytest.mark.parametrize("category", [None, "bag"])
-def test_a_hit_has_the_probability_of_its_distance_its_category_and_the_kind_of_search(
+def test_a_hit_has_the_probability_of_its_distance_category_and_rank_and_of_the_kind_of_search(
     category: str | None, calibrated: Path
 ) -> None:
     found = hits(calibrated, category)
     one = known()
-    said = [one.probability(hit.sq_distance, hit.category, whole=category is None) for hit in found]
+    whole = category is None
+    said = [
+        one.probability(hit.sq_distance, hit.category, first=rank == 0, whole=whole) for rank, hit in enumerate(found)
+    ]
     assert [hit.probability for hit in found] == said
     assert said == sorted(said, reverse=True)
     assert said[0] > said[-1]

@@ -49,15 +49,15 @@ def test_without_photos_to_fit_it_to_there_is_no_calibration_and_that_is_said(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     learning.run(shop, "evaluation")
-    assert "hits get no probability: 8 street photos of the split validation are too few" in capsys.readouterr().err
+    why = "no probability: the split validation has 8 street photos, 50 of products that have shop photos are needed"
+    assert why in capsys.readouterr().err
     assert not (shop / "data/evaluation" / calibration.FILE).exists()
     assert report(shop, "evaluation")["calibration_error"] is None
     assert (shop / "data/evaluation/reliability.csv").read_text() == "hits_of,hits,probability,share\n"
 
 
 def test_what_distances_mean_is_fitted_measured_and_served(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration_fit, "PAIRS_MIN", 40)
-    monkeypatch.setattr(calibration_fit, "SAME_MIN", 8)
+    monkeypatch.setattr(calibration_fit, "PHOTOS_MIN", 8)
     learning.run(shop, "evaluation", "publish")
     said = report(shop, "evaluation")
     fitted = calibration.load(shop / "data/evaluation", report(shop, "catalog_embeddings")["model"])

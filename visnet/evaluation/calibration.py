@@ -2,9 +2,10 @@
 
 The answer is for what a search shows: the k nearest distinct products of a photo, each by its nearest photo, where the
 photo's product is in the catalog. It was fitted (`visnet.evaluation.calibration_fit`) to photos that neither trained
-the model nor test it. A search of the whole shop meets products of other categories, too, so that the same distance
-means less there: it has curves of its own. Distances of two models mean nothing to each other, and so a calibration is
-bound to the model whose it is.
+the model nor test it. The same distance means more of a photo's nearest hit than of a later one, since at most one of
+them is right, and less in a search of the whole shop, which meets products of other categories, too: each of these has
+curves of its own. Distances of two models mean nothing to each other, and so a calibration is bound to the model whose
+it is.
 """
 
 from pathlib import Path
@@ -63,6 +64,19 @@ class Curves(Frozen):
         return found
 
 
+class Ranked(Frozen):
+    """The curves of the nearest hit of a photo, and those of later ones."""
+
+    first: Curves
+    later: Curves
+
+    def probability(self, sq_distance: np.ndarray, category: np.ndarray, first: np.ndarray) -> np.ndarray:
+        """Return the probabilities of hits, [P] float64; first: whether each is its photo's nearest, bool [P]."""
+        found = self.later.probability(sq_distance, category)
+        found[first] = self.first.probability(sq_distance[first], category[first])
+        return found
+
+
 class Calibration(Frozen):
     """What hits of a model mean: curves for a search `within` the photo's category, and for one of the `whole` shop.
 
@@ -73,18 +87,19 @@ class Calibration(Frozen):
     model: str
     k: Annotated[int, Field(ge=1)]
     queries: Annotated[int, Field(ge=1)]
-    within: Curves
-    whole: Curves
+    within: Ranked
+    whole: Ranked
 
-    def probability(self, sq_distance: float, category: str, *, whole: bool = False) -> float:
+    def probability(self, sq_distance: float, category: str, *, first: bool = False, whole: bool = False) -> float:
         """Return how probable it is, in 0..1, that a hit of a category at this squared distance is the photo's product.
 
-        It never rises with the distance. whole: the search was not narrowed to a category. A category that has no curve
-        of its own has that of all. `ValueError` for what is no distance.
+        It never rises with the distance. first: it is the photo's nearest hit. whole: the search was not narrowed to a
+        category. A category that has no curve of its own has that of all. `ValueError` for what is no distance.
         """
         if not sq_distance >= 0:
             raise ValueError(f"sq_distance {sq_distance}: allowed is 0 or more")
-        curves = self.whole if whole else self.within
+        ranked = self.whole if whole else self.within
+        curves = ranked.first if first else ranked.later
         return float(curves.categories.get(category, curves.pooled).probability(np.asarray(sq_distance)))
 
     def save(self, folder: Path) -> None:

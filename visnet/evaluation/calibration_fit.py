@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from visnet.embedding.vectors import Vectors
-from visnet.evaluation.calibration import Calibration, Curve, Curves
+from visnet.evaluation.calibration import Calibration, Curve, Curves, Ranked
 from visnet.search.products import nearest_products
 
 FOLDS = 5
-PAIRS_MIN, SAME_MIN = 300, 30  # of a curve: hits, and how many of them are right and how many are not
-FEW = f"too few: {PAIRS_MIN} hits are needed, of which {SAME_MIN} are right and {SAME_MIN} are not"
+PHOTOS_MIN = 50  # of a calibration: fewer tell next to nothing of their nearest hits
+HITS_MIN, KIND_MIN = 300, 30  # of a category's own curve: hits, and how many of them are right and how many are not
+SLOPE_MIN = 5  # of a slope: as many hits that are right, and as many that are not
 _NONE: list[np.ndarray] = [np.zeros(0, kind) for kind in (float, bool, object, np.int64, bool)]
 WIDEST = 4.0  # squared distance of two unit vectors that face each other
 
@@ -40,10 +41,10 @@ class Hits:
         """Return the hits of a mask, bool [P]."""
         return Hits(*(getattr(self, field.name)[mask] for field in fields(self)))
 
-    def enough(self) -> bool:
-        """Tell whether a curve can be fitted to them."""
+    def rarer(self) -> int:
+        """Return how many are right, or how many are wrong, whichever is less."""
         right = int(self.same.sum())
-        return len(self.same) >= PAIRS_MIN and min(right, len(self.same) - right) >= SAME_MIN
+        return min(right, len(self.same) - right)
 
 
 def hits(queries: Vectors, shop: Vectors, k: int, *, whole: bool) -> Hits:
@@ -81,19 +82,19 @@ def calibrated(validation: Vectors, shop: Vectors, k: int, *, seed: int) -> Cali
     All vectors are by one model, whose calibration it is.
     """
     within, whole = (hits(validation, shop, k, whole=whole) for whole in (False, True))
-    if not (within.enough() and whole.enough()):
+    photos = int(within.first.sum())
+    if photos < PHOTOS_MIN:
         return None
-    return Calibration(
-        model=shop.model,
-        k=k,
-        queries=int(within.first.sum()),
-        within=fit(within, seed=seed),
-        whole=fit(whole, seed=seed),
-    )
+    ranked = []
+    for found in (within, whole):
+        later = found.of(~found.first)
+        curves = [fit(some, seed=seed) for some in (found.of(found.first), later if len(later.same) else found)]
+        ranked.append(Ranked(first=curves[0], later=curves[1]))
+    return Calibration(model=shop.model, k=k, queries=photos, within=ranked[0], whole=ranked[1])
 
 
 def fit(found: Hits, *, seed: int) -> Curves:
-    """Fit the curves of some hits, of which there are `enough`."""
+    """Fit the curves of some hits: of all, and of each category that has enough and gains by it."""
     fold = _folds(found.product, seed)
     held_out = {kind: _held_out(found, fold, kind) for kind in FITS}
     kind = min(FITS, key=lambda name: _log_loss(held_out[name], found.same))
@@ -101,7 +102,7 @@ def fit(found: Hits, *, seed: int) -> Curves:
     for name in sorted(set(found.category.tolist())):
         mine = found.category == name
         own = found.of(mine)
-        if not own.enough():
+        if len(own.same) < HITS_MIN or own.rarer() < KIND_MIN:
             continue
         tried = {one: _log_loss(_held_out(own, fold[mine], one), own.same) for one in FITS}
         best = min(tried, key=lambda one: tried[one])
@@ -111,14 +112,14 @@ def fit(found: Hits, *, seed: int) -> Curves:
 
 
 def logistic(sq_distance: np.ndarray, same: np.ndarray) -> Curve:
-    """Fit log-odds that fall in a line; where they would rise, or one answer alone is there, they are level."""
+    """Fit log-odds that fall in a line; where they would rise, or one answer is nearly all there is, they are level."""
     from sklearn.linear_model import LogisticRegression  # here: it takes a second to import
 
     mean, deviation = float(sq_distance.mean()), float(sq_distance.std())
     level = _log_odds(np.array([same.mean()]), len(same))[0]
     ends = np.array([0.0, max(WIDEST, 2 * float(sq_distance.max()))])
     log_odds = np.array([level, level])
-    if 0 < same.sum() < len(same) and deviation > 0:
+    if SLOPE_MIN <= same.sum() <= len(same) - SLOPE_MIN and deviation > 0:
         # Next to no shrinkage, which keeps classes that can be parted from being parted without end.
         fitted = LogisticRegression(C=100.0).fit(((sq_distance - mean) / deviation)[:, None], same)
         slope = float(fitted.coef_[0, 0]) / deviation

@@ -2,8 +2,8 @@
 
 The trunk is the model's own, with the weights that it begins with, where it has some and is timm's; otherwise it is
 that of `STAND_IN`, whose weights come with an installed package. It sees the very photos that the model sees, of the
-model's size (of its own where that is smaller). As in a frozen entry, its numbers are projected onto the directions in
-which the shop's photos differ (`visnet.training.projection`): without that a frozen trunk is too easy to beat.
+model's size (of its own where that is smaller) unless another is asked for: larger ones show it more. As in a frozen
+entry, its numbers are projected onto the directions in which the shop's photos differ (`visnet.training.projection`).
 """
 
 from dataclasses import replace
@@ -21,8 +21,8 @@ DIMENSIONS = 256
 KIND = "timm"
 
 
-def trunk(entry: zoo.Entry) -> tuple[nn.Module, zoo.Entry]:
-    """Return the frozen trunk for a model, whose outputs are unit vectors, and the entry that it is.
+def trunk(entry: zoo.Entry, side_px: int | None = None) -> tuple[nn.Module, zoo.Entry]:
+    """Return the frozen trunk for a model, whose outputs are unit vectors, and the entry that it is, with its side.
 
     `ValueError` where its weights are neither installed nor to be had.
     """
@@ -34,7 +34,7 @@ def trunk(entry: zoo.Entry) -> tuple[nn.Module, zoo.Entry]:
     bare = replace(
         chosen,
         architecture=zoo.Architecture(kind=KIND, parameters=parameters),
-        side_px=min(chosen.side_px, entry.side_px),
+        side_px=side_px or min(chosen.side_px, entry.side_px),
     )
     return zoo.build_model(bare, seed=0).eval(), bare
 

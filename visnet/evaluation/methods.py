@@ -49,11 +49,19 @@ class Catalog:
 
 
 def searched(
-    catalog: Catalog, model: nn.Module, entry: Entry, wanted: Collection[str], *, seed: int, log: Log
+    catalog: Catalog,
+    model: nn.Module,
+    entry: Entry,
+    wanted: Collection[str],
+    *,
+    frozen_side_px: int | None,
+    seed: int,
+    log: Log,
 ) -> Searched:
     """Embed what the catalog holds by every method that is wanted, and by the trained model only what was changed.
 
-    A method that cannot be had here is left out, with a line that says why.
+    frozen_side_px: of the photos that a frozen trunk sees, None for those of `frozen.trunk`. A method that cannot be
+    had here is left out, with a line that says why.
     """
     trained, precision = catalog.trained, precision_of(catalog.trained.model)
     ids = trained.rows["crop_id"].tolist()
@@ -65,7 +73,8 @@ def searched(
     if len(probes):
         changed["trained"] = baselines.embedded(model, moved, log, precision)
     if "frozen" in wanted:
-        seen = trained if frozen.is_frozen(model) else _frozen(catalog, photos, entry, seed=seed, log=log)
+        own = frozen.is_frozen(model) and frozen_side_px in (None, entry.side_px)
+        seen = trained if own else _frozen(catalog, photos, entry, frozen_side_px, seed=seed, log=log)
         vectors |= {"frozen": seen} if seen else {}
     if "untrained" in wanted:
         before = build_model(replace(entry, weights="none"), seed=seed)
@@ -81,10 +90,12 @@ def searched(
     return Searched(vectors, changed, probes)
 
 
-def _frozen(catalog: Catalog, photos: CropImages, entry: Entry, *, seed: int, log: Log) -> Vectors | None:
+def _frozen(
+    catalog: Catalog, photos: CropImages, entry: Entry, side_px: int | None, *, seed: int, log: Log
+) -> Vectors | None:
     trained = catalog.trained
     try:
-        trunk, bare = frozen.trunk(entry)
+        trunk, bare = frozen.trunk(entry, side_px)
     except ValueError as error:
         log.say(f"  no frozen trunk to compare with: {error}")
         return None

@@ -87,8 +87,8 @@ class Searcher:
         found = nearest_products(vectors, self._gallery, self._product, k, within=within if category else None)
         return [
             [
-                self._hit(row, sq_distance, whole=category is None)
-                for row, sq_distance in zip(*answer, strict=True)
+                self._hit(row, sq_distance, first=rank == 0, whole=category is None)
+                for rank, (row, sq_distance) in enumerate(zip(*answer, strict=True))
                 if row >= 0
             ]
             for answer in zip(found.row.tolist(), found.sq_distance.tolist(), strict=True)
@@ -101,7 +101,7 @@ class Searcher:
             raise NotFound(f"category {category!r} is not in the catalog; there are {', '.join(self.categories)}")
         return self._range[category]
 
-    def _hit(self, row: int, sq_distance: float, *, whole: bool) -> Hit:
+    def _hit(self, row: int, sq_distance: float, **searched: bool) -> Hit:
         of, known = self._rows.iloc[row], self._calibration
-        probability = None if known is None else known.probability(sq_distance, of["category"], whole=whole)
+        probability = None if known is None else known.probability(sq_distance, of["category"], **searched)
         return Hit(of["product_id"], of["crop_id"], of["category"], of["colour"], sq_distance, probability)

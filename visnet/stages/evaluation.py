@@ -19,7 +19,7 @@ from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.sheets import stage_sheets
 from visnet.storage.fingerprints import fingerprint
 from visnet.storage.table import Table
-from visnet.zoo import Entry, weights
+from visnet.zoo import SIDES_PX, Entry, weights
 
 METRICS = ("recall_at_1", "recall_at_20", "triplet_accuracy", "fine_recall_at_1", "calibration_error")
 AGREEMENT = (
@@ -35,11 +35,12 @@ class Params(Frozen):
     """How far below the champion a model may stand, and what it is held beside.
 
     baselines: each but the colours embeds the whole catalog once; "frozen" is the slowest on a CPU. What is left out
-    has no value in the report.
+    has no value in the report. frozen_side_px: of the photos that a frozen trunk sees; null is the model's own.
     """
 
     recall_at_1_margin: Share = 0.01
     baselines: list[Baseline] = Field(default=list(BASELINES))
+    frozen_side_px: int | None = Field(None, ge=SIDES_PX[0], le=SIDES_PX[1])
     seed: Seed = 1
 
 
@@ -76,7 +77,8 @@ def build(
     model, entry = weights.load(trained_model)
     asked = _asked(table, trained)
     catalog = Catalog(table, trained, asked & _is_shop(trained), _learnt(triplets, trained))
-    found = searched(catalog, model, entry, params.baselines, seed=params.seed, log=log)
+    wanted, side_px = params.baselines, params.frozen_side_px
+    found = searched(catalog, model, entry, wanted, frozen_side_px=side_px, seed=params.seed, log=log)
     ranks = {name: baselines.street_ranks(vectors, street, max(KS)) for name, vectors in found.vectors.items()}
     places = {f"rank_{name}": np.where(rank == metrics.MISS, -1, rank) for name, rank in ranks.items()}
     street.drop(columns=["products", "crops"]).assign(**places).to_parquet(out / "queries.parquet", index=False)
@@ -190,9 +192,8 @@ def _calibrated(table: Path, trained: Vectors, by: tuple[nn.Module, Entry], out:
         matrix = baselines.embedded(model, images, log, precision_of(trained.model))
         fitted = calibration_fit.calibrated(Vectors(rows, matrix, trained.model), shop, max(KS), seed=seed)
     if fitted is None:
-        log.say(
-            f"  hits get no probability: {len(rows)} street photos of the split validation are {calibration_fit.FEW}"
-        )
+        needed = f"{calibration_fit.PHOTOS_MIN} of products that have shop photos are needed"
+        log.say(f"  hits get no probability: the split validation has {len(rows)} street photos, {needed}")
     else:
         fitted.save(out)
     report, bins = reliability.measured(fitted, trained.of(side="street"), shop, seed=seed)
