@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from visnet.evaluation.metrics import MISS
-from visnet.evaluation.recall import Asked, gains, recall_rows
+from visnet.evaluation.recall import Questions, gains, recall_rows
 
 RANKS = {"trained": np.array([0, 2, MISS, 0]), "untrained": np.array([MISS, 0, 1, 4])}
-ASKED = Asked(np.array(["all", "all", "bags", "bags"], object), np.array([0, 1, 2, 2]), np.array([4.0, 4.0, 2.0, 2.0]))
+ASKED = Questions(
+    np.array(["all", "all", "bags", "bags"], object), np.array([0, 1, 2, 2]), np.array([4.0, 4.0, 2.0, 2.0])
+)
 
 
 def test_recall_is_tabulated_beside_chance() -> None:
@@ -51,7 +53,7 @@ def test_the_gain_over_another_method_is_paired() -> None:
     right = rng.random(600) < 0.5
     better = right | (rng.random(600) < 0.05)
     ranks = {"trained": np.where(better, 0, 3), "untrained": np.where(right, 0, 3)}
-    asked = Asked(np.full(600, "bags", object), products, np.full(600, 20.0))
+    asked = Questions(np.full(600, "bags", object), products, np.full(600, 20.0))
     found = gains(ranks, asked, seed=1)
     point, low, high = found["untrained"]
     assert point == pytest.approx(better.mean() - right.mean())

@@ -16,19 +16,19 @@ RANDOM = "random"
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class Questions:
     """Street photos that ask, [Q] each: category; product, a number; gallery_products, how many could answer."""
 
     category: np.ndarray
     product: np.ndarray
     gallery_products: np.ndarray
 
-    def of(self, mask: np.ndarray) -> "Asked":
+    def of(self, mask: np.ndarray) -> "Questions":
         """Return the photos of a mask, bool [Q]."""
-        return Asked(self.category[mask], self.product[mask], self.gallery_products[mask])
+        return Questions(self.category[mask], self.product[mask], self.gallery_products[mask])
 
 
-def recall_rows(ranks: Mapping[str, np.ndarray], asked: Asked, ks: tuple[int, ...], *, seed: int) -> pd.DataFrame:
+def recall_rows(ranks: Mapping[str, np.ndarray], asked: Questions, ks: tuple[int, ...], *, seed: int) -> pd.DataFrame:
     """Tabulate recall: a row per category and k, then those of all photos, whose scope is "all".
 
     ranks: method -> [Q], from `metrics.first_hits`. Columns: scope, category, queries, products (how many these show),
@@ -55,7 +55,7 @@ def recall_rows(ranks: Mapping[str, np.ndarray], asked: Asked, ks: tuple[int, ..
 
 
 def gains(
-    ranks: Mapping[str, np.ndarray], asked: Asked, *, seed: int, of: str = "trained"
+    ranks: Mapping[str, np.ndarray], asked: Questions, *, seed: int, of: str = "trained"
 ) -> dict[str, tuple[float, float, float]]:
     """Return other method -> by how much recall@1 of the method `of` is above its own, and the 95 % interval of that.
 

@@ -21,7 +21,7 @@ from visnet.storage.fingerprints import fingerprint
 from visnet.storage.table import Table
 from visnet.zoo import SIDES_PX, Entry, weights
 
-METRICS = ("recall_at_1", "recall_at_20", "triplet_accuracy", "fine_recall_at_1", "calibration_error")
+METRICS = ("recall_at_1", "recall_at_20", "triplet_accuracy")
 AGREEMENT = (
     "triplet_accuracy", "colour_agreement", "category_agreement",
     "street_recall_at_1", "street_map_at_r", "augmented_recall_at_1",
@@ -83,7 +83,7 @@ def build(
     places = {f"rank_{name}": np.where(rank == metrics.MISS, -1, rank) for name, rank in ranks.items()}
     street.drop(columns=["products", "crops"]).assign(**places).to_parquet(out / "queries.parquet", index=False)
     products = shop.groupby("category")["product_id"].nunique()
-    asking = recall.Asked(
+    asking = recall.Questions(
         street["category"].to_numpy(object),
         street.groupby(["category", "product_id"], sort=False).ngroup().to_numpy(),
         street["category"].map(products).to_numpy(float),
