@@ -28,8 +28,7 @@ COMPARED = {
     EVALUATION: (
         "recall_at_1", "recall_at_5", "recall_at_10", "triplet_accuracy", "colour_agreement", "category_agreement",
         "street_recall_at_1", "street_map_at_r", "augmented_recall_at_1",
-        "recall_at_1_low", "recall_at_1_high", "coarse_recall_at_1", "fine_recall_at_1", "ndcg_at_10",
-        "calibration_error", "brier_score",
+        "recall_at_1_low", "recall_at_1_high", "fine_recall_at_1", "calibration_error",
     ),
 }  # fmt: skip
 BASELINES = tuple(
