@@ -60,7 +60,7 @@ def test_similar_products_are_others_and_in_order(built: Path) -> None:
 
 def test_the_evaluation_stands_beside_its_baselines(built: Path) -> None:
     said = report(built, "evaluation")
-    for prefix in ("", "untrained_", "colour_histogram_", "random_"):
+    for prefix in ("", "frozen_", "untrained_", "colour_histogram_", "random_"):
         recall = [said[f"{prefix}recall_at_{k}"] for k in (1, 3, 5, 10, 20)]
         assert recall == sorted(recall)
         assert 0 <= recall[0] <= recall[-1] <= 1
@@ -73,6 +73,9 @@ def test_the_evaluation_stands_beside_its_baselines(built: Path) -> None:
         assert said[f"{prefix}colour_agreement"] == said["random_colour_agreement"]
     rows = list(csv.DictReader((built / "reports/evaluation.csv").read_text().splitlines()))
     assert [row["step"] for row in rows] == ["1", "3", "5", "10", "20"]
+    assert said["recall_at_1_low"] <= said["recall_at_1"] <= said["recall_at_1_high"]
+    assert 0 < said["frozen_colour_agreement"] == said["random_colour_agreement"]
+    assert 0 < said["fine_recall_at_1"] <= said["fine_recall_at_20"] <= 1
 
 
 def test_a_second_repro_does_nothing(shop: Path) -> None:

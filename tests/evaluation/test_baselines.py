@@ -234,18 +234,3 @@ def test_chance_of_a_few_products_by_hand() -> None:
     assert baselines.random_colour_agreement(shop, everyone) == pytest.approx((0.75 + 0.75 + 1.0 + 0.0) / 4)
     assert baselines.random_colour_agreement(shop, everyone & (shop.rows["colour"] == "blue").to_numpy()) == 0.0
     assert math.isnan(baselines.random_colour_agreement(shop.of(category="bags"), np.ones(1, bool)))
-
-
-def test_recall_is_tabulated_beside_chance() -> None:
-    ranks = {"trained": np.array([0, 2, MISS, 0]), "untrained": np.array([MISS, 0, 1, 4])}
-    categories = np.array(["all", "all", "bags", "bags"], object)
-    table = baselines.recall_rows(ranks, categories, np.array([4.0, 4.0, 2.0, 2.0]), (1, 3))
-    assert table.columns.tolist() == ["scope", "category", "queries", "k", "trained", "untrained", "random"]
-    assert table.to_numpy().tolist() == [
-        ["category", "all", 2, 1, 0.5, 0.5, 0.25],
-        ["category", "all", 2, 3, 1.0, 0.5, 0.75],
-        ["category", "bags", 2, 1, 0.5, 0.0, 0.5],
-        ["category", "bags", 2, 3, 0.5, 0.5, 1.0],
-        ["all", "", 4, 1, 0.5, 0.25, 0.375],
-        ["all", "", 4, 3, 0.75, 0.5, 0.875],
-    ]

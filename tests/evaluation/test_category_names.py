@@ -1,6 +1,7 @@
 """A category may have any name: it is no word of the line's own, no key of a report, and fits every picture."""
 
 import csv
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,8 @@ import pytest
 from PIL import Image
 
 from tests import refreshing
+from visnet.evaluation import attributes
+from visnet.evaluation.methods import METHODS
 from visnet.runs.console import Console
 from visnet.sheets.contact_sheet import Thumbnail, sheet
 from visnet.stages import catalog_embeddings, crops, evaluation, knn_results, raw_images, triplets
@@ -59,9 +62,12 @@ def test_the_line_is_built_and_evaluated_whatever_categories_are_called(
     for k in evaluation.KS:
         assert said[f"recall_at_{k}"] == pytest.approx(float(whole.loc[k, "trained"]), abs=1e-6)
         assert said[f"random_recall_at_{k}"] == pytest.approx(float(whole.loc[k, "random"]), abs=1e-6)
-    plain = {f"{prefix}recall_at_{k}" for prefix in ("", "untrained_", "colour_histogram_") for k in evaluation.KS}
-    measured = {key for key in said if "recall_at_" in key and "street" not in key and "augmented" not in key}
-    assert measured == plain | {f"random_recall_at_{k}" for k in evaluation.KS}
+    methods = ("", *(f"{name}_" for name in METHODS[1:]))
+    plain = {f"{method}recall_at_{k}" for method in methods for k in evaluation.KS}
+    plain |= {f"{measure}_recall_at_{k}" for measure in ("coarse", "fine") for k in attributes.KS}
+    plain |= {f"{method}{measure}_recall_at_1" for method in methods[:-1] for measure in ("street", "augmented")}
+    measured = {key for key in said if re.search(r"recall_at_\d+$", key)}
+    assert measured == plain
     assert {path.name for path in Path().glob("*.png")} == {"line.png", "line.similar.png"}
 
 

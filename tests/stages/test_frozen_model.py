@@ -20,6 +20,9 @@ def test_a_frozen_entry_needs_no_triplets_and_its_answers_are_served(learnable: 
     assert (trained["config"], trained["dimensions"], trained["photos"]) == ("efficientnet_lite0_frozen", 256, 24)
     assert evaluated["triplet_accuracy"] is None
     assert evaluated["augmented_recall_at_1"] is not None
+    assert evaluated["frozen_triplet_accuracy"] == evaluated["triplet_accuracy"]
+    assert evaluated["frozen_recall_at_1"] == evaluated["recall_at_1"]
+    assert evaluated["recall_at_1_above_frozen_high"] == 0, "it is the frozen trunk itself"
     assert report(shop, "knn_results")["self_hit_share"] == 1.0
     before = trained["digest"]
     learning.run(shop, "trained_model")

@@ -98,11 +98,11 @@ def _sources(data: Path, wanted: Parts, locked: ExitStack) -> Iterator[dict[str,
     for number in reversed(versions.numbers(publish)):
         if not versions.damage(publish, number) and versions.facts(publish, number).get("parts") == wanted:
             yield candidate.of_version(versions.folder(publish, number), wanted)
-    for name in (runner.TABLES.name, *candidate.TABLES.values(), "trained_model"):
+    for name in (runner.TABLES.name, *candidate.STAGE_OF.values()):
         locked.enter_context(locks.held(data / name, shared=True))
     line = candidate.of_line(data)
     for part in wanted:
         if part not in line or not line[part].exists():
-            missing = data / candidate.TABLES.get(part, "trained_model")
+            missing = data / candidate.STAGE_OF[part]
             raise NotReady(f"{missing} is missing: run `dvc checkout`, or in a fresh clone `dvc pull`")
     yield line

@@ -29,7 +29,7 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
     except ValueError as error:
         raise ValueError(f"{photo}: {error}") from None
     with _opened() as place:
-        searcher = Searcher(place.trained_model, place.embeddings)
+        searcher = Searcher(place.trained_model, place.embeddings, place.calibration)
         (hits,) = searcher.search(searcher.embed([picture]), k, category)
         products = searcher.products(category)
         _draw(place.crops, hits, photo.name, picture, products, out)
@@ -40,10 +40,11 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the answers are: the model's folder, that of its embeddings, and the table of crops."""
+    """Where the answers are: the folders of the model, its embeddings and its calibration, and the table of crops."""
 
     trained_model: Path
     embeddings: Path
+    calibration: Path
     crops: Path
 
 
@@ -52,12 +53,13 @@ def _opened() -> Iterator[_Place]:
     """Hold the version that is served; where none is, the line's own artefacts answer."""
     if catalog.is_published():
         with catalog.open_current() as version:
-            yield _Place(version.trained_model, version.folder, version.crops)
+            yield _Place(version.trained_model, version.folder, version.folder, version.crops)
         return
     for stage in ("crops", "trained_model", "catalog_embeddings"):
         if not (DATA / stage).exists():
             raise NotReady(f"{DATA / stage} is missing: build the catalog first, with `dvc repro` (or `dvc pull`)")
-    yield _Place(DATA / "trained_model", DATA / "catalog_embeddings", DATA / "crops" / "crops.lance")
+    model, embeddings, evaluation = (DATA / name for name in ("trained_model", "catalog_embeddings", "evaluation"))
+    yield _Place(model, embeddings, evaluation, DATA / "crops" / "crops.lance")
 
 
 def _draw(crops: Path, hits: Sequence[Hit], name: str, picture: Image.Image, products: int, out: Path) -> None:
@@ -68,9 +70,13 @@ def _draw(crops: Path, hits: Sequence[Hit], name: str, picture: Image.Image, pro
 
 
 def _table(hits: Sequence[Hit]) -> list[str]:
-    lines = [f"{'':>3} {'product':<28} {'category':<14} {'colour':<10} {'sq_distance':>11}"]
-    lines += [
-        f"{rank:>3} {hit.product_id:<28} {hit.category:<14} {hit.colour:<10} {hit.sq_distance:>11.4f}"
-        for rank, hit in enumerate(hits, 1)
-    ]
+    lines = [f"{'':>3} {'product':<28} {'category':<14} {'colour':<10} {'sq_distance':>11} {'probability':>11}"]
+    for rank, hit in enumerate(hits, 1):
+        named = f"{rank:>3} {hit.product_id:<28} {hit.category:<14} {hit.colour:<10}"
+        lines.append(f"{named} {hit.sq_distance:>11.4f} {_percent(hit):>11}")
     return lines
+
+
+def _percent(hit: Hit) -> str:
+    """Return how probable it is that a hit is the photo's product, "-" where that is not known."""
+    return "-" if hit.probability is None else f"{hit.probability:.1%}"

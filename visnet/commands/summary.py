@@ -8,6 +8,7 @@ from visnet.serving import versions
 KS = (1, 3, 5, 10, 20)
 METHODS = {
     "trained": "",
+    "frozen trunk": "frozen_",
     "untrained network": "untrained_",
     "colour histogram": "colour_histogram_",
     "random": "random_",
@@ -59,11 +60,24 @@ def _recall(report: Report | None) -> list[str]:
         for name, prefix in METHODS.items():
             recall = [report.get(f"{prefix}recall_at_{k}") for k in KS]
             lines.append(f"  {name:<22}" + "".join("       -" if v is None else f"{v:>8.3f}" for v in recall))
+    lines += [*_interval(report), *_calibration(report)]
     for field, title in {"triplet_accuracy": "triplet accuracy", "colour_agreement": "same colour among 10"}.items():
         values = {name: report.get(f"{prefix}{field}") for name, prefix in METHODS.items() if name != "random"}
         if any(v is not None for v in values.values()):
             lines.append(f"{title}: " + ", ".join(f"{name} {v:.3f}" for name, v in values.items() if v is not None))
     return [*lines, ""]
+
+
+def _interval(report: Report) -> list[str]:
+    low, high = report.get("recall_at_1_low"), report.get("recall_at_1_high")
+    if low is None or high is None:
+        return []
+    return [f"recall@1 of the trained: {low:.3f} to {high:.3f} in 95 % of draws of as many products"]
+
+
+def _calibration(report: Report) -> list[str]:
+    error = report.get("calibration_error")
+    return [] if error is None else [f"a hit's probability is off by {error:.3f} on average"]
 
 
 def _next(reports: dict[str, Report]) -> list[str]:

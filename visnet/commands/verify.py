@@ -4,10 +4,11 @@ from pathlib import Path
 
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.errors import Damaged, NotReady
+from visnet.evaluation import calibration
 from visnet.pipeline.log import Log
 from visnet.pipeline.reports import DATA, REPORTS, read_report
 from visnet.pipeline.stage import STAGES, is_served, module
-from visnet.serving import versions
+from visnet.serving import candidate, versions
 from visnet.storage import integrity, locks
 from visnet.storage.table import Table, tables_of
 from visnet.zoo import weights
@@ -73,6 +74,9 @@ def _version(publish: Path, number: int) -> list[str]:
             digest = "" if found else Table(path).digest()
             if not found and digest != parts[path.stem]:
                 found.append(f"{path.name} is another one")
+        fitted = folder / calibration.FILE
+        if "calibration" in parts and candidate.digest(fitted) != parts["calibration"]:
+            found.append(f"{fitted.name} is another one")
     except (OSError, ValueError, KeyError) as error:
         return [" ".join(str(error).split())]
     return found

@@ -1,1 +1,1 @@
-"""How well a model finds, beside what costs nothing, and whether it may follow another."""
+"""How well a model finds, beside what costs nothing; what its distances mean; whether it may follow another."""

@@ -1,6 +1,6 @@
 """What costs nothing and must be beaten: chance, colours, and the same network before it has learnt."""
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Sequence, Sized
 from typing import cast
 
 import numpy as np
@@ -155,24 +155,6 @@ def random_colour_agreement(vectors: Vectors, asked: np.ndarray, k: int = 10) ->
             same += min(k, others) * float(alike.sum()) / others
             total += min(k, others) * len(mine)
     return same / total if total else float("nan")
-
-
-def recall_rows(
-    ranks: Mapping[str, np.ndarray], categories: np.ndarray, gallery_products: np.ndarray, ks: tuple[int, ...]
-) -> pd.DataFrame:
-    """Tabulate recall: one row per category and k, then those of all; a column per method and one for a random ranking.
-
-    ranks: method -> [Q]; categories [Q]; gallery_products [Q], the distinct products each query is searched among.
-    """
-    columns = {name: metrics.recall_table(rank, categories, ks) for name, rank in ranks.items()}
-    rows = []
-    for i, head in next(iter(columns.values()))[["scope", "category", "queries"]].iterrows():
-        mine = np.ones(len(categories), bool) if head["scope"] == "all" else categories == head["category"]
-        chance = metrics.expected_random_recall(gallery_products[mine], ks)
-        for k in ks:
-            values = {name: table.loc[i, f"recall_at_{k}"] for name, table in columns.items()}
-            rows.append({**head, "k": k, **values, "random": chance[k]})
-    return pd.DataFrame(rows)
 
 
 def _products(rows: pd.DataFrame) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A version before it is served: its parts brought together in a folder, named by digests, and measured."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.vectors import model_of
+from visnet.evaluation import calibration
 from visnet.serving import gates
 from visnet.serving.pointer import Parts
 from visnet.storage import atomic, links
@@ -15,6 +17,7 @@ from visnet.storage.table import Table
 from visnet.zoo import weights
 
 TABLES = {"crops": "crops", "embeddings": "catalog_embeddings", "knn": "knn_results", "catalog": "raw_images"}
+STAGE_OF = {**TABLES, "model": "trained_model", "calibration": "evaluation"}  # part -> who makes it
 MODEL = ("model.safetensors", "model.toml")
 SHOWN = 24
 
@@ -30,32 +33,47 @@ class Candidate:
 
 
 def of_line(data: Path) -> dict[str, Path]:
-    """Return part -> where the line has it; `catalog` only where the source has more than photos."""
-    places = {part: data / stage / f"{part}.lance" for part, stage in TABLES.items()} | {
-        "model": data / "trained_model"
-    }
-    return {part: path for part, path in places.items() if part != "catalog" or Table(path).exists()}
+    """Return part -> where the line has it.
+
+    `catalog` only where the source has more than photos, `calibration` where the evaluation could fit one.
+    """
+    places = {part: data / stage / f"{part}.lance" for part, stage in TABLES.items()}
+    fitted = data / STAGE_OF["calibration"] / calibration.FILE
+    places |= {"model": data / STAGE_OF["model"], "calibration": fitted}
+    there = {"catalog": Table(places["catalog"]).exists(), "calibration": fitted.exists()}
+    return {part: path for part, path in places.items() if there.get(part, True)}
 
 
 def of_version(version: Path, parts: Parts) -> dict[str, Path]:
     """Return part -> where a version has it."""
-    return {part: version / ("trained_model" if part == "model" else f"{part}.lance") for part in parts}
+    names = {"model": "trained_model", "calibration": calibration.FILE}
+    return {part: version / names.get(part, f"{part}.lance") for part in parts}
 
 
 def assemble(places: Mapping[str, Path], folder: Path) -> Candidate:
     """Bring the parts of a version into an empty folder, by links where that can be."""
     brought, parts = Transfer(), {}
     for part, path in places.items():
-        if part == "model":
+        if part not in TABLES:
             continue
         brought += links.link_or_copy_table(path, folder / f"{part}.lance")
         parts[part] = Table(folder / f"{part}.lance").digest()
     for file in MODEL:
         brought += links.link_or_copy(places["model"] / file, folder / "trained_model" / file)
     atomic.sync(folder / "trained_model")
+    if "calibration" in places:
+        fitted = folder / calibration.FILE
+        brought += links.link_or_copy(places["calibration"], fitted)
+        parts["calibration"] = digest(fitted)
     model, entry = weights.load(folder / "trained_model")
     made_by = model_id(weights.digest(model.state_dict()), precision_of(model_of(folder)))  # embeds a visitor's photo
     return Candidate(folder, {**parts, "model": made_by}, brought, entry.side_px)
+
+
+def digest(path: Path) -> str:
+    """Return the digest of a part that is one file, 32 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def describe(candidate: Candidate, earlier: Path | None) -> dict[str, Any]:

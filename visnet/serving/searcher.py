@@ -15,32 +15,42 @@ from visnet.embedding.crop_dataset import square
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.vectors import read_vectors
 from visnet.errors import NotFound, NotReady
+from visnet.evaluation.calibration import load
 from visnet.search.products import nearest_products
 from visnet.zoo import weights
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A product that answers a photo, by its nearest shop photo. sq_distance: of unit vectors, in 0..4."""
+    """A product that answers a photo, by its nearest shop photo.
+
+    sq_distance: of unit vectors, in 0..4. probability: how probable it is, in 0..1, that the photo shows this product,
+    if the catalog has it (see `visnet.evaluation.calibration`); None where the model has no calibration.
+    """
 
     product_id: str
     crop_id: str
     category: str
     colour: str
     sq_distance: float
+    probability: float | None = None
 
 
 class Searcher:
     """The shop photos of a version, searched exactly. Nothing is read once it is made: the folders may go."""
 
-    def __init__(self, trained_model: Path, embeddings: Path) -> None:
-        """Read a model's folder and the folder of its embeddings; `NotReady` when those are by another model."""
+    def __init__(self, trained_model: Path, embeddings: Path, calibration: Path | None = None) -> None:
+        """Read a model's folder, the folder of its embeddings and, if given, the one in which its calibration may be.
+
+        `NotReady` when the embeddings or the calibration are of another model.
+        """
         self._model, entry = weights.load(trained_model)
         self.side_px = entry.side_px
         shop = read_vectors(embeddings).of(side="shop")
         self.precision = precision_of(shop.model)
         if shop.model != model_id(weights.digest(self._model.state_dict()), self.precision):
             raise NotReady(f"{embeddings} is by another model than {trained_model}; run `dvc repro` first")
+        self._calibration = None if calibration is None else load(calibration, shop.model)
         # Sorted by category, so that one of them is a range of rows, and nothing else is read to search it.
         order = np.argsort(shop.rows["category"].to_numpy(object), kind="stable")
         self._rows = shop.rows.iloc[order].reset_index(drop=True)
@@ -76,7 +86,11 @@ class Searcher:
         within = self._rows_of(category)
         found = nearest_products(vectors, self._gallery, self._product, k, within=within if category else None)
         return [
-            [self._hit(row, sq_distance) for row, sq_distance in zip(*answer, strict=True) if row >= 0]
+            [
+                self._hit(row, sq_distance, first=rank == 0, whole=category is None)
+                for rank, (row, sq_distance) in enumerate(zip(*answer, strict=True))
+                if row >= 0
+            ]
             for answer in zip(found.row.tolist(), found.sq_distance.tolist(), strict=True)
         ]
 
@@ -87,6 +101,7 @@ class Searcher:
             raise NotFound(f"category {category!r} is not in the catalog; there are {', '.join(self.categories)}")
         return self._range[category]
 
-    def _hit(self, row: int, sq_distance: float) -> Hit:
-        of = self._rows.iloc[row]
-        return Hit(of["product_id"], of["crop_id"], of["category"], of["colour"], sq_distance)
+    def _hit(self, row: int, sq_distance: float, **searched: bool) -> Hit:
+        of, known = self._rows.iloc[row], self._calibration
+        probability = None if known is None else known.probability(sq_distance, of["category"], **searched)
+        return Hit(of["product_id"], of["crop_id"], of["category"], of["colour"], sq_distance, probability)

@@ -1,34 +1,46 @@
-"""evaluation: how well the trained model finds, always beside what costs nothing: chance, colours, no training."""
+"""evaluation: how well the trained model finds, beside what needs no training here, and what its distances mean."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-import torch
+from pydantic import Field
 from torch import nn
 
 from visnet.embedding.crop_dataset import CropImages
 from visnet.embedding.model_id import precision_of
 from visnet.embedding.vectors import Vectors, read_vectors
-from visnet.evaluation import baselines, metrics
+from visnet.evaluation import attributes, baselines, calibration_fit, metrics, recall, reliability
+from visnet.evaluation.methods import BASELINES, METHODS, Baseline, Catalog, Searched, searched
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.sheets import stage_sheets
 from visnet.storage.fingerprints import fingerprint
 from visnet.storage.table import Table
-from visnet.zoo import Entry, build_model, weights
+from visnet.zoo import SIDES_PX, Entry, weights
 
 METRICS = ("recall_at_1", "recall_at_20", "triplet_accuracy")
+AGREEMENT = (
+    "triplet_accuracy", "colour_agreement", "category_agreement",
+    "street_recall_at_1", "street_map_at_r", "augmented_recall_at_1",
+)  # fmt: skip
 KS = (1, 3, 5, 10, 20)
-PROBES = 500  # shop photos that are changed, and must find themselves
-METHODS = ("trained", "untrained", "colour_histogram", "random")
+FITTED_MAX = 5000  # validation photos; of more a sample tells as much
+VALIDATION = "lost IS NULL AND side = 'street' AND split = 'validation'"
 
 
 class Params(Frozen):
-    """How far below the champion a model may stand."""
+    """How far below the champion a model may stand, and what it is held beside.
+
+    baselines: each but the colours embeds the whole catalog once; "frozen" is the slowest on a CPU. What is left out
+    has no value in the report. frozen_side_px: of the photos that a frozen trunk sees; null is the model's own.
+    """
 
     recall_at_1_margin: Share = 0.01
+    baselines: list[Baseline] = Field(default=list(BASELINES))
+    frozen_side_px: int | None = Field(None, ge=SIDES_PX[0], le=SIDES_PX[1])
     seed: Seed = 1
 
 
@@ -43,11 +55,13 @@ def build(
     params: Params,
     log: Log,
 ) -> Report:
-    """Measure recall per category and overall, product by product; write `queries.parquet` and `recall.csv`.
+    """Measure recall per category and overall, product by product, with its intervals, and calibrate the distances.
 
     A query counts when a shop photo of its product is in the catalog; the others are counted apart. Beside recall stand
     what needs no street photo (do similar products share category and colour, does a changed photo find itself), and
     how street photos find other street photos of their product; the test's photos ask, the whole catalog answers.
+    Writes `queries.parquet`, `recall.csv`, `attributes.csv`, `reliability.csv` and, of a model whose distances could be
+    calibrated, `calibration.json`.
     """
     table = crops / "crops.lance"
     trained = read_vectors(catalog_embeddings)
@@ -61,37 +75,41 @@ def build(
     tested = pq.read_table(triplets / "test.parquet").to_pandas()
 
     model, entry = weights.load(trained_model)
-    split = Table(table).read(["crop_id", "split"]).to_pandas().set_index("crop_id")["split"]
-    asked = split.loc[trained.rows["crop_id"]].to_numpy() == "test"
-    is_shop = trained.rows["side"].to_numpy() == "shop"
-    if not (asked & is_shop).any():  # shop photos that serve every split are of none
-        asked = is_shop
-    searched, changed, probes = _searched(table, trained, model, entry, asked & is_shop, params.seed, log)
-    ranks = {name: baselines.street_ranks(vectors, street, max(KS)) for name, vectors in searched.items()}
-    products = shop.groupby("category")["product_id"].nunique()
-    recall = baselines.recall_rows(
-        ranks, street["category"].to_numpy(object), street["category"].map(products).to_numpy(float), KS
-    )
+    asked = _asked(table, trained)
+    catalog = Catalog(table, trained, asked & _is_shop(trained), _learnt(triplets, trained))
+    wanted, side_px = params.baselines, params.frozen_side_px
+    found = searched(catalog, model, entry, wanted, frozen_side_px=side_px, seed=params.seed, log=log)
+    ranks = {name: baselines.street_ranks(vectors, street, max(KS)) for name, vectors in found.vectors.items()}
     places = {f"rank_{name}": np.where(rank == metrics.MISS, -1, rank) for name, rank in ranks.items()}
     street.drop(columns=["products", "crops"]).assign(**places).to_parquet(out / "queries.parquet", index=False)
-    recall.to_csv(out / "recall.csv", index=False)
-    whole = recall[recall["scope"] == "all"].set_index("k")
+    products = shop.groupby("category")["product_id"].nunique()
+    asking = recall.Questions(
+        street["category"].to_numpy(object),
+        street.groupby(["category", "product_id"], sort=False).ngroup().to_numpy(),
+        street["category"].map(products).to_numpy(float),
+    )
+    rows = recall.recall_rows(ranks, asking, KS, seed=params.seed)
+    rows.to_csv(out / "recall.csv", index=False)
+    whole = rows[rows["scope"] == "all"].set_index("k")
     for k in KS:
-        log.curve(k, {name: float(whole.loc[k, name]) for name in METHODS})
+        log.curve(k, {name: float(whole.loc[k, name]) for name in METHODS if name in whole})
     log.picture(stage_sheets.street(table, street, ranks["trained"]))
     log.picture(stage_sheets.similar(table, similar), "similar")
 
     report: Report = {
         "queries": len(street),
+        "query_products": int(whole["products"].max()),
         "queries_without_product": unfindable,
         "test_triplets": len(tested),
         "model": trained.model[:32],
         "test_digest": fingerprint(*street["query_id"], *shop["crop_id"]),
-        **_recall(whole),
-        **_agreement(searched, tested, asked, changed, probes),
+        **_recall(whole, recall.gains(ranks, asking, seed=params.seed)),
+        **_agreement(found, tested, asked),
+        **_attributes(found, asked, out),
         "random_colour_agreement": _rounded(baselines.random_colour_agreement(trained, asked)),
+        **_calibrated(table, trained, (model, entry), out, params.seed, log),
     }
-    report["digest"] = fingerprint(recall.to_csv(index=False), *street["query_id"])
+    report["digest"] = fingerprint(rows.to_csv(index=False), *street["query_id"])
     return report
 
 
@@ -99,66 +117,92 @@ def _pairs(rows: pd.DataFrame) -> pd.MultiIndex:
     return pd.MultiIndex.from_frame(rows[["category", "product_id"]])
 
 
-def _recall(whole: pd.DataFrame) -> Report:
+def _is_shop(vectors: Vectors) -> np.ndarray:
+    return np.array(vectors.rows["side"] == "shop")
+
+
+def _asked(table: Path, trained: Vectors) -> np.ndarray:
+    """Return which of the vectors are of photos that test, bool [N]; shop photos that serve every split are of none."""
+    split = Table(table).read(["crop_id", "split"]).to_pandas().set_index("crop_id")["split"]
+    asked = split.loc[trained.rows["crop_id"]].to_numpy() == "test"
+    return asked if (asked & _is_shop(trained)).any() else _is_shop(trained)
+
+
+def _learnt(triplets: Path, trained: Vectors) -> np.ndarray:
+    photos = pq.read_table(triplets / "photos.parquet", columns=["crop_id", "train"]).to_pandas()
+    return trained.rows["crop_id"].isin(photos.loc[photos["train"], "crop_id"]).to_numpy()
+
+
+def _recall(whole: pd.DataFrame, gains: Mapping[str, tuple[float, float, float]]) -> Report:
     """Report the recall over all; that of categories stands in `recall.csv`, since their names could be any key."""
     report: Report = {}
     for k, row in whole.iterrows():
         for name in METHODS:
-            report[f"{'' if name == 'trained' else f'{name}_'}recall_at_{k}"] = _rounded(row[name])
+            report[f"{_prefix(name)}recall_at_{k}"] = _rounded(row.get(name, np.nan))
+    for end in ("low", "high"):
+        report[f"recall_at_1_{end}"] = _rounded(whole.loc[1, f"trained_{end}"])
+    for name in METHODS[1:]:
+        values = gains.get(name, (np.nan,) * 3)
+        for end, value in zip(("", "_low", "_high"), values, strict=True):
+            report[f"recall_at_1_above_{name}{end}"] = _rounded(value)
     return report
 
 
-def _searched(
-    table: Path, trained: Vectors, model: nn.Module, entry: Entry, asked: np.ndarray, seed: int, log: Log
-) -> tuple[dict[str, Vectors], dict[str, torch.Tensor], np.ndarray]:
-    """Return each method's vectors, its vectors of some shop photos that were changed, and these photos' ids."""
-    ids = trained.rows["crop_id"]
-    spread = sorted(ids[asked], key=fingerprint)[:PROBES]
-    probes = np.array(sorted(spread), dtype=object)
-    before, precision = build_model(entry, seed=seed), precision_of(trained.model)
-    photos, changed = CropImages(table, ids.tolist(), entry.side_px), CropImages(table, list(probes), entry.side_px)
-    coarse = [CropImages(table, names, baselines.HISTOGRAM_SIDE_PX) for names in (ids.tolist(), list(probes))]
-    searched = {
-        "trained": trained,
-        "untrained": Vectors(trained.rows, baselines.embedded(before, photos, log, precision), "untrained"),
-        "colour_histogram": Vectors(trained.rows, baselines.colour_histograms(coarse[0], log), "colour_histogram"),
-    }
-    if not len(probes):
-        return searched, {}, probes
-    moved = baselines.Changed(changed, seed)
-    return (
-        searched,
-        {
-            "trained": baselines.embedded(model, moved, log, precision),
-            "untrained": baselines.embedded(before, moved, log, precision),
-            "colour_histogram": baselines.colour_histograms(baselines.Changed(coarse[1], seed), log),
-        },
-        probes,
-    )
-
-
-def _agreement(
-    searched: dict[str, Vectors],
-    tested: pd.DataFrame,
-    asked: np.ndarray,
-    changed: dict[str, torch.Tensor],
-    probes: np.ndarray,
-) -> Report:
+def _agreement(found: Searched, tested: pd.DataFrame, asked: np.ndarray) -> Report:
     report: Report = {}
-    for name, vectors in searched.items():
+    for name in METHODS[:-1]:
+        if (vectors := found.vectors.get(name)) is None:
+            report |= dict.fromkeys((f"{_prefix(name)}{measure}" for measure in AGREEMENT), None)
+            continue
         street_recall, street_map = baselines.street_retrieval(vectors)
-        itself = baselines.recall_of_itself(changed[name], probes, vectors) if changed else float("nan")
-        values = {
-            "triplet_accuracy": baselines.triplet_accuracy(vectors, tested),
-            "colour_agreement": baselines.colour_agreement(vectors, asked),
-            "category_agreement": baselines.category_agreement(vectors, asked),
-            "street_recall_at_1": street_recall,
-            "street_map_at_r": street_map,
-            "augmented_recall_at_1": itself,
-        }
-        prefix = "" if name == "trained" else f"{name}_"
-        report |= {f"{prefix}{measure}": _rounded(value) for measure, value in values.items()}
+        changed = found.changed.get(name)
+        itself = float("nan") if changed is None else baselines.recall_of_itself(changed, found.probes, vectors)
+        values = (
+            baselines.triplet_accuracy(vectors, tested),
+            baselines.colour_agreement(vectors, asked),
+            baselines.category_agreement(vectors, asked),
+            street_recall,
+            street_map,
+            itself,
+        )
+        for measure, value in zip(AGREEMENT, values, strict=True):
+            report[f"{_prefix(name)}{measure}"] = _rounded(value)
     return report
+
+
+def _attributes(found: Searched, asked: np.ndarray, out: Path) -> Report:
+    """Grade by attributes what street photos find, or shop photos where there are none; all methods go to the file."""
+    street = ~_is_shop(found.vectors["trained"])
+    asking = street if street.any() else asked
+    tables = [attributes.graded(vectors, asking).assign(method=name) for name, vectors in found.vectors.items()]
+    pd.concat(tables).to_csv(out / "attributes.csv", index=False)
+    rows = tables[0].set_index("k")
+    return {f"{name}_at_{k}": _rounded(rows.loc[k, name]) for name in attributes.MEASURES for k in attributes.KS}
+
+
+def _calibrated(table: Path, trained: Vectors, by: tuple[nn.Module, Entry], out: Path, seed: int, log: Log) -> Report:
+    """Fit what distances mean to the validation's street photos, and hold it against what the test's photos find."""
+    shop, model = trained.of(side="shop"), by[0]
+    rows = Table(table).read(["crop_id", "product_id", "category", "side", "colour"], VALIDATION).to_pandas()
+    chosen = sorted(rows["crop_id"], key=fingerprint)[:FITTED_MAX]
+    rows = rows[rows["crop_id"].isin(chosen)].sort_values("crop_id").reset_index(drop=True)
+    fitted = None
+    if len(rows):
+        images = CropImages(table, rows["crop_id"].tolist(), by[1].side_px, keep=False)
+        matrix = baselines.embedded(model, images, log, precision_of(trained.model))
+        fitted = calibration_fit.calibrated(Vectors(rows, matrix, trained.model), shop, max(KS), seed=seed)
+    if fitted is None:
+        needed = f"{calibration_fit.PHOTOS_MIN} of products that have shop photos are needed"
+        log.say(f"  hits get no probability: the split validation has {len(rows)} street photos, {needed}")
+    else:
+        fitted.save(out)
+    report, bins = reliability.measured(fitted, trained.of(side="street"), shop, seed=seed)
+    bins.to_csv(out / "reliability.csv", index=False)
+    return {name: _rounded(value) for name, value in report.items()}
+
+
+def _prefix(method: str) -> str:
+    return "" if method == "trained" else f"{method}_"
 
 
 def _rounded(value: float) -> float | None:

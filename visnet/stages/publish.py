@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field
 
 from visnet.embedding.vectors import Vectors, read_vectors
-from visnet.evaluation import verdict
+from visnet.evaluation import calibration, verdict
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Share
 from visnet.serving import candidate, gates, pointer, versions
@@ -76,6 +76,7 @@ def build(
             _check_whole(made, knn_results, vectors)
             judged = _gates(facts, vectors, raw_images, params)
             _judge(judged, served)
+            calibration.load(evaluation, made.parts["model"])  # what a distance means to another model is no news of it
             _check_verdict(evaluation, vectors.model, made.parts["model"], before, served)
             facts |= {
                 "gates": {name: value for gate in judged for name, value in gate.report().items()},

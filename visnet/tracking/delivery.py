@@ -28,9 +28,12 @@ COMPARED = {
     EVALUATION: (
         "recall_at_1", "recall_at_5", "recall_at_10", "triplet_accuracy", "colour_agreement", "category_agreement",
         "street_recall_at_1", "street_map_at_r", "augmented_recall_at_1",
+        "recall_at_1_low", "recall_at_1_high", "fine_recall_at_1", "calibration_error",
     ),
 }  # fmt: skip
-BASELINES = tuple(f"{name}_recall_at_{k}" for name in ("untrained", "colour_histogram", "random") for k in (1, 5))
+BASELINES = tuple(
+    f"{name}_recall_at_{k}" for name in ("frozen", "untrained", "colour_histogram", "random") for k in (1, 5)
+)
 AT_ONCE = 100  # what MLflow takes in one request
 VALUE_CHARACTERS = 6000
 

@@ -1,0 +1,87 @@
+"""Whether probabilities keep their word: of all hits that are said to be right with 0.3, three in ten should be."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from visnet.embedding.vectors import Vectors
+from visnet.evaluation.calibration import Calibration
+from visnet.evaluation.calibration_fit import hits
+
+BINS = 10
+DRAWS = 200
+FIGURES = ("calibration_error", "calibration_error_by_chance", "brier_score", "brier_score_of_base_rate")
+KINDS = {"": "within", "first_": "within", "whole_shop_": "whole"}  # of figures -> the search that they are of
+
+
+def bins(probability: np.ndarray, right: np.ndarray, count: int = BINS) -> pd.DataFrame:
+    """Sort hits into bins of equal mass, the least probable first: a row per bin.
+
+    probability: [P] in 0..1; right: [P] bool. Columns: hits, probability (their mean), share (how many were right).
+    Hits that are equally probable fall as they are ordered; fewer hits than bins have a bin each.
+    """
+    order = np.argsort(probability, kind="stable")
+    parts = [part for part in np.array_split(order, count) if len(part)]
+    means = [(len(part), probability[part].mean(), right[part].mean()) for part in parts]
+    return pd.DataFrame(means, columns=["hits", "probability", "share"])
+
+
+def calibration_error(probability: np.ndarray, right: np.ndarray, count: int = BINS) -> float:
+    """Return the expected calibration error: the mean over hits of |said − found|, by bins of equal mass; NaN of none.
+
+    Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning" (AAAI 2015), with
+    bins of equal mass, since most hits are improbable.
+    """
+    table = bins(probability, right, count)
+    if table.empty:
+        return float("nan")
+    return float(np.average((table["probability"] - table["share"]).abs(), weights=table["hits"]))
+
+
+def error_by_chance(probability: np.ndarray, count: int = BINS, *, seed: int) -> float:
+    """Return the calibration error to be expected of so many hits if their probabilities are the truth.
+
+    The mean over `DRAWS` draws of which hits are right: a measured error is to be held against it, as it is above 0.
+    """
+    said, rng = np.sort(probability), np.random.default_rng(seed)
+    parts = [part for part in np.array_split(np.arange(len(said)), count) if len(part)]
+    starts = [part[0] for part in parts]
+    off = [np.abs(np.add.reduceat((rng.random(len(said)) < said) - said, starts)).sum() for _ in range(DRAWS)]
+    return float(np.mean(off)) / len(said)
+
+
+def brier(probability: np.ndarray, right: np.ndarray) -> float:
+    """Return the Brier score, the mean squared difference of what was said and what was, in 0..1; NaN of no hits."""
+    off: NDArray[np.float64] = (probability - right) ** 2
+    return float(off.mean()) if len(off) else float("nan")
+
+
+def measured(
+    calibration: Calibration | None, tests: Vectors, shop: Vectors, *, seed: int
+) -> tuple[dict[str, float], pd.DataFrame]:
+    """Hold a calibration against the hits of photos that it was not fitted to; NaN without one, or without photos.
+
+    Figures, each by name: of all hits within the photos' categories; `first_`, of each photo's nearest alone, which is
+    harder, since most other hits are improbable and wrong; `whole_shop_`, of all hits of a search that is not narrowed.
+    The Brier score stands beside that of the share of right hits, which knows no distance. The table has the `bins` of
+    each, in the column `hits_of`.
+    """
+    figures = {f"{prefix}{name}": float("nan") for prefix in KINDS for name in FIGURES}
+    tables = [pd.DataFrame(columns=["hits_of", "hits", "probability", "share"])]
+    for prefix, search in KINDS.items():
+        if calibration is None or not len(tests.rows):
+            continue
+        found = hits(tests, shop, calibration.k, whole=search == "whole")
+        found = found.of(found.first) if prefix == "first_" else found
+        if not len(found.same):
+            continue
+        said = getattr(calibration, search).probability(found.sq_distance, found.category, found.first)
+        values = (
+            calibration_error(said, found.same),
+            error_by_chance(said, seed=seed),
+            brier(said, found.same),
+            brier(np.full(len(said), found.same.mean()), found.same),
+        )
+        figures |= {f"{prefix}{name}": value for name, value in zip(FIGURES, values, strict=True)}
+        tables.append(bins(said, found.same).assign(hits_of=prefix.rstrip("_") or "all"))
+    return figures, pd.concat(tables[1:] or tables, ignore_index=True)
