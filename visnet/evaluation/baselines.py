@@ -51,7 +51,7 @@ class Changed(Dataset[torch.Tensor]):
 
 def embedded(model: nn.Module, images: Images, log: Log, precision: embed.Precision = "auto") -> torch.Tensor:
     """Embed photos with a network, [N, D] float32."""
-    found = embed.embed(model, images, batch=64, log=log, precision=precision)
+    found = embed.embed(model, images, batch=16, log=log, precision=precision)
     return torch.cat([vectors for _, vectors in found])
 
 

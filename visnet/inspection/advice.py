@@ -34,6 +34,7 @@ def advice(counts: Counts | None) -> Advice:
         {
             "crops": _crops(counts, products, sampler),
             "triplets": _triplets(counts, photos, sampler),
+            "evaluation": {"baselines": ["colour_histogram"] if config == FROZEN else ["frozen", "colour_histogram"]},
             "publish": _publish(counts, photos, products),
         },
     )

@@ -31,7 +31,7 @@ def text(found: Inspected, advised: Advice, workspace: Path, *, replaces: bool) 
         "trained_model": {"config": advised.config, "version": 0, "seed": 1},
         "catalog_embeddings": {"batch": 16, "precision": "auto", "commit_every": 2048},
         "knn_results": {"k": 20, "similar_k": 12},
-        "evaluation": {"recall_at_1_margin": 0.01},
+        "evaluation": {"recall_at_1_margin": 0.01, **advised.tables["evaluation"]},
         "publish": {"keep": 5, "probe_recall_at_1_drop_max": 0.05, **gates},
     }
     why = {"triplets": f'sampler "{advised.sampler}": {advised.why}'}
@@ -97,7 +97,10 @@ _SAY: Mapping[str, Mapping[str, str]] = {
     },
     "catalog_embeddings": {"precision": "bf16 on a GPU, fp32 on a CPU"},
     "knn_results": {"k": "shop products per street photo", "similar_k": "similar products per product"},
-    "evaluation": {"recall_at_1_margin": "gate: how far below the champion's"},
+    "evaluation": {
+        "recall_at_1_margin": "gate: how far below the champion's",
+        "baselines": "what is measured beside it: frozen, untrained, colour_histogram",
+    },
     "publish": {
         "keep": "versions that stay for `python -m visnet rollback`",
         "probe_recall_at_1_drop_max": "gate: recall@1 of the street photos of the version before",
