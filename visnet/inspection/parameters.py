@@ -32,6 +32,8 @@ def text(found: Inspected, advised: Advice, workspace: Path, *, replaces: bool) 
         "catalog_embeddings": {"batch": 64, "precision": "auto", "commit_every": 2048},
         "knn_results": {"k": 20, "similar_k": 12},
         "evaluation": {"recall_at_1_margin": 0.01},
+        "localizer": {"enabled": False},
+        "proposed_boxes": {"batch": 16},
         "publish": {"keep": 5, "probe_recall_at_1_drop_max": 0.05, **gates},
     }
     why = {"triplets": f'sampler "{advised.sampler}": {advised.why}'}
@@ -98,6 +100,8 @@ _SAY: Mapping[str, Mapping[str, str]] = {
     "catalog_embeddings": {"precision": "bf16 on a GPU, fp32 on a CPU"},
     "knn_results": {"k": "shop products per street photo", "similar_k": "similar products per product"},
     "evaluation": {"recall_at_1_margin": "gate: how far below the champion's"},
+    "localizer": {"enabled": "true where the source has boxes: find the product in any photo"},
+    "proposed_boxes": {"batch": "photos that are searched for at a time"},
     "publish": {
         "keep": "versions that stay for `python -m visnet rollback`",
         "probe_recall_at_1_drop_max": "gate: recall@1 of the street photos of the version before",
