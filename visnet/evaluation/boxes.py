@@ -22,7 +22,7 @@ def ranks(shop: Vectors, street: pd.DataFrame, vectors: torch.Tensor, k: int) ->
     for category, group in street.groupby("category"):
         own = shop.of(category=str(category))
         product, names = pd.factorize(own.rows["product_id"])
-        found = nearest_products(vectors[torch.from_numpy(group.index.to_numpy())], own.matrix, product, k)
+        found = nearest_products(vectors[torch.tensor(group.index.to_list())], own.matrix, product, k)
         neighbours = np.where(found.row >= 0, product[found.row], -1)
         rank[group.index] = metrics.first_hits(neighbours, names.get_indexer(group["product_id"]))
     return rank

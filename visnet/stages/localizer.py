@@ -79,7 +79,9 @@ def build(raw_images: Path, crops: Path, *, out: Path, params: Params, log: Log)
     )  # fmt: skip
     options = Options(
         epochs=params.epochs,
-        optimizer=Optimizer(name="adamw", lr=params.lr, trunk_lr_factor=0.2, weight_decay=1e-4, clip_norm=5.0),
+        optimizer=Optimizer(
+            name="adamw", lr=params.lr, trunk_lr_factor=0.2, weight_decay=1e-4, clip_norm=5.0, ema_decay=0.98
+        ),
         schedule=Schedule(name="cosine", warmup_epochs=1.0),
         seed=params.seed,
         precision="fp32",
