@@ -16,7 +16,7 @@ from visnet.runs import runner
 from visnet.stages import proposed_boxes
 from visnet.storage.table import Table
 
-TINY = {"enabled": True, "side_px": 64, "epochs": 2, "batch": 16, "lr": 0.005}
+TINY = {"enabled": True, "side_px": 64, "epochs": 1, "batch": 16, "lr": 0.005}
 
 
 @pytest.fixture(scope="module")
