@@ -12,7 +12,7 @@ from tests.training.toy import Diary
 from visnet import zoo
 from visnet.localizing.composites import Cutout
 from visnet.localizing.localizer import Localizer
-from visnet.localizing.task import BoxBatches, LocalizerTask
+from visnet.localizing.task import EMPTY, BoxBatches, LocalizerTask
 from visnet.models.detector import Detector
 from visnet.models.pretrained import load_pretrained
 from visnet.training import Fitted, Options, fit
@@ -67,6 +67,12 @@ def test_no_product_is_pasted_beside_itself() -> None:
     own = [Cutout(str(number), Image.new("RGBA", (20, 30), "lime")) for number in range(1)]
     batch = BoxBatches(Rectangles(1), own, batch=1, composites=1.0, seed=3)[0, 0]
     assert torch.equal(batch.photos[0], Rectangles(1)[0].pixels)
+
+
+def test_some_photos_are_shown_without_their_product() -> None:
+    batches = BoxBatches(Rectangles(7), [], batch=7, composites=0.0, seed=3)
+    empty = torch.cat([batches[epoch, 0].boxes.isnan().all(2).all(1) for epoch in range(40)])
+    assert empty.double().mean() == pytest.approx(EMPTY, abs=0.07)
 
 
 def test_a_localizer_on_disk_proposes_in_pixels_of_the_photo(learnt: tuple[Fitted, Diary], tmp_path: Path) -> None:

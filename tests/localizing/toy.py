@@ -28,6 +28,11 @@ class Rectangles:
             np.array([[b[0], b[1], b[2] - b[0], b[3] - b[1]]]) for b in (p.boxes[0].tolist() for p in self.made)
         ]
 
+    def empty(self, row: int) -> Boxed:
+        """Return noise alone."""
+        pixels = np.random.default_rng(row).integers(60, 120, (3, SIDE_PX, SIDE_PX), dtype=np.uint8)
+        return Boxed(torch.from_numpy(pixels), torch.zeros(0, 4), self.made[row].frame)
+
     def __len__(self) -> int:
         return len(self.made)
 

@@ -12,12 +12,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from visnet.localizing.empty_parts import empty_part
 from visnet.localizing.letterbox import Frame, letterboxed
 from visnet.photos import codec
 from visnet.photos.cutting import BOX
 from visnet.storage.table import Table
 
-CACHE_BYTES = 512 << 20  # of one process
+CACHE_BYTES = 512 << 20  # of one process; as much again for the parts that are empty
 COLUMNS = ["crop_id", "photo_id", "product_id", "category", "split", *BOX]
 
 
@@ -56,10 +57,11 @@ class BoxedPhotos(Dataset[Boxed]):
         self.contents: list[str] = listed["content"].take(at).to_pylist()
         self._table: Any = None
         self._kept: dict[int, Boxed] = {}
+        self._empty: dict[int, Boxed | None] = {}
         self._keep = len(self.names) * 3 * side_px**2 <= CACHE_BYTES
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_table": None, "_kept": {}}
+        return {**self.__dict__, "_table": None, "_kept": {}, "_empty": {}}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -72,6 +74,19 @@ class BoxedPhotos(Dataset[Boxed]):
             found = Boxed(pixels, boxes[((boxes[:, 2:] - boxes[:, :2]) >= 1.0).all(1)], frame)
             if self._keep:
                 self._kept[index] = found
+        return found
+
+    def empty(self, index: int) -> Boxed | None:
+        """Return a part of the photo in which there is none of its boxes, as a square; None where it has none."""
+        if index in self._empty:
+            return self._empty[index]
+        part = empty_part(self.picture(index), self.boxes[index])
+        found = None
+        if part is not None:
+            pixels, frame = letterboxed(part, self.side_px)
+            found = Boxed(pixels, torch.zeros(0, 4), frame)
+        if self._keep:
+            self._empty[index] = found
         return found
 
     def picture(self, index: int) -> Image.Image:

@@ -20,6 +20,7 @@ from visnet.training.task import Monitor, Step
 from visnet.zoo import Augment
 
 AUGMENT = Augment(flip=0.5, crop=0.4, zoom=0.2, brightness=0.2, contrast=0.2, saturation=0.2)
+EMPTY = 0.15  # share of the training photos of which a part is shown that has no box
 KEPT_MIN = 0.4  # of a box: one of which a crop has left less is none
 _COMPOSITE = 29  # of the seed of a composite
 
@@ -36,7 +37,10 @@ class BoxBatch(NamedTuple):
 
 
 class BoxBatches(Dataset[BoxBatch]):
-    """Every photo once an epoch, shuffled, in nearly equal batches; with a chance of `composites` as a composite."""
+    """Every photo once an epoch, shuffled, in nearly equal batches; with a chance of `composites` as a composite.
+
+    With a chance of `EMPTY`, a part of it without any box is shown instead, where there is one.
+    """
 
     def __init__(
         self, photos: BoxedPhotos, pieces: Sequence[Cutout], *, batch: int, composites: float, seed: int
@@ -69,8 +73,10 @@ class BoxBatches(Dataset[BoxBatch]):
 
     def _one(self, row: int, rng: np.random.Generator) -> Boxed:
         photo = self.photos[row]
-        if rng.random() >= self.composites:
-            return photo
+        drawn = rng.random()
+        if drawn >= self.composites:
+            empty = drawn >= 1.0 - EMPTY
+            return (self.photos.empty(row) if empty else None) or photo
         allowed = of_others(self.pieces, self.photos.products[row])
         return composite(photo, self.pieces[rng.choice(allowed)].picture, rng) if allowed else photo
 
@@ -113,7 +119,7 @@ class LocalizerTask:
         self.loss_module: nn.Module | None = None
         self.batches = BoxBatches(photos, pieces, batch=batch, composites=composites, seed=seed)
         self.validation = _Validation(validation, batch)
-        self._settings = (AUGMENT, KEPT_MIN, batch, composites, seed)
+        self._settings = (AUGMENT, EMPTY, KEPT_MIN, batch, composites, seed)
         self._data = [(one.contents, [boxes.tolist() for boxes in one.boxes]) for one in (photos, validation)]
 
     def fingerprint(self) -> Iterator[bytes]:

@@ -12,8 +12,6 @@ from torch import Tensor
 from visnet.localizing import average_precision as precision
 from visnet.localizing.boxed_photos import Boxed, BoxedPhotos, boxed_street
 from visnet.localizing.composites import cutouts
-from visnet.localizing.empty_parts import empty_part
-from visnet.localizing.letterbox import letterboxed
 from visnet.localizing.localizer import Localizer, gain, unsure_below
 from visnet.localizing.task import LocalizerTask
 from visnet.models.detector import Detector
@@ -128,10 +126,8 @@ def _photos(raw_images: Path, rows: pd.DataFrame, split: str, side_px: int) -> B
 def _threshold(localizer: Localizer, photos: BoxedPhotos) -> tuple[float, Report]:
     """Choose the score below which nothing is proposed, on photos and on parts of them that show no product."""
     seen = [photos[row] for row in range(len(photos))]
-    empty = [part for row in range(len(photos)) if (part := empty_part(photos.picture(row), photos.boxes[row]))]
-    squares = [letterboxed(part, photos.side_px) for part in empty]
-    none = torch.zeros(0, 4)
-    seen += [Boxed(pixels, none, frame) for pixels, frame in squares]
+    empty = [part for row in range(len(photos)) if (part := photos.empty(row))]
+    seen += empty
     best = [
         (float(scores[0]), gain(boxes[0], one.boxes, one.frame.whole))
         for one, (boxes, scores) in zip(seen, _found(localizer, seen), strict=True)
