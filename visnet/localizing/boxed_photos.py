@@ -71,7 +71,8 @@ class BoxedPhotos(Dataset[Boxed]):
         if found is None:
             pixels, frame = letterboxed(self.picture(index), self.side_px)
             boxes = frame.into(self.boxes[index])
-            found = Boxed(pixels, boxes[((boxes[:, 2:] - boxes[:, :2]) >= 1.0).all(1)], frame)
+            boxes[:, 2:] = torch.maximum(boxes[:, 2:], boxes[:, :2] + 1.0)  # of a large photo, a box may be less
+            found = Boxed(pixels, boxes, frame)
             if self._keep:
                 self._kept[index] = found
         return found

@@ -17,7 +17,6 @@ from visnet.localizing.task import LocalizerTask
 from visnet.models.detector import Detector
 from visnet.models.pretrained import load_pretrained
 from visnet.models.wheels import WHEELS
-from visnet.photos.cutting import Box
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share, Workers, one_of
 from visnet.sheets import box_sheet
@@ -147,7 +146,7 @@ def _measured(localizer: Localizer, photos: BoxedPhotos, log: Log) -> Report:
     tiles = [
         box_sheet.boxed(
             photos.picture(row), [(b[0], b[1], b[2], b[3]) for b in photos.boxes[row].tolist()],
-            _box(seen[row], used[row]) if sure[row] else None,
+            seen[row].frame.back(used[row]) if sure[row] else None,
             f"overlap {overlap[row]:.2f}" if sure[row] else "unsure: the whole photo", overlap[row] >= 0.5,
         )
         for row in _spread(len(photos))
@@ -172,10 +171,6 @@ def _found(localizer: Localizer, seen: Sequence[Boxed]) -> list[tuple[Tensor, Te
         some = torch.stack([one.pixels for one in seen[first : first + AT_ONCE]])
         found += localizer.found(some, AT_ONCE)
     return found
-
-
-def _box(photo: Boxed, box: Tensor) -> Box:
-    return photo.frame.back(box)
 
 
 def _spread(count: int) -> list[int]:
