@@ -30,6 +30,7 @@ WINGS = (
     "search",
     "sampling",
     "training",
+    "localizing",
     "evaluation",
     "sheets",
     "synthetic",

@@ -49,6 +49,12 @@ k = 20
 [evaluation]
 recall_at_1_margin = 1.0
 
+[localizer]
+enabled = false
+
+[proposed_boxes]
+batch = 16
+
 [publish]
 probe_recall_at_1_drop_max = 1.0
 """

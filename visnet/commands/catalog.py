@@ -37,12 +37,13 @@ def similar(
         tuple[float, float, float, float] | None,
         Option(metavar="LEFT TOP WIDTH HEIGHT", help="The part of the photo to search for, in pixels."),
     ] = None,
+    whole: Annotated[bool, Option("--whole", help="Search for the whole photo, whatever the localizer finds.")] = False,
     out: Annotated[Path, Option(help="The contact sheet.")] = Path("similar.png"),
 ) -> str:
     """Show the products of the catalog that are most like a photo."""
     from visnet.commands import similar
 
-    return similar.answer(photo, k, category, box, out)
+    return similar.answer(photo, k, category, box, out, whole)
 
 
 def versions(

@@ -8,24 +8,30 @@ from pathlib import Path
 from PIL import Image
 
 from visnet.errors import NotFound, NotReady
+from visnet.localizing.localizer import Localizer, is_trained
 from visnet.photos import codec
+from visnet.photos.cutting import Box
 from visnet.pipeline.reports import DATA
 from visnet.serving import catalog, versions
 from visnet.serving.searcher import Hit, Searcher
 from visnet.sheets import contact_sheet
 
 
-def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | None, out: Path) -> str:
+def answer(photo: Path, k: int, category: str | None, box: Box | None, out: Path, whole: bool = False) -> str:
     """Return a table of the k nearest products, and write their contact sheet to `out`.
 
+    Without a box, the line's localizer proposes one, where it has been trained, unless the `whole` photo is asked for.
     `ValueError` when the photo, the catalog or the category is not there, or the photo is no image.
     """
     if not photo.is_file():
         raise NotFound(f"{photo}: {'is a folder; name a photo in it' if photo.is_dir() else 'no such photo'}")
     contact_sheet.check_name("--out", out)
     try:
-        whole = codec.decode(photo.read_bytes())
-        picture = codec.crop(whole, None if box is None else (box[0], box[1], box[2], box[3]))
+        picture = codec.decode(photo.read_bytes())
+        note: list[str] = []
+        if box is None and not whole and is_trained(DATA / "localizer"):
+            box, note = _proposed(picture)
+        picture = codec.crop(picture, box)
     except ValueError as error:
         raise ValueError(f"{photo}: {error}") from None
     with _opened() as place:
@@ -35,7 +41,16 @@ def answer(photo: Path, k: int, category: str | None, box: Sequence[float] | Non
         _draw(place.crops, hits, photo.name, picture, products, out)
     lines = [*_table(hits), *[f"    ({k} were asked for; there are {products} products)"] * (len(hits) < k)]
     behind = versions.behind()
-    return "\n".join([*lines, f"Pictures: {out}", *[f"Note       {behind}"] * bool(behind)])
+    return "\n".join([*lines, *note, f"Pictures: {out}", *[f"Note       {behind}"] * bool(behind)])
+
+
+def _proposed(picture: Image.Image) -> tuple[Box | None, list[str]]:
+    """Return the box that the localizer proposes, None where it is unsure, and a line about it."""
+    (found,) = Localizer.load(DATA / "localizer").propose([picture])
+    if found is None:
+        return None, ["Box        the localizer is unsure: the whole photo was searched for"]
+    sides = " ".join(f"{side:.0f}" for side in found.box)
+    return found.box, [f"Box        {sides} (score {found.score:.2f}), proposed; --whole searches for the whole photo"]
 
 
 @dataclass(frozen=True)

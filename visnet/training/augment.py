@@ -38,6 +38,24 @@ def augment(photos: Tensor, amounts: Augment, draws: Tensor) -> Tensor:
     return photos
 
 
+def moved_boxes(boxes: Tensor, amounts: Augment, draws: Tensor, side_px: int, kept_min: float) -> Tensor:
+    """Return where boxes come to lie when `augment` changes their photos of S = `side_px` by the same draws, [B, M, 4].
+
+    boxes: float32 left, top, right, bottom in pixels, [B, M, 4]; rows of NaN stay. A turned box is widened until it is
+    upright; what leaves the photo is cut off, and a box of which less than `kept_min` of the area stays becomes NaN.
+    """
+    draws = draws.to(boxes.device)
+    affine = _affine(amounts, draws, 2.0 * draws - 1.0)
+    sides = boxes * (2.0 / side_px) - 1.0
+    corners = torch.stack([sides[..., [0, 0, 2, 2]], sides[..., [1, 3, 1, 3]]], 3).flatten(1, 2)  # [B, 4 M, 2]
+    moved = torch.linalg.solve(affine[:, :, :2], (corners - affine[:, None, :, 2]).transpose(1, 2)).transpose(1, 2)
+    moved = ((moved + 1.0) * (side_px / 2.0)).view(len(boxes), -1, 4, 2)
+    whole = torch.cat([moved.amin(2), moved.amax(2)], 2)
+    inside = whole.clamp(0.0, side_px)
+    kept = (inside[..., 2:] - inside[..., :2]).prod(2) / (whole[..., 2:] - whole[..., :2]).prod(2)
+    return torch.where((kept >= kept_min)[..., None], inside, float("nan"))
+
+
 def _affine(amounts: Augment, draws: Tensor, either: Tensor) -> Tensor:
     """Return where each pixel of a result comes from, [B, 2, 3], in coordinates of -1..1."""
     kept = (1.0 - draws[:, 2] * amounts.crop).sqrt()  # of the side
