@@ -86,6 +86,17 @@ def test_parameters_in_another_encoding(tmp_path: Path, data: bytes, said: str) 
         runner.read_params(tmp_path / "params.toml")
 
 
+def test_an_optional_stage_has_its_table_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "params.toml").write_text("[crops]\n")
+    (tmp_path / "localizer.toml").write_text("[localizer]\nenabled = true\n")
+    assert runner.read_params(tmp_path / "params.toml") == {"crops": {}, "localizer": {"enabled": True}}
+    (tmp_path / "params.toml").write_text("[localizer]\n")
+    with pytest.raises(
+        ValueError, match=r"params.toml: \[localizer\] has its place in .*localizer.toml; DVC looks there"
+    ):
+        runner.read_params(tmp_path / "params.toml")
+
+
 def test_no_parameters_at_all(tmp_path: Path) -> None:
     assert "params.toml: no such file" in refused(tmp_path, "run", "crops")
 

@@ -49,12 +49,6 @@ k = 20
 [evaluation]
 recall_at_1_margin = 1.0
 
-[localizer]
-enabled = false
-
-[proposed_boxes]
-batch = 16
-
 [publish]
 probe_recall_at_1_drop_max = 1.0
 """
@@ -72,7 +66,7 @@ def make(folder: Path, params: str = SMALL) -> Path:
     folder.mkdir(parents=True)
     for name in ("visnet", "kernels", "orchestration"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "exclusions.csv", ".dvcignore", ".gitignore", "pyproject.toml"):
+    for name in ("dvc.yaml", "localizer.toml", "exclusions.csv", ".dvcignore", ".gitignore", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "params.toml").write_text(params)
     shell(folder, "git", "init", "-q", "-b", "main")

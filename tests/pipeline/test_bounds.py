@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import tomllib
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 from tests.test_structure import ROOT
 from visnet import zoo
 from visnet.pipeline import stage as stages
+from visnet.runs import runner
 
 # Texts that may be anything, and what they are.
 FREE = {
@@ -58,7 +58,7 @@ FIELDS = [(stage, *found) for stage in stages.STAGES for found in fields_of(stag
 
 def refusal(stage: str, path: tuple[str, ...], value: object) -> str:
     """Return why a value is refused in the table of params.toml, "" if it is taken."""
-    table: dict[str, Any] = tomllib.loads((ROOT / "params.toml").read_text())[stage]
+    table: dict[str, Any] = runner.read_params(ROOT / "params.toml")[stage]
     inner = table
     for name in path[:-1]:
         inner[name] = dict(inner.get(name, {}))

@@ -32,8 +32,6 @@ def text(found: Inspected, advised: Advice, workspace: Path, *, replaces: bool) 
         "catalog_embeddings": {"batch": 16, "precision": "auto", "commit_every": 2048},
         "knn_results": {"k": 20, "similar_k": 12},
         "evaluation": {"recall_at_1_margin": 0.01, **advised.tables["evaluation"]},
-        "localizer": {"enabled": False},
-        "proposed_boxes": {"batch": 16},
         "publish": {"keep": 5, "probe_recall_at_1_drop_max": 0.05, **gates},
     }
     why = {"triplets": f'sampler "{advised.sampler}": {advised.why}'}
@@ -103,8 +101,6 @@ _SAY: Mapping[str, Mapping[str, str]] = {
         "recall_at_1_margin": "gate: how far below the champion's",
         "baselines": "what is measured beside it: frozen, untrained, colour_histogram",
     },
-    "localizer": {"enabled": "true where the source has boxes: find the product in any photo"},
-    "proposed_boxes": {"batch": "photos that are searched for at a time"},
     "publish": {
         "keep": "versions that stay for `python -m visnet rollback`",
         "probe_recall_at_1_drop_max": "gate: recall@1 of the street photos of the version before",

@@ -51,7 +51,9 @@ class Localizer:
         """Read what `save` wrote; one-line `ValueError` names the file and what is wrong."""
         where = folder / SETTINGS
         if not where.is_file():
-            raise NotFound(f"{where}: no such file; `[localizer] enabled = true` and `dvc repro localizer` make it")
+            raise NotFound(
+                f"{where}: no such file; `enabled = true` in localizer.toml and `dvc repro localizer` make it"
+            )
         try:
             settings = tomllib.loads(where.read_text(encoding="utf-8"))
             unsure_below = float(settings.pop("unsure_below"))

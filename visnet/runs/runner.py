@@ -26,9 +26,28 @@ Tables = Mapping[str, Mapping[str, Any]]
 
 
 def read_params(path: Path = PARAMS) -> dict[str, dict[str, Any]]:
-    """Read params.toml; `ValueError` names the file and line, or the table that no stage reads."""
+    """Read params.toml, and beside it the files of optional stages (`STAGE.toml`), whose tables no params.toml needs.
+
+    `ValueError` names the file and line, or the table that no stage reads.
+    """
     if not path.exists():
         raise ValueError(f"{path}: no such file here ({Path.cwd()}); run in the folder that holds {path} and dvc.yaml")
+    tables = _tables(path)
+    for stage in stages.STAGES:
+        if (own := params_file(stage, path)) != path:
+            if stage in tables:
+                raise ValueError(f"{path}: [{stage}] has its place in {own}; DVC looks there")
+            tables |= _tables(own)
+    return tables
+
+
+def params_file(stage: str, path: Path = PARAMS) -> Path:
+    """Return where the table of a stage stands: `STAGE.toml` where there is one, else params.toml."""
+    own = path.with_name(f"{stage}.toml")
+    return own if own.exists() else path
+
+
+def _tables(path: Path) -> dict[str, dict[str, Any]]:
     data = path.read_bytes()
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise ValueError(
@@ -54,7 +73,7 @@ def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report
     """
     module = stages.module(stage)
     tables = read_params() if tables is None else tables
-    params = stages.parse(stage, tables.get(stage, {}), str(PARAMS))
+    params = stages.parse(stage, tables.get(stage, {}), str(params_file(stage)))
     inputs = {name: place.artefact(name) for name in stages.edges(stage)}
     for name, path in inputs.items():
         if not path.exists():

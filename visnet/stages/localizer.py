@@ -54,7 +54,7 @@ class Params(Frozen):
 def build(raw_images: Path, crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     """Train, or go on where a killed training stopped; write the localizer, measured on the test's photos."""
     if not params.enabled:
-        log.say("  switched off ([localizer] enabled): photos without a box are searched for as a whole")
+        log.say("  switched off (localizer.toml: enabled): photos without a box are searched for as a whole")
         log.picture(box_sheet.boxes([], "No localizer: it is switched off"))
         log.curve(0, {})
         return {"enabled": False, "ap50": None, "digest": fingerprint("switched off")}
@@ -108,7 +108,7 @@ def _begun(settings: dict[str, str | int], params: Params) -> Detector:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.seed)
         model = Detector(**settings)  # type: ignore[arg-type]
-    load_pretrained(model, params.weights, "params.toml: [localizer]")
+    load_pretrained(model, params.weights, "localizer.toml: [localizer]")
     return model
 
 
@@ -116,7 +116,7 @@ def _photos(raw_images: Path, rows: pd.DataFrame, split: str, side_px: int) -> B
     own = rows[rows["split"] == split]
     if own.empty:
         raise ValueError(
-            f"params.toml: [localizer] enabled: the source gives no box of a street photo of the split {split!r}; "
+            f"localizer.toml: [localizer] enabled: the source gives no box of a street photo of the split {split!r}; "
             "a localizer needs some of each, so set it to false"
         )
     return BoxedPhotos(raw_images / "photos.lance", own, side_px)

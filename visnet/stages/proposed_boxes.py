@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from pydantic import Field
 from torch import Tensor, nn
 
 from visnet.embedding import embed
@@ -29,13 +28,12 @@ from visnet.zoo import weights
 METRICS = ("recall_at_1",)
 KS = (1, 5, 20)
 FILE = "proposed_boxes.parquet"
+AT_ONCE = 16  # photos that are decoded and embedded together
 ROWS = [*COLUMNS, "score", *(f"proposed_{side}" for side in BOX), *(f"rank_{name}" for name in boxes.BOXES)]
 
 
 class Params(Frozen):
-    """How many photos are decoded and embedded at a time."""
-
-    batch: int = Field(16, ge=1, le=4096)
+    """Nothing can be chosen."""
 
 
 def build(
@@ -56,7 +54,7 @@ def build(
     box that is proposed.
     """
     if not is_trained(localizer):
-        log.say("  there is no localizer ([localizer] enabled): nothing is proposed")
+        log.say("  there is no localizer (localizer.toml: enabled): nothing is proposed")
         pd.DataFrame(columns=ROWS).to_parquet(out / FILE, index=False)
         return {**dict.fromkeys(METRICS), "queries": 0, "digest": fingerprint("no localizer")}
     proposing, vectors = Localizer.load(localizer), read_vectors(catalog_embeddings)
@@ -72,7 +70,7 @@ def build(
 
     photos = BoxedPhotos(raw_images / "photos.lance", street, proposing.side_px)
     embedded = partial(_vectors, model, entry.side_px, precision)
-    found, proposed = _asked(photos, street, proposing, embedded, params.batch, log)
+    found, proposed = _asked(photos, street, proposing, embedded, AT_ONCE, log)
     ranks = {name: boxes.ranks(shop, street, vectors_of, max(KS)) for name, vectors_of in found.items()}
     told = street.assign(
         score=proposed[:, 0], **{f"proposed_{side}": proposed[:, at] for at, side in enumerate(BOX, 1)}
