@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -89,10 +90,9 @@ def test_a_second_repro_does_nothing(shop: Path) -> None:
 def test_a_changed_parameter_runs_only_what_depends_on_it(shop: Path) -> None:
     params = shop / "params.toml"
     params.write_text(params.read_text().replace("k = 20", "k = 5"))
-    said = shell(shop, "dvc", "repro")
-    assert said.count("didn't change, skipping") == 5
-    assert "Running stage 'knn_results'" in said
-    assert "Running stage 'evaluation'" in said
+    ran = re.findall(r"Running stage '(\w+)'", shell(shop, "dvc", "repro"))
+    assert ran[:2] == ["knn_results", "evaluation"]
+    assert set(ran) <= {"knn_results", "evaluation", "publish"}
 
 
 def test_push_and_pull_give_the_same_catalog_without_running(built: Path, tmp_path: Path) -> None:
