@@ -86,6 +86,8 @@ def peer_row(name: str, label: str, seed: int, budget: dict[str, Any], best: str
     from pytorch_metric_learning import losses, miners, samplers
 
     entry = zoo.entry(best)
+    if budget["side_px"]:
+        entry = dataclasses.replace(entry, side_px=budget["side_px"])
     if budget["weights"] == "none":
         entry = dataclasses.replace(entry, weights="none")
     keep_what_is_freed()  # as our loop does
@@ -195,6 +197,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of our best and of the peers")
     parser.add_argument("--entries", nargs="*", default=["mildnet_small_hinge", *BIG[:4]])
+    parser.add_argument("--side", type=int, help="of our best and of the peers, instead of the entry's own")
     parser.add_argument("--big-side", type=int, default=64)
     parser.add_argument("--precision", default="bf16", choices=("fp32", "bf16"))
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
@@ -205,6 +208,7 @@ def main() -> None:
     if kept.exists() and not options.again:
         rows = json.loads(kept.read_text())["rows"]
     budget = {"photos": options.photos, "precision": options.precision, "weights": options.weights}
+    budget["side_px"] = options.side
     settings = {**budget, "threads": torch.get_num_threads()}
     best = options.best
     asked = [(name, seed) for name in (best, *options.peers) for seed in options.seeds]
@@ -216,7 +220,7 @@ def main() -> None:
         if name in PEERS:
             told = peer_row(name, label, seed, budget, best)
         else:
-            side_px = options.big_side if name in BIG else None
+            side_px = options.big_side if name in BIG else options.side if name == best else None
             told = zoo_row(name, label, seed, budget, side_px)
         rows.setdefault(name, []).append({"seed": seed, **told})
         if name == best:  # the histogram and the untrained network are measured with it
