@@ -11,6 +11,7 @@ from torch import Tensor
 from visnet.embedding.vectors import Vectors
 from visnet.evaluation import baselines
 from visnet.evaluation.metrics import MISS
+from visnet.evaluation.ranks import product_ranks
 
 Row = dict[str, str]
 
@@ -190,7 +191,7 @@ def test_changes_are_a_photo_s_own_whatever_is_asked_together() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_street_ranks_are_those_of_a_loop(seed: int) -> None:
+def test_product_ranks_are_those_of_a_loop(seed: int) -> None:
     vectors = catalog(seed)
     queries = vectors.of(side="street").rows.rename(columns={"crop_id": "query_id"})
     street = queries[["query_id", "product_id", "category"]].reset_index(drop=True)
@@ -203,7 +204,8 @@ def test_street_ranks_are_those_of_a_loop(seed: int) -> None:
                 best[row["product_id"]] = min(best.get(row["product_id"], math.inf), math.dist(here, there))
         order = sorted(best, key=lambda product: best[product])[:3]
         wanted.append(order.index(query["product_id"]) if query["product_id"] in order else MISS)
-    assert baselines.street_ranks(vectors, street, 3).tolist() == wanted
+    queries = vectors.at(street["query_id"])
+    assert product_ranks(vectors.of(side="shop"), street, queries, 3).tolist() == wanted
     assert {0, MISS} < set(wanted)
 
 

@@ -67,21 +67,6 @@ def colour_histograms(images: Images, log: Log) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(made))
 
 
-def street_ranks(vectors: Vectors, street: pd.DataFrame, k: int) -> np.ndarray:
-    """Rank the true product of each street query among the k nearest of its category, [Q] int64, `MISS` if absent.
-
-    street has the columns query_id (a crop), product_id and category, and the index 0 … Q − 1.
-    """
-    rank = np.full(len(street), metrics.MISS, np.int64)
-    for category, group in street.groupby("category"):
-        shop = vectors.of(category=str(category), side="shop")
-        product, names = pd.factorize(shop.rows["product_id"])
-        found = nearest_products(vectors.at(group["query_id"]), shop.matrix, product, k)
-        neighbours = np.where(found.row >= 0, product[found.row], -1)
-        rank[group.index] = metrics.first_hits(neighbours, names.get_indexer(group["product_id"]))
-    return rank
-
-
 def triplet_accuracy(vectors: Vectors, triplets: pd.DataFrame) -> float:
     """Share of the triplets (crop ids q, p, n) whose positive is nearer than the negative; NaN without triplets."""
     q, p, n = (vectors.at(triplets[column].astype(str)) for column in ("q", "p", "n"))

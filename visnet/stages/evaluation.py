@@ -14,6 +14,7 @@ from visnet.embedding.model_id import precision_of
 from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.evaluation import attributes, baselines, calibration_fit, metrics, recall, reliability
 from visnet.evaluation.methods import BASELINES, METHODS, Baseline, Catalog, Searched, searched
+from visnet.evaluation.ranks import product_ranks
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.sheets import stage_sheets
@@ -79,7 +80,10 @@ def build(
     catalog = Catalog(table, trained, asked & _is_shop(trained), _learnt(triplets, trained))
     wanted, side_px = params.baselines, params.frozen_side_px
     found = searched(catalog, model, entry, wanted, frozen_side_px=side_px, seed=params.seed, log=log)
-    ranks = {name: baselines.street_ranks(vectors, street, max(KS)) for name, vectors in found.vectors.items()}
+    ranks = {
+        name: product_ranks(vectors.of(side="shop"), street, vectors.at(street["query_id"]), max(KS))
+        for name, vectors in found.vectors.items()
+    }
     places = {f"rank_{name}": np.where(rank == metrics.MISS, -1, rank) for name, rank in ranks.items()}
     street.drop(columns=["products", "crops"]).assign(**places).to_parquet(out / "queries.parquet", index=False)
     products = shop.groupby("category")["product_id"].nunique()

@@ -16,6 +16,7 @@ from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.vectors import read_vectors
 from visnet.errors import NotReady
 from visnet.evaluation import boxes, metrics
+from visnet.evaluation.ranks import product_ranks
 from visnet.localizing.boxed_photos import COLUMNS, BoxedPhotos, boxed_street
 from visnet.localizing.localizer import Localizer, is_trained
 from visnet.photos import codec
@@ -71,7 +72,7 @@ def build(
     photos = BoxedPhotos(raw_images / "photos.lance", street, proposing.side_px)
     embedded = partial(_vectors, model, entry.side_px, precision)
     found, proposed = _asked(photos, street, proposing, embedded, AT_ONCE, log)
-    ranks = {name: boxes.ranks(shop, street, vectors_of, max(KS)) for name, vectors_of in found.items()}
+    ranks = {name: product_ranks(shop, street, vectors_of, max(KS)) for name, vectors_of in found.items()}
     told = street.assign(
         score=proposed[:, 0], **{f"proposed_{side}": proposed[:, at] for at, side in enumerate(BOX, 1)}
     )
