@@ -1,5 +1,6 @@
 """What `nearest` takes and gives: the record, the filters, and the checks at the door."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -91,9 +92,9 @@ def check_vectors(name: str, vectors: Tensor, metric: str) -> None:
         raise ValueError(f"{name} has {vectors.shape[0]} rows; allowed: at most {MOST_ROWS}, so split it and `merge`")
     if vectors.numel() == 0 or vectors.dtype == torch.int8:
         return
-    low, high = torch.aminmax(vectors)  # one pass without a copy; NaN propagates
-    if torch.isfinite(torch.stack((low, high))).all():
-        longest = max(-float(low), float(high)) * vectors.shape[1] ** 0.5
+    low, high = torch.stack(torch.aminmax(vectors)).tolist()  # one pass without a copy; NaN propagates
+    if math.isfinite(low) and math.isfinite(high):
+        longest = max(-low, high) * vectors.shape[1] ** 0.5
         if metric != "cosine" and longest > NORM_MAX:
             _check_norms(name, vectors, metric)
         return

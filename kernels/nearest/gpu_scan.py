@@ -39,7 +39,7 @@ def scan(
         query, found, reached = query[~excluded], found[~excluded], reached[~excluded]
     near, far = queries.bounds(query, found, reached, ratio)
     h, device = least.numel(), row.device
-    each = torch.bincount(query, minlength=h)
+    each = torch.zeros(h, dtype=torch.int64, device=device).scatter_add_(0, query, torch.ones_like(query))
     column = torch.arange(query.numel(), device=device) - (each.cumsum(0) - each)[query]
     shape = (h, int(each.max()))
     table = Survivors(

@@ -9,6 +9,9 @@ from kernels.nearest.contract import Admission
 from kernels.nearest.score import pair_scores, sign
 from kernels.nearest.select import best
 
+FEW_PAIRS = 64  # that are scored as they stand: to move the hopeful ones together takes longer
+GPU_FEW_PAIRS = 8192
+
 
 @dataclass(frozen=True, eq=False)
 class Survivors:
@@ -81,7 +84,9 @@ def kth(found: Survivors, k: int, admission: Admission) -> Tensor:
 
 
 def _narrow(hopeful: Tensor, found: Survivors) -> tuple[Tensor, Tensor, Tensor]:
-    """Move the hopeful of each query to the left and drop the columns that no query needs."""
+    """Move the hopeful of each query to the left and drop the columns that no query needs; few stay where they are."""
+    if found.row.numel() <= (FEW_PAIRS if found.row.device.type == "cpu" else GPU_FEW_PAIRS):
+        return torch.where(hopeful, found.row, -1), found.near, found.far
     query, column = torch.nonzero(hopeful, as_tuple=True)
     place = (hopeful.cumsum(dim=1) - 1)[query, column]
     shape = (hopeful.shape[0], int(place.max()) + 1 if place.numel() else 0)

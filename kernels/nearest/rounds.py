@@ -51,19 +51,24 @@ def answer(
     for; sq_norms: [G] float64, the vectors', if they are known. Returns [H, k].
     """
     h, device = queries.shape[0], queries.device
-    score = torch.full((h, k), nothing(metric), device=device)
-    row = torch.full((h, k), -1, dtype=torch.int64, device=device)
-    proven = torch.zeros(h, dtype=torch.bool, device=device)
+    parts: list[tuple[Tensor, Resolved]] = []
 
     def resolved(found: Survivors, left: Tensor) -> Resolved:
         return resolve(queries[left], vectors, k, metric, admission.of(left), found, sq_norms)
 
     if scan is not None:
         try:
-            for which, result in _proven(scan, k, admission, wanted, resolved):
-                score[which], row[which], proven[which] = result.score, result.row, True
+            for part in _proven(scan, k, admission, wanted, resolved):
+                parts.append(part)
         except NoBoundError:  # of a block of the gallery that is encoded in the scan
             pass
+    if len(parts) == 1 and parts[0][0].numel() == h:  # nearly always, and then there is nothing to put together
+        return Neighbors(parts[0][1].score, parts[0][1].row, torch.ones(h, dtype=torch.bool, device=device))
+    score = torch.full((h, k), nothing(metric), device=device)
+    row = torch.full((h, k), -1, dtype=torch.int64, device=device)
+    proven = torch.zeros(h, dtype=torch.bool, device=device)
+    for which, result in parts:
+        score[which], row[which], proven[which] = result.score, result.row, True
     left = torch.nonzero(~proven)[:, 0]
     if left.numel():
         score[left], row[left] = exact.search(queries[left], vectors, k, metric, admission.of(left))
@@ -78,12 +83,16 @@ def _proven(
     left = torch.arange(floor.numel(), device=floor.device)
     for _ in range(ROUNDS):
         found, overflown = scan.survivors(floor, admission.of(left))
-        limit = kth(found, k, admission)  # of what was found already, k rows are at least as good
-        found.row.masked_fill_(overflown[:, None], -1)
+        if crowded := bool(overflown.any()):
+            limit = kth(found, k, admission)  # of what was found already, k rows are at least as good
+            found.row.masked_fill_(overflown[:, None], -1)
         result = resolved(found, left)
-        done = result.proven & ~overflown
+        done = result.proven & ~overflown if crowded else result.proven
+        if done.all():
+            yield left, result
+            return
         yield left[done], result.of(done)
-        limit = torch.where(overflown, limit, result.limit)
+        limit = torch.where(overflown, limit, result.limit) if crowded else result.limit
         lower = scan.scale.similarities(beyond(limit))
         again = ~done & ~(overflown & ~(lower > floor))  # where there was no room, only a higher threshold helps
         if not again.any():

@@ -71,7 +71,7 @@ def _products(queries: Tensor, gallery: Tensor, row: Tensor, gallery_sq_norms: T
     for top in range(0, q, height):
         x = queries[top : top + height].double()
         step = narrow.shape[0] // x.shape[0]
-        for left in range(0, _filled(row[top : top + height]), step):
+        for left in range(0, c if c <= step else _filled(row[top : top + height]), step):
             part = (slice(top, top + height), slice(left, left + step))
             n = row[part].numel()
             torch.index_select(gallery, 0, row[part].flatten().clamp(min=0), out=narrow[:n])
