@@ -20,7 +20,8 @@ from kernels.nearest.bench.sheet import k_lines, lines, roof_line, write
 from kernels.nearest.bench.suite import Suite
 from kernels.nearest.bench.work import QUICK, WORKS, Work
 
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/kernels", "-m")
+PLUGINS = ("-W", "ignore::pytest.PytestConfigWarning")  # settings of plugins that are not installed
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *PLUGINS, "tests/kernels", "-m")
 TIMED = (*PYTEST, "not gpu and not interpret and not aot")  # neither Triton's interpreter nor its compiler is timed
 TESTS = {
     "cpu": (TIMED,),
