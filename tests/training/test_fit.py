@@ -13,6 +13,7 @@ from visnet.training import Fitted, TripletSet
 
 
 def test_it_learns(undisturbed: tuple[Fitted, Diary], tmp_path: Path) -> None:
+    torch.manual_seed(0)  # as the network that is trained; another begins with up to 0.85
     with torch.inference_mode():
         untrained = right_order(Tiny().eval()(SHAPES.photos / 255.0), torch.from_numpy(VALIDATION)).float().mean()
     fitted = train(tmp_path, epochs=8, checkpoint_every_s=99.0)
@@ -27,14 +28,16 @@ def test_it_learns(undisturbed: tuple[Fitted, Diary], tmp_path: Path) -> None:
 def test_the_curve_has_a_row_for_each_epoch_and_one_bar_for_all_steps(undisturbed: tuple[Fitted, Diary]) -> None:
     fitted, log = undisturbed
     assert [step for step, _ in log.rows] == [1, 2, 3]
-    measured = {f"validation_{name}" for name in ("loss", "triplet_accuracy", "mrr")}
+    measured = {f"validation_{name}" for name in ("loss", "triplet_accuracy", "mrr", "mrr_error")}
     names = {"train_loss", "train_triplet_accuracy", "lr"} | measured
     assert all(set(row) == names for _, row in log.rows)
     assert log.rows[-1][1]["train_loss"] < log.rows[0][1]["train_loss"]
     assert log.total == log.done == 3 * 10  # 150 triplets in batches of at most 16
     assert (fitted.epochs, fitted.stopped_early, fitted.resumed_from_epoch) == (3, False, None)
-    best = max(log.rows, key=lambda row: row[1]["validation_mrr"])  # the first of equals
-    assert (fitted.best_epoch, fitted.metrics) == best
+    peak = max((row for _, row in log.rows), key=lambda row: row["validation_mrr"])  # the first of equals
+    least = peak["validation_mrr"] - peak["validation_mrr_error"]
+    *_, kept = (row for row in log.rows if row[1]["validation_mrr"] >= least)
+    assert (fitted.best_epoch, fitted.metrics) == kept
     assert fitted.images_per_s > 0
     assert fitted.wall_s > 0
 

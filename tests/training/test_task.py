@@ -89,7 +89,8 @@ class Classifier:
 
     def metrics(self, predictions: Sequence[Tensor]) -> dict[str, float]:
         if self.accuracies:
-            return {"accuracy": self.accuracies[len(self.epochs) - 1]}
+            error = {"error": 0.08} if self.monitor.error else {}
+            return {"accuracy": self.accuracies[len(self.epochs) - 1], **error}
         return {"accuracy": torch.cat(list(predictions)).double().mean().item()}
 
 
@@ -160,6 +161,14 @@ def test_less_is_better_where_the_task_says_so(tmp_path: Path) -> None:
     task = Classifier(accuracies=[0.5, 0.3, 0.4, 0.3, 0.6])
     task.monitor = Monitor("validation_accuracy", more_is_better=False)
     assert trained(task, tmp_path).best_epoch == 2
+
+
+def test_of_epochs_within_a_standard_error_of_the_best_the_last_is_kept(tmp_path: Path) -> None:
+    task = Classifier(accuracies=[0.5, 0.7, 0.625, 0.6, 0.5])
+    task.monitor = Monitor("validation_accuracy", more_is_better=True, error="validation_error")
+    fitted = trained(task, tmp_path, patience=3)  # which counts from the second
+    assert (fitted.epochs, fitted.best_epoch, fitted.stopped_early) == (5, 3, False)
+    assert fitted.metrics["validation_accuracy"] == 0.625
 
 
 def test_a_batch_is_named_by_its_task(tmp_path: Path) -> None:

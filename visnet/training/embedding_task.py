@@ -57,7 +57,8 @@ class EmbeddingTask:
             )
         self.model, self.data, self.augment = model, data, augment
         self.rounds, self.rounds_dir, self.seed = rounds, rounds_dir, seed
-        self.monitor = Monitor(monitor, more_is_better=monitor != "validation_loss")
+        error = "validation_mrr_error" if monitor == "validation_mrr" else None
+        self.monitor = Monitor(monitor, more_is_better=monitor != "validation_loss", error=error)
         self._settings = [asdict(part) for part in (batches, loss, augment, rounds)]
         self._triplets_per_batch, self._round = batches.triplets, 0
         self._at_once = 2 * (batches.triplets or batches.products * batches.photos)  # photos, where nothing is learnt
@@ -126,7 +127,7 @@ class EmbeddingTask:
         return embeddings.float().cpu()
 
     def metrics(self, predictions: Sequence[Tensor]) -> dict[str, float]:
-        """Measure loss (of those that have one for a triplet), triplet accuracy and MRR."""
+        """Measure loss (of those that have one for a triplet), triplet accuracy, and MRR with its standard error."""
         embeddings, count = torch.cat(list(predictions)), len(self._validation)
         chunks = torch.split(self._validation, _MEASURED_AT_ONCE)
         measured = {}
@@ -134,15 +135,16 @@ class EmbeddingTask:
             losses = [loss(embeddings, chunk, self._validation_labels).double().sum().item() for chunk in chunks]
             measured["loss"] = sum(losses) / count
         right = sum(int(right_order(embeddings, chunk).sum()) for chunk in chunks)
-        mrr = mean_reciprocal_rank(embeddings, self._validation, self._validation_labels)
-        return measured | {"triplet_accuracy": right / count, "mrr": mrr}
+        found = reciprocal_ranks(embeddings, self._validation, self._validation_labels)
+        error = (found.var(correction=0) / len(found)).sqrt().item()
+        return measured | {"triplet_accuracy": right / count, "mrr": found.mean().item(), "mrr_error": error}
 
     def _planned(self, plan: Plan) -> PlannedBatches:
         return PlannedBatches(self.data.images, self.data.labels, plan, seed=self.seed)
 
 
-def mean_reciprocal_rank(embeddings: Tensor, triplets: Tensor, labels: Tensor) -> float:
-    """Return the mean of 1 / the rank of the first photo of a query's label, among all positives and negatives.
+def reciprocal_ranks(embeddings: Tensor, triplets: Tensor, labels: Tensor) -> Tensor:
+    """Return 1 / the rank of the first photo of a query's label, among all positives and negatives, [Q] float64.
 
     embeddings [N, D]; triplets [T, 3] int64, rows of these; labels [N]. Every distinct query counts once, `_RANKED_MAX`
     of them where there are more; a photo does not find itself, and what is as near as the first one stands before it.
@@ -150,15 +152,15 @@ def mean_reciprocal_rank(embeddings: Tensor, triplets: Tensor, labels: Tensor) -
     queries, gallery = torch.unique(triplets[:, 0]), torch.unique(triplets[:, 1:])
     if len(queries) > _RANKED_MAX:
         queries = queries[torch.linspace(0, len(queries) - 1, _RANKED_MAX).long()]
-    found = 0.0
+    found = []
     for rows in torch.split(queries, _RANKED_AT_ONCE):
         distances = torch.cdist(embeddings[rows], embeddings[gallery])
         distances[rows[:, None] == gallery] = torch.inf
         alike = labels[rows][:, None] == labels[gallery]
         nearest = distances.masked_fill(~alike, torch.inf).amin(dim=1, keepdim=True)
         before = ((distances <= nearest) & ~alike).sum(dim=1)
-        found += (1.0 / (1.0 + before.double())).sum().item()
-    return found / len(queries)
+        found.append(1.0 / (1.0 + before.double()))
+    return torch.cat(found)
 
 
 def _dimensions(model: nn.Module, images: Dataset[Tensor]) -> int:

@@ -30,6 +30,7 @@ class Monitor(NamedTuple):
 
     metric: str  # "validation_" and one of the names that `Task.metrics` returns
     more_is_better: bool
+    error: str | None = None  # the metric that is its standard error, if there is one
 
 
 class TrainingBatches(Protocol[Batch_co]):
