@@ -19,7 +19,9 @@ SIZES = (16, 8, 4, 2)
 ALONE = (1,)
 
 
-def sizes_alike(model: nn.Module, side_px: int, precision: Computed, *, sizes: Iterable[int] = SIZES) -> tuple[int, ...]:
+def sizes_alike(
+    model: nn.Module, side_px: int, precision: Computed, *, sizes: Iterable[int] = SIZES
+) -> tuple[int, ...]:
     """Return the sizes of batch, largest first and 1 last, in which photos have the vectors that they have alone.
 
     Each is tried on as many photos of noise as the largest has: the order of sums depends on shapes, not on values. It

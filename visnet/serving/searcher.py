@@ -19,7 +19,6 @@ from visnet.evaluation.calibration import load
 from visnet.search.products import nearest_products
 from visnet.zoo import weights
 
-
 SAID = ("product_id", "crop_id", "category", "colour")
 
 
@@ -77,10 +76,21 @@ class Searcher:
         ends = [*first[1:], len(rows)]
         self._range = dict(zip(categories, zip(first.tolist(), ends, strict=True), strict=True))
 
+        self._count = {name: len(np.unique(self._product[slice(*self._rows_of(name))])) for name in (None, *categories)}
+
     @property
     def categories(self) -> list[str]:
         """The categories that a search may be narrowed to."""
         return list(self._range)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether hits have a probability."""
+        return self._calibration is not None
+
+    def stored(self, rows: np.ndarray) -> torch.Tensor:
+        """Return the vectors [M, D] float32 of photos of the catalog, by their rows [M]."""
+        return self._gallery.vectors[torch.from_numpy(rows)]
 
     def square(self, photo: Image.Image) -> torch.Tensor:
         """Return an upright RGB photo as the network takes it: squared as the catalog's crops are, uint8 [3, S, S]."""
@@ -103,7 +113,8 @@ class Searcher:
 
     def products(self, category: str | None = None) -> int:
         """Count the products that have a shop photo, in all or in one category; `NotFound` for an unknown one."""
-        return len(np.unique(self._product[slice(*self._rows_of(category))]))
+        self._rows_of(category)
+        return self._count[category]
 
     def rank(self, vectors: torch.Tensor, k: int, category: str | None = None) -> list[Ranking]:
         """Return for each of the vectors [B, D] the k products nearest to it; fewer where there are fewer.
