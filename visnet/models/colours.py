@@ -1,5 +1,7 @@
 """What a photo's colours are, as numbers to learn from: beside a trunk that was taught to look past them."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,7 +39,8 @@ def histograms(photos: Tensor) -> Tensor:
     CIELAB bins, softly (a colour between the middles of two bins counts in both), the centre's pixels most. As
     `visnet.embedding.colour_histogram`, but on the photos' device and by sums whose order does not change.
     """
-    with torch.autocast(photos.device.type, enabled=False):
+    kind = photos.device.type
+    with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):  # products in full
         small = F.adaptive_avg_pool2d(photos.float(), SIDE_PX)
         lab = cielab(small).flatten(2)  # [B, 3, P]
         light, green, blue = (_shares(lab[:, at], at) for at in range(3))  # [B, P, bins]
@@ -50,7 +53,7 @@ def histograms(photos: Tensor) -> Tensor:
 def cielab(photos: Tensor) -> Tensor:
     """Convert sRGB floats in 0..1, [B, 3, H, W], to CIELAB under D65 (IEC 61966-2-1, CIE 15), of the same shape."""
     linear = torch.where(photos <= 0.04045, photos / 12.92, ((photos.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
-    to_xyz, white = photos.new_tensor(_TO_XYZ), photos.new_tensor(_WHITE)
+    to_xyz, white = (torch.tensor(values, device=photos.device) for values in (_TO_XYZ, _WHITE))
     xyz = torch.einsum("ij,bjhw->bihw", to_xyz, linear) / white[:, None, None]
     least = 216 / 24389
     x, y, z = torch.where(xyz > least, xyz.clamp_min(least) ** (1 / 3), (24389 / 27 * xyz + 16) / 116).unbind(1)
