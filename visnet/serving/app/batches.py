@@ -32,7 +32,7 @@ class Together(Generic[Asked, Given]):
         seen: Callable[[int], object] = lambda size: None,
     ) -> None:
         """Take a function from questions to as many answers; `seen` is told how many went together."""
-        self._run, self._thread, self._most, self._seen = run, thread, most, seen
+        self._run, self._thread, self.most, self._seen = run, thread, most, seen
         self._waiting: list[_Waiting[Asked, Given]] = []
         self._working: asyncio.Task[None] | None = None
 
@@ -48,7 +48,7 @@ class Together(Generic[Asked, Given]):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                some, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                some, self._waiting = self._waiting[: self.most], self._waiting[self.most :]
                 some = [one for one in some if not one.answer.done()]  # whose client has gone
                 if some:
                     await self._answer(some)

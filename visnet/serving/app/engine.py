@@ -64,6 +64,7 @@ class Engine:
         if not self.facts.photos:
             raise NotReady(f"version {self.number} has no photo of a product that could answer")
         self.sizes = self.searcher.sizes_alike() if sizes is None else sizes
+        self._embedding.most = self.sizes[0]  # more would wait for each other, and be no faster
         square, row = self._known
         (vector,) = self._embed([square])
         self.check_known(vector)
