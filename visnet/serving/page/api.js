@@ -11,6 +11,11 @@ export class Problem extends Error {
     this.title = title;
     this.request = request;
   }
+
+  /** Whether the same may go well in a moment. */
+  get passes() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
 }
 
 /** Fetch JSON from a path of this origin; `signal` ends it with an AbortError. */

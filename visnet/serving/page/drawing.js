@@ -5,7 +5,8 @@ import { h } from "./elements.js";
 const CLICK_PX = 6; // a shorter drag is a click
 const STEP = 0.02; // of the photo, for each press of a key
 const LEAST = 0.04; // of the photo: no side of a box is shorter
-const HELP = "Drag over the part you mean. Keys: arrows move, Shift with arrows sizes, Enter searches, Escape leaves.";
+const DRAG = "Drag over the part you mean.";
+const KEYS = "Arrow keys move the area, with Shift they size it; Enter searches, Escape leaves.";
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -59,7 +60,7 @@ export function draggable(frame, drawing, done) {
 
 /** Make the box that keys move, beginning with `box`; `say(text)` speaks, `done(box)` and `leave()` end it. */
 export function keyed(box, { say, done, leave }) {
-  const node = h("span.drawn.keyed", { tabindex: 0, role: "application", "aria-label": `Area. ${HELP}`, "data-key": "area" });
+  const node = h("span.drawn.keyed", { tabindex: 0, role: "application", "aria-label": `Area. ${KEYS}`, "data-key": "area" });
   const ways = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
   node.addEventListener("keydown", (event) => {
     if (event.key === "Enter") done(box);
@@ -72,7 +73,7 @@ export function keyed(box, { say, done, leave }) {
     event.preventDefault();
   });
   place(node, box);
-  return { node, help: HELP, box: () => box };
+  return { node, help: [DRAG, h("span.keys", {}, ` ${KEYS}`)], box: () => box };
 }
 
 function moved([left, top, right, bottom], [x, y]) {

@@ -15,6 +15,9 @@ export function facets(found, state) {
   ];
 }
 
+/** Leave room for what narrows, on a phone, where the results stand below it. */
+export const waiting = () => [h("div.room"), h("div.room")];
+
 function group(name, values, chosen, to) {
   if (chosen && !values.some(({ value }) => value === chosen)) values = [{ value: chosen }, ...values];
   if (values.length < 2 && !chosen) return null;

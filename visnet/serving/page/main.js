@@ -4,7 +4,7 @@ import * as answers from "./answers.js";
 import { PAGE, read, way, write } from "./address.js";
 import { catalog, search } from "./api.js";
 import { h, icon } from "./elements.js";
-import { facets } from "./facets.js";
+import { facets, waiting } from "./facets.js";
 import * as intake from "./intake.js";
 import * as photo from "./photo.js";
 import * as results from "./results.js";
@@ -24,21 +24,22 @@ let arrived = false; // once something was shown: the first time, the focus stay
 function render() {
   const { state, phase, answer, preview } = now;
   const focused = document.activeElement?.dataset.key;
-  const start = state.kind === "start" && !preview;
-  part("start").hidden = !start;
-  part("found").hidden = start;
-  part("again").hidden = start;
-  part("details").setAttribute("aria-checked", String(state.details));
-  part("notice").replaceChildren(...(now.problem ? [notice(now.problem, now.retry)] : []));
   const ready = answer && !preview && (phase === "ready" || phase === "busy");
   const failed = phase === "failed" && !ready;
+  const start = !preview && (state.kind === "start" || failed);
+  part("start").hidden = !start;
+  part("found").hidden = start;
+  for (const id of ["again", "skip"]) part(id).hidden = start;
+  part("details").setAttribute("aria-checked", String(state.details));
+  part("notice").replaceChildren(...(now.problem ? [notice(now.problem, now.retry)] : []));
   fill("trail", preview ? [] : trail(way(state), state));
-  fill("asked", preview ? photo.sent(preview) : ready ? asked() : failed ? [] : photo.waiting());
-  fill("facets", ready ? facets(answer.facets, state) : []);
-  const heading = preview ? "Searching with your photo" : "Searching";
+  fill("asked", preview ? photo.sent(preview) : ready ? asked() : photo.waiting(state.kind));
+  fill("facets", ready ? facets(answer.facets, state) : failed ? [] : waiting());
+  const title = answers.known(state.id)?.title;
+  const heading = preview ? "Searching with your photo" : title ? `Products like ${title}` : "Searching";
   const options = { busy: phase === "busy", more };
-  fill("answers", ready ? results.results(answer, state, options) : failed || start ? [] : results.waiting(heading));
-  document.title = start ? "Search by photo" : ready ? part("answers").querySelector("h1").textContent : heading;
+  fill("answers", ready ? results.results(answer, state, options) : failed ? results.failed() : results.waiting(heading));
+  document.title = start ? "Search by photo" : part("answers").querySelector("h1").textContent;
   if (focused && document.activeElement?.dataset.key !== focused) {
     document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
@@ -82,7 +83,7 @@ async function attempt(again, work) {
   } catch (error) {
     if (error.name === "AbortError" || mine.signal.aborted) return;
     if (!("status" in error)) throw error; // a fault of this page: the console has it
-    Object.assign(now, { problem: error, retry: again, phase: now.phase === "busy" ? "ready" : "failed" });
+    Object.assign(now, { problem: error, retry: error.passes ? again : null, phase: now.phase === "busy" ? "ready" : "failed" });
     render();
   }
 }
@@ -101,7 +102,10 @@ function go(state, how = "push", y = null) {
     if (state.kind === "start") return arrive(state, null, true);
     say("Searching");
     const found = answers.load(state, signal);
-    if (await Promise.race([found.then(() => false, () => false), soon()])) render(); // no flicker for what is kept
+    if (await Promise.race([found.then(() => false, () => false), soon()])) { // no flicker for what is kept
+      render();
+      if (!same) window.scrollTo(0, 0);
+    }
     const answer = await found;
     if (signal.aborted) return;
     if (same && how === "push") history.pushState({}, "", write(state));

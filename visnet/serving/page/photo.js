@@ -17,11 +17,16 @@ function frame({ url, width, height }, alt) {
 
 /** Show a photo that is being sent, or could not be. */
 export function sent(preview) {
-  return [h("h2.unseen", {}, "Your photo"), frame(preview, "Your photo"), several(preview.count)];
+  return [h("h2.unseen", {}, "Your photo"), frame(preview, "Your photo"), several(preview.count), room()];
 }
 
-/** Leave room for a photo that is asked for. */
-export const waiting = () => [h("div.frame.skeleton")];
+/** Leave room for what is asked for: a "query" or a "product". */
+export function waiting(kind) {
+  if (kind === "query") return [h("div.frame.skeleton"), room()];
+  return [h("div.frame.product.skeleton"), h("div.about", {}, h("div.line.skeleton"), h("div.line.short.skeleton"))];
+}
+
+const room = () => h("div.room"); // for the buttons below a photo
 
 function several(count) {
   return count > 1 && h("p.soft", {}, `Searched with ${count} photos of it; this is the first.`);
@@ -62,7 +67,7 @@ function choices(count, whole, pick, acts) {
 
 function ending(key, pick, acts) {
   return [
-    h("p.soft", {}, key.help),
+    h("p.soft", {}, ...key.help),
     h("p.buttons", {},
       h("button.button.small.main", { type: "button", "data-key": "area-search", click: () => pick(key.box()) }, "Search this area"),
       h("button.button.small", { type: "button", "data-key": "area-leave", click: () => acts.draw(false) }, "Cancel")),

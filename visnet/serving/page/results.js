@@ -31,6 +31,9 @@ export function waiting(heading) {
   ];
 }
 
+/** Say that there are no results because of what the notice above tells. */
+export const failed = () => [h("header.heading", {}, h("h1", { tabindex: -1, "data-key": "heading" }, "No results yet"), h("p.soft", {}, "Your photo is kept until you choose another one."))];
+
 function end(shown, total, reach, more) {
   const left = reach - shown;
   const limit = reach < total && left <= 0 ? `; the service answers with the ${count(MOST)} most alike` : "";
