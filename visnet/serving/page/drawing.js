@@ -54,7 +54,7 @@ export function draggable(frame, drawing, done) {
     setTimeout(() => frame.dispatchEvent(new Event("click"))); // ends the line above where no click followed
     if (box[2] - box[0] >= LEAST && box[3] - box[1] >= LEAST) done(box);
   });
-  for (const end of ["pointercancel", "lostpointercapture"]) frame.addEventListener(end, leave);
+  frame.addEventListener("pointercancel", leave);
   frame.addEventListener("dragstart", (event) => event.preventDefault());
 }
 

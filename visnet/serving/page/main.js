@@ -13,7 +13,7 @@ import { likeness, products, titled } from "./words.js";
 
 const part = (id) => document.getElementById(id);
 const previews = new Map(); // query_id -> the photo as it was given, so that the server's copy need not be waited for
-const LEAVE_SCROLL_MS = 150;
+const SCROLL_KEPT_MS = 150;
 
 // phase: "ready" (the answer is the state's), "waiting" (for another thing), "busy" (with the same thing), "failed".
 const now = { state: read(new URL(location.href)), phase: "waiting", answer: null, preview: null, problem: null, retry: null, drawing: false };
@@ -93,7 +93,7 @@ function go(state, how = "push", y = null) {
   const { kind, id } = now.state;
   const same = now.answer && !now.preview && state.kind === kind && state.id === id;
   if (!same) {
-    if (how === "push") history.pushState({}, "", write(state));
+    if (how === "push") push(state);
     Object.assign(now, { state, phase: "waiting", answer: null, drawing: false });
   } else now.phase = "busy";
   now.preview = null;
@@ -108,11 +108,19 @@ function go(state, how = "push", y = null) {
     }
     const answer = await found;
     if (signal.aborted) return;
-    if (same && how === "push") history.pushState({}, "", write(state));
+    if (same && how === "push") push(state);
     if (how === "replace") history.replaceState(history.state, "", write(state));
     arrive(state, answer, !same, y);
   });
 }
+
+/** Write a new address; the one before keeps where it was scrolled to. */
+function push(state) {
+  keepScroll();
+  history.pushState({}, "", write(state));
+}
+
+const keepScroll = () => history.replaceState({ ...history.state, y: scrollY }, "");
 
 const soon = () => new Promise((resolve) => setTimeout(() => resolve(true)));
 
@@ -197,7 +205,7 @@ function begin() {
   let later;
   addEventListener("scroll", () => {
     clearTimeout(later);
-    later = setTimeout(() => history.replaceState({ ...history.state, y: scrollY }, ""), LEAVE_SCROLL_MS);
+    later = setTimeout(keepScroll, SCROLL_KEPT_MS);
   });
   addEventListener("online", () => now.problem?.status === 0 && now.retry?.());
   catalog().then(({ products: number, categories }) => {

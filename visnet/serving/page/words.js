@@ -14,7 +14,7 @@ export function likeness(probability) {
 }
 
 const COUNT = new Intl.NumberFormat("en");
-const TIME = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+const TIME = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
 export const count = (number) => COUNT.format(number);
 

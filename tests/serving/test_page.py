@@ -1,0 +1,391 @@
+"""The search page in Chromium, by mouse, touch and keyboard, against the service as `python -m visnet serve` starts it."""
+
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests import refreshing
+from tests.apart import Work
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+PRODUCTS = 60  # two pages and a half; of two categories, and of two colours
+PHOTO = "p007-0-0.png"
+DRAWN = (4.0, 6.0, 16.0, 20.0)  # of the photo's 32 × 32 pixels
+AREA = ".area[aria-pressed=true]"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
+]
+
+
+class Service:
+    """The service of a shop, in a process that can be killed and started again at the same address."""
+
+    def __init__(self, shop: Path) -> None:
+        self.shop = shop
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        self._work = Work(self.shop, f"serve --port {self.port}")
+        for _ in range(600):
+            try:
+                if httpx.get(f"{self.url}/readyz").is_success:
+                    return
+            except httpx.TransportError:
+                assert self._work.alive, self._work.end().stderr
+            time.sleep(0.05)
+        raise AssertionError("the service is not ready after 30 s")
+
+    def kill(self) -> None:
+        self._work.end(kill_after_s=0)
+
+    def photo(self, name: str = PHOTO) -> Path:
+        return self.shop / "images" / name
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    shop = refreshing.make(tmp_path_factory.mktemp("page") / "shop", refreshing.stock(PRODUCTS))
+    stock = shop / "stock.csv"
+    blue = [line.replace(",red,", ",blue,") if "00" in line else line for line in stock.read_text().splitlines(True)]
+    stock.write_text("".join(blue))  # p000 to p009
+    refreshing.refresh(shop)
+    service = Service(shop)
+    yield service
+    service.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=10_000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+Open = Callable[..., "Page"]
+
+
+@pytest.fixture
+def tab(browser: "Browser", service: Service) -> Iterator[Open]:
+    """Open pages of the service, each in a context of its own; nothing in them may fail or break the policy."""
+    faults: list[str] = []
+    contexts = []
+
+    def opened(path: str = "/", refused: bool = False, **options: Any) -> "Page":
+        context = browser.new_context(**({"viewport": {"width": 1200, "height": 800}} | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on(
+            "console",
+            lambda line: (
+                faults.append(line.text)
+                if line.type == "error" and not (refused and line.text.startswith("Failed to load resource"))
+                else None
+            ),
+        )
+        page.goto(service.url + path)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def give(page: "Page", photo: Path, event: str = "drop") -> None:
+    """Drop or paste a photo anywhere on the page."""
+    make = """bytes => { const given = new DataTransfer();
+        given.items.add(new File([new Uint8Array(bytes)], "photo.png", { type: "image/png" })); return given; }"""
+    files = page.evaluate_handle(make, list(photo.read_bytes()))
+    if event == "drop":
+        page.dispatch_event("h1", "dragover", {"dataTransfer": files})
+        page.dispatch_event("h1", "drop", {"dataTransfer": files})
+    else:
+        page.evaluate("data => document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data }))", files)
+
+
+def products(page: "Page") -> list[str]:
+    """Wait for results, and list their products."""
+    page.wait_for_selector("#answers .grid:not([aria-hidden]):not([aria-busy=true]) .card")
+    return [str(title) for title in page.locator("#answers .card .title").all_text_contents()]
+
+
+def searched(tab: Open, service: Service, **options: Any) -> "Page":
+    page = tab(**options)
+    give(page, service.photo())
+    products(page)
+    return page
+
+
+def drag(page: "Page", touch: bool = False) -> None:
+    """Draw the box `DRAWN`, by mouse or finger."""
+    room = page.locator(".frame").bounding_box()
+    assert room
+    at = [(room["x"] + room["width"] * x / 32, room["y"] + room["height"] * y / 32) for x, y in (DRAWN[:2], DRAWN[2:])]
+    if not touch:
+        page.mouse.move(*at[0])
+        page.mouse.down()
+        page.mouse.move(*at[1], steps=4)
+        page.mouse.up()
+        return
+    finger = page.context.new_cdp_session(page)
+    for kind, points in (("touchStart", at[:1]), ("touchMove", at[1:]), ("touchEnd", [])):
+        places = [{"x": x, "y": y} for x, y in points]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+
+def used(page: "Page") -> list[float]:
+    """Return the box that the search of the page's address used."""
+    boxes = httpx.get(page.url.partition("?")[0].replace("/q/", "/v1/queries/")).json()["boxes"]
+    (box,) = [one["box"] for one in boxes if one["used"]]
+    return list(box)
+
+
+@pytest.mark.parametrize("way", ["drop", "paste", "choose"])
+def test_a_photo_that_is_given_in_any_way_finds_its_product(tab: Open, service: Service, way: str) -> None:
+    from playwright.sync_api import expect
+
+    page = tab()
+    expect(page.locator("#stock")).to_have_text(f"Searches {PRODUCTS} products in 2 categories.")
+    if way == "choose":
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Choose a photo").click()
+        chooser.value.set_files(service.photo())
+    else:
+        give(page, service.photo(), way)
+    assert products(page)[0] == "p007"
+    assert page.url.startswith(f"{service.url}/q/")
+    expect(page.get_by_role("status")).to_contain_text(f"{PRODUCTS} products. The most alike: p007")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    pictures = page.locator("#answers .card img")
+    assert pictures.first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+
+
+def test_several_photos_are_one_thing_and_too_many_are_refused_here(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    page = tab()
+    page.set_input_files("#files", [service.photo()] * 9)
+    expect(page.get_by_role("alert")).to_contain_text("up to 8 photos")
+    page.set_input_files("#files", [service.photo(), service.photo("p007-0-1.png")])
+    assert products(page)[0] == "p007"
+    expect(page.locator("#asked")).to_contain_text("Searched with 2 photos")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_box_is_drawn_with_the_mouse_and_back_is_the_photo_before(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    page = searched(tab, service)
+    before, order = page.url, products(page)
+    drag(page)
+    expect(page.locator(AREA)).to_have_attribute("aria-label", "Drawn area")
+    assert page.url != before
+    assert used(page) == pytest.approx(DRAWN, abs=0.3)
+    assert products(page) != order
+    page.get_by_role("button", name="Whole photo").click()
+    expect(page.locator(".frame.whole")).to_be_visible()
+    page.go_back()
+    expect(page.locator(AREA)).to_have_attribute("aria-label", "Drawn area")
+    page.go_back()
+    expect(page).to_have_url(before)
+    assert products(page) == order
+
+
+def test_a_finger_draws_only_when_asked_to(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    page = searched(tab, service, **phone)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390, "nothing is wider than the phone"
+    frame = page.locator(".frame")
+    assert frame.evaluate("node => getComputedStyle(node).touchAction") == "auto"
+    page.get_by_role("button", name="Draw an area").tap()
+    assert frame.evaluate("node => getComputedStyle(node).touchAction") == "none"
+    page.get_by_role("button", name="Cancel").tap()
+    expect(page.get_by_role("button", name="Draw an area")).to_be_focused()
+    drag(page, touch=True)
+    page.wait_for_timeout(100)
+    expect(page.locator(".drawn")).to_have_count(0)  # the page was scrolled, if anything
+    page.evaluate("scrollTo(0, 0)")
+    page.get_by_role("button", name="Draw an area").tap()
+    drag(page, touch=True)
+    expect(page.locator(AREA)).to_have_attribute("aria-label", "Drawn area")
+    assert used(page) == pytest.approx(DRAWN, abs=0.5)
+
+
+def test_facets_narrow_and_more_goes_on(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    page = searched(tab, service)
+    page.get_by_role("link", name="Hat 30").click()
+    expect(page.get_by_role("link", name="Hat 30")).to_have_attribute("aria-current", "true")
+    assert len(hats := products(page)) == 24
+    page.get_by_role("button", name="Show 6 more").click()
+    expect(page.locator("#answers .card")).to_have_count(30)
+    more = products(page)
+    assert more[:24] == hats
+    assert sorted(more) == [f"p{number:03d}" for number in range(1, PRODUCTS, 2)]
+    expect(page.locator("#answers .card .more").nth(24)).to_be_focused()
+    assert "offset=24" in page.url
+    page.get_by_role("link", name="Blue 5").click()
+    expect(page.locator("#answers .card")).to_have_count(5)
+    assert {*products(page)} == {f"p00{number}" for number in (1, 3, 5, 7, 9)}
+    page.go_back()
+    expect(page.locator("#answers .card")).to_have_count(30)
+    page.get_by_label("Category").get_by_role("link", name="All").click()
+    expect(page.get_by_text(f"24 of {PRODUCTS} products")).to_be_visible()
+
+
+def test_more_like_this_leaves_a_way_back(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    page = searched(tab, service)
+    photo = page.url
+    page.evaluate("scrollTo(0, 400)")
+    page.get_by_role("link", name=f"More like this: {products(page)[2]}", exact=True).dispatch_event("click")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Products like p")
+    first, similar = page.url, products(page)
+    lists = httpx.get(page.url.partition("?")[0].replace("/p/", "/v1/products/") + "/similar").json()
+    assert similar == [hit["product_id"] for hit in lists["results"]]
+    page.locator(".card .more").first.click()
+    trail = page.get_by_role("navigation", name="What was asked").get_by_role("listitem")
+    expect(trail).to_have_count(3)
+    expect(trail.last).to_have_text(similar[0])
+    trail.nth(1).get_by_role("link").click()
+    expect(page).to_have_url(first)
+    assert products(page) == similar
+    page.go_back()
+    expect(trail).to_have_count(3)
+    page.go_back()
+    page.go_back()
+    expect(page).to_have_url(photo)
+    expect(trail).to_have_count(0)
+    products(page)
+    assert page.evaluate("scrollY") == 400, "back is where one was"
+    page.go_forward()
+    expect(page).to_have_url(first)
+
+
+def test_an_address_shows_the_same_in_another_browser(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    page = searched(tab, service)
+    page.get_by_role("link", name="Hat 30").click()
+    page.get_by_role("button", name="Show 6 more").click()
+    expect(page.locator("#answers .card")).to_have_count(30)
+    page.get_by_role("switch", name="Details").click()
+    expect(page.locator(".lineage")).to_contain_text("Catalog version1")
+    shown = page.locator("#answers .card").all_inner_texts()
+    other = tab(page.url.removeprefix(service.url))
+    products(other)
+    assert other.locator("#answers .card").all_inner_texts() == shown
+    expect(other.get_by_role("switch", name="Details")).to_be_checked()
+    answer = httpx.get(page.url.partition("?")[0].replace("/q/", "/v1/queries/"), params={"category": "hat"}).json()
+    nearest = answer["results"][0]
+    for seen in (nearest["photo_id"], f"{nearest['sq_distance']:.3f}", nearest["product_id"]):
+        expect(other.locator(".card .numbers").first).to_contain_text(seen)
+    page.locator(".card .more").first.click()
+    page.wait_for_selector(".about")
+    assert products(tab(page.url.removeprefix(service.url))) == products(page)
+
+
+def test_an_address_of_nothing_says_so_and_offers_a_search(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    for path, named in (("/q/q_0000", "q_0000"), ("/p/no%2Fproduct", "no/product"), ("/p/%E0%A4%A", "%E0%A4%A")):
+        page = tab(path, refused=True)
+        expect(page.get_by_role("alert")).to_contain_text(named)
+        expect(page.get_by_role("button", name="Choose a photo")).to_be_visible()
+
+
+def test_keys_alone_are_enough(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    page = tab()
+
+    def to(name: str, key: str = "Tab") -> None:
+        for _ in range(60):
+            page.keyboard.press(key)
+            if page.evaluate("document.activeElement.textContent || document.activeElement.ariaLabel").startswith(name):
+                shown = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                after = page.evaluate("getComputedStyle(document.activeElement, '::after').outlineStyle")
+                assert "solid" in (shown, after), f"the focus on {name} cannot be seen"
+                return
+        raise AssertionError(f"Tab does not come to {name}")
+
+    with page.expect_file_chooser() as chooser:
+        to("Choose a photo")
+        page.keyboard.press("Enter")
+    chooser.value.set_files(service.photo())
+    products(page)
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    to("Draw an area", "Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("application")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    for key in ("ArrowLeft", "ArrowUp", "Shift+ArrowLeft"):
+        page.keyboard.press(key)
+    expect(page.get_by_role("status")).to_contain_text("From the left 18 %, from the top 18 %, width 58 %, height 60 %")
+    page.keyboard.press("Enter")
+    expect(page.locator(AREA)).to_have_attribute("aria-label", "Drawn area")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    to("More like this")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Products like p")
+    products(page)
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    to("Your photo", "Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(AREA)).to_have_attribute("aria-label", "Drawn area")
+
+
+def test_a_file_that_is_no_photo_is_told_and_nothing_is_lost(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    page = searched(tab, service, refused=True)
+    shown = products(page)
+    page.set_input_files("#files", service.shop / "stock.csv")
+    expect(page.get_by_role("alert")).to_contain_text("This is not a photo that can be read")
+    page.get_by_role("button", name="Dismiss").click()
+    assert products(page) == shown
+
+
+def test_a_service_that_is_gone_is_told_and_asked_again(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    page = searched(tab, service, refused=True)
+    shown = products(page)
+    service.kill()
+    page.get_by_role("link", name="Hat 30").click()
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    assert products(page) == shown, "what was found stays"
+    give(page, service.photo("p012-0-0.png"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("No results yet")
+    expect(page.get_by_role("img", name="Your photo")).to_be_visible()
+    service.start()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#answers .card .title").first).to_have_text("p012")
+    expect(page.get_by_role("alert")).to_have_count(0)
