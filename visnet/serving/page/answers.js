@@ -6,16 +6,23 @@ import { titled } from "./words.js";
 
 const KEPT = 40;
 const lists = new Map(); // key -> {results, total, facets, lineage, photo, boxes}
+const here = new Map(); // id -> {files, box} of the searches that the service did not keep
 const facts = new Map(); // product_id -> {title, photo}, of all products seen
 
-/** Keep the answer of a search, so that its address shows it without asking again. */
-export function remember(answer) {
-  keep(["query", answer.query_id, null], answer);
-}
-
-/** Forget what the state shows, so that it is asked for anew. */
-export function forget({ kind, id, category }) {
-  for (const narrowed of [category, null]) lists.delete(JSON.stringify([kind, id, narrowed]));
+/**
+ * Search, and keep the answer, so that its address shows it without asking again; return its id.
+ *
+ * asked: {files, box} or {query, box}. A service that keeps no photos gives no id: its photos are kept here, as long
+ * as the page is open.
+ */
+export async function search(asked, signal) {
+  const own = here.get(asked.query);
+  const given = own ? { files: own.files, box: asked.box } : asked;
+  const answer = await api.search(given, signal);
+  const id = answer.query_id ?? `here-${here.size + 1}`;
+  if (!answer.query_id) here.set(id, given);
+  keep(["query", id, null], answer);
+  return id;
 }
 
 /** Return what is known of a product's name and photo. */
@@ -37,7 +44,10 @@ export async function load(state, signal) {
 async function ofQuery(state, signal) {
   const { id, category, colour } = state;
   const wanted = colour ? MOST : state.offset + PAGE; // the service narrows by category, this page by colour
-  const ask = (narrowed) => (words) => api.query(id, narrowed ? { ...words, category: narrowed } : words, signal);
+  const ask = (narrowed) => (words) => {
+    const all = narrowed ? { ...words, category: narrowed } : words;
+    return here.has(id) ? api.search({ ...here.get(id), words: all }, signal) : api.query(id, all, signal);
+  };
   const list = await filled(["query", id, category], wanted, ask(category));
   const all = category ? await filled(["query", id, null], 1, ask(null)) : list; // to choose another category from
   const results = list.results.filter((hit) => !colour || hit.colour === colour);
@@ -46,7 +56,7 @@ async function ofQuery(state, signal) {
     results: results.slice(0, state.offset + PAGE),
     total: colour ? results.length : list.total,
     reach: colour ? results.length : Math.min(list.total, MOST),
-    facets: { category: all.facets?.category ?? [], colour: list.facets?.colour ?? [] },
+    facets: { category: named(all.facets.category), colour: named(list.facets.colour) },
     lineage: list.lineage,
   };
 }
@@ -99,6 +109,9 @@ function keep(key, list) {
 function note(product, photo) {
   facts.set(product.product_id, { title: titled(product), photo });
 }
+
+/** Leave out what has no name: products of which the shop says no colour. */
+const named = (counts) => counts.filter(({ value }) => value);
 
 function counted(results, name) {
   const counts = new Map();

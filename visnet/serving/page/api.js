@@ -2,6 +2,7 @@
 
 const WAITS = 2; // times that a busy service is asked again, after as long as it says
 const LONGEST_WAIT_S = 5;
+const HEAVY_BYTES = 16_000_000; // of all photos together: from here on, a connection that breaks may be because of them
 
 /** What the service refused (RFC 9457), or that it could not be reached (`status` 0). */
 export class Problem extends Error {
@@ -70,13 +71,21 @@ function pause(time, signal) {
   });
 }
 
-/** Search with photos of one thing (files), or with an earlier search by another box [left, top, right, bottom]. */
-export function search({ files = [], query, box }, signal) {
+/** Search with photos of one thing (files), or an earlier search's; `box`: [left, top, right, bottom] in pixels. */
+export async function search({ files = [], query, box, words = {} }, signal) {
   const body = new FormData();
   for (const file of files) body.append("photo", file, file.name || "photo");
   if (query) body.append("query_id", query);
   if (box) body.append("box", box.map((edge) => edge.toFixed(1)).join(","));
-  return ask("/v1/search", { body, signal });
+  for (const [name, value] of Object.entries(words)) body.append(name, value);
+  try {
+    return await ask("/v1/search", { body, signal });
+  } catch (error) {
+    const bytes = files.reduce((sum, file) => sum + file.size, 0);
+    if (error.status !== 0 || bytes < HEAVY_BYTES) throw error;
+    const size = `${Math.round(bytes / 1e6)} MB`; // a service may hang up on what it will not read
+    throw new Problem(413, TITLES[413], `${size} did not get through. Try a smaller photo, or fewer of them.`);
+  }
 }
 
 const path = (...parts) => `/v1/${parts.map(encodeURIComponent).join("/")}`;

@@ -3,7 +3,7 @@
 import { Problem } from "./api.js";
 
 export const PHOTOS = 8; // of one thing, searched together
-const LIGHT_BYTES = 4_000_000; // what is sent as it is
+const LIGHT_BYTES = 2_000_000; // what is sent as it is
 const LONG_SIDE = 2048; // of a photo made lighter: far more than the search looks at
 
 const part = (id) => document.getElementById(id);

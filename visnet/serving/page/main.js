@@ -2,7 +2,7 @@
 
 import * as answers from "./answers.js";
 import { PAGE, read, way, write } from "./address.js";
-import { catalog, search } from "./api.js";
+import { catalog } from "./api.js";
 import { h, icon } from "./elements.js";
 import { facets, waiting } from "./facets.js";
 import * as intake from "./intake.js";
@@ -148,11 +148,10 @@ function take(files) {
     window.scrollTo(0, 0);
     say("Searching with your photo");
     const sent = await Promise.all(files.map(intake.light));
-    const answer = await search({ files: sent }, signal);
-    if (now.preview.url) previews.set(answer.query_id, now.preview);
-    answers.remember(answer);
+    const id = await answers.search({ files: sent }, signal);
+    if (now.preview.url) previews.set(id, now.preview);
     const { details } = now.state;
-    go({ kind: "query", id: answer.query_id, offset: 0, details, trail: [] });
+    go({ kind: "query", id, offset: 0, details, trail: [] });
   });
 }
 
@@ -164,10 +163,9 @@ function pick(box) {
   return attempt(() => pick(box), async (signal) => {
     render();
     say("Searching for this area");
-    const answer = await search({ query: state.id, box }, signal);
-    if (previews.has(state.id)) previews.set(answer.query_id, previews.get(state.id));
-    answers.remember(answer);
-    go({ ...state, id: answer.query_id, category: null, colour: null, offset: 0 });
+    const id = await answers.search({ query: state.id, box }, signal);
+    if (previews.has(state.id)) previews.set(id, previews.get(state.id));
+    go({ ...state, id, category: null, colour: null, offset: 0 });
   });
 }
 

@@ -3,10 +3,10 @@
 import { sized } from "./api.js";
 import { draggable, keyed, place } from "./drawing.js";
 import { h, icon, picture } from "./elements.js";
-import { capital, kind, titled } from "./words.js";
+import { capital, kind, price, titled } from "./words.js";
 
 const MIDDLE = [0.2, 0.2, 0.8, 0.8]; // where a box begins that keys draw
-const SHOWN_APART = new Set(["title", "price"]); // of a product's attributes
+const SHOWN_APART = new Set(["title", "price", "currency"]); // of a product's attributes
 
 /** Build the frame of a photo, as wide as fits and as high as it needs. */
 function frame({ url, width, height }, alt) {
@@ -42,26 +42,27 @@ export function searched({ photo, boxes }, { url, count, drawing }, acts) {
   const parts = ([left, top, right, bottom]) => [left / width, top / height, right / width, bottom / height];
   const pick = ([left, top, right, bottom]) => acts.pick([left * width, top * height, right * width, bottom * height]);
   const used = boxes.find((one) => one.used);
-  const wholes = (box) => parts(box).every((edge, at) => Math.abs(edge - [0, 0, 1, 1][at]) < 0.005);
-  const whole = Boolean(used) && wholes(used.box);
+  const wholes = (box) => alike(parts(box), [0, 0, 1, 1]);
+  const whole = wholes(used.box);
   const node = frame({ url: url ?? photo.url, width, height }, "Your photo");
-  node.append(...areas(boxes.filter((one) => !wholes(one.box)), parts, acts.pick));
+  const shown = boxes.filter((one) => !wholes(one.box) && (one.used || !alike(parts(one.box), parts(used.box))));
+  node.append(...areas(shown, boxes, parts, acts.pick));
   node.classList.toggle("whole", whole);
   node.classList.toggle("drawing", drawing);
   draggable(node, () => drawing, pick);
-  const key = drawing && keyed(used && !whole ? parts(used.box) : MIDDLE, { say: acts.say, done: pick, leave: () => acts.draw(false) });
+  const key = drawing && keyed(!whole ? parts(used.box) : MIDDLE, { say: acts.say, done: pick, leave: () => acts.draw(false) });
   if (key) node.append(key.node);
-  return [h("h2.unseen", {}, "Your photo"), node, several(count), ...(key ? ending(key, pick, acts) : choices(boxes.length, whole, pick, acts))];
+  return [h("h2.unseen", {}, "Your photo"), node, several(count), ...(key ? ending(key, pick, acts) : choices(shown.some((one) => !one.used), whole, pick, acts))];
 }
 
-function choices(count, whole, pick, acts) {
+function choices(others, whole, pick, acts) {
   const button = (key, name, words, press, pressed) =>
     h("button.button.small", { type: "button", "data-key": key, "aria-pressed": pressed, click: press }, icon(name), words);
   return [
     h("p.buttons", {},
       button("draw", "draw", "Draw an area", () => acts.draw(true)),
       button("whole", "whole", "Whole photo", () => pick([0, 0, 1, 1]), String(whole))),
-    count > 1 && h("p.soft.hint", {}, "Pick an area in the photo, or draw one."),
+    others && h("p.soft.hint", {}, "Pick an area in the photo, or draw one."),
   ];
 }
 
@@ -74,11 +75,14 @@ function ending(key, pick, acts) {
   ];
 }
 
-function areas(boxes, parts, pick) {
+const alike = (box, other) => box.every((edge, at) => Math.abs(edge - other[at]) < 0.005);
+
+function areas(boxes, all, parts, pick) {
+  const proposed = ({ box }) => all.some((one) => one.kind === "proposed" && alike(parts(one.box), parts(box)));
   const size = ({ box: [left, top, right, bottom] }) => (right - left) * (bottom - top);
   const sorted = [...boxes].sort((a, b) => size(b) - size(a)); // the smaller lies on the larger
   return sorted.map((one, at) => {
-    const named = one.kind === "given" ? "Drawn area" : `Area ${at + 1} of ${sorted.length}`;
+    const named = one.kind === "given" && !proposed(one) ? "Drawn area" : `Area ${at + 1} of ${sorted.length}`;
     const node = h("button.area", {
       type: "button", "data-key": `area-${at}`, "aria-label": named, "aria-pressed": String(one.used), title: one.used ? "Searched for" : "Search for this",
       click: () => one.used || pick(one.box),
@@ -104,7 +108,7 @@ export function product(found) {
   const facts = Object.entries(attributes).filter(([name, value]) => !SHOWN_APART.has(name) && value);
   return [
     large,
-    h("div.about", {}, h("h2.title", {}, named), attributes.price && h("p.price", {}, attributes.price), h("p.soft", {}, kind(found))),
+    h("div.about", {}, h("h2.title", {}, named), attributes.price && h("p.price", {}, price(attributes)), h("p.soft", {}, kind(found))),
     photos.length > 1 && h("div.thumbs", { role: "group", "aria-label": "Photos of this product" }, small),
     facts.length > 0 && h("dl.facts", {}, facts.flatMap(([name, value]) => [h("dt", {}, capital(name)), h("dd", {}, value)])),
   ];

@@ -3,7 +3,7 @@
 import { sized } from "./api.js";
 import { MOST, PAGE, towards, write } from "./address.js";
 import { h, icon, picture } from "./elements.js";
-import { count, digits, kind, likeness, products, time, titled } from "./words.js";
+import { count, digits, kind, likeness, price, products, time, titled } from "./words.js";
 
 const WAITING = 12; // cards that stand in for those to come
 const EAGER = 8; // pictures that do not wait to be scrolled to
@@ -65,7 +65,7 @@ function built(hit, at, state) {
     h("div.picture", {}, picture(sized(hit.photo_url, 320), "", { eager: at < EAGER })),
     alike(hit.probability, state.kind === "query" ? "photo" : "product"),
     h("h2.title", {}, named),
-    h("p.price", {}, hit.attributes.price ?? ""),
+    h("p.price", {}, price(hit.attributes)),
     h("p.soft", {}, kind(hit)),
     state.details && numbers(hit),
     h("a.more", { "data-route": true, "data-key": `hit-${hit.product_id}`, "aria-label": `More like this: ${named}` }, "More like this", icon("next")));

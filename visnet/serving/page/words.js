@@ -29,6 +29,12 @@ export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 /** Say what kind of product it is: "Shoes · black". */
 export const kind = ({ category, colour }) => [capital(category ?? ""), colour].filter(Boolean).join(" · ");
 
+/** Say a price as the shop does; a bare number with its cents. */
+export function price({ price: said, currency }) {
+  const text = /^\d+\.\d+$/.test(said ?? "") ? Number(said).toFixed(2) : String(said ?? "");
+  return text && currency ? `${text} ${currency}` : text;
+}
+
 export function time(iso) {
   const date = new Date(iso);
   return Number.isNaN(date.getTime()) ? String(iso) : TIME.format(date);
