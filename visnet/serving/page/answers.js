@@ -36,7 +36,7 @@ export async function learn(states) {
   return found.some(({ value }) => value);
 }
 
-/** Answer a state: {asked, results, total, reach, facets, lineage}. `reach`: how many can be read at all. */
+/** Answer a state: {asked, results, total, reach, cut, facets, lineage}. `reach`: how many can be read at all; `cut`: not all were looked at. */
 export async function load(state, signal) {
   return state.kind === "query" ? ofQuery(state, signal) : ofProduct(state, signal);
 }
@@ -56,6 +56,7 @@ async function ofQuery(state, signal) {
     results: results.slice(0, state.offset + PAGE),
     total: colour ? results.length : list.total,
     reach: colour ? results.length : Math.min(list.total, MOST),
+    cut: list.total > MOST,
     facets: { category: named(all.facets.category), colour: named(list.facets.colour) },
     lineage: list.lineage,
   };
@@ -75,6 +76,7 @@ async function ofProduct(state, signal) {
     results: results.slice(0, state.offset + PAGE),
     total: results.length,
     reach: results.length,
+    cut: false,
     facets: { category: counted(list.results, "category"), colour: counted(within, "colour") },
     lineage: list.lineage,
   };

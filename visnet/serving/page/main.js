@@ -2,7 +2,7 @@
 
 import * as answers from "./answers.js";
 import { PAGE, read, way, write } from "./address.js";
-import { catalog } from "./api.js";
+import { Problem, catalog } from "./api.js";
 import { h, icon } from "./elements.js";
 import { facets, waiting } from "./facets.js";
 import * as intake from "./intake.js";
@@ -82,9 +82,10 @@ async function attempt(again, work) {
     await work(mine.signal);
   } catch (error) {
     if (error.name === "AbortError" || mine.signal.aborted) return;
-    if (!("status" in error)) throw error; // a fault of this page: the console has it
-    Object.assign(now, { problem: error, retry: error.passes ? again : null, phase: now.phase === "busy" ? "ready" : "failed" });
+    const problem = error instanceof Problem ? error : new Problem(500, "Something went wrong", "Please load the page anew.");
+    Object.assign(now, { problem, retry: problem.passes ? again : null, phase: now.phase === "busy" ? "ready" : "failed" });
     render();
+    if (problem !== error) throw error; // a fault of this page: the console has it
   }
 }
 

@@ -11,14 +11,13 @@ const cards = new WeakMap(); // a hit -> its card, so that a picture that is sho
 
 /** Show results under their heading. `more` is called for the next page. */
 export function results(answer, state, { busy, more }) {
-  const { total, reach } = answer;
   const shown = answer.results.length;
   const heading = state.kind === "query" ? "Products like your photo" : `Products like ${titled(answer.asked.product)}`;
   return [
-    h("header.heading", {}, h("h1", { tabindex: -1, "data-key": "heading" }, heading), h("p.soft", {}, total ? `${products(total)}, most alike first` : "")),
+    h("header.heading", {}, h("h1", { tabindex: -1, "data-key": "heading" }, heading), h("p.soft", {}, answer.total ? `${products(answer.total)}, most alike first` : "")),
     state.details && lineage(answer.lineage),
     shown ? h("ul.grid", { "aria-busy": String(busy) }, answer.results.map((hit, at) => card(hit, at, state))) : nothing(state),
-    shown > 0 && end(shown, total, reach, more),
+    shown > 0 && end(shown, answer, more),
   ];
 }
 
@@ -34,9 +33,9 @@ export function waiting(heading) {
 /** Say that there are no results because of what the notice above tells. */
 export const failed = () => [h("header.heading", {}, h("h1", { tabindex: -1, "data-key": "heading" }, "No results yet"), h("p.soft", {}, "Your photo is kept until you choose another one."))];
 
-function end(shown, total, reach, more) {
+function end(shown, { total, reach, cut }, more) {
   const left = reach - shown;
-  const limit = reach < total && left <= 0 ? `; the service answers with the ${count(MOST)} most alike` : "";
+  const limit = cut && left <= 0 ? `; only the ${count(MOST)} most alike are looked at` : "";
   return h("footer.end", {},
     h("p.soft", {}, `${count(shown)} of ${products(total)}${limit}`),
     left > 0 && h("button.button", { type: "button", "data-key": "more", click: more }, `Show ${Math.min(PAGE, left)} more`));
