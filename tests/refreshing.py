@@ -65,6 +65,7 @@ def make(folder: Path, products: Stock, model_seed: int = 1) -> Path:
     (folder / "params.toml").write_text(PARAMS)
     put_stock(folder, products)
     put_model(folder, model_seed)
+    (folder / "data" / "localizer").mkdir()  # of a stage that is switched off
     return folder
 
 

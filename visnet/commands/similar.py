@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from visnet.errors import NotFound, NotReady
-from visnet.localizing.localizer import Localizer, is_trained
+from visnet.localizing.files import is_trained
+from visnet.localizing.localizer import Localizer
 from visnet.photos import codec
 from visnet.photos.cutting import Box
 from visnet.pipeline.reports import DATA
@@ -20,7 +21,7 @@ from visnet.sheets import contact_sheet
 def answer(photo: Path, k: int, category: str | None, box: Box | None, out: Path, whole: bool = False) -> str:
     """Return a table of the k nearest products, and write their contact sheet to `out`.
 
-    Without a box, the line's localizer proposes one, where it has been trained, unless the `whole` photo is asked for.
+    Without a box, the catalog's localizer proposes one, where it has one, unless the `whole` photo is asked for.
     `ValueError` when the photo, the catalog or the category is not there, or the photo is no image.
     """
     if not photo.is_file():
@@ -29,12 +30,14 @@ def answer(photo: Path, k: int, category: str | None, box: Box | None, out: Path
     try:
         picture = codec.decode(photo.read_bytes())
         note: list[str] = []
-        if box is None and not whole and is_trained(DATA / "localizer"):
-            box, note = _proposed(picture)
-        picture = codec.crop(picture, box)
+        if box is not None:
+            picture = codec.crop(picture, box)
     except ValueError as error:
         raise ValueError(f"{photo}: {error}") from None
     with _opened() as place:
+        if place.localizer is not None and box is None and not whole:
+            proposed, note = _proposed(place.localizer, picture)
+            picture = codec.crop(picture, proposed)
         searcher = Searcher(place.trained_model, place.embeddings, place.calibration)
         (hits,) = searcher.search(searcher.embed([picture]), k, category)
         products = searcher.products(category)
@@ -44,9 +47,9 @@ def answer(photo: Path, k: int, category: str | None, box: Box | None, out: Path
     return "\n".join([*lines, *note, f"Pictures: {out}", *[f"Note       {behind}"] * bool(behind)])
 
 
-def _proposed(picture: Image.Image) -> tuple[Box | None, list[str]]:
-    """Return the box that the localizer proposes, None where it is unsure, and a line about it."""
-    (found,) = Localizer.load(DATA / "localizer").propose([picture])
+def _proposed(localizer: Path, picture: Image.Image) -> tuple[Box | None, list[str]]:
+    """Return the box that a localizer proposes, None where it is unsure, and a line about it."""
+    (found,) = Localizer.load(localizer).propose([picture])
     if found is None:
         return None, ["Box        the localizer is unsure: the whole photo was searched for"]
     sides = " ".join(f"{side:.0f}" for side in found.box)
@@ -55,12 +58,13 @@ def _proposed(picture: Image.Image) -> tuple[Box | None, list[str]]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the answers are: the folders of the model, its embeddings and its calibration, and the table of crops."""
+    """Where the answers are: folders of the model, its embeddings and calibration, a localizer's if any, and crops."""
 
     trained_model: Path
     embeddings: Path
     calibration: Path
     crops: Path
+    localizer: Path | None
 
 
 @contextlib.contextmanager
@@ -68,13 +72,15 @@ def _opened() -> Iterator[_Place]:
     """Hold the version that is served; where none is, the line's own artefacts answer."""
     if catalog.is_published():
         with catalog.open_current() as version:
-            yield _Place(version.trained_model, version.folder, version.folder, version.crops)
+            yield _Place(version.trained_model, version.folder, version.folder, version.crops, version.localizer)
         return
     for stage in ("crops", "trained_model", "catalog_embeddings"):
         if not (DATA / stage).exists():
             raise NotReady(f"{DATA / stage} is missing: build the catalog first, with `dvc repro` (or `dvc pull`)")
     model, embeddings, evaluation = (DATA / name for name in ("trained_model", "catalog_embeddings", "evaluation"))
-    yield _Place(model, embeddings, evaluation, DATA / "crops" / "crops.lance")
+    localizer = DATA / "localizer"
+    finds = localizer if is_trained(localizer) else None
+    yield _Place(model, embeddings, evaluation, DATA / "crops" / "crops.lance", finds)
 
 
 def _draw(crops: Path, hits: Sequence[Hit], name: str, picture: Image.Image, products: int, out: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from visnet.errors import Damaged, NotFound
 from visnet.localizing.average_precision import overlaps
+from visnet.localizing.files import SETTINGS, TENSORS
 from visnet.localizing.letterbox import Frame, letterboxed
 from visnet.models.detector import Detector
 from visnet.models.inputs import as_floats
@@ -21,7 +22,6 @@ from visnet.models.state import digest, load_exactly, read_state
 from visnet.photos.cutting import Box
 from visnet.storage import atomic
 
-TENSORS, SETTINGS = "localizer.safetensors", "localizer.toml"
 NEVER = 2.0  # above every score: the whole photo is always better
 
 
@@ -31,11 +31,6 @@ class Proposal:
 
     box: Box
     score: float
-
-
-def is_trained(folder: Path) -> bool:
-    """Tell whether a folder holds a localizer; that of a stage that is switched off holds none."""
-    return (folder / SETTINGS).is_file()
 
 
 class Localizer:

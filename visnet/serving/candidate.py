@@ -9,6 +9,8 @@ from typing import Any
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.vectors import model_of
 from visnet.evaluation import calibration
+from visnet.localizing.files import FILES as LOCALIZER
+from visnet.localizing.files import is_trained
 from visnet.serving import gates
 from visnet.serving.pointer import Parts
 from visnet.storage import atomic, links
@@ -17,7 +19,7 @@ from visnet.storage.table import Table
 from visnet.zoo import weights
 
 TABLES = {"crops": "crops", "embeddings": "catalog_embeddings", "knn": "knn_results", "catalog": "raw_images"}
-STAGE_OF = {**TABLES, "model": "trained_model", "calibration": "evaluation"}  # part -> who makes it
+STAGE_OF = {**TABLES, "model": "trained_model", "calibration": "evaluation", "localizer": "localizer"}  # who makes it
 MODEL = ("model.safetensors", "model.toml")
 SHOWN = 24
 
@@ -35,18 +37,23 @@ class Candidate:
 def of_line(data: Path) -> dict[str, Path]:
     """Return part -> where the line has it.
 
-    `catalog` only where the source has more than photos, `calibration` where the evaluation could fit one.
+    `catalog` only where the source has more than photos, `calibration` where the evaluation could fit one, `localizer`
+    where one is trained.
     """
     places = {part: data / stage / f"{part}.lance" for part, stage in TABLES.items()}
-    fitted = data / STAGE_OF["calibration"] / calibration.FILE
-    places |= {"model": data / STAGE_OF["model"], "calibration": fitted}
-    there = {"catalog": Table(places["catalog"]).exists(), "calibration": fitted.exists()}
+    fitted, finds = data / STAGE_OF["calibration"] / calibration.FILE, data / STAGE_OF["localizer"]
+    places |= {"model": data / STAGE_OF["model"], "calibration": fitted, "localizer": finds}
+    there = {
+        "catalog": Table(places["catalog"]).exists(),
+        "calibration": fitted.exists(),
+        "localizer": is_trained(finds),
+    }
     return {part: path for part, path in places.items() if there.get(part, True)}
 
 
 def of_version(version: Path, parts: Parts) -> dict[str, Path]:
     """Return part -> where a version has it."""
-    names = {"model": "trained_model", "calibration": calibration.FILE}
+    names = {"model": "trained_model", "calibration": calibration.FILE, "localizer": "localizer"}
     return {part: version / names.get(part, f"{part}.lance") for part in parts}
 
 
@@ -65,15 +72,23 @@ def assemble(places: Mapping[str, Path], folder: Path) -> Candidate:
         fitted = folder / calibration.FILE
         brought += links.link_or_copy(places["calibration"], fitted)
         parts["calibration"] = digest(fitted)
+    if "localizer" in places:
+        for file in LOCALIZER:
+            brought += links.link_or_copy(places["localizer"] / file, folder / "localizer" / file)
+        atomic.sync(folder / "localizer")
+        parts["localizer"] = digest(*(folder / "localizer" / file for file in LOCALIZER))
     model, entry = weights.load(folder / "trained_model")
     made_by = model_id(weights.digest(model.state_dict()), precision_of(model_of(folder)))  # embeds a visitor's photo
     return Candidate(folder, {**parts, "model": made_by}, brought, entry.side_px)
 
 
-def digest(path: Path) -> str:
-    """Return the digest of a part that is one file, 32 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+def digest(*paths: Path) -> str:
+    """Return the digest of a part that is one file or a few, 32 hex digits."""
+    whole = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: whole)
+    return whole.hexdigest()[:32]
 
 
 def describe(candidate: Candidate, earlier: Path | None) -> dict[str, Any]:

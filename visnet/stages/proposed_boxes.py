@@ -18,7 +18,8 @@ from visnet.errors import NotReady
 from visnet.evaluation import boxes, metrics
 from visnet.evaluation.ranks import product_ranks
 from visnet.localizing.boxed_photos import COLUMNS, BoxedPhotos, boxed_street
-from visnet.localizing.localizer import Localizer, is_trained
+from visnet.localizing.files import is_trained
+from visnet.localizing.localizer import Localizer
 from visnet.photos import codec
 from visnet.photos.cutting import BOX
 from visnet.pipeline.log import Log

@@ -50,6 +50,7 @@ def build(
     catalog_embeddings: Path,
     knn_results: Path,
     evaluation: Path,
+    localizer: Path,
     *,
     out: Path,
     params: Params,
