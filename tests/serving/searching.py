@@ -42,8 +42,8 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
 
-    def start(self) -> None:
-        self._work = Work(self.shop, f"serve --port {self.port}")
+    def start(self, *options: str) -> None:
+        self._work = Work(self.shop, ["serve", "--port", str(self.port), *options])
         for _ in range(600):
             try:
                 if httpx.get(f"{self.url}/readyz").is_success:

@@ -112,7 +112,7 @@ def test_a_box_is_drawn_with_the_mouse_and_back_is_the_photo_before(tab: Open, s
     assert used(page) == pytest.approx(DRAWN, abs=0.3)
     assert products(page) != order
     page.get_by_role("button", name="Whole photo").click()
-    expect(page.locator(".frame.whole")).to_be_visible()
+    expect(page.get_by_role("button", name="Whole photo", pressed=True)).to_be_visible()
     page.go_back()
     expect(page.locator(AREA)).to_have_attribute("aria-label", "Drawn area")
     page.go_back()
@@ -296,3 +296,18 @@ def test_a_service_that_is_gone_is_told_and_asked_again(tab: Open, service: Serv
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#answers .card .title").first).to_have_text("p012")
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_service_that_keeps_no_photos_is_searched_as_well(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    service.kill()
+    service.start("--keep-queries", "0")
+    page = searched(tab, service)
+    page.get_by_role("link", name="Hat 30").click()
+    expect(page.get_by_text("24 of 30 products")).to_be_visible()
+    drag(page)
+    expect(page.locator(AREA)).to_have_attribute("aria-label", "Drawn area")
+    expect(page.get_by_role("img", name="Your photo")).to_be_visible()
+    page.get_by_role("button", name="Show 24 more").click()
+    expect(page.locator("#answers .card")).to_have_count(48)

@@ -131,14 +131,14 @@ function arrive(state, answer, fresh, y = null) {
   if (fresh || y !== null) window.scrollTo(0, y ?? 0);
   if (fresh && arrived) document.querySelector(state.kind === "start" ? "#start-title" : "#answers h1").focus({ preventScroll: true });
   arrived = true;
-  if (answer) say(summary(answer, state));
+  if (answer) say(summary(answer));
   answers.learn(way(state)).then((more) => more && now.state === state && render());
 }
 
-function summary({ results: [first], total }, { kind }) {
+function summary({ results: [first], total }) {
   if (!first) return "Nothing found";
   const row = likeness(first.probability);
-  return `${products(total)}. The most alike: ${titled(first)}${row ? `, ${row[kind === "query" ? "photo" : "product"].toLowerCase()}` : ""}`;
+  return `${products(total)}. The most alike: ${titled(first)}${row ? `, ${row.words.toLowerCase()}` : ""}`;
 }
 
 /** Search with photos that were given. */

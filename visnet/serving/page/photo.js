@@ -47,7 +47,6 @@ export function searched({ photo, boxes }, { url, count, drawing }, acts) {
   const node = frame({ url: url ?? photo.url, width, height }, "Your photo");
   const shown = boxes.filter((one) => !wholes(one.box) && (one.used || !alike(parts(one.box), parts(used.box))));
   node.append(...areas(shown, boxes, parts, acts.pick));
-  node.classList.toggle("whole", whole);
   node.classList.toggle("drawing", drawing);
   draggable(node, () => drawing, pick);
   const key = drawing && keyed(!whole ? parts(used.box) : MIDDLE, { say: acts.say, done: pick, leave: () => acts.draw(false) });

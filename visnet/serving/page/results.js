@@ -50,32 +50,32 @@ function nothing(state) {
 }
 
 function card(hit, at, state) {
-  const key = `${state.kind} ${state.details}`;
+  const { details } = state;
   const kept = cards.get(hit);
-  const node = kept?.key === key ? kept.node : built(hit, at, state);
-  cards.set(hit, { key, node });
+  const node = kept?.details === details ? kept.node : built(hit, at, details);
+  cards.set(hit, { details, node });
   node.querySelector("a").setAttribute("href", write(towards(state, hit.product_id)));
   return node;
 }
 
-function built(hit, at, state) {
+function built(hit, at, details) {
   const named = titled(hit);
   return h("li.card", {},
     h("div.picture", {}, picture(sized(hit.photo_url, 320), "", { eager: at < EAGER })),
-    alike(hit.probability, state.kind === "query" ? "photo" : "product"),
+    alike(hit.probability),
     h("h2.title", {}, named),
     h("p.price", {}, price(hit.attributes)),
     h("p.soft", {}, kind(hit)),
-    state.details && numbers(hit),
+    details && numbers(hit),
     h("a.more", { "data-route": true, "data-key": `hit-${hit.product_id}`, "aria-label": `More like this: ${named}` }, "More like this", icon("next")));
 }
 
 /** Say how alike it is, in words and in as many bars. */
-function alike(probability, beside) {
+function alike(probability) {
   const row = likeness(probability);
   if (!row) return null;
   const bars = [1, 2, 3, 4].map((bar) => h("i", { class: bar <= row.level ? "on" : null }));
-  return h("p.alike", { "data-level": row.level }, h("span.bars", { "aria-hidden": "true" }, bars), row[beside]);
+  return h("p.alike", { "data-level": row.level }, h("span.bars", { "aria-hidden": "true" }, bars), row.words);
 }
 
 function numbers(hit) {

@@ -1,11 +1,11 @@
 // What numbers are called. A probability is that of the same product; see visnet/evaluation/calibration.py.
 
-// From a probability on, how a shopper reads it: of a photo's answers, and of products beside a product.
+// From a probability on, how a shopper reads it.
 export const LIKENESS = [
-  { from: 0.9, level: 4, photo: "Very likely the same", product: "Almost identical" },
-  { from: 0.6, level: 3, photo: "Likely the same", product: "Very similar" },
-  { from: 0.25, level: 2, photo: "Possibly the same", product: "Similar" },
-  { from: 0, level: 1, photo: "Similar", product: "Somewhat similar" },
+  { from: 0.9, level: 4, words: "Very likely the same" },
+  { from: 0.6, level: 3, words: "Likely the same" },
+  { from: 0.25, level: 2, words: "Possibly the same" },
+  { from: 0, level: 1, words: "Similar" },
 ];
 
 /** Return the row of `LIKENESS` for a probability in 0..1, or null where there is none. */
@@ -29,10 +29,12 @@ export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 /** Say what kind of product it is: "Shoes · black". */
 export const kind = ({ category, colour }) => [capital(category ?? ""), colour].filter(Boolean).join(" · ");
 
-/** Say a price as the shop does; a bare number with its cents. */
+/** Say a price as the shop does; a bare number in its currency (ISO 4217), or with two digits where there is none. */
 export function price({ price: said, currency }) {
-  const text = /^\d+\.\d+$/.test(said ?? "") ? Number(said).toFixed(2) : String(said ?? "");
-  return text && currency ? `${text} ${currency}` : text;
+  const text = String(said ?? "");
+  if (!/^\d+(\.\d+)?$/.test(text)) return text;
+  if (!/^[A-Z]{3}$/.test(currency ?? "")) return Number(text).toFixed(2);
+  return new Intl.NumberFormat("en", { style: "currency", currency }).format(text);
 }
 
 export function time(iso) {
@@ -41,4 +43,4 @@ export function time(iso) {
 }
 
 /** Say a distance or a probability with three digits. */
-export const digits = (number) => (typeof number === "number" ? number.toFixed(3) : "not calibrated");
+export const digits = (number) => (typeof number === "number" ? number.toFixed(3) : "none");
