@@ -214,7 +214,7 @@ def test_an_address_shows_the_same_in_another_browser(tab: Open, service: Servic
     for seen in (nearest["photo_id"], f"{nearest['sq_distance']:.3f}", nearest["product_id"]):
         expect(other.locator(".card .numbers").first).to_contain_text(seen)
     page.locator(".card .more").first.click()
-    page.wait_for_selector(".about")
+    page.wait_for_selector(".about .title")
     assert products(tab(page.url.removeprefix(service.url))) == products(page)
 
 

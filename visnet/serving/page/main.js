@@ -57,15 +57,16 @@ function asked() {
 
 function notice(problem, retry) {
   const button = (words, press) => h("button.button.small", { type: "button", click: press }, words);
+  const held = now.answer || now.state.kind === "start"; // there is something to go back to
   const dismiss = () => {
     Object.assign(now, { problem: null, retry: null, preview: null });
-    if (now.phase === "failed" && now.answer) now.phase = "ready";
+    if (!held) go(now.state, "stay"); // a photo came while it was asked for
+    else if (now.phase === "failed") now.phase = "ready";
     render();
   };
-  const held = now.answer || now.state.kind === "start"; // there is something to go back to
   return h("div.notice", { role: "alert" }, icon("fault"),
     h("div", {}, h("h2", {}, problem.title), h("p", {}, problem.message), problem.request && now.state.details && h("p.soft", {}, `Request ${problem.request}`)),
-    h("p.buttons", {}, retry && button("Try again", retry), button("Another photo", () => intake.open("files")), held && button("Dismiss", dismiss)));
+    h("p.buttons", {}, retry && button("Try again", retry), button("Another photo", () => intake.open("files")), (held || now.preview) && button("Dismiss", dismiss)));
 }
 
 /** Say something to those who do not see the page. */
