@@ -19,7 +19,10 @@ export function read(url) {
     colour: words.get("colour"),
     offset: Math.min(Math.max(0, offset || 0), MOST - PAGE),
     details: words.get("view") === "merchandiser",
-    trail: words.getAll("from").filter((step) => /^[qp]\/./.test(step)).slice(-STEPS),
+    trail: words
+      .getAll("from")
+      .filter((step) => /^[qp]\/./.test(step))
+      .slice(-STEPS),
   };
 }
 

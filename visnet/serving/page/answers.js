@@ -36,7 +36,10 @@ export async function learn(states) {
   return found.some(({ value }) => value);
 }
 
-/** Answer a state: {asked, results, total, reach, cut, facets, lineage}. `reach`: how many can be read at all; `cut`: not all were looked at. */
+/**
+ * Answer a state: {asked, results, total, reach, cut, facets, lineage}. `reach`: how many can be read at all;
+ * `cut`: not all were looked at.
+ */
 export async function load(state, signal) {
   return state.kind === "query" ? ofQuery(state, signal) : ofProduct(state, signal);
 }

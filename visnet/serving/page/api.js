@@ -48,7 +48,12 @@ async function taken(answer) {
   }
   if (answer.ok && found) return found;
   const detail = found?.detail ?? "The answer could not be read. Try again in a moment.";
-  throw new Problem(answer.status, TITLES[answer.status] ?? found?.title ?? "Something went wrong", detail, found?.request_id);
+  throw new Problem(
+    answer.status,
+    TITLES[answer.status] ?? found?.title ?? "Something went wrong",
+    detail,
+    found?.request_id,
+  );
 }
 
 const TITLES = {

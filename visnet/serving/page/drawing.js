@@ -16,7 +16,7 @@ export function place(node, [left, top, right, bottom]) {
   for (const [edge, value] of Object.entries(edges)) node.style[edge] = `${value * 100}%`;
 }
 
-/** Have boxes dragged on a frame: with the mouse at any time, with a finger while `drawing()`. `done(box)` has parts. */
+/** Have boxes dragged on a frame: with the mouse at any time, with a finger while `drawing()`; then `done(box)`. */
 export function draggable(frame, drawing, done) {
   let from = null;
   let drawn = null;
@@ -60,7 +60,12 @@ export function draggable(frame, drawing, done) {
 
 /** Make the box that keys move, beginning with `box`; `say(text)` speaks, `done(box)` and `leave()` end it. */
 export function keyed(box, { say, done, leave }) {
-  const node = h("span.drawn.keyed", { tabindex: 0, role: "application", "aria-label": `Area. ${KEYS}`, "data-key": "area" });
+  const node = h("span.drawn.keyed", {
+    tabindex: 0,
+    role: "application",
+    "aria-label": `Area. ${KEYS}`,
+    "data-key": "area",
+  });
   const ways = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
   node.addEventListener("keydown", (event) => {
     if (event.key === "Enter") done(box);
@@ -88,5 +93,6 @@ function sized([left, top, right, bottom], [x, y]) {
 
 function spoken([left, top, right, bottom]) {
   const share = (part) => `${Math.round(part * 100)} %`;
-  return `From the left ${share(left)}, from the top ${share(top)}, width ${share(right - left)}, height ${share(bottom - top)}`;
+  const size = `width ${share(right - left)}, height ${share(bottom - top)}`;
+  return `From the left ${share(left)}, from the top ${share(top)}, ${size}`;
 }

@@ -23,10 +23,22 @@ function group(name, values, chosen, to) {
   if (values.length < 2 && !chosen) return null;
   const item = (label, value, number) => {
     const current = (value ?? null) === (chosen ?? null);
-    return h("li", {},
-      h("a.facet", { href: write(to(value)), "data-route": true, "data-key": `${name}-${value}`, "aria-current": current ? "true" : null },
+    return h(
+      "li",
+      {},
+      h(
+        "a.facet",
+        {
+          href: write(to(value)),
+          "data-route": true,
+          "data-key": `${name}-${value}`,
+          "aria-current": current ? "true" : null,
+        },
         name === "Colour" && value && h("span.swatch", { "data-colour": value.toLowerCase(), "aria-hidden": "true" }),
-        h("span", {}, label), number !== undefined && h("span.number", {}, count(number))));
+        h("span", {}, label),
+        number !== undefined && h("span.number", {}, count(number)),
+      ),
+    );
   };
   const items = values.map(({ value, count: number }) => item(capital(value), value, number));
   const folded = items.length > SHOWN + 2 && values.findIndex(({ value }) => value === chosen) < SHOWN;
@@ -35,8 +47,12 @@ function group(name, values, chosen, to) {
     target.parentNode.querySelectorAll(".facet")[SHOWN + 1].focus();
     target.remove();
   };
-  return h("section.group", { "aria-label": name, class: folded ? "group folded" : null },
+  return h(
+    "section.group",
+    { "aria-label": name, class: folded ? "group folded" : null },
     h("h2", {}, name),
     h("ul", {}, item("All", null), items),
-    folded && h("button.unfold", { type: "button", "data-key": `${name}-more`, click: unfold }, `${items.length - SHOWN} more`));
+    folded &&
+      h("button.unfold", { type: "button", "data-key": `${name}-more`, click: unfold }, `${items.length - SHOWN} more`),
+  );
 }

@@ -12,10 +12,20 @@ const part = (id) => document.getElementById(id);
 export function listen(take, refuse) {
   const given = (files) => {
     if (files.length > PHOTOS) {
-      refuse(new Problem(422, "Too many photos", `These are ${files.length}; up to ${PHOTOS} photos of the same thing can be searched together.`));
+      refuse(
+        new Problem(
+          422,
+          "Too many photos",
+          `These are ${files.length}; up to ${PHOTOS} photos of the same thing can be searched together.`,
+        ),
+      );
     } else if (files.length) take([...files]);
   };
-  for (const [opener, input] of [["choose", "files"], ["again", "files"], ["take", "camera"]]) {
+  for (const [opener, input] of [
+    ["choose", "files"],
+    ["again", "files"],
+    ["take", "camera"],
+  ]) {
     part(opener).addEventListener("click", () => open(input));
   }
   for (const input of ["files", "camera"]) {
@@ -43,7 +53,14 @@ function dropping(given, refuse) {
     event.preventDefault();
     show(false);
     if (event.dataTransfer.files.length) given([...event.dataTransfer.files]);
-    else refuse(new Problem(415, "That was no photo", "A link or text was dropped. Save the picture first, then drop its file here."));
+    else
+      refuse(
+        new Problem(
+          415,
+          "That was no photo",
+          "A link or text was dropped. Save the picture first, then drop its file here.",
+        ),
+      );
   });
 }
 

@@ -3,9 +3,9 @@
 import * as answers from "./answers.js";
 import { PAGE, read, way, write } from "./address.js";
 import { Problem, catalog } from "./api.js";
-import { h, icon } from "./elements.js";
 import { facets, waiting } from "./facets.js";
 import * as intake from "./intake.js";
+import { notice } from "./notice.js";
 import * as photo from "./photo.js";
 import * as results from "./results.js";
 import { trail } from "./trail.js";
@@ -16,7 +16,15 @@ const previews = new Map(); // query_id -> the photo as it was given, so that th
 const SCROLL_KEPT_MS = 150;
 
 // phase: "ready" (the answer is the state's), "waiting" (for another thing), "busy" (with the same thing), "failed".
-const now = { state: read(new URL(location.href)), phase: "waiting", answer: null, preview: null, problem: null, retry: null, drawing: false };
+const now = {
+  state: read(new URL(location.href)),
+  phase: "waiting",
+  answer: null,
+  preview: null,
+  problem: null,
+  retry: null,
+  drawing: false,
+};
 let running = new AbortController();
 let arrived = false; // once something was shown: the first time, the focus stays where the browser has it
 
@@ -31,14 +39,17 @@ function render() {
   part("found").hidden = start;
   for (const id of ["again", "skip"]) part(id).hidden = start;
   part("details").setAttribute("aria-checked", String(state.details));
-  part("notice").replaceChildren(...(now.problem ? [notice(now.problem, now.retry)] : []));
+  part("notice").replaceChildren(...(now.problem ? [trouble()] : []));
   fill("trail", preview ? [] : trail(way(state), state));
   fill("asked", preview ? photo.sent(preview) : ready ? asked() : photo.waiting(state.kind));
   fill("facets", ready ? facets(answer.facets, state) : failed ? [] : waiting());
   const title = answers.known(state.id)?.title;
   const heading = preview ? "Searching with your photo" : title ? `Products like ${title}` : "Searching";
   const options = { busy: phase === "busy", more };
-  fill("answers", ready ? results.results(answer, state, options) : failed ? results.failed() : results.waiting(heading));
+  fill(
+    "answers",
+    ready ? results.results(answer, state, options) : failed ? results.failed() : results.waiting(heading),
+  );
   document.title = start ? "Search by photo" : part("answers").querySelector("h1").textContent;
   if (focused && document.activeElement?.dataset.key !== focused) {
     document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
@@ -55,18 +66,18 @@ function asked() {
   return photo.searched(answer.asked, { ...previews.get(state.id), drawing }, { pick, draw, say });
 }
 
-function notice(problem, retry) {
-  const button = (words, press) => h("button.button.small", { type: "button", click: press }, words);
+function trouble() {
+  const acts = { "Try again": now.retry, "Another photo": () => intake.open("files") };
   const held = now.answer || now.state.kind === "start"; // there is something to go back to
-  const dismiss = () => {
-    Object.assign(now, { problem: null, retry: null, preview: null });
-    if (!held) go(now.state, "stay"); // a photo came while it was asked for
-    else if (now.phase === "failed") now.phase = "ready";
-    render();
-  };
-  return h("div.notice", { role: "alert" }, icon("fault"),
-    h("div", {}, h("h2", {}, problem.title), h("p", {}, problem.message), problem.request && now.state.details && h("p.soft", {}, `Request ${problem.request}`)),
-    h("p.buttons", {}, retry && button("Try again", retry), button("Another photo", () => intake.open("files")), (held || now.preview) && button("Dismiss", dismiss)));
+  if (held || now.preview) acts.Dismiss = () => dismiss(held);
+  return notice(now.problem, now.state.details, acts);
+}
+
+function dismiss(held) {
+  Object.assign(now, { problem: null, retry: null, preview: null });
+  if (held && now.phase === "failed") now.phase = "ready";
+  if (!held) go(now.state, "stay"); // a photo came while it was asked for
+  render();
 }
 
 /** Say something to those who do not see the page. */
@@ -83,14 +94,19 @@ async function attempt(again, work) {
     await work(mine.signal);
   } catch (error) {
     if (error.name === "AbortError" || mine.signal.aborted) return;
-    const problem = error instanceof Problem ? error : new Problem(500, "Something went wrong", "Please load the page anew.");
-    Object.assign(now, { problem, retry: problem.passes ? again : null, phase: now.phase === "busy" ? "ready" : "failed" });
+    const problem =
+      error instanceof Problem ? error : new Problem(500, "Something went wrong", "Please load the page anew.");
+    Object.assign(now, {
+      problem,
+      retry: problem.passes ? again : null,
+      phase: now.phase === "busy" ? "ready" : "failed",
+    });
     render();
     if (problem !== error) throw error; // a fault of this page: the console has it
   }
 }
 
-/** Go to a state. `how`: "push" and "replace" write its address, "stay" has it already; `y` is where it is scrolled to. */
+/** Go to a state, scrolled to `y`. `how`: "push" and "replace" write its address, "stay" has it already. */
 function go(state, how = "push", y = null) {
   const { kind, id } = now.state;
   const same = now.answer && !now.preview && state.kind === kind && state.id === id;
@@ -104,7 +120,16 @@ function go(state, how = "push", y = null) {
     if (state.kind === "start") return arrive(state, null, true);
     say("Searching");
     const found = answers.load(state, signal);
-    if (await Promise.race([found.then(() => false, () => false), soon()])) { // no flicker for what is kept
+    if (
+      await Promise.race([
+        found.then(
+          () => false,
+          () => false,
+        ),
+        soon(),
+      ])
+    ) {
+      // no flicker for what is kept
       render();
       if (!same) window.scrollTo(0, 0);
     }
@@ -130,7 +155,8 @@ function arrive(state, answer, fresh, y = null) {
   Object.assign(now, { state, answer, phase: "ready" });
   render();
   if (fresh || y !== null) window.scrollTo(0, y ?? 0);
-  if (fresh && arrived) document.querySelector(state.kind === "start" ? "#start-title" : "#answers h1").focus({ preventScroll: true });
+  if (fresh && arrived)
+    document.querySelector(state.kind === "start" ? "#start-title" : "#answers h1").focus({ preventScroll: true });
   arrived = true;
   if (answer) say(summary(answer));
   answers.learn(way(state)).then((more) => more && now.state === state && render());
@@ -144,17 +170,22 @@ function summary({ results: [first], total }) {
 
 /** Search with photos that were given. */
 function take(files) {
-  return attempt(() => take(files), async (signal) => {
-    Object.assign(now, { preview: await intake.preview(files), phase: "waiting", drawing: false });
-    render();
-    window.scrollTo(0, 0);
-    say("Searching with your photo");
-    const sent = await Promise.all(files.map(intake.light));
-    const id = await answers.search({ files: sent }, signal);
-    if (now.preview.url) previews.set(id, now.preview);
-    const { details } = now.state;
-    go({ kind: "query", id, offset: 0, details, trail: [] });
-  });
+  return attempt(
+    () => take(files),
+    async (signal) => {
+      const preview = await intake.preview(files);
+      if (signal.aborted) return;
+      Object.assign(now, { preview, phase: "waiting", drawing: false });
+      render();
+      window.scrollTo(0, 0);
+      say("Searching with your photo");
+      const sent = await Promise.all(files.map(intake.light));
+      const id = await answers.search({ files: sent }, signal);
+      if (now.preview.url) previews.set(id, now.preview);
+      const { details } = now.state;
+      go({ kind: "query", id, offset: 0, details, trail: [] });
+    },
+  );
 }
 
 /** Search with another box of the same photo. */
@@ -162,13 +193,16 @@ function pick(box) {
   const { state } = now;
   now.phase = "busy";
   now.drawing = false;
-  return attempt(() => pick(box), async (signal) => {
-    render();
-    say("Searching for this area");
-    const id = await answers.search({ query: state.id, box }, signal);
-    if (previews.has(state.id)) previews.set(id, previews.get(state.id));
-    go({ ...state, id, category: null, colour: null, offset: 0 });
-  });
+  return attempt(
+    () => pick(box),
+    async (signal) => {
+      render();
+      say("Searching for this area");
+      const id = await answers.search({ query: state.id, box }, signal);
+      if (previews.has(state.id)) previews.set(id, previews.get(state.id));
+      go({ ...state, id, category: null, colour: null, offset: 0 });
+    },
+  );
 }
 
 function draw(on) {
@@ -208,9 +242,13 @@ function begin() {
     later = setTimeout(keepScroll, SCROLL_KEPT_MS);
   });
   addEventListener("online", () => now.problem?.status === 0 && now.retry?.());
-  catalog().then(({ products: number, categories }) => {
-    part("stock").textContent = `Searches ${products(number)} in ${categories.length} ${categories.length === 1 ? "category" : "categories"}.`;
-  }, () => {});
+  catalog().then(
+    ({ products: number, categories }) => {
+      part("stock").textContent =
+        `Searches ${products(number)} in ${categories.length} ${categories.length === 1 ? "category" : "categories"}.`;
+    },
+    () => {},
+  );
   go(now.state, "stay", history.state?.y ?? 0);
 }
 

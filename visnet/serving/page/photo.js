@@ -10,7 +10,11 @@ const SHOWN_APART = new Set(["title", "price", "currency"]); // of a product's a
 
 /** Build the frame of a photo, as wide as fits and as high as it needs. */
 function frame({ url, width, height }, alt) {
-  const node = h("div.frame", {}, url ? h("img", { src: url, alt, width, height, draggable: "false" }) : h("span.nopicture", {}, "No preview"));
+  const node = h(
+    "div.frame",
+    {},
+    url ? h("img", { src: url, alt, width, height, draggable: "false" }) : h("span.nopicture", {}, "No preview"),
+  );
   node.style.setProperty("--ratio", width / height);
   return node;
 }
@@ -49,18 +53,39 @@ export function searched({ photo, boxes }, { url, count, drawing }, acts) {
   node.append(...areas(shown, boxes, parts, acts.pick));
   node.classList.toggle("drawing", drawing);
   draggable(node, () => drawing, pick);
-  const key = drawing && keyed(!whole ? parts(used.box) : MIDDLE, { say: acts.say, done: pick, leave: () => acts.draw(false) });
+  const key =
+    drawing && keyed(!whole ? parts(used.box) : MIDDLE, { say: acts.say, done: pick, leave: () => acts.draw(false) });
   if (key) node.append(key.node);
-  return [h("h2.unseen", {}, "Your photo"), node, several(count), ...(key ? ending(key, pick, acts) : choices(shown.some((one) => !one.used), whole, pick, acts))];
+  return [
+    h("h2.unseen", {}, "Your photo"),
+    node,
+    several(count),
+    ...(key
+      ? ending(key, pick, acts)
+      : choices(
+          shown.some((one) => !one.used),
+          whole,
+          pick,
+          acts,
+        )),
+  ];
 }
 
 function choices(others, whole, pick, acts) {
   const button = (key, name, words, press, pressed) =>
-    h("button.button.small", { type: "button", "data-key": key, "aria-pressed": pressed, click: press }, icon(name), words);
+    h(
+      "button.button.small",
+      { type: "button", "data-key": key, "aria-pressed": pressed, click: press },
+      icon(name),
+      words,
+    );
   return [
-    h("p.buttons", {},
+    h(
+      "p.buttons",
+      {},
       button("draw", "draw", "Draw an area", () => acts.draw(true)),
-      button("whole", "whole", "Whole photo", () => pick([0, 0, 1, 1]), String(whole))),
+      button("whole", "whole", "Whole photo", () => pick([0, 0, 1, 1]), String(whole)),
+    ),
     others && h("p.soft.hint", {}, "Pick an area in the photo, or draw one."),
   ];
 }
@@ -68,9 +93,16 @@ function choices(others, whole, pick, acts) {
 function ending(key, pick, acts) {
   return [
     h("p.soft", {}, ...key.help),
-    h("p.buttons", {},
-      h("button.button.small.main", { type: "button", "data-key": "area-search", click: () => pick(key.box()) }, "Search this area"),
-      h("button.button.small", { type: "button", "data-key": "area-leave", click: () => acts.draw(false) }, "Cancel")),
+    h(
+      "p.buttons",
+      {},
+      h(
+        "button.button.small.main",
+        { type: "button", "data-key": "area-search", click: () => pick(key.box()) },
+        "Search this area",
+      ),
+      h("button.button.small", { type: "button", "data-key": "area-leave", click: () => acts.draw(false) }, "Cancel"),
+    ),
   ];
 }
 
@@ -83,7 +115,11 @@ function areas(boxes, all, parts, pick) {
   return sorted.map((one, at) => {
     const named = one.kind === "given" && !proposed(one) ? "Drawn area" : `Area ${at + 1} of ${sorted.length}`;
     const node = h("button.area", {
-      type: "button", "data-key": `area-${at}`, "aria-label": named, "aria-pressed": String(one.used), title: one.used ? "Searched for" : "Search for this",
+      type: "button",
+      "data-key": `area-${at}`,
+      "aria-label": named,
+      "aria-pressed": String(one.used),
+      title: one.used ? "Searched for" : "Search for this",
       click: () => one.used || pick(one.box),
     });
     place(node, parts(one.box));
@@ -98,17 +134,38 @@ export function product(found) {
   const large = h("div.frame.product", {});
   const show = ({ url }) => large.replaceChildren(picture(sized(url, 640), named, { eager: true, size: 640 }));
   const small = photos.map((photo, at) =>
-    h("button.thumb", { type: "button", "data-key": `thumb-${at}`, "aria-label": `Photo ${at + 1} of ${photos.length}`, "aria-pressed": String(at === 0),
-      click: ({ currentTarget }) => {
-        for (const other of small) other.setAttribute("aria-pressed", String(other === currentTarget));
-        show(photo);
-      } }, picture(sized(photo.url, 128), "", { size: 64 })));
+    h(
+      "button.thumb",
+      {
+        type: "button",
+        "data-key": `thumb-${at}`,
+        "aria-label": `Photo ${at + 1} of ${photos.length}`,
+        "aria-pressed": String(at === 0),
+        click: ({ currentTarget }) => {
+          for (const other of small) other.setAttribute("aria-pressed", String(other === currentTarget));
+          show(photo);
+        },
+      },
+      picture(sized(photo.url, 128), "", { size: 64 }),
+    ),
+  );
   if (photos.length) show(photos[0]);
   const facts = Object.entries(attributes).filter(([name, value]) => !SHOWN_APART.has(name) && value);
   return [
     large,
-    h("div.about", {}, h("h2.title", {}, named), attributes.price && h("p.price", {}, price(attributes)), h("p.soft", {}, kind(found))),
+    h(
+      "div.about",
+      {},
+      h("h2.title", {}, named),
+      attributes.price && h("p.price", {}, price(attributes)),
+      h("p.soft", {}, kind(found)),
+    ),
     photos.length > 1 && h("div.thumbs", { role: "group", "aria-label": "Photos of this product" }, small),
-    facts.length > 0 && h("dl.facts", {}, facts.flatMap(([name, value]) => [h("dt", {}, capital(name)), h("dd", {}, value)])),
+    facts.length > 0 &&
+      h(
+        "dl.facts",
+        {},
+        facts.flatMap(([name, value]) => [h("dt", {}, capital(name)), h("dd", {}, value)]),
+      ),
   ];
 }

@@ -14,16 +14,28 @@ export function results(answer, state, { busy, more }) {
   const shown = answer.results.length;
   const heading = state.kind === "query" ? "Products like your photo" : `Products like ${titled(answer.asked.product)}`;
   return [
-    h("header.heading", {}, h("h1", { tabindex: -1, "data-key": "heading" }, heading), h("p.soft", {}, answer.total ? `${products(answer.total)}, most alike first` : "")),
+    h(
+      "header.heading",
+      {},
+      h("h1", { tabindex: -1, "data-key": "heading" }, heading),
+      h("p.soft", {}, answer.total ? `${products(answer.total)}, most alike first` : ""),
+    ),
     state.details && lineage(answer.lineage),
-    shown ? h("ul.grid", { "aria-busy": String(busy) }, answer.results.map((hit, at) => card(hit, at, state))) : nothing(state),
+    shown
+      ? h(
+          "ul.grid",
+          { "aria-busy": String(busy) },
+          answer.results.map((hit, at) => card(hit, at, state)),
+        )
+      : nothing(state),
     shown > 0 && end(shown, answer, more),
   ];
 }
 
 /** Stand in for results that are asked for. */
 export function waiting(heading) {
-  const blank = () => h("li.card.blank", {}, h("div.picture.skeleton"), h("div.line.skeleton"), h("div.line.short.skeleton"));
+  const blank = () =>
+    h("li.card.blank", {}, h("div.picture.skeleton"), h("div.line.skeleton"), h("div.line.short.skeleton"));
   return [
     h("header.heading", {}, h("h1", { tabindex: -1, "data-key": "heading" }, heading), h("p.soft", {}, "One moment …")),
     h("ul.grid", { "aria-hidden": "true" }, Array.from({ length: WAITING }, blank)),
@@ -31,22 +43,41 @@ export function waiting(heading) {
 }
 
 /** Say that there are no results because of what the notice above tells. */
-export const failed = () => [h("header.heading", {}, h("h1", { tabindex: -1, "data-key": "heading" }, "No results yet"), h("p.soft", {}, "Your photo is kept until you choose another one."))];
+export const failed = () => [
+  h(
+    "header.heading",
+    {},
+    h("h1", { tabindex: -1, "data-key": "heading" }, "No results yet"),
+    h("p.soft", {}, "Your photo is kept until you choose another one."),
+  ),
+];
 
 function end(shown, { total, reach, cut }, more) {
   const left = reach - shown;
   const limit = cut && left <= 0 ? `; only the ${count(MOST)} most alike are looked at` : "";
-  return h("footer.end", {},
+  return h(
+    "footer.end",
+    {},
     h("p.soft", {}, `${count(shown)} of ${products(total)}${limit}`),
-    left > 0 && h("button.button", { type: "button", "data-key": "more", click: more }, `Show ${Math.min(PAGE, left)} more`));
+    left > 0 &&
+      h("button.button", { type: "button", "data-key": "more", click: more }, `Show ${Math.min(PAGE, left)} more`),
+  );
 }
 
 function nothing(state) {
   const narrowed = state.category || state.colour;
-  const words = narrowed ? "No product is of this category and colour." : "The catalog has no product like this. Try another photo, or another area of it.";
+  const words = narrowed
+    ? "No product is of this category and colour."
+    : "The catalog has no product like this. Try another photo, or another area of it.";
   const all = { ...state, category: null, colour: null, offset: 0 };
-  return h("div.nothing", {}, h("h2", {}, "Nothing found"), h("p", {}, words),
-    narrowed && h("a.button", { href: write(all), "data-route": true, "data-key": "all" }, "Show all categories and colours"));
+  return h(
+    "div.nothing",
+    {},
+    h("h2", {}, "Nothing found"),
+    h("p", {}, words),
+    narrowed &&
+      h("a.button", { href: write(all), "data-route": true, "data-key": "all" }, "Show all categories and colours"),
+  );
 }
 
 function card(hit, at, state) {
@@ -60,14 +91,22 @@ function card(hit, at, state) {
 
 function built(hit, at, details) {
   const named = titled(hit);
-  return h("li.card", {},
+  return h(
+    "li.card",
+    {},
     h("div.picture", {}, picture(sized(hit.photo_url, 320), "", { eager: at < EAGER })),
     alike(hit.probability),
     h("h2.title", {}, named),
     h("p.price", {}, price(hit.attributes)),
     h("p.soft", {}, kind(hit)),
     details && numbers(hit),
-    h("a.more", { "data-route": true, "data-key": `hit-${hit.product_id}`, "aria-label": `More like this: ${named}` }, "More like this", icon("next")));
+    h(
+      "a.more",
+      { "data-route": true, "data-key": `hit-${hit.product_id}`, "aria-label": `More like this: ${named}` },
+      "More like this",
+      icon("next"),
+    ),
+  );
 }
 
 /** Say how alike it is, in words and in as many bars. */
@@ -99,5 +138,11 @@ function lineage(of) {
 }
 
 function listed(name, facts) {
-  return h(`dl.${name}`, {}, Object.entries(facts).map(([term, fact]) => h("div", {}, h("dt", {}, term), h("dd", { title: String(fact) }, String(fact)))));
+  return h(
+    `dl.${name}`,
+    {},
+    Object.entries(facts).map(([term, fact]) =>
+      h("div", {}, h("dt", {}, term), h("dd", { title: String(fact) }, String(fact))),
+    ),
+  );
 }

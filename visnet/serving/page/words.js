@@ -10,7 +10,7 @@ export const LIKENESS = [
 
 /** Return the row of `LIKENESS` for a probability in 0..1, or null where there is none. */
 export function likeness(probability) {
-  return typeof probability === "number" ? LIKENESS.find((row) => probability >= row.from) ?? null : null;
+  return typeof probability === "number" ? (LIKENESS.find((row) => probability >= row.from) ?? null) : null;
 }
 
 const COUNT = new Intl.NumberFormat("en");
