@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from visnet import zoo
+from visnet.embedding.embed import embed
 from visnet.embedding.together import ALONE, embed_together, sizes_alike
 from visnet.zoo import build_model
 
@@ -33,6 +34,8 @@ def test_company_changes_no_bit_in_the_sizes_that_were_found_alike(count: int) -
     squares = photos(count)
     together = embed_together(model, squares, sizes, "fp32")
     assert torch.equal(together, torch.cat([embed_together(model, [one], ALONE, "fp32") for one in squares]))
+    plain = embed(model, squares, batch=1, precision="fp32")  # type: ignore[arg-type]
+    assert torch.equal(together, torch.cat([vectors for _, vectors in plain])), "as any photo is embedded"
 
 
 def test_linear_layers_alone_keep_no_photo_waiting_for_itself() -> None:

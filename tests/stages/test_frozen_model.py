@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests import learning
 from tests.apart import within
 from tests.workspace import report
+from visnet import zoo
 from visnet.commands import similar
+from visnet.stages import trained_model
 
 
 def test_a_frozen_entry_needs_no_triplets_and_its_answers_are_served(learnable: Path, tmp_path: Path) -> None:
@@ -30,3 +34,10 @@ def test_a_frozen_entry_needs_no_triplets_and_its_answers_are_served(learnable: 
     with within(shop):
         answer = similar.answer(Path("images/0-0-0.png"), 3, None, None, Path("answer.png"))
     assert answer.splitlines()[1].split()[1] == "0-0", "a photo of the catalog finds its own product first"
+
+
+def test_there_is_no_way_back_to_weights_that_nobody_has_trained() -> None:
+    params = trained_model.Params(config="efficientnet_lite0", weights="none", interpolate=True)
+    with pytest.raises(ValueError, match=r"\[trained_model\] interpolate: efficientnet_lite0 begins with no pretrain"):
+        trained_model.changed(zoo.entry("efficientnet_lite0"), params)
+    assert trained_model.changed(zoo.entry("efficientnet_lite0"), trained_model.Params(interpolate=True))

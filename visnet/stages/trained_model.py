@@ -38,6 +38,8 @@ class Params(Frozen):
 
     version: above 0, nothing is trained: the weights are those of this registered version. precision "auto" is bf16 on
     a GPU and fp32 on a CPU; a Xeon with AMX learns twice as fast in bf16. devices: GPUs that train together.
+    interpolate: end between the pretrained and the learnt weights, as far as the validation allows: for photos of other
+    places than those learnt from.
     """
 
     config: str = "mildnet_small"
@@ -47,6 +49,7 @@ class Params(Frozen):
     lr: float | None = Field(None, gt=0, le=zoo.LR_MAX)
     weights: str | None = None
     patience: int = Field(10, ge=0, le=zoo.EPOCHS_MAX)
+    interpolate: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
     devices: int = Field(1, ge=1, le=1024)
@@ -92,6 +95,7 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
         entry,
         seed=params.seed,
         patience=params.patience,
+        interpolate=params.interpolate,
         precision=params.precision,
         compile=params.compile,
         devices=params.devices,
@@ -111,6 +115,7 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
         "epochs": fitted.epochs,
         "best_epoch": fitted.best_epoch,
         "stopped_early": fitted.stopped_early,
+        "interpolation": fitted.interpolation,
         "resumed_from_epoch": fitted.resumed_from_epoch,
         **{name: fitted.metrics.get(name) for name in MEASURED},
         "training_s": round(fitted.wall_s, 3),
@@ -156,6 +161,10 @@ def changed(entry: zoo.Entry, params: Params) -> zoo.Entry:
             entry = dataclasses.replace(entry, batches=zoo.Batches(triplets=params.batch_triplets))
         if params.lr is not None:
             entry = dataclasses.replace(entry, optimizer=dataclasses.replace(entry.optimizer, lr=params.lr))
+        if params.interpolate and entry.weights == "none":
+            raise ValueError(
+                f"interpolate: {entry.name} begins with no pretrained weights; set weights, or leave it out"
+            )
     except ValueError as error:
         raise ValueError(f"params.toml: [trained_model] {error}") from None
     return entry

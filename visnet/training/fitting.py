@@ -11,6 +11,7 @@ from visnet.models.state import digest
 from visnet.pipeline.budget import keep_what_is_freed
 from visnet.pipeline.log import SILENT, Log
 from visnet.training.checkpoint import Checkpoints
+from visnet.training.interpolation import interpolate, trunk_of
 from visnet.training.loop import Loop
 from visnet.training.options import Fitted, Options
 from visnet.training.processes import fabric_of
@@ -18,7 +19,8 @@ from visnet.training.signals import Interrupted, stop_signals
 from visnet.training.state import TrainingState
 from visnet.training.task import Batch, Task
 
-_FREE = ("compile", "device", "workers", "checkpoint_every_s")  # options that may change before a training goes on
+# options that may change before a training goes on
+_FREE = ("interpolate", "compile", "device", "workers", "checkpoint_every_s")
 
 
 def fit(task: Task[Batch], options: Options, checkpoint_dir: Path, log: Log = SILENT) -> Fitted:
@@ -39,20 +41,23 @@ def fit(task: Task[Batch], options: Options, checkpoint_dir: Path, log: Log = SI
         for epoch, metrics in enumerate(state.curve, start=1):
             log.curve(epoch, metrics)  # written by a run that died, and lost with it
     resumed_from_epoch = None if weights is None else state.epoch
+    begun = trunk_of(task.model) if options.interpolate else {}
     if not state.finished:
         with torch.random.fork_rng(devices=[]):
             _train(task, options, checkpoints, state, weights, log)
     model = task.model.cpu().to(memory_format=torch.contiguous_format)
     model.load_state_dict(checkpoints.load_best(state.best_epoch))
+    share, measured = interpolate(task, begun, options, state.best, log) if options.interpolate else (1.0, {})
     return Fitted(
         model=model.eval(),
         epochs=state.epoch,
         best_epoch=state.best_epoch,
         stopped_early=state.stopped_early,
         resumed_from_epoch=resumed_from_epoch,
-        metrics=state.best,
+        metrics=state.best | measured,
         photos=state.photos,
         wall_s=state.wall_s,
+        interpolation=share,
         images_per_s=state.photos / max(state.training_s, 1e-9),
     )
 

@@ -12,6 +12,9 @@ from visnet.zoo import Entry, Optimizer, Schedule
 class Options:
     """How to train; the last four fields say only where and how fast, and may change between a kill and its resume.
 
+    interpolate: whether the trunk's weights end between those it began with and those it has learnt; see
+    `visnet.training.interpolation`.
+
     patience: epochs without a better monitored metric before training stops; 0 is never. precision: "auto" is bf16 on a
     GPU, fp32 on a CPU. devices: GPUs (or CPU processes) that train together, each on every so many-th batch. compile:
     let torch.compile make one program of the network; slow to start. checkpoint_every_s: beside the one at the end of
@@ -23,6 +26,7 @@ class Options:
     schedule: Schedule
     seed: int
     patience: int = 0
+    interpolate: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     devices: int = 1
     compile: bool = False
@@ -46,6 +50,8 @@ class Options:
 class Fitted:
     """What came of a training; `metrics` are those of the best epoch, whose weights `model` has.
 
+    interpolation: the share of what the trunk has learnt that `model` has, 1 unless `Options.interpolate`; `metrics`
+    are measured with that.
     They are `train_loss`, what else the task counts of its training batches as `train_…`, its validation metrics as
     `validation_…`, and `lr`.
     """
@@ -58,4 +64,5 @@ class Fitted:
     metrics: dict[str, float]
     photos: int
     wall_s: float
+    interpolation: float
     images_per_s: float

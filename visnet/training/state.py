@@ -38,19 +38,14 @@ class TrainingState:
         """
         self.epoch, self.batch = self.epoch + 1, 0
         self.curve.append(metrics)
-        if monitor is None or self.peak_epoch < 0 or _gain(monitor, metrics, self.peak) > 0.0:
+        if monitor is None or self.peak_epoch < 0 or monitor.gain(metrics, self.peak) > 0.0:
             self.peak_epoch, self.peak = self.epoch, metrics
         best = self.peak_epoch == self.epoch
         if monitor is not None and monitor.error is not None:
-            best |= _gain(monitor, metrics, self.peak) >= -self.peak[monitor.error]
+            best |= monitor.gain(metrics, self.peak) >= -self.peak[monitor.error]
         if best:
             self.best_epoch, self.best = self.epoch, metrics
         exhausted = 0 < patience <= self.epoch - self.peak_epoch
         self.stopped_early = exhausted and self.epoch < epochs
         self.finished = exhausted or self.epoch >= epochs
         return best
-
-
-def _gain(monitor: Monitor, metrics: dict[str, float], over: dict[str, float]) -> float:
-    gain = metrics[monitor.metric] - over[monitor.metric]
-    return gain if monitor.more_is_better else -gain

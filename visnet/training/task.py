@@ -32,6 +32,11 @@ class Monitor(NamedTuple):
     more_is_better: bool
     error: str | None = None  # the metric that is its standard error, if there is one
 
+    def gain(self, metrics: Mapping[str, float], over: Mapping[str, float]) -> float:
+        """Return by how much some metrics are better than others, below zero where they are worse."""
+        gain = metrics[self.metric] - over[self.metric]
+        return gain if self.more_is_better else -gain
+
 
 class TrainingBatches(Protocol[Batch_co]):
     """The batches of all epochs, a map-style dataset; a batch depends on its epoch and number alone.

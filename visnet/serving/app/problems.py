@@ -49,6 +49,8 @@ def refusal(error: Exception) -> Refused:
     if isinstance(error, RequestValidationError):
         return _invalid(error)
     if isinstance(error, HTTPException):
+        if isinstance(error.__cause__, Refused):  # while a form was read
+            return error.__cause__
         said = http.HTTPStatus(error.status_code).description or "it cannot be answered"
         detail = error.detail if error.status_code == 400 else said
         return Refused(error.status_code, str(detail), error.headers)

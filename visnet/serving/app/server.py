@@ -92,7 +92,8 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         number = version.number
     with bound(host, port) as listening, contextlib.ExitStack() as held:
         name = f"[{host}]" if ":" in host else host
-        print(f"Version {number} is served at http://{name}:{listening.getsockname()[1]}/; Ctrl-C stops.", flush=True)
+        url = f"http://{name}:{listening.getsockname()[1]}/"
+        print(f"Version {number} of the catalog: {url}\nCtrl-C stops.", flush=True)
         options = {"log_level": "warning", "timeout_graceful_shutdown": GRACE_S, "server_header": False}
         if workers == 1:
             prepare()

@@ -61,7 +61,7 @@ class Decoders:
         """Prepare photos for an engine; one that cannot be used is refused by its number, with 413, 415 or 422."""
         loop, names = asyncio.get_running_loop(), [f"photo {at + 1}" for at in range(len(photos))]
         names = ["photo"] if len(photos) == 1 else names
-        wanted = [first, *[others] * (len(photos) - 1)]
+        wanted = [first, *[others] * len(photos)][: len(photos)]
         work = [
             self.run(_prepared, data, name, one, engine, loop)
             for data, name, one in zip(photos, names, wanted, strict=True)
