@@ -1,12 +1,13 @@
 # make run     the whole line on the small shop that comes with it      make ui      Dagster and MLflow in the browser
 # make test    all tests                                                make check   style, types, import direction
+# make serve   search by photo in the browser, of what is published
 # make gpu     the GPU's tests and benchmarks, where there is one       make lock    pin the newest dependencies
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run refresh test ui check gpu lock clean scm
+.PHONY: run refresh test ui serve check gpu lock clean scm
 
 run: .venv/installed scm
 	dvc repro
@@ -21,6 +22,9 @@ refresh: .venv/installed scm
 
 ui: .venv/installed scm
 	@exec python -m orchestration.ui
+
+serve: .venv/installed
+	@exec python -m visnet serve
 
 test: .venv/installed
 	OMP_NUM_THREADS=1 python -m pytest -n 2

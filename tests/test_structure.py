@@ -38,6 +38,7 @@ WINGS = (
     "sources",
     "inspection",
     "serving",
+    "client",
     "tracking",
     "review",
     "stages",

@@ -17,6 +17,7 @@ PANELS = {
         "init",
         "summary",
         "similar",
+        "serve",
         "versions",
         "deploy",
         "rollback",

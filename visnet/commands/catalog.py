@@ -46,6 +46,25 @@ def similar(
     return similar.answer(photo, k, category, box, out, whole)
 
 
+def serve(
+    host: Annotated[str, Option(help="The address to answer at; others than this machine's open it to others.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, Option(min=0, max=65535, help="0 takes any that is free.")] = 8080,
+    workers: Annotated[int, Option(min=1, max=256, help="How many processes; each holds the catalog.")] = 1,
+    keep_queries: Annotated[
+        int, Option(min=0, max=1_000_000, help="How many photos asked with are kept for permalinks; 0 keeps none.")
+    ] = 10_000,
+    allow_host: Annotated[list[str] | None, Option(help="A further name to answer under, behind a proxy.")] = None,
+) -> None:
+    """Answer photos over HTTP, with a page to search on, until Ctrl-C."""
+    from visnet.serving.app import server
+    from visnet.serving.app.settings import Settings
+
+    settings = Settings(keep_queries=keep_queries, hosts=server.hosts(host, allow_host or []))
+    server.serve(settings, host, port, workers)
+
+
 def versions(
     check: Annotated[bool, Option("--check", help="Say whether what is served is checked out; exit 2 if not.")] = False,
 ) -> str:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 DECODING_BYTES = 640 << 20
 LARGE_BYTES = 8 << 20
 KEPT_BYTES = 32 << 20  # the most that glibc allows
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's malloc.h
+SERVICE_ARENAS = 2
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8  # glibc's malloc.h
 BATCH_BYTES = 64 << 20  # files or crops that are held at once, to be written in one commit
 
 
@@ -77,6 +78,17 @@ def keep_what_is_freed() -> None:
     """
     _mallopt(_MMAP_THRESHOLD, KEPT_BYTES)
     _mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def keep_what_a_service_frees() -> None:
+    """Settle which of the two a service wants, that decodes and embeds all the time: it keeps what is freed.
+
+    Its blocks are of a few sizes that come again with the next request. What was lost between the pieces is bounded by
+    the number of arenas that glibc may have.
+    """
+    return_what_is_freed()  # which works once, and changes nothing where it is called later
+    keep_what_is_freed()
+    _mallopt(_ARENA_MAX, SERVICE_ARENAS)
 
 
 def _mallopt(parameter: int, value: int) -> None:

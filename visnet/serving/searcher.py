@@ -10,14 +10,16 @@ import torch
 from PIL import Image
 
 from kernels.nearest import Gallery
-from visnet.embedding import embed
 from visnet.embedding.crop_dataset import square
 from visnet.embedding.model_id import model_id, precision_of
+from visnet.embedding.together import ALONE, embed_together, sizes_alike
 from visnet.embedding.vectors import read_vectors
 from visnet.errors import NotFound, NotReady
 from visnet.evaluation.calibration import load
 from visnet.search.products import nearest_products
 from visnet.zoo import weights
+
+SAID = ("product_id", "crop_id", "category", "colour")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,19 @@ class Hit:
     colour: str
     sq_distance: float
     probability: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The products that answer a photo, nearest first, and exactly these: none that is nearer was left out.
+
+    row: the nearest photo of each, [N] int64 into what the searcher has `said`. sq_distance: [N] float32. probability:
+    [N] float64, None where the model has no calibration.
+    """
+
+    row: np.ndarray
+    sq_distance: np.ndarray
+    probability: np.ndarray | None
 
 
 class Searcher:
@@ -53,31 +68,56 @@ class Searcher:
         self._calibration = None if calibration is None else load(calibration, shop.model)
         # Sorted by category, so that one of them is a range of rows, and nothing else is read to search it.
         order = np.argsort(shop.rows["category"].to_numpy(object), kind="stable")
-        self._rows = shop.rows.iloc[order].reset_index(drop=True)
+        rows = shop.rows.iloc[order].reset_index(drop=True)
         self._gallery = Gallery(shop.matrix[torch.from_numpy(order)], metric="sq_euclidean")
-        self._product = pd.factorize(self._rows["product_id"])[0]
-        categories, first = np.unique(self._rows["category"].to_numpy(object), return_index=True)
-        ends = [*first[1:], len(self._rows)]
+        self.said = {name: rows[name].fillna("").to_numpy(object) for name in SAID}
+        self._product = pd.factorize(rows["product_id"])[0]
+        categories, first = np.unique(rows["category"].to_numpy(object), return_index=True)
+        ends = [*first[1:], len(rows)]
         self._range = dict(zip(categories, zip(first.tolist(), ends, strict=True), strict=True))
+
+        self._count = {name: len(np.unique(self._product[slice(*self._rows_of(name))])) for name in (None, *categories)}
 
     @property
     def categories(self) -> list[str]:
         """The categories that a search may be narrowed to."""
         return list(self._range)
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether hits have a probability."""
+        return self._calibration is not None
+
+    def stored(self, rows: np.ndarray) -> torch.Tensor:
+        """Return the vectors [M, D] float32 of photos of the catalog, by their rows [M]."""
+        return self._gallery.vectors[torch.from_numpy(rows)]
+
+    def square(self, photo: Image.Image) -> torch.Tensor:
+        """Return an upright RGB photo as the network takes it: squared as the catalog's crops are, uint8 [3, S, S]."""
+        return square(photo, self.side_px)
+
+    def sizes_alike(self) -> tuple[int, ...]:
+        """Try in which sizes of batch photos have the vectors that they have alone (see `embedding.together`)."""
+        return sizes_alike(self._model, self.side_px, self.precision)
+
+    def vectors(self, squares: Sequence[torch.Tensor], sizes: Sequence[int] = ALONE) -> torch.Tensor:
+        """Return the vectors [B, D] float32 of squares, in batches of the sizes; left out, one at a time.
+
+        Sums are of another order in another batch, and a lone photo must not wait for 31 grey ones.
+        """
+        return embed_together(self._model, squares, sizes, self.precision)
+
     def embed(self, photos: Sequence[Image.Image]) -> torch.Tensor:
-        """Return the vectors [B, D] float32 of upright RGB photos, each squared as the catalog's crops are."""
-        squares = [square(photo, self.side_px) for photo in photos]
-        # One at a time: sums are of another order in another batch, and a lone photo must not wait for 31 grey ones.
-        found = embed.embed(self._model, squares, batch=1, precision=self.precision)  # type: ignore[arg-type]
-        return torch.cat([vectors for _, vectors in found])
+        """Return the vectors [B, D] float32 of upright RGB photos, each as it would be alone."""
+        return self.vectors([self.square(photo) for photo in photos])
 
     def products(self, category: str | None = None) -> int:
         """Count the products that have a shop photo, in all or in one category; `NotFound` for an unknown one."""
-        return len(np.unique(self._product[slice(*self._rows_of(category))]))
+        self._rows_of(category)
+        return self._count[category]
 
-    def search(self, vectors: torch.Tensor, k: int, category: str | None = None) -> list[list[Hit]]:
-        """Return the k products nearest to each of the vectors [B, D], nearest first; fewer where there are fewer.
+    def rank(self, vectors: torch.Tensor, k: int, category: str | None = None) -> list[Ranking]:
+        """Return for each of the vectors [B, D] the k products nearest to it; fewer where there are fewer.
 
         category: only its photos answer. Errors: `ValueError` for k below 1, `NotFound` for an unknown category.
         """
@@ -85,23 +125,34 @@ class Searcher:
             raise ValueError(f"k {k}: at least 1 product must be asked for")
         within = self._rows_of(category)
         found = nearest_products(vectors, self._gallery, self._product, k, within=within if category else None)
-        return [
-            [
-                self._hit(row, sq_distance, first=rank == 0, whole=category is None)
-                for rank, (row, sq_distance) in enumerate(zip(*answer, strict=True))
-                if row >= 0
-            ]
-            for answer in zip(found.row.tolist(), found.sq_distance.tolist(), strict=True)
-        ]
+        rankings = []
+        for row, sq_distance in zip(found.row, found.sq_distance, strict=True):
+            there = row >= 0
+            rankings.append(self._ranking(row[there], sq_distance[there], whole=category is None))
+        return rankings
+
+    def search(self, vectors: torch.Tensor, k: int, category: str | None = None) -> list[list[Hit]]:
+        """Return the k products nearest to each of the vectors [B, D], nearest first, as `rank` finds them."""
+        return [self.hits(ranking) for ranking in self.rank(vectors, k, category)]
+
+    def hits(self, ranking: Ranking, start: int = 0, stop: int | None = None) -> list[Hit]:
+        """Return what is to be said of the answers of a ranking, from the place `start` up to `stop`."""
+        part = slice(start, stop)
+        row, sq_distance = ranking.row[part], ranking.sq_distance[part].tolist()
+        known = [None] * len(row) if ranking.probability is None else ranking.probability[part].tolist()
+        said = (self.said[name][row].tolist() for name in SAID)
+        return [Hit(*values) for values in zip(*said, sq_distance, known, strict=True)]
+
+    def _ranking(self, row: np.ndarray, sq_distance: np.ndarray, *, whole: bool) -> Ranking:
+        if self._calibration is None:
+            return Ranking(row, sq_distance, None)
+        curves = self._calibration.whole if whole else self._calibration.within
+        first = np.arange(len(row)) == 0
+        return Ranking(row, sq_distance, curves.probability(sq_distance, self.said["category"][row], first))
 
     def _rows_of(self, category: str | None) -> tuple[int, int]:
         if category is None:
-            return 0, len(self._rows)
+            return 0, len(self._product)
         if category not in self._range:
             raise NotFound(f"category {category!r} is not in the catalog; there are {', '.join(self.categories)}")
         return self._range[category]
-
-    def _hit(self, row: int, sq_distance: float, **searched: bool) -> Hit:
-        of, known = self._rows.iloc[row], self._calibration
-        probability = None if known is None else known.probability(sq_distance, of["category"], **searched)
-        return Hit(of["product_id"], of["crop_id"], of["category"], of["colour"], sq_distance, probability)

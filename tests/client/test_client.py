@@ -1,0 +1,56 @@
+"""The client gives what the service answers as records, and its problems as errors."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving.app.running import photo_of, publish_whole, served
+from visnet.client import Client, ServiceError
+
+
+@pytest.fixture(scope="module")
+def place(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shop = Path(shutil.copytree(published, tmp_path_factory.mktemp("asked") / "shop", symlinks=True))
+    publish_whole(shop)
+    return shop
+
+
+@pytest.fixture(scope="module")
+def client(place: Path) -> Iterator[Client]:
+    with served(place / "data") as http, Client(str(http.base_url)) as client:
+        yield client
+
+
+def test_a_photo_a_product_and_a_catalog(client: Client, place: Path) -> None:
+    photo = place / "images/p003-0-1.png"
+    found = client.search(photo, photo_of(place, "p003-0-0"), limit=3, category="hat")
+    assert found.results[0].product_id == "p003"
+    assert len(found.results) == 3
+    assert found.query_id
+    again = client.query(found.query_id, limit=3, category="hat")
+    assert again == found
+    assert client.search(query_id=found.query_id, limit=3, category="hat") == found
+    boxed = client.search(query_id=found.query_id, box=(0, 0, 16, 32))
+    assert boxed.boxes[0].box == (0, 0, 16, 32)
+    assert client.product("p000").attributes["title"] == "A red bag"
+    assert client.similar("p000", limit=2).results[0].product_id != "p000"
+    assert client.catalog().products == 24
+    assert client.compare(photo, "p003").sq_distance < client.compare(photo, "p004").sq_distance
+    assert client.compare("p003", "p003").sq_distance == 0
+
+
+def test_a_problem_is_an_error_with_its_detail(client: Client) -> None:
+    with pytest.raises(ServiceError, match="404: product 'a/b c' is not in the catalog") as caught:
+        client.product("a/b c")
+    assert (caught.value.status, len(caught.value.request_id), caught.value.retry_after_s) == (404, 16, None)
+    with pytest.raises(ServiceError, match=r"^415: photo: not an image"):
+        client.search(b"no photo")
+
+
+def test_a_service_that_is_not_ready_says_when_to_come_again(tmp_path: Path) -> None:
+    with served(tmp_path) as http, Client(str(http.base_url)) as client:
+        with pytest.raises(ServiceError) as caught:
+            client.catalog()
+        assert (caught.value.status, caught.value.retry_after_s) == (503, 1)

@@ -1,0 +1,89 @@
+"""What the API says of the catalog itself: products, their lists, photos, and what is served."""
+
+import io
+from pathlib import Path
+
+import httpx
+from PIL import Image
+
+from visnet.serving import catalog
+
+
+def test_a_product_has_its_photos_and_what_the_shop_says_of_it(client: httpx.Client) -> None:
+    found = client.get("/v1/products/p000").json()
+    assert (found["category"], found["colour"], len(found["photos"])) == ("bag", "red", 2)
+    assert found["attributes"] == {"material": "canvas", "washable": "true", "title": "A red bag", "price": "29.5"}
+    assert client.get("/v1/products/p001").json()["attributes"] == {"price": "20"}
+    assert client.get("/v1/products/p002").json()["attributes"] == {}
+    for photo in found["photos"]:
+        assert client.get(photo["url"]).status_code == 200
+
+
+def test_the_similar_ones_are_those_of_the_published_list(client: httpx.Client, place: Path) -> None:
+    with catalog.open_current(place / "data") as version:
+        lists = version.lists(["product_id", "products", "sq_distances"], "kind = 'similar'").to_pylist()
+    assert len(lists) == 24
+    for row in lists:
+        found = client.get(f"/v1/products/{row['product_id']}/similar").json()
+        assert [one["product_id"] for one in found["results"]] == row["products"]
+        assert [one["sq_distance"] for one in found["results"]] == row["sq_distances"]
+        assert found["total"] == len(row["products"])
+    url = f"/v1/products/{lists[0]['product_id']}/similar"
+    page = client.get(url, params={"limit": 1, "offset": 1}).json()
+    assert [one["product_id"] for one in page["results"]] == lists[0]["products"][1:2]
+    assert page["results"][0]["probability"] is None, "another product is not the same, however near"
+
+
+def test_a_photo_is_as_large_as_wanted_and_kept_for_ever(client: httpx.Client) -> None:
+    url = client.get("/v1/products/p000").json()["photos"][0]["url"]
+    answer = client.get(url, params={"side": 64})
+    assert Image.open(io.BytesIO(answer.content)).size == (32, 32), "the stored one is smaller"
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    again = client.get(url, params={"side": 64}, headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get(url, headers={"If-None-Match": answer.headers["etag"]}).status_code == 200, "of another size"
+    other = client.get(f"{url[:-1]}{'0' if url[-1] != '0' else '1'}")
+    assert other.status_code == 404
+    assert "was replaced by another picture" in other.json()["detail"]
+
+
+def test_what_is_served(client: httpx.Client) -> None:
+    found = client.get("/v1/catalog").json()
+    assert (found["products"], found["photos"], found["localizer"]) == (24, 48, False)
+    assert found["categories"] == [{"value": "bag", "count": 12}, {"value": "hat", "count": 12}]
+
+
+def test_the_service_says_how_it_is(client: httpx.Client) -> None:
+    assert client.get("/healthz").json() == {"status": "alive"}
+    assert client.get("/readyz").json() == {"status": "ready", "catalog_version": 2}
+    text = client.get("/metrics").text
+    assert 'visnet_requests_total{method="GET",route="/readyz",status="200"} 1.0' in text
+    assert "visnet_catalog_version 2.0" in text
+    assert "p000" not in text, "no label has more values than there are routes"
+
+
+def test_the_page_and_its_links_are_one_file_and_files_beside_it_are_served(client: httpx.Client) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    for address in ("/q/q_123", "/p/p000", "/p/bags/17"):
+        assert client.get(address).text == page.text
+    assert client.get("/static/index.html").text == page.text
+    for outside in ("/static/../app/server.py", "/static/%2e%2e/app/server.py", "/static/nothing.js"):
+        assert client.get(outside).status_code == 404
+
+
+def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
+    document = client.get("/v1/openapi.json").json()
+    assert {path for path in document["paths"] if path.startswith("/v1")} == {
+        "/v1/search",
+        "/v1/queries/{query_id}",
+        "/v1/queries/{query_id}/photo",
+        "/v1/products/{product_id}",
+        "/v1/products/{product_id}/similar",
+        "/v1/photos/{photo_id}",
+        "/v1/compare",
+        "/v1/catalog",
+    }
+    schemas = document["components"]["schemas"]
+    assert all(schemas[name]["examples"] for name in ("SearchAnswer", "Result", "Problem"))
+    assert client.get("/docs").status_code == 404

@@ -1,0 +1,134 @@
+"""A real service in a process of its own: versions change under it without a failed request, and it stops when told."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.refreshing import put_stock, refresh, stock
+from tests.serving.app.running import photo_of, search
+from tests.workspace import ROOT, environment
+from visnet.serving import versions
+from visnet.storage import locks
+
+
+@contextlib.contextmanager
+def process(folder: Path, *words: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Run `visnet serve` in a shop; lend the process and its address once it is ready."""
+    command = [sys.executable, "-m", "visnet", "serve", "--port", "0", *words]
+    env = {**environment(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout
+        said = child.stdout.readline().split() or child.communicate()
+        try:
+            yield child, said[-1]
+        finally:
+            child.kill()
+
+
+def ready(url: str) -> None:
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}readyz").status_code == 200:
+                return
+        time.sleep(0.05)
+    pytest.fail("it did not become ready")
+
+
+def test_a_new_version_takes_over_under_load_and_the_old_one_is_let_go(shop: Path) -> None:
+    photo, seen, stop = photo_of(shop, "p003-0-1"), Counter[tuple[int, int]](), threading.Event()
+    with process(shop) as (child, url):
+        ready(url)
+
+        def load() -> None:
+            with httpx.Client(base_url=url, timeout=30) as client:
+                while not stop.is_set():
+                    for answer in (search(client, photo), client.get("/v1/products/p001/similar")):
+                        version = answer.json().get("lineage", {}).get("catalog_version", 0)
+                        seen[answer.status_code, version] += 1
+
+        loads = [threading.Thread(target=load) for _ in range(3)]
+        for one in loads:
+            one.start()
+        put_stock(shop, {**stock(24), "p003": 1, "p024": 0})
+        refresh(shop)
+        deadline_s = time.monotonic() + 30
+        while seen[200, 2] < 10 and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        stop.set()
+        for one in loads:
+            one.join()
+        assert seen.keys() == {(200, 1), (200, 2)}, seen
+        assert httpx.get(f"{url}v1/products/p024").status_code == 200
+        old = versions.folder(shop / "data/publish", 1) / versions.LOCK
+        with old.open("a+b", buffering=0) as lock:
+            assert locks.taken(lock, shared=False), "the old version is held no more"
+        versions.rollback(1, shop / "data/publish")
+        while httpx.get(f"{url}v1/catalog").json()["lineage"]["catalog_version"] != 1:
+            assert time.monotonic() < deadline_s + 30
+            time.sleep(0.05)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) == 0
+
+
+def test_sigterm_ends_it_after_the_request_that_is_under_way(shop: Path) -> None:
+    with process(shop) as (child, url):
+        ready(url)
+        photo = photo_of(shop, "p003-0-1")
+        body = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n' + photo + b"\r\n--x--\r\n"
+
+        def slowly() -> Iterator[bytes]:
+            yield body[:100]
+            child.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            yield body[100:]
+
+        headers = {"content-type": "multipart/form-data; boundary=x", "content-length": str(len(body))}
+        begun_s = time.monotonic()
+        answer = httpx.post(f"{url}v1/search", content=slowly(), headers=headers, timeout=30)
+        assert answer.status_code == 200
+        said, trouble = child.communicate(timeout=20)
+        assert time.monotonic() - begun_s < 8
+        assert (child.returncode, said.splitlines()[-1], trouble) == (0, "Stopped.", "")
+
+
+def test_two_processes_share_the_port_the_queries_and_the_counts(shop: Path) -> None:
+    with process(shop, "--workers", "2") as (child, url):
+        ready(url)
+        with httpx.Client(base_url=url) as client:
+            link = search(client, photo_of(shop, "p003-0-1")).json()["query_id"]
+        time.sleep(1)
+        for _ in range(10):  # each on a connection of its own, which either process may take
+            answer = httpx.get(f"{url}v1/queries/{link}")
+            while answer.status_code == 503:
+                time.sleep(0.1)
+                answer = httpx.get(f"{url}v1/queries/{link}")
+            assert answer.json()["results"][0]["product_id"] == "p003"
+        counted = re.search(r'route="/v1/queries/\{query_id\}",status="200"\} (\d+)', httpx.get(f"{url}metrics").text)
+        assert counted
+        assert int(counted[1]) == 10
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) == 0
+
+
+def test_where_nothing_is_published_it_says_what_to_run(tmp_path: Path) -> None:
+    env = {**environment(), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "visnet", "serve"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "visnet serve: nothing is served: nothing was published here yet; run `dvc repro`\n"
+    assert not os.listdir(tmp_path)

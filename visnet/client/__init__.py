@@ -1,0 +1,122 @@
+"""What speaks to the search service: a small client."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel
+
+from visnet.serving.app.answers import (
+    CatalogAnswer,
+    CompareAnswer,
+    ProductAnswer,
+    SearchAnswer,
+    SimilarAnswer,
+)
+
+__all__ = ["Client", "ServiceError"]
+
+Photo = Path | bytes
+Told = TypeVar("Told", bound=BaseModel)
+TIMEOUT_S = 30.0
+
+
+class ServiceError(Exception):
+    """An answer that is a problem: its status, what was wrong and what is allowed, and the request's id.
+
+    retry_after_s: after how many seconds the same may succeed, None where the service says nothing of it.
+    """
+
+    def __init__(self, status: int, detail: str, request_id: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(f"{status}: {detail}")
+        self.status, self.detail = status, detail
+        self.request_id, self.retry_after_s = request_id, retry_after_s
+
+
+class Client:
+    """Asks a service, as `Client("http://127.0.0.1:8080")`; each method raises `ServiceError` for a problem."""
+
+    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S, transport: httpx.BaseTransport | None = None) -> None:
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, transport=transport)
+
+    def search(
+        self,
+        *photos: Photo,
+        query_id: str | None = None,
+        box: tuple[float, float, float, float] | None = None,
+        category: str | None = None,
+        limit: int = 24,
+        offset: int = 0,
+        min_probability: float | None = None,
+    ) -> SearchAnswer:
+        """Find the products most like a thing, by 1 to 8 photos of it or by an earlier query.
+
+        box: left, top, right, bottom in pixels of the first photo, upright.
+        """
+        corners = None if box is None else ",".join(f"{side:g}" for side in box)
+        fields = {"query_id": query_id, "box": corners, "category": category, "limit": limit, "offset": offset}
+        return self._post(SearchAnswer, "/v1/search", photos, fields | {"min_probability": min_probability})
+
+    def query(self, query_id: str, **narrowed: str | float | None) -> SearchAnswer:
+        """Answer an earlier search by the catalog of now; narrowed: limit, offset, category, min_probability."""
+        return self._get(SearchAnswer, f"/v1/queries/{quote(query_id, safe='')}", narrowed)
+
+    def similar(self, product_id: str, *, limit: int = 24, offset: int = 0) -> SimilarAnswer:
+        """Return the products most like one of the catalog, by its published list."""
+        return self._get(SimilarAnswer, f"{_product(product_id)}/similar", {"limit": limit, "offset": offset})
+
+    def product(self, product_id: str) -> ProductAnswer:
+        """Return what the catalog says of a product."""
+        return self._get(ProductAnswer, _product(product_id))
+
+    def compare(self, *things: Photo | str) -> CompareAnswer:
+        """Say how far two things are from each other: each a photo (a path or bytes), or a product's id (a text)."""
+        photos = [thing for thing in things if not isinstance(thing, str)]
+        products = [thing for thing in things if isinstance(thing, str)]
+        return self._post(CompareAnswer, "/v1/compare", photos, {"product_id": products})
+
+    def catalog(self) -> CatalogAnswer:
+        """Say what is served."""
+        return self._get(CatalogAnswer, "/v1/catalog")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _get(self, told: type[Told], path: str, asked: Mapping[str, Any] | None = None) -> Told:
+        return _told(told, self._http.get(path, params=_given(asked or {})))
+
+    def _post(self, told: type[Told], path: str, photos: Sequence[Photo], fields: Mapping[str, Any]) -> Told:
+        files = [("photo", ("photo", photo.read_bytes() if isinstance(photo, Path) else photo)) for photo in photos]
+        # Without a file httpx would send the fields as a form of another kind, which the service takes, too.
+        return _told(told, self._http.post(path, data=_given(fields), files=files or None))
+
+
+def _product(product_id: str) -> str:
+    return f"/v1/products/{quote(product_id, safe='/')}"
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _told(told: type[Told], answer: httpx.Response) -> Told:
+    if answer.is_success:
+        return told.model_validate_json(answer.content)
+    try:
+        said = answer.json()
+    except ValueError:
+        said = {}
+    detail = said.get("detail", answer.reason_phrase) if isinstance(said, dict) else answer.reason_phrase
+    again = answer.headers.get("retry-after", "")
+    request_id = answer.headers.get("x-request-id", "")
+    raise ServiceError(answer.status_code, str(detail), request_id, float(again) if again.isdecimal() else None)

@@ -1,0 +1,91 @@
+"""The API's routes for what is in the catalog: products, their lists, photos, and what is served."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from visnet.serving.app import state
+from visnet.serving.app.answers import CatalogAnswer, Count, ProductAnswer, ProductPhoto, SimilarAnswer
+from visnet.serving.app.engine import DEPTH, Engine
+from visnet.serving.app.search import photo_url, result
+from visnet.serving.app.uploads import shrunk
+
+router = APIRouter(prefix="/v1", tags=["catalog"])
+FOREVER = "public, max-age=31536000, immutable"  # another picture of a product has another id
+
+
+@router.get("/products/{product_id:path}/similar", response_model=SimilarAnswer)
+async def similar(
+    request: Request,
+    product_id: str,
+    limit: Annotated[int, Query(ge=1, le=DEPTH)] = 24,
+    offset: Annotated[int, Query(ge=0, lt=DEPTH)] = 0,
+) -> Response:
+    """Return the products most like one of the catalog, by its published list.
+
+    They are other products: no probability is told that they are the same.
+    """
+    async with state.of(request).engines.lease() as engine:
+        found = engine.facts.similar(product_id)
+        hits = engine.searcher.hits(found, offset, offset + limit)
+        told = SimilarAnswer(
+            product_id=product_id,
+            results=[result(engine, hit) for hit in hits],
+            total=len(found.row),
+            offset=offset,
+            limit=limit,
+            lineage=engine.lineage,
+        )
+    return Response(told.model_dump_json(), media_type="application/json")
+
+
+@router.get("/products/{product_id:path}", response_model=ProductAnswer)
+async def product(request: Request, product_id: str) -> Response:
+    """Return what the catalog says of a product."""
+    async with state.of(request).engines.lease() as engine:
+        rows, said = engine.facts.rows(product_id), engine.searcher.said
+        names = [engine.facts.photo_id(str(crop)) for crop in said["crop_id"][rows]]
+        told = ProductAnswer(
+            product_id=product_id,
+            category=said["category"][rows[0]],
+            colour=said["colour"][rows[0]],
+            attributes=engine.facts.attributes(product_id),
+            photos=[ProductPhoto(photo_id=name, url=photo_url(name)) for name in names],
+            lineage=engine.lineage,
+        )
+    return Response(told.model_dump_json(), media_type="application/json")
+
+
+@router.get("/photos/{photo_id}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+async def photo(request: Request, photo_id: str, side: Annotated[int, Query(ge=64, le=1024)] = 320) -> Response:
+    """Return a product's photo, its longer side as wanted, or as it is stored where that is smaller."""
+    there, name = state.of(request), f"{photo_id}-{side}"
+    headers = {"ETag": f'"{name}"', "Cache-Control": FOREVER}
+    async with there.engines.lease() as engine:
+        engine.facts.check_photo(photo_id)
+        if headers["ETag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        picture = there.shown.get(name)
+        if picture is None:
+            picture = await there.reading.run(_picture, engine, photo_id, side)
+            there.shown.put(name, picture)
+    return Response(picture, media_type="image/jpeg", headers=headers)
+
+
+@router.get("/catalog", response_model=CatalogAnswer)
+async def catalog(request: Request) -> Response:
+    """Say what is served."""
+    async with state.of(request).engines.lease() as engine:
+        told = CatalogAnswer(
+            products=engine.facts.products(),
+            photos=engine.facts.photos,
+            categories=[Count(value=name, count=count) for name, count in engine.facts.categories().items()],
+            lineage=engine.lineage,
+            localizer=engine.localizer is not None,
+        )
+    return Response(told.model_dump_json(), media_type="application/json")
+
+
+def _picture(engine: Engine, photo_id: str, side: int) -> bytes:
+    return shrunk(engine.facts.picture(photo_id), side)

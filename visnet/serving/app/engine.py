@@ -1,0 +1,137 @@
+"""One served version, ready to answer: its model, gallery, lists, facts and pictures."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from visnet.errors import Damaged, NotReady
+from visnet.localizing.localizer import Localizer, Proposal
+from visnet.photos import codec
+from visnet.photos.cutting import Box
+from visnet.serving.app.answers import Lineage
+from visnet.serving.app.batches import Together
+from visnet.serving.app.facts import Facts
+from visnet.serving.app.metrics import Metrics
+from visnet.serving.catalog import Serving
+from visnet.serving.searcher import Ranking, Searcher
+
+DEPTH = 2048  # answers of a search that are ranked, paged through and counted
+AT_ONCE = 16  # requests that go through the network, or the search, together
+ALIKE = 1e-3  # squared distance at which a photo of the catalog, embedded here, is the same as its stored vector
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A unit vector [D] to be searched for, in one category or in all."""
+
+    vector: torch.Tensor
+    category: str | None
+
+
+class Engine:
+    """Answers from a version that it holds open until `close`; made in a thread, asked from the event's loop."""
+
+    def __init__(self, version: Serving, network: Executor, search: Executor, metrics: Metrics) -> None:
+        """Read the version; two threads, for the network and for the search, may be those of other engines, too."""
+        self._version, self.number, facts = version, version.number, version.facts()
+        self.searcher = Searcher(version.trained_model, version.folder, version.folder)
+        self.facts = Facts(version, self.searcher)
+        self.localizer = None if version.localizer is None else Localizer.load(version.localizer)
+        self.model = str(facts["model"])
+        published = str(facts["created_at"]).replace("Z", "+00:00")
+        self.lineage = Lineage(catalog_version=self.number, published=published, model=self.model[:8])
+        self.sizes: tuple[int, ...] = (1,)
+        self._embedding = Together(self._embed, network, AT_ONCE, metrics.batch("embed"))
+        self._proposing = Together(self._propose, network, AT_ONCE, metrics.batch("propose"))
+        self._searching = Together(self._search, search, AT_ONCE, metrics.batch("search"))
+        self._known = self._choose_known()
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether distances have probabilities."""
+        return self.searcher.calibrated
+
+    def warm(self, sizes: tuple[int, ...] | None = None) -> None:
+        """Work once as for a request, and find the sizes of batch unless they are told.
+
+        `Damaged` when a photo of the catalog does not have its own vector here.
+        """
+        if not self.facts.photos:
+            raise NotReady(f"version {self.number} has no photo of a product that could answer")
+        self.sizes = self.searcher.sizes_alike() if sizes is None else sizes
+        square, row = self._known
+        (vector,) = self._embed([square])
+        self.check_known(vector)
+        if self.localizer is not None:
+            self.localizer.propose([Image.new("RGB", (64, 64))])
+        self._search([Question(vector, None), Question(vector, str(self.searcher.said["category"][row]))])
+
+    def check_known(self, vector: torch.Tensor) -> None:
+        """Hold a known photo's vector as it was made just now against its stored one; `Damaged` if it is another."""
+        sq_distance = float((vector - self.searcher.stored(np.array([self._known[1]]))[0]).square().sum())
+        if not sq_distance < ALIKE:
+            raise Damaged(f"version {self.number}: a known photo is at {sq_distance:.4f} from its own vector")
+
+    async def check(self) -> None:
+        """Embed a known photo by the same way as those of requests; `Damaged` when that is not its vector."""
+        self.check_known(await self._embedding.ask(self._known[0]))
+
+    async def embed(self, squares: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return one unit vector [D] of photos of one thing: theirs averaged, and made unit again."""
+        vectors = await asyncio.gather(*(self._embedding.ask(square) for square in squares))
+        if len(vectors) == 1:
+            return vectors[0]
+        mean = torch.stack(vectors).mean(0)
+        return mean / mean.norm().clamp_min(1e-12)
+
+    async def propose(self, picture: Image.Image) -> list[Proposal]:
+        """Return the boxes that the localizer is sure of, best first; none where there is no localizer."""
+        return [] if self.localizer is None else await self._proposing.ask(picture)
+
+    async def rank(self, vector: torch.Tensor, category: str | None) -> Ranking:
+        """Rank the products nearest to a vector; `NotFound` for an unknown category."""
+        return await self._searching.ask(Question(vector, category))
+
+    def square(self, picture: Image.Image, box: Box | None) -> torch.Tensor:
+        """Cut a box, left, top, width, height, out of a picture, and make it what the network takes."""
+        return self.searcher.square(codec.crop(picture, box))
+
+    def close(self) -> None:
+        """Let the version go."""
+        self._version.close()
+
+    def _choose_known(self) -> tuple[torch.Tensor, int]:
+        crop = str(self.searcher.said["crop_id"][0]) if self.facts.photos else ""
+        if not crop:
+            return torch.zeros(0), 0
+        picture = codec.decode(self.facts.picture(self.facts.photo_id(crop)))
+        return self.searcher.square(picture), 0
+
+    def _embed(self, squares: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        return list(self.searcher.vectors(squares, self.sizes))
+
+    def _propose(self, pictures: Sequence[Image.Image]) -> Sequence[list[Proposal]]:
+        assert self.localizer is not None
+        return [[found] if found else [] for found in self.localizer.propose(pictures)]
+
+    def _search(self, questions: Sequence[Question]) -> Sequence[Ranking]:
+        found: dict[int, Ranking] = {}
+        categories = [question.category for question in questions]
+        for category in dict.fromkeys(categories):
+            mine = [at for at, other in enumerate(categories) if other == category]
+            k = min(DEPTH, self.searcher.products(category))
+            vectors = torch.stack([questions[at].vector for at in mine])
+            found |= dict(zip(mine, self.searcher.rank(vectors, k, category), strict=True))
+        return [found[at] for at in range(len(questions))]
+
+
+def counts(values: np.ndarray) -> dict[str, int]:
+    """Return value -> how often it is there, the most frequent first; what is empty is not counted."""
+    names, number = np.unique(values[values != ""].astype(str), return_counts=True)
+    order = np.argsort(-number, kind="stable")
+    return {str(names[at]): int(number[at]) for at in order}

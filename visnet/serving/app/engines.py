@@ -1,0 +1,106 @@
+"""The engine that answers, and its successor: a newer version takes over whole, and no request is dropped."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+from visnet.serving import versions
+from visnet.serving.app.engine import Engine
+from visnet.serving.app.metrics import Metrics
+from visnet.serving.app.problems import NOTHING_SERVED, busy
+from visnet.serving.app.settings import Settings
+from visnet.serving.catalog import open_current
+
+log = logging.getLogger("visnet.serving")
+AGAIN_S = 30.0  # after which a version that could not be opened is tried again
+
+
+class _Leased:
+    """An engine, and how many requests are at work with it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.requests, self.retired = engine, 0, False
+
+
+class Engines:
+    """Has one engine answer at a time; what is published is looked at again and again."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._network, self._search, self._opening = (
+            ThreadPoolExecutor(1, name) for name in ("network", "search", "opening")
+        )
+        self._now: _Leased | None = None
+        self._failed: tuple[int | None, float] = (None, 0.0)
+
+    @property
+    def number(self) -> int | None:
+        """The version that answers, None before the first."""
+        return None if self._now is None else self._now.engine.number
+
+    @contextlib.asynccontextmanager
+    async def lease(self) -> AsyncIterator[Engine]:
+        """Lend the engine of now until the block ends, whatever is published meanwhile; refused while there is none."""
+        leased = self._now
+        if leased is None:
+            raise busy(NOTHING_SERVED)
+        leased.requests += 1
+        try:
+            yield leased.engine
+        finally:
+            leased.requests -= 1
+            self._close_if_idle(leased)
+
+    async def follow(self) -> None:
+        """Look for another version as long as this is not cancelled, and have it answer once it is ready."""
+        while True:
+            await self.look()
+            await asyncio.sleep(self._settings.watch_s)
+
+    async def look(self) -> None:
+        """Open the version that is served, if it is another one; what fails is logged, and the one of now stays."""
+        wanted = versions.current(self._settings.data / "publish")
+        failed, when_s = self._failed
+        if wanted in (None, self.number) or (wanted == failed and time.monotonic() < when_s + AGAIN_S):
+            return
+        try:
+            made = await asyncio.get_running_loop().run_in_executor(self._opening, self._open)
+        except Exception as error:  # whatever is wrong with a new version, the old one goes on
+            self._failed = wanted, time.monotonic()
+            self._metrics.switches.labels("failed").inc()
+            log.error("version %s cannot answer, %s does: %s", wanted, self.number or "none", error)
+            return
+        before, self._now = self._now, _Leased(made)
+        self._metrics.version.set(made.number)
+        self._metrics.switches.labels("done").inc()
+        log.info("version %d answers", made.number)
+        if before is not None:
+            before.retired = True
+            self._close_if_idle(before)
+
+    def close(self) -> None:
+        """Let all go; requests have ended."""
+        for thread in (self._opening, self._network, self._search):
+            thread.shutdown(wait=True, cancel_futures=True)
+        if self._now is not None:
+            self._now.engine.close()
+            self._now = None
+
+    def _open(self) -> Engine:
+        version = open_current(self._settings.data)
+        try:
+            made = Engine(version, self._network, self._search, self._metrics)
+            now = self._now
+            made.warm(now.engine.sizes if now is not None and now.engine.model == made.model else None)
+        except BaseException:
+            version.close()
+            raise
+        return made
+
+    @staticmethod
+    def _close_if_idle(leased: _Leased) -> None:
+        if leased.retired and not leased.requests:
+            leased.engine.close()

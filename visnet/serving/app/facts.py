@@ -1,0 +1,126 @@
+"""What a version says of its products and photos, held in memory; and the pictures, read when they are asked for."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+
+from visnet.errors import NotFound
+from visnet.serving.catalog import Serving
+from visnet.serving.searcher import Ranking, Searcher
+from visnet.storage.table import Table
+
+UNSAID = {"product_id", "op", "seq", "updated_at", "photos", "street_photos", "street_boxes", "split", "source"}
+UNSAID |= {"content", "category", "colour", "attributes"}
+CONTENT = 8  # hex digits of a photo's content that its id ends with: another picture is another id
+
+
+class Facts:
+    """Products, their photos (by the searcher's rows), attributes and lists of one version."""
+
+    def __init__(self, version: Serving, searcher: Searcher) -> None:
+        """Read all but the pictures."""
+        self._said = searcher.said
+        self._row = {crop: row for row, crop in enumerate(self._said["crop_id"])}
+        self._rows_of = pd.Series(self._said["product_id"]).groupby(self._said["product_id"]).indices
+        stored = Table(version.crops)
+        self._crops = stored.opened()
+        listed = stored.read(["crop_id", "content", "side", "lost"])
+        there = pc.and_(pc.equal(listed["side"], "shop"), pc.is_null(listed["lost"])).to_numpy(zero_copy_only=False)
+        crops, content = (listed[name].to_numpy() for name in ("crop_id", "content"))
+        self._place = {crops[at]: int(at) for at in np.flatnonzero(there)}
+        self._content = {crops[at]: content[at][:CONTENT] for at in np.flatnonzero(there)}
+        columns = ["product_id", "category", "products", "crops", "sq_distances"]
+        lists = version.lists(columns, "kind = 'similar'").sort_by([("category", "descending")])
+        self._lists = lists.combine_chunks()
+        self._list_of = {product: at for at, product in enumerate(lists["product_id"].to_pylist())}
+        self._attributes, self._told = None, {}
+        if version.catalog is not None:
+            table = Table(version.catalog)
+            names = [name for name in table.columns if name not in UNSAID]
+            more = [name for name in ("attributes",) if name in table.columns]
+            self._attributes = table.read(["product_id", *names, *more]).combine_chunks()
+            self._told = {product: at for at, product in enumerate(self._attributes["product_id"].to_pylist())}
+
+    @property
+    def photos(self) -> int:
+        """How many shop photos there are."""
+        return len(self._said["crop_id"])
+
+    def categories(self) -> dict[str, int]:
+        """Return category -> how many products it has, the largest first."""
+        pairs = pd.DataFrame({name: self._said[name] for name in ("category", "product_id")}).drop_duplicates()
+        return {str(name): int(count) for name, count in pairs["category"].value_counts().items()}
+
+    def products(self) -> int:
+        """How many products there are."""
+        return len(self._rows_of)
+
+    def rows(self, product_id: str) -> np.ndarray:
+        """Return the photos of a product, rows of the searcher; `NotFound` when it has none."""
+        rows = self._rows_of.get(product_id)
+        if rows is None:
+            raise NotFound(f"product {product_id[:200]!r} is not in the catalog")
+        return np.asarray(rows)
+
+    def similar(self, product_id: str) -> Ranking:
+        """Return the published list of a product; `NotFound` when it is not in the catalog.
+
+        It has no probabilities: these are other products.
+        """
+        self.rows(product_id)
+        at = self._list_of.get(product_id)
+        if at is None:
+            raise NotFound(f"product {product_id[:200]!r} has no list of similar products")
+        crops, distances = (self._lists[name][at].as_py() for name in ("crops", "sq_distances"))
+        row = np.array([self._row[crop] for crop in crops], np.int64)
+        return Ranking(row, np.array(distances, np.float32), None)
+
+    def attributes(self, product_id: str) -> dict[str, str]:
+        """Return what the shop's table says of a product, empty values left out; {} where it has no such table."""
+        at = self._told.get(product_id)
+        if at is None or self._attributes is None:
+            return {}
+        (said,) = self._attributes.slice(at, 1).to_pylist()
+        own = _parsed(said.pop("attributes", None))
+        del said["product_id"]
+        return {name: text for name, value in {**own, **said}.items() if (text := _text(value))}
+
+    def photo_id(self, crop_id: str) -> str:
+        """Return the name of a photo in the API: the crop's, and the beginning of its content's hash."""
+        return f"{crop_id}.{self._content[crop_id]}"
+
+    def check_photo(self, photo_id: str) -> int:
+        """Return the place of a shop photo among the crops; `NotFound` says why there is none."""
+        crop, _, content = photo_id.partition(".")
+        place = self._place.get(crop)
+        if place is None:
+            raise NotFound(f"photo {photo_id[:100]!r} is not in the catalog")
+        if content != self._content[crop]:
+            raise NotFound(f"photo {photo_id[:100]!r} was replaced by another picture; ask for the product again")
+        return place
+
+    def picture(self, photo_id: str) -> bytes:
+        """Read the stored JPEG of a shop photo; `NotFound` says why there is none."""
+        place = self.check_photo(photo_id)
+        return bytes(self._crops.take([place], columns=["image"])["image"][0].as_py())
+
+
+def _parsed(text: str | None) -> Mapping[str, Any]:
+    try:
+        read = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _text(value: Any) -> str:
+    """Say a value as a page shows it, "" for none."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return "" if value in ([], {}) else json.dumps(value, ensure_ascii=False, default=str)

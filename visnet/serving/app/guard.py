@@ -1,0 +1,137 @@
+"""What stands before every route: names, limits, headers, counts; and a problem document for whatever fails."""
+
+import asyncio
+import re
+import secrets
+import time
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from visnet.serving.app.metrics import Metrics
+from visnet.serving.app.problems import Refused, busy, document, refusal
+from visnet.serving.app.settings import Settings
+
+WORKING = ("/v1/search", "/v1/compare", "/v1/queries/")  # what takes a network's time
+CAREFUL = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
+        "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), microphone=()",
+}
+_ID = re.compile(r"[\w.-]{1,64}")
+
+
+class Guard:
+    """An ASGI application around another."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+        self._working = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or say in a problem document why not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun_s, status = time.perf_counter(), 0
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                for name, value in CAREFUL.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._answered(scope, receive, answer)
+        except Exception as error:
+            if status:  # the answer has begun: it can only be cut off
+                raise
+            await document(refusal(error), request_id)(scope, receive, answer)
+        finally:
+            route = getattr(scope.get("route"), "path", None) or "other"
+            method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
+            self._metrics.requests.labels(route, method, str(status or 499)).inc()
+            self._metrics.seconds.labels(route).observe(time.perf_counter() - begun_s)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        self._check_host(headers)
+        bounded = self._bounded(headers, receive)
+        if not scope["path"].startswith(WORKING):
+            await self._app(scope, bounded, send)
+            return
+        if self._working >= self._settings.concurrency:
+            self._metrics.turned_away.inc()
+            raise busy(f"{self._working} searches are under way, as many as are allowed; try again in a moment")
+        self._working += 1
+        try:
+            await self._app(scope, bounded, send)
+        finally:
+            self._working -= 1
+
+    def _check_host(self, headers: Headers) -> None:
+        """Answer under no foreign name, so that no page elsewhere can have its name lead here (DNS rebinding)."""
+        allowed = self._settings.hosts
+        try:
+            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        except ValueError:
+            host = ""
+        if allowed and host not in allowed:
+            raise Refused(421, "this service does not answer under that name; --allow-host adds one")
+
+    def _bounded(self, headers: Headers, receive: Receive) -> Receive:
+        """Refuse a body of more bytes than allowed, or one that takes too long to come."""
+        most, read = self._settings.body_bytes, 0
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > most:
+            raise too_long(most)
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            if message["type"] == "http.request":
+                read += len(message.get("body", b""))
+                if read > most:
+                    raise too_long(most)
+            return message
+
+        async def timely() -> Message:
+            if read_whole():
+                return await receive()
+            try:
+                return await asyncio.wait_for(counted(), self._settings.body_s)
+            except TimeoutError:
+                raise Refused(408, f"the request did not come within {self._settings.body_s:g} s") from None
+
+        whole = False
+
+        def read_whole() -> bool:
+            return whole
+
+        async def noted() -> Message:
+            nonlocal whole
+            message = await timely()
+            whole = whole or (message["type"] == "http.request" and not message.get("more_body", False))
+            return message
+
+        return noted
+
+
+def too_long(most: int) -> Refused:
+    """Return the refusal of a body of too many bytes; the rest of it is not read."""
+    return Refused(413, f"the photos of a request may have {most:,} bytes together", {"Connection": "close"})

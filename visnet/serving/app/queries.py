@@ -1,0 +1,132 @@
+"""Photos that were asked with, kept for permalinks: a small database that several processes may share."""
+
+import contextlib
+import hashlib
+import json
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from visnet.errors import NotFound
+
+WAIT_S = 10.0
+LAYOUT = """
+CREATE TABLE IF NOT EXISTS queries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, query_id TEXT NOT NULL UNIQUE, facts TEXT NOT NULL,
+    model TEXT NOT NULL, vector BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS photos (photo TEXT PRIMARY KEY, jpeg BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS shows (
+    number INTEGER NOT NULL, position INTEGER NOT NULL, photo TEXT NOT NULL, PRIMARY KEY (number, position)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS shown ON shows (photo);
+"""
+
+
+@dataclass(frozen=True)
+class KeptBox:
+    """A box of the first photo, left, top, right, bottom in its pixels, and what `ShownBox` says of it."""
+
+    box: tuple[float, float, float, float]
+    score: float | None
+    kind: str
+    used: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """What was asked: photos of one thing as JPEG, the first one's size before it was shrunk, and its boxes.
+
+    vector: what `model` made of it, [D] float32.
+    """
+
+    photos: Sequence[bytes]
+    width: int
+    height: int
+    boxes: Sequence[KeptBox]
+    model: str
+    vector: torch.Tensor
+
+
+class QueryStore:
+    """The newest queries of a catalog; whoever knows an id may ask for its photo."""
+
+    def __init__(self, path: Path, keep: int) -> None:
+        """Open the file, made if it is not there."""
+        self._keep, self._own = keep, threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.executescript(LAYOUT)
+
+    def put(self, query: Query) -> str:
+        """Keep a query, and forget those beyond the newest; return its id, which cannot be guessed."""
+        query_id = f"q_{secrets.token_hex(16)}"
+        facts = {"width": query.width, "height": query.height, "boxes": [vars(box) for box in query.boxes]}
+        vector = query.vector.numpy().astype("<f4").tobytes()
+        names = [hashlib.sha256(photo).hexdigest()[:32] for photo in query.photos]
+        with self._writing() as database:
+            number = database.execute(
+                "INSERT INTO queries (query_id, facts, model, vector) VALUES (?, ?, ?, ?)",
+                (query_id, json.dumps(facts), query.model, vector),
+            ).lastrowid
+            database.executemany(
+                "INSERT OR IGNORE INTO photos VALUES (?, ?)", zip(names, map(bytes, query.photos), strict=True)
+            )
+            rows = [(number, position, name) for position, name in enumerate(names)]
+            database.executemany("INSERT INTO shows VALUES (?, ?, ?)", rows)
+            self._prune(database, (number or 0) - self._keep)
+        return query_id
+
+    def get(self, query_id: str) -> Query:
+        """Return a query; `NotFound` when it was not kept, or is no more."""
+        with self._own:
+            row = self._database.execute(
+                "SELECT number, facts, model, vector FROM queries WHERE query_id = ?", (query_id,)
+            ).fetchone()
+            photos = [] if row is None else self._photos(row[0])
+        if row is None or not photos:
+            raise NotFound(f"query {query_id[:80]!r} is not kept; the newest {self._keep:,} are")
+        facts = json.loads(row[1])
+        boxes = [KeptBox(**{**box, "box": tuple(box["box"])}) for box in facts["boxes"]]
+        vector = torch.from_numpy(np.frombuffer(row[3], "<f4").astype(np.float32))
+        return Query(photos, facts["width"], facts["height"], boxes, row[2], vector)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._own:
+            self._database.close()
+
+    def _photos(self, number: int) -> list[bytes]:
+        found = self._database.execute(
+            "SELECT jpeg FROM shows JOIN photos USING (photo) WHERE number = ? ORDER BY position", (number,)
+        )
+        return [bytes(jpeg) for (jpeg,) in found]
+
+    def _prune(self, database: sqlite3.Connection, last: int) -> None:
+        """Forget the queries up to a number, and the photos that no other shows."""
+        database.execute(
+            "DELETE FROM photos WHERE photo IN (SELECT photo FROM shows WHERE number <= ?) AND NOT EXISTS "
+            "(SELECT 1 FROM shows WHERE shows.photo = photos.photo AND number > ?)",
+            (last, last),
+        )
+        for table in ("queries", "shows"):
+            database.execute(f"DELETE FROM {table} WHERE number <= ?", (last,))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._own:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise

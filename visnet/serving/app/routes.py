@@ -1,0 +1,125 @@
+"""The API's routes for photos that are asked with: search, permalinks, comparing."""
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from fastapi import APIRouter, File, Form, Query, Request, UploadFile
+from starlette.responses import Response
+
+from visnet.serving.app import state
+from visnet.serving.app.answers import CompareAnswer, SearchAnswer
+from visnet.serving.app.engine import DEPTH, Engine
+from visnet.serving.app.problems import Refused
+from visnet.serving.app.search import Narrowed, answered
+from visnet.serving.app.uploads import Wanted
+
+MOST_PHOTOS = 8
+LIMIT, OFFSET = Query(ge=1, le=DEPTH), Query(ge=0, lt=DEPTH)
+router = APIRouter(prefix="/v1", tags=["search"])
+
+
+@router.post("/search", response_model=SearchAnswer)
+async def search(
+    request: Request,
+    *,
+    photo: Annotated[list[UploadFile], File(description="1 to 8 photos of one thing")] = [],  # noqa: B006
+    query_id: Annotated[str | None, Form(description="an earlier search, instead of photos")] = None,
+    box: Annotated[str | None, Form(description="left,top,right,bottom in pixels of the first photo, upright")] = None,
+    category: Annotated[str | None, Form(description="only this one")] = None,
+    limit: Annotated[int, Form(ge=1, le=DEPTH)] = 24,
+    offset: Annotated[int, Form(ge=0, lt=DEPTH)] = 0,
+    min_probability: Annotated[float | None, Form(ge=0, le=1)] = None,
+) -> Response:
+    """Find the products most like a photo.
+
+    Several photos are of one thing: their unit vectors are averaged. Without a box, the one that the localizer proposes
+    is used, or the whole photo. Each product answers once, by its nearest photo.
+    """
+    there = state.of(request)
+    if bool(photo) == (query_id is not None):
+        raise Refused(400, "wanted is either photo (1 to 8 files) or query_id, of an earlier search")
+    if len(photo) > MOST_PHOTOS:
+        raise Refused(422, f"photo: {len(photo)} files were given; allowed are 1 to {MOST_PHOTOS}")
+    narrowed = Narrowed(limit, offset, category or None, min_probability)
+    data = [await file.read() for file in photo]
+    async with there.engines.lease() as engine:
+        narrowed.check(engine)
+        if query_id is None:
+            query = await there.searches.make(engine, data, box)
+        elif box is None:
+            query = await there.searches.find(engine, query_id)
+        else:
+            query = await there.searches.boxed(engine, query_id, box)
+        told = await answered(engine, query, None, narrowed)
+    if query_id is None or box is not None:
+        query_id = await there.searches.keep(query)
+    return Response(told.under(query_id).model_dump_json(), media_type="application/json")
+
+
+@router.get("/queries/{query_id}", response_model=SearchAnswer)
+async def again(
+    request: Request,
+    query_id: str,
+    *,
+    limit: Annotated[int, LIMIT] = 24,
+    offset: Annotated[int, OFFSET] = 0,
+    category: str | None = None,
+    min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
+) -> Response:
+    """Answer an earlier search by the catalog of now."""
+    there, narrowed = state.of(request), Narrowed(limit, offset, category or None, min_probability)
+    async with there.engines.lease() as engine:
+        narrowed.check(engine)
+        query = await there.searches.find(engine, query_id)
+        told = await answered(engine, query, query_id, narrowed)
+    return Response(told.model_dump_json(), media_type="application/json")
+
+
+@router.get("/queries/{query_id}/photo", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+async def asked_photo(request: Request, query_id: str) -> Response:
+    """Return the photo of an earlier search, the first one if there were several."""
+    query = await state.of(request).searches.kept(query_id)
+    headers = {"Cache-Control": "private, max-age=86400, immutable"}
+    return Response(query.photos[0], media_type="image/jpeg", headers=headers)
+
+
+@router.post("/compare", response_model=CompareAnswer)
+async def compare(
+    request: Request,
+    *,
+    photo: Annotated[list[UploadFile], File(description="files")] = [],  # noqa: B006
+    product_id: Annotated[list[str], Form(description="ids of the catalog")] = [],  # noqa: B006
+) -> Response:
+    """Say how far two things are from each other: two photos, two products, or one of each."""
+    there = state.of(request)
+    if len(photo) + len(product_id) != 2:
+        given = f"{len(photo)} photos and {len(product_id)} products were given"
+        raise Refused(400, f"{given}; wanted are two in all, each a photo or a product_id")
+    data = [await file.read() for file in photo]
+    async with there.engines.lease() as engine:
+        rows = [engine.facts.rows(product) for product in product_id]
+        made = await there.decoders.prepare(data, engine, Wanted(), Wanted())
+        vectors = [(await engine.embed([one.square])).numpy()[None] for one in made]
+        vectors += [engine.searcher.stored(mine).numpy() for mine in rows]
+        differences = vectors[0].astype(np.float64)[:, None] - vectors[1].astype(np.float64)[None]
+        sq_distances = np.square(differences).sum(2)
+        nearest = np.unravel_index(int(sq_distances.argmin()), sq_distances.shape)
+        matched: list[str | None] = [None] * len(made)
+        for mine, at in zip(rows, nearest[len(made) :], strict=True):
+            matched.append(engine.facts.photo_id(str(engine.searcher.said["crop_id"][mine[at]])))
+        probability = None
+        if len(made) == 1:
+            probability = await _as_a_search_says(engine, vectors[0][0], rows[0])
+    told = CompareAnswer(
+        sq_distance=float(sq_distances.min()), probability=probability, photos=matched, lineage=engine.lineage
+    )
+    return Response(told.model_dump_json(), media_type="application/json")
+
+
+async def _as_a_search_says(engine: Engine, vector: np.ndarray, rows: np.ndarray) -> float | None:
+    """Return the probability that a search of the whole catalog gives a product, None if it does not find it."""
+    ranking = await engine.rank(torch.from_numpy(vector), None)
+    said = engine.searcher.said["product_id"]
+    found = np.flatnonzero(said[ranking.row] == said[rows[0]])
+    return None if ranking.probability is None or not len(found) else float(ranking.probability[found[0]])

@@ -1,0 +1,129 @@
+"""The application, and the process that runs it until it is told to stop."""
+
+import contextlib
+import errno
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from typing import Any
+
+import torch
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from uvicorn.supervisors import Multiprocess
+
+import visnet
+from visnet.pipeline import budget
+from visnet.serving import catalog
+from visnet.serving.app import catalog_routes, metrics, pages, routes
+from visnet.serving.app.answers import Problem
+from visnet.serving.app.guard import Guard
+from visnet.serving.app.metrics import Metrics
+from visnet.serving.app.problems import MEDIA, document, refusal
+from visnet.serving.app.settings import LOOPBACK, Settings
+from visnet.serving.app.state import State
+
+SETTINGS = "VISNET_SERVE"  # the environment variable by which further processes are told
+GRACE_S = 10  # for requests that are under way when the service is to stop
+PROBLEMS = (400, 404, 413, 415, 422, 503)
+OTHERS: dict[int | str, dict[str, Any]] = {status: {"model": Problem, "content": {MEDIA: {}}} for status in PROBLEMS}
+
+
+def application(settings: Settings) -> FastAPI:
+    """Return the service as an ASGI application; its lifespan opens what is served."""
+    counts = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.visnet = State(settings, counts)
+        async with app.state.visnet.running():
+            yield
+
+    app = FastAPI(
+        title="visnet",
+        version=visnet.__version__,
+        description="Photos in, the most similar products of a shop's catalog out.",
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=OTHERS,
+    )
+    for router in (routes.router, catalog_routes.router, pages.health, pages.router):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=pages.PAGE))
+    app.add_middleware(Guard, settings=settings, metrics=counts)
+    app.add_exception_handler(HTTPException, _problem)
+    app.add_exception_handler(RequestValidationError, _problem)
+    return app
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    return document(refusal(error), request.state.request_id)
+
+
+def from_environment() -> FastAPI:
+    """Return the application of one of several processes."""
+    prepare()
+    return application(Settings.model_validate_json(os.environ[SETTINGS]))
+
+
+def prepare() -> None:
+    """Set what holds for a whole process that serves.
+
+    One thread for each of torch's operations: a service has several requests at a time instead, and where anything else
+    works on the same cores, threads that wait for each other are many times slower than one.
+    """
+    torch.set_num_threads(1)
+    budget.keep_what_a_service_frees()
+
+
+def serve(settings: Settings, host: str, port: int, workers: int) -> None:
+    """Serve until SIGINT or SIGTERM, then end what is under way; port 0 takes any.
+
+    `NotReady` says what to run when nothing is published; `ValueError` when the port cannot be had.
+    """
+    with catalog.open_current(settings.data) as version:
+        number = version.number
+    with bound(host, port) as listening, contextlib.ExitStack() as held:
+        name = f"[{host}]" if ":" in host else host
+        url = f"http://{name}:{listening.getsockname()[1]}/"
+        print(f"Version {number} of the catalog: {url}\nCtrl-C stops.", flush=True)
+        options = {"log_level": "warning", "timeout_graceful_shutdown": GRACE_S, "server_header": False}
+        if workers == 1:
+            prepare()
+            config = uvicorn.Config(application(settings), **options)  # type: ignore[arg-type]
+            with contextlib.suppress(KeyboardInterrupt):  # the server has ended, and passes the signal on
+                uvicorn.Server(config).run(sockets=[listening])
+        else:
+            os.environ[SETTINGS] = settings.model_dump_json()
+            os.environ[metrics.SHARED] = held.enter_context(tempfile.TemporaryDirectory(prefix="visnet-metrics-"))
+            factory = f"{__name__}:{from_environment.__name__}"
+            config = uvicorn.Config(factory, factory=True, workers=workers, **options)  # type: ignore[arg-type]
+            Multiprocess(config, sockets=[listening]).run()
+        print("Stopped.", flush=True)
+
+
+def hosts(host: str, others: list[str]) -> tuple[str, ...]:
+    """Return the names under which a service answers: loopback's where it is bound to that, any elsewhere."""
+    return (*LOOPBACK, *others) if host in LOOPBACK else tuple(others)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; `ValueError` in one line when it cannot be had."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(128)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        busy = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        why = "is in use; name another one, or 0 for any" if busy else f"cannot be had on {host} ({error})"
+        raise ValueError(f"--port {port} {why}") from None
+    return listening

@@ -1,0 +1,36 @@
+"""What a service is told when it starts."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from visnet.pipeline.reports import DATA
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+
+
+class Settings(BaseModel):
+    """Limits and places of a service.
+
+    data: the folder in which versions are published. keep_queries: how many photos that were asked with are kept for
+    permalinks, the newest; 0 keeps none. concurrency: requests with photos that one process works on at a time; more
+    are asked to come again. body_bytes: of all photos of a request together. hosts: the names under which it answers,
+    any if empty. watch_s: how often it looks for a newer version.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path = DATA
+    keep_queries: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
+    decoding_threads: Annotated[int, Field(ge=1, le=64)] = 2
+    body_bytes: Annotated[int, Field(ge=1024)] = 20_000_000
+    body_s: Annotated[float, Field(gt=0)] = 60.0
+    hosts: tuple[str, ...] = LOOPBACK
+    watch_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+
+    @property
+    def queries(self) -> Path:
+        """The file in which queries are kept."""
+        return self.data / "queries.sqlite"

@@ -1,0 +1,80 @@
+"""What the routes of one application share."""
+
+import asyncio
+import collections
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
+
+from fastapi import FastAPI, Request
+
+from visnet.serving.app.engines import Engines
+from visnet.serving.app.metrics import Metrics
+from visnet.serving.app.queries import QueryStore
+from visnet.serving.app.search import Searches
+from visnet.serving.app.settings import Settings
+from visnet.serving.app.uploads import Decoders
+
+log = logging.getLogger("visnet.serving")
+SHOWN_BYTES = 64 << 20  # of pictures as they were shown last
+
+
+class Pictures:
+    """Encoded pictures that were asked for last, by name."""
+
+    def __init__(self, most_bytes: int = SHOWN_BYTES) -> None:
+        self._pictures: collections.OrderedDict[str, bytes] = collections.OrderedDict()
+        self._bytes, self._most_bytes = 0, most_bytes
+
+    def get(self, name: str) -> bytes | None:
+        """Return a picture, None if it is not held."""
+        if name in self._pictures:
+            self._pictures.move_to_end(name)
+        return self._pictures.get(name)
+
+    def put(self, name: str, picture: bytes) -> None:
+        """Hold a picture, and let go those that were not asked for longest."""
+        if name not in self._pictures:
+            self._bytes += len(picture)
+            self._pictures[name] = picture
+        while self._bytes > self._most_bytes and len(self._pictures) > 1:
+            self._bytes -= len(self._pictures.popitem(last=False)[1])
+
+
+class State:
+    """Engines, threads and queries of one process; there from its start to its end."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
+        self.engines = Engines(settings, metrics)
+        self._decoding = ThreadPoolExecutor(settings.decoding_threads, "decoding")
+        self._reading = ThreadPoolExecutor(2, "reading")
+        self.decoders, self.reading = Decoders(self._decoding), Decoders(self._reading)
+        self._queries = QueryStore(settings.queries, settings.keep_queries) if settings.keep_queries else None
+        self.searches = Searches(self.decoders, self._queries)
+        self.shown = Pictures()
+        self.checked: dict[int, float] = {}  # version -> when its network was last seen to work
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open the version that is served, and follow it until the block ends."""
+        await self.engines.look()
+        following = asyncio.create_task(self.engines.follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+            for threads in (self._decoding, self._reading):
+                threads.shutdown(wait=True, cancel_futures=True)
+            self.engines.close()
+            if self._queries is not None:
+                self._queries.close()
+
+
+def of(request: Request) -> State:
+    """Return the state of the application that a request is to."""
+    return cast(State, cast(FastAPI, request.app).state.visnet)

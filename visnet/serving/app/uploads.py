@@ -1,0 +1,130 @@
+"""Decoders as they come: bytes to what a network takes, in threads beside the event's loop."""
+
+import asyncio
+import io
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from PIL import Image
+
+from visnet.photos import codec
+from visnet.photos.cutting import Box
+from visnet.serving.app.engine import Engine
+from visnet.serving.app.problems import Refused, unreadable
+from visnet.serving.app.queries import KeptBox
+
+LONG_SIDE_PX = 1024  # of a photo that is kept
+KEPT_QUALITY, SHOWN_QUALITY = 90, 85
+WAIT_S = 60.0
+Corners = tuple[float, float, float, float]  # left, top, right, bottom
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A photo as the network takes it, uint8 [3, S, S]; its size and boxes; and as it is kept, None if it is not."""
+
+    square: torch.Tensor
+    width: int
+    height: int
+    boxes: list[KeptBox]
+    jpeg: bytes | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be done with a photo: cut the box out that is given, in its own text or in its pixels; keep it.
+
+    width: of the photo before it was shrunk, where it was: boxes are in its pixels.
+    """
+
+    box: str | Corners | None = None
+    keep: bool = False
+    width: int | None = None
+
+
+class Decoders:
+    """Decodes in a pool of threads: pixels are counted before they are decoded, and memory has one budget for all."""
+
+    def __init__(self, threads: Executor) -> None:
+        self._threads = threads
+
+    async def run(self, work: Callable[..., Made], *given: object) -> Made:
+        """Do a piece of work in a thread of the pool."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+
+    async def prepare(self, photos: Sequence[bytes], engine: Engine, first: Wanted, others: Wanted) -> list[Prepared]:
+        """Prepare photos for an engine; one that cannot be used is refused by its number, with 413, 415 or 422."""
+        loop, names = asyncio.get_running_loop(), [f"photo {at + 1}" for at in range(len(photos))]
+        names = ["photo"] if len(photos) == 1 else names
+        wanted = [first, *[others] * len(photos)][: len(photos)]
+        work = [
+            self.run(_prepared, data, name, one, engine, loop)
+            for data, name, one in zip(photos, names, wanted, strict=True)
+        ]
+        return await asyncio.gather(*work)
+
+
+def _prepared(data: bytes, name: str, wanted: Wanted, engine: Engine, loop: asyncio.AbstractEventLoop) -> Prepared:
+    """Work on one photo while its pixels are held within the budget of all threads."""
+    try:
+        with codec.decoded(data) as picture:
+            width = wanted.width or picture.width
+            scale = picture.width / width
+            height = round(picture.height / scale)
+            boxes = _boxes(picture, wanted, (width, height), engine, loop)
+            used = next(box for box in boxes if box.used)
+            cut = None if used.kind == "whole" else _cut(used.box, scale)
+            jpeg = codec.encode(codec.fit(picture, LONG_SIDE_PX), KEPT_QUALITY) if wanted.keep else None
+            return Prepared(engine.square(picture, cut), width, height, boxes, jpeg)
+    except codec.Undecodable as error:
+        raise unreadable(name, error) from None
+
+
+def _boxes(
+    picture: Image.Image, wanted: Wanted, size: tuple[int, int], engine: Engine, loop: asyncio.AbstractEventLoop
+) -> list[KeptBox]:
+    """Return the boxes of a photo: one is used, the others are there to be chosen."""
+    whole = 0.0, 0.0, float(size[0]), float(size[1])
+    if wanted.box is not None:
+        box = parsed_box(wanted.box, *size) if isinstance(wanted.box, str) else wanted.box
+        return [KeptBox(box, None, "given", True), KeptBox(whole, None, "whole", False)]
+    found = asyncio.run_coroutine_threadsafe(engine.propose(picture), loop).result(WAIT_S) if engine.localizer else []
+    boxes = []
+    for at, one in enumerate(found):
+        left, top, width, height = (side * size[0] / picture.width for side in one.box)
+        boxes.append(KeptBox((left, top, left + width, top + height), one.score, "proposed", at == 0))
+    return [*boxes, KeptBox(whole, None, "whole", not boxes)]
+
+
+def shrunk(data: bytes, side_px: int) -> bytes:
+    """Return a stored JPEG, with no side longer than `side_px`."""
+    with Image.open(io.BytesIO(data)) as stored:
+        if max(stored.size) <= side_px:
+            return data
+    return codec.encode(codec.fit(codec.decode(data, max_pixels=None), side_px), SHOWN_QUALITY)
+
+
+def parsed_box(text: str, width: int, height: int) -> Corners:
+    """Read `left,top,right,bottom` in pixels of a photo, cut off at its edges; refused if it is none of it."""
+    try:
+        left, top, right, bottom = (float(part) for part in text.split(","))
+    except ValueError:
+        left = top = right = bottom = math.nan
+    if not all(map(math.isfinite, (left, top, right, bottom))):
+        raise Refused(400, f"box: {text[:60]!r}; wanted are four numbers: left,top,right,bottom")
+    box = max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)
+    if box[2] - box[0] < 1 or box[3] - box[1] < 1:
+        allowed = f"left < right and top < bottom, 1 px of the photo ({width} x {height} px) at least"
+        raise Refused(422, f"box: {text[:60]}; allowed is {allowed}")
+    return box
+
+
+def _cut(box: Corners, scale: float) -> Box:
+    """Turn corners into left, top, width, height of a picture that is smaller by `scale`."""
+    left, top, right, bottom = (side * scale for side in box)
+    return left, top, right - left, bottom - top
