@@ -14,7 +14,7 @@ from PIL import Image
 from visnet.photos import codec
 from visnet.photos.cutting import Box
 from visnet.serving.app.engine import Engine
-from visnet.serving.app.problems import Refused, unreadable
+from visnet.serving.app.problems import Refusal, unreadable
 from visnet.serving.app.queries import KeptBox
 
 LONG_SIDE_PX = 1024  # of a photo that is kept
@@ -123,11 +123,11 @@ def parsed_box(text: str, width: int, height: int) -> Corners:
     except ValueError:
         left = top = right = bottom = math.nan
     if not all(map(math.isfinite, (left, top, right, bottom))):
-        raise Refused(400, f"box: {text[:60]!r}; wanted are four numbers: left,top,right,bottom")
+        raise Refusal(400, f"box: {text[:60]!r}; wanted are four numbers: left,top,right,bottom")
     box = max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)
     if box[2] - box[0] < 1 or box[3] - box[1] < 1:
         allowed = f"left < right and top < bottom, 1 px of the photo ({width} x {height} px) at least"
-        raise Refused(422, f"box: {text[:60]}; allowed is {allowed}")
+        raise Refusal(422, f"box: {text[:60]}; allowed is {allowed}")
     return box
 
 
