@@ -1,8 +1,11 @@
 """Whatever cannot be answered is a problem document that says what is allowed, and nothing of the machine."""
 
+import json
 import re
+import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from PIL import Image
 
 from tests.photos.pictures import saved
 from tests.serving.app.running import jpeg, photo_of, search, served
+from visnet.serving import versions
 from visnet.serving.app import guard
 from visnet.serving.app.engine import Engine
 
@@ -151,6 +155,31 @@ def test_a_fault_of_ours_is_logged_and_not_told(
     monkeypatch.setattr(Engine, "rank", broken)
     assert "a fault of the service's own" in problem(search(client, SMALL), 500)
     assert "/secret/path" in caplog.text
+
+
+def test_a_file_of_queries_that_cannot_be_had_costs_no_search(shop: Path) -> None:
+    (shop / "data/queries.sqlite").mkdir()
+    with served(shop / "data") as client:
+        found = search(client, SMALL)
+        assert (found.status_code, found.json()["query_id"]) == (200, None)
+
+
+def test_a_version_that_cannot_be_opened_leaves_the_one_before(shop: Path) -> None:
+    with served(shop / "data", watch_s=0.05) as client:
+        publish = shop / "data/publish"
+        shutil.copytree(publish / "versions/000001", publish / "versions/000002")
+        facts = json.loads((publish / "versions/000002/version.json").read_text())
+        (publish / "versions/000002/version.json").write_text(json.dumps(facts | {"version": 2}))
+        weights = publish / "versions/000002/trained_model/model.safetensors"
+        weights.unlink()
+        weights.write_bytes(b"x" * facts["files"]["trained_model/model.safetensors"])
+        versions.switch(publish, 2)
+        deadline_s = time.monotonic() + 20
+        while 'visnet_switches_total{outcome="failed"}' not in client.get("/metrics").text:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        assert search(client, SMALL).json()["lineage"]["catalog_version"] == 1
+        assert client.get("/readyz").status_code == 200
 
 
 def test_it_answers_under_no_foreign_name(client: httpx.Client) -> None:

@@ -62,7 +62,11 @@ class Engines:
 
     async def look(self) -> None:
         """Open the version that is served, if it is another one; what fails is logged, and the one of now stays."""
-        wanted = versions.current(self._settings.data / "publish")
+        try:
+            wanted = versions.current(self._settings.data / "publish")
+        except OSError as error:
+            log.error("what is served cannot be told: %s", error)
+            return
         failed, when_s = self._failed
         if wanted in (None, self.number) or (wanted == failed and time.monotonic() < when_s + AGAIN_S):
             return

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visnet.serving.app.metrics import Metrics
-from visnet.serving.app.problems import Refused, busy, document, refusal
+from visnet.serving.app.problems import Refusal, busy, document, refusal_of
 from visnet.serving.app.settings import Settings
 
 WORKING = ("/v1/search", "/v1/compare", "/v1/queries/")  # what takes a network's time
@@ -29,7 +29,7 @@ CAREFUL = {
 _ID = re.compile(r"[\w.-]{1,64}")
 
 
-class Guard:
+class Door:
     """An ASGI application around another."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
@@ -61,7 +61,7 @@ class Guard:
         except Exception as error:
             if status:  # the answer has begun: it can only be cut off
                 raise
-            await document(refusal(error), request_id)(scope, receive, answer)
+            await document(refusal_of(error), request_id)(scope, receive, answer)
         finally:
             route = getattr(scope.get("route"), "path", None) or "other"
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
@@ -92,7 +92,7 @@ class Guard:
         except ValueError:
             host = ""
         if allowed and host not in allowed:
-            raise Refused(421, "this service does not answer under that name; --allow-host adds one")
+            raise Refusal(421, "this service does not answer under that name; --allow-host adds one")
 
     def _bounded(self, headers: Headers, receive: Receive) -> Receive:
         """Refuse a body of more bytes than allowed, or one that takes too long to come."""
@@ -116,7 +116,7 @@ class Guard:
             try:
                 return await asyncio.wait_for(counted(), self._settings.body_s)
             except TimeoutError:
-                raise Refused(408, f"the request did not come within {self._settings.body_s:g} s") from None
+                raise Refusal(408, f"the request did not come within {self._settings.body_s:g} s") from None
 
         whole = False
 
@@ -132,6 +132,6 @@ class Guard:
         return noted
 
 
-def too_long(most: int) -> Refused:
+def too_long(most: int) -> Refusal:
     """Return the refusal of a body of too many bytes; the rest of it is not read."""
-    return Refused(413, f"the photos of a request may have {most:,} bytes together", {"Connection": "close"})
+    return Refusal(413, f"the photos of a request may have {most:,} bytes together", {"Connection": "close"})

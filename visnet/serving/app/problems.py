@@ -22,7 +22,7 @@ BEYOND = {"greater_than_equal", "greater_than", "less_than_equal", "less_than", 
 BEYOND |= {"string_too_long", "string_too_short", "too_long", "too_short"}
 
 
-class Refused(Exception):
+class Refusal(Exception):
     """A request that is not answered: a status, and what was wrong and what is allowed, in a line."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -30,34 +30,34 @@ class Refused(Exception):
         self.status, self.detail, self.headers = status, detail, dict(headers or {})
 
 
-def busy(detail: str) -> Refused:
+def busy(detail: str) -> Refusal:
     """Return the refusal of who should come again in a moment."""
-    return Refused(503, detail, {"Retry-After": str(AGAIN_S)})
+    return Refusal(503, detail, {"Retry-After": str(AGAIN_S)})
 
 
-def unreadable(name: str, error: Undecodable) -> Refused:
+def unreadable(name: str, error: Undecodable) -> Refusal:
     """Return the refusal of bytes that are no photo, or one too large."""
     if isinstance(error, errors.TooLarge):
-        return Refused(413, f"{name}: {error}")
-    return Refused(415, f"{name}: {error}; {READ}")
+        return Refusal(413, f"{name}: {error}")
+    return Refusal(415, f"{name}: {error}; {READ}")
 
 
-def refusal(error: Exception) -> Refused:
+def refusal_of(error: Exception) -> Refusal:
     """Return what is answered to an error; what is a fault of ours is logged, and said without its reason."""
-    if isinstance(error, Refused):
+    if isinstance(error, Refusal):
         return error
     if isinstance(error, RequestValidationError):
         return _invalid(error)
     if isinstance(error, HTTPException):
-        if isinstance(error.__cause__, Refused):  # while a form was read
+        if isinstance(error.__cause__, Refusal):  # while a form was read
             return error.__cause__
         said = http.HTTPStatus(error.status_code).description or "it cannot be answered"
         detail = error.detail if error.status_code == 400 else said
-        return Refused(error.status_code, str(detail), error.headers)
+        return Refusal(error.status_code, str(detail), error.headers)
     if isinstance(error, errors.NotFound):
-        return Refused(404, str(error))
-    if isinstance(error, errors.Conflict):
-        return busy("another process works on it")
+        return Refusal(404, str(error))
+    if isinstance(error, TimeoutError):
+        return busy("it took too long; others are at work")
     if isinstance(error, MemoryError):
         log.error("out of memory: %s", error)
         return busy("this machine has too little memory for that photo just now")
@@ -65,10 +65,10 @@ def refusal(error: Exception) -> Refused:
         log.error("%s", error)
         return busy(NOTHING_SERVED)
     log.error("a request failed", exc_info=error)
-    return Refused(500, "a fault of the service's own; its log has the request's id")
+    return Refusal(500, "a fault of the service's own; its log has the request's id")
 
 
-def document(refused: Refused, request_id: str) -> Response:
+def document(refused: Refusal, request_id: str) -> Response:
     """Return the answer to a refused request."""
     title = http.HTTPStatus(refused.status).phrase
     said = Problem(title=title, status=refused.status, detail=refused.detail, request_id=request_id)
@@ -76,7 +76,7 @@ def document(refused: Refused, request_id: str) -> Response:
     return Response(said.model_dump_json(), refused.status, headers=headers, media_type=MEDIA)
 
 
-def _invalid(error: RequestValidationError) -> Refused:
+def _invalid(error: RequestValidationError) -> Refusal:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "request"
-    return Refused(422 if first["type"] in BEYOND else 400, f"{where}: {first['msg']}")
+    return Refusal(422 if first["type"] in BEYOND else 400, f"{where}: {first['msg']}")

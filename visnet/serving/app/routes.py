@@ -10,7 +10,7 @@ from starlette.responses import Response
 from visnet.serving.app import state
 from visnet.serving.app.answers import CompareAnswer, SearchAnswer
 from visnet.serving.app.engine import DEPTH, Engine
-from visnet.serving.app.problems import Refused
+from visnet.serving.app.problems import Refusal
 from visnet.serving.app.search import Narrowed, answered
 from visnet.serving.app.uploads import Wanted
 
@@ -38,9 +38,9 @@ async def search(
     """
     there = state.of(request)
     if bool(photo) == (query_id is not None):
-        raise Refused(400, "wanted is either photo (1 to 8 files) or query_id, of an earlier search")
+        raise Refusal(400, "wanted is either photo (1 to 8 files) or query_id, of an earlier search")
     if len(photo) > MOST_PHOTOS:
-        raise Refused(422, f"photo: {len(photo)} files were given; allowed are 1 to {MOST_PHOTOS}")
+        raise Refusal(422, f"photo: {len(photo)} files were given; allowed are 1 to {MOST_PHOTOS}")
     narrowed = Narrowed(limit, offset, category or None, min_probability)
     data = [await file.read() for file in photo]
     async with there.engines.lease() as engine:
@@ -95,7 +95,7 @@ async def compare(
     there = state.of(request)
     if len(photo) + len(product_id) != 2:
         given = f"{len(photo)} photos and {len(product_id)} products were given"
-        raise Refused(400, f"{given}; wanted are two in all, each a photo or a product_id")
+        raise Refusal(400, f"{given}; wanted are two in all, each a photo or a product_id")
     data = [await file.read() for file in photo]
     async with there.engines.lease() as engine:
         rows = [engine.facts.rows(product) for product in product_id]

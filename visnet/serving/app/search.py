@@ -9,7 +9,7 @@ import numpy as np
 
 from visnet.serving.app.answers import AskedPhoto, Count, Result, SearchAnswer, ShownBox, asked_photo_url
 from visnet.serving.app.engine import DEPTH, Engine, counts
-from visnet.serving.app.problems import Refused, log
+from visnet.serving.app.problems import Refusal, log
 from visnet.serving.app.queries import Query, QueryStore
 from visnet.serving.app.uploads import Decoders, Prepared, Wanted
 from visnet.serving.searcher import Hit, Ranking
@@ -27,9 +27,9 @@ class Narrowed:
     def check(self, engine: Engine) -> None:
         """Refuse what lies beyond the answers that are ranked, or needs what the version lacks."""
         if self.offset + self.limit > DEPTH:
-            raise Refused(422, f"offset + limit is {self.offset + self.limit}; allowed is {DEPTH:,} at most")
+            raise Refusal(422, f"offset + limit is {self.offset + self.limit}; allowed is {DEPTH:,} at most")
         if self.min_probability is not None and not engine.calibrated:
-            raise Refused(422, "min_probability: this version has no calibration, so no answer has a probability")
+            raise Refusal(422, "min_probability: this version has no calibration, so no answer has a probability")
 
 
 class Searches:
@@ -67,7 +67,7 @@ class Searches:
     async def kept(self, query_id: str) -> Query:
         """Return what was kept of an earlier query."""
         if self._queries is None:
-            raise Refused(404, "query: none are kept here")
+            raise Refusal(404, "query: none are kept here")
         return await self._decoders.run(self._queries.get, query_id)
 
     async def keep(self, query: Query) -> str | None:

@@ -22,9 +22,9 @@ from visnet.pipeline import budget
 from visnet.serving import catalog
 from visnet.serving.app import catalog_routes, metrics, pages, routes
 from visnet.serving.app.answers import Problem
-from visnet.serving.app.guard import Guard
+from visnet.serving.app.guard import Door
 from visnet.serving.app.metrics import Metrics
-from visnet.serving.app.problems import MEDIA, document, refusal
+from visnet.serving.app.problems import MEDIA, document, refusal_of
 from visnet.serving.app.settings import LOOPBACK, Settings
 from visnet.serving.app.state import State
 
@@ -57,14 +57,14 @@ def application(settings: Settings) -> FastAPI:
     for router in (routes.router, catalog_routes.router, pages.health, pages.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=pages.PAGE))
-    app.add_middleware(Guard, settings=settings, metrics=counts)
+    app.add_middleware(Door, settings=settings, metrics=counts)
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
     return app
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    return document(refusal(error), request.state.request_id)
+    return document(refusal_of(error), request.state.request_id)
 
 
 def from_environment() -> FastAPI:

@@ -4,6 +4,7 @@ import asyncio
 import collections
 import contextlib
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
@@ -52,7 +53,7 @@ class State:
         self._decoding = ThreadPoolExecutor(settings.decoding_threads, "decoding")
         self._reading = ThreadPoolExecutor(2, "reading")
         self.decoders, self.reading = Decoders(self._decoding), Decoders(self._reading)
-        self._queries = QueryStore(settings.queries, settings.keep_queries) if settings.keep_queries else None
+        self._queries = _queries(settings)
         self.searches = Searches(self.decoders, self._queries)
         self.shown = Pictures()
         self.checked: dict[int, float] = {}  # version -> when its network was last seen to work
@@ -68,11 +69,22 @@ class State:
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await following
-            for threads in (self._decoding, self._reading):
-                threads.shutdown(wait=True, cancel_futures=True)
+            for threads in (self._decoding, self._reading):  # beside the loop, which a thread may wait for
+                await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
             self.engines.close()
             if self._queries is not None:
                 self._queries.close()
+
+
+def _queries(settings: Settings) -> QueryStore | None:
+    """Open the file of queries, None if none are to be kept, or it cannot be had: searches do not need it."""
+    if not settings.keep_queries:
+        return None
+    try:
+        return QueryStore(settings.queries, settings.keep_queries)
+    except (sqlite3.Error, OSError) as error:
+        log.error("%s: %s; no query is kept", settings.queries, error)
+        return None
 
 
 def of(request: Request) -> State:
