@@ -10,7 +10,7 @@ import torch
 from tests.training.toy import MANNERS, SHAPES, TRAIN, VALIDATION, Diary, options, train
 from visnet import zoo
 from visnet.training import TripletSet
-from visnet.training.embedding_task import reciprocal_ranks
+from visnet.training.embedding_task import reciprocal_ranks, standard_error
 
 
 def test_bad_triplets_are_refused() -> None:
@@ -42,6 +42,13 @@ def test_a_query_has_the_rank_of_its_first_photo_among_all_of_the_validation() -
     assert reciprocal_ranks(torch.zeros(6, 2), torch.tensor([[0, 2, 1], [0, 2, 3]]), labels).tolist() == [1 / 3], (
         "a network that maps all photos to one point finds last"
     )
+
+
+def test_the_error_of_a_mean_is_that_of_its_draws_and_never_none() -> None:
+    draws = torch.rand(1000, 400, generator=torch.Generator().manual_seed(0), dtype=torch.float64) ** 0.2
+    told = torch.tensor([standard_error(row) for row in draws[:50]])
+    assert told.mean() == pytest.approx(float(draws.mean(1).std()), rel=0.1)
+    assert standard_error(torch.ones(98)) == pytest.approx((0.99 * 0.01 / 100) ** 0.5, rel=1e-5)
 
 
 def test_a_round_whose_triplets_are_gone_is_refused(tmp_path: Path) -> None:

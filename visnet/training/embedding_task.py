@@ -136,8 +136,11 @@ class EmbeddingTask:
             measured["loss"] = sum(losses) / count
         right = sum(int(right_order(embeddings, chunk).sum()) for chunk in chunks)
         found = reciprocal_ranks(embeddings, self._validation, self._validation_labels)
-        error = (found.var(correction=0) / len(found)).sqrt().item()
-        return measured | {"triplet_accuracy": right / count, "mrr": found.mean().item(), "mrr_error": error}
+        return measured | {
+            "triplet_accuracy": right / count,
+            "mrr": found.mean().item(),
+            "mrr_error": standard_error(found),
+        }
 
     def _planned(self, plan: Plan) -> PlannedBatches:
         return PlannedBatches(self.data.images, self.data.labels, plan, seed=self.seed)
@@ -161,6 +164,15 @@ def reciprocal_ranks(embeddings: Tensor, triplets: Tensor, labels: Tensor) -> Te
         before = ((distances <= nearest) & ~alike).sum(dim=1)
         found.append(1.0 / (1.0 + before.double()))
     return torch.cat(found)
+
+
+def standard_error(shares: Tensor) -> float:
+    """Return the standard error of the mean of numbers in 0..1, [N], which is not 0 where all are alike.
+
+    One more that is 0 and one that is 1 are counted, as in the interval of Agresti and Coull (1998).
+    """
+    more = torch.cat([shares, shares.new_tensor([0.0, 1.0])])
+    return float((more.var(correction=0) / len(more)).sqrt())
 
 
 def _dimensions(model: nn.Module, images: Dataset[Tensor]) -> int:

@@ -1,0 +1,148 @@
+// The results: cards with a picture, and in words how alike it is; more of them; or that there are none.
+
+import { sized } from "./api.js";
+import { MOST, PAGE, towards, write } from "./address.js";
+import { h, icon, picture } from "./elements.js";
+import { count, digits, kind, likeness, price, products, time, titled } from "./words.js";
+
+const WAITING = 12; // cards that stand in for those to come
+const EAGER = 8; // pictures that do not wait to be scrolled to
+const cards = new WeakMap(); // a hit -> its card, so that a picture that is shown stays
+
+/** Show results under their heading. `more` is called for the next page. */
+export function results(answer, state, { busy, more }) {
+  const shown = answer.results.length;
+  const heading = state.kind === "query" ? "Products like your photo" : `Products like ${titled(answer.asked.product)}`;
+  return [
+    h(
+      "header.heading",
+      {},
+      h("h1", { tabindex: -1, "data-key": "heading" }, heading),
+      h("p.soft", {}, answer.total ? `${products(answer.total)}, most alike first` : ""),
+    ),
+    state.details && lineage(answer.lineage),
+    shown
+      ? h(
+          "ul.grid",
+          { "aria-busy": String(busy) },
+          answer.results.map((hit, at) => card(hit, at, state)),
+        )
+      : nothing(state),
+    shown > 0 && end(shown, answer, more),
+  ];
+}
+
+/** Stand in for results that are asked for. */
+export function waiting(heading) {
+  const blank = () =>
+    h("li.card.blank", {}, h("div.picture.skeleton"), h("div.line.skeleton"), h("div.line.short.skeleton"));
+  return [
+    h("header.heading", {}, h("h1", { tabindex: -1, "data-key": "heading" }, heading), h("p.soft", {}, "One moment …")),
+    h("ul.grid", { "aria-hidden": "true" }, Array.from({ length: WAITING }, blank)),
+  ];
+}
+
+/** Say that there are no results because of what the notice above tells. */
+export const failed = () => [
+  h(
+    "header.heading",
+    {},
+    h("h1", { tabindex: -1, "data-key": "heading" }, "No results yet"),
+    h("p.soft", {}, "Your photo is kept until you choose another one."),
+  ),
+];
+
+function end(shown, { total, reach, cut }, more) {
+  const left = reach - shown;
+  const limit = cut && left <= 0 ? `; only the ${count(MOST)} most alike are looked at` : "";
+  return h(
+    "footer.end",
+    {},
+    h("p.soft", {}, `${count(shown)} of ${products(total)}${limit}`),
+    left > 0 &&
+      h("button.button", { type: "button", "data-key": "more", click: more }, `Show ${Math.min(PAGE, left)} more`),
+  );
+}
+
+function nothing(state) {
+  const narrowed = state.category || state.colour;
+  const words = narrowed
+    ? "No product is of this category and colour."
+    : "The catalog has no product like this. Try another photo, or another area of it.";
+  const all = { ...state, category: null, colour: null, offset: 0 };
+  return h(
+    "div.nothing",
+    {},
+    h("h2", {}, "Nothing found"),
+    h("p", {}, words),
+    narrowed &&
+      h("a.button", { href: write(all), "data-route": true, "data-key": "all" }, "Show all categories and colours"),
+  );
+}
+
+function card(hit, at, state) {
+  const { details } = state;
+  const kept = cards.get(hit);
+  const node = kept?.details === details ? kept.node : built(hit, at, details);
+  cards.set(hit, { details, node });
+  node.querySelector("a").setAttribute("href", write(towards(state, hit.product_id)));
+  return node;
+}
+
+function built(hit, at, details) {
+  const named = titled(hit);
+  return h(
+    "li.card",
+    {},
+    h("div.picture", {}, picture(sized(hit.photo_url, 320), "", { eager: at < EAGER })),
+    alike(hit.probability),
+    h("h2.title", {}, named),
+    h("p.price", {}, price(hit.attributes)),
+    h("p.soft", {}, kind(hit)),
+    details && numbers(hit),
+    h(
+      "a.more",
+      { "data-route": true, "data-key": `hit-${hit.product_id}`, "aria-label": `More like this: ${named}` },
+      "More like this",
+      icon("next"),
+    ),
+  );
+}
+
+/** Say how alike it is, in words and in as many bars. */
+function alike(probability) {
+  const row = likeness(probability);
+  if (!row) return null;
+  const bars = [1, 2, 3, 4].map((bar) => h("i", { class: bar <= row.level ? "on" : null }));
+  return h("p.alike", { "data-level": row.level }, h("span.bars", { "aria-hidden": "true" }, bars), row.words);
+}
+
+function numbers(hit) {
+  return listed("numbers", {
+    Product: hit.product_id,
+    Photo: hit.photo_id,
+    "Squared distance": digits(hit.sq_distance),
+    Probability: digits(hit.probability),
+    Answer: hit.exact ? "exact" : "approximate",
+  });
+}
+
+function lineage(of) {
+  return listed("lineage", {
+    "Catalog version": of.catalog_version,
+    Published: time(of.published),
+    Model: of.model,
+    "MLflow run": of.mlflow_run ?? "none",
+    Search: of.exact ? "exact" : "approximate",
+  });
+}
+
+function listed(name, facts) {
+  return h(
+    `dl.${name}`,
+    {},
+    Object.entries(facts).map(([term, fact]) =>
+      h("div", {}, h("dt", {}, term), h("dd", { title: String(fact) }, String(fact))),
+    ),
+  );
+}

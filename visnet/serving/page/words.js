@@ -1,0 +1,46 @@
+// What numbers are called. A probability is that of the same product; see visnet/evaluation/calibration.py.
+
+// From a probability on, how a shopper reads it.
+export const LIKENESS = [
+  { from: 0.9, level: 4, words: "Very likely the same" },
+  { from: 0.6, level: 3, words: "Likely the same" },
+  { from: 0.25, level: 2, words: "Possibly the same" },
+  { from: 0, level: 1, words: "Similar" },
+];
+
+/** Return the row of `LIKENESS` for a probability in 0..1, or null where there is none. */
+export function likeness(probability) {
+  return typeof probability === "number" ? (LIKENESS.find((row) => probability >= row.from) ?? null) : null;
+}
+
+const COUNT = new Intl.NumberFormat("en");
+const TIME = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+
+export const count = (number) => COUNT.format(number);
+
+export const products = (number) => `${count(number)} ${number === 1 ? "product" : "products"}`;
+
+/** Name a product: by its title, or its id where there is none. */
+export const titled = (product) => String(product.attributes?.title || product.product_id);
+
+/** Begin a value of a catalog with a capital, as a name on a page does. */
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** Say what kind of product it is: "Shoes · black". */
+export const kind = ({ category, colour }) => [capital(category ?? ""), colour].filter(Boolean).join(" · ");
+
+/** Say a price as the shop does; a bare number in its currency (ISO 4217), or with two digits where there is none. */
+export function price({ price: said, currency }) {
+  const text = String(said ?? "");
+  if (!/^\d+(\.\d+)?$/.test(text)) return text;
+  if (!/^[A-Z]{3}$/.test(currency ?? "")) return Number(text).toFixed(2);
+  return new Intl.NumberFormat("en", { style: "currency", currency }).format(text);
+}
+
+export function time(iso) {
+  const date = new Date(iso);
+  return Number.isNaN(date.getTime()) ? String(iso) : TIME.format(date);
+}
+
+/** Say a distance or a probability with three digits. */
+export const digits = (number) => (typeof number === "number" ? number.toFixed(3) : "none");
