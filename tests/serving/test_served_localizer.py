@@ -16,7 +16,7 @@ from visnet.models.detector import Detector
 from visnet.pipeline.log import SILENT
 from visnet.serving import catalog, versions
 
-SMALL = {"network": "tf_efficientnet_lite0", "side_px": 64, "frozen_blocks": 6, "width": 8}
+SMALL = {"network": "tf_efficientnet_lite0", "side_px": 64, "frozen_blocks": 6, "width": 32}
 
 
 def put_localizer(shop: Path, unsure_below: float = 0.5) -> None:
