@@ -82,6 +82,8 @@ def test_a_search_without_a_box_is_for_the_one_that_is_proposed(localized: Path,
         localizer = Localizer.load(Path("data/localizer"))
         localizer.unsure_below = 0.0
         localizer.save(Path("data/localizer"))
+        Path("data/localizer/checksums.json").unlink()  # else it is called damaged
+        runner.run("publish")
         (proposal,) = localizer.propose([Image.open(photo)])
         assert proposal is not None
         said = similar.answer(photo, 3, None, None, sheet)
@@ -90,6 +92,8 @@ def test_a_search_without_a_box_is_for_the_one_that_is_proposed(localized: Path,
         assert "proposed" not in similar.answer(photo, 3, None, None, sheet, whole=True)
         localizer.unsure_below = 2.0
         localizer.save(Path("data/localizer"))
+        assert "proposed; --whole" in similar.answer(photo, 3, None, None, sheet), "the version has its own"
+        runner.run("publish")
         unsure = similar.answer(photo, 3, None, None, sheet)
         assert "unsure: the whole photo" in unsure
         whole = similar.answer(photo, 3, None, None, sheet, whole=True)
