@@ -102,7 +102,7 @@ def test_a_day_of_batches_equals_one_clean_build(built: Path, tmp_path: Path, mo
     for key, value in workspace.environment().items():
         monkeypatch.setenv(key, value)
     shop = workspace.make(tmp_path / "shop", FEED)
-    for learnt in ("trained_model", "evaluation"):
+    for learnt in ("trained_model", "evaluation", "localizer"):
         shutil.copytree(built / "data" / learnt, shop / "data" / learnt)
     monkeypatch.chdir(shop)
     with dagster_of(shop, tmp_path / "dagster") as context:
@@ -122,7 +122,7 @@ def test_a_day_of_batches_equals_one_clean_build(built: Path, tmp_path: Path, mo
 
     clean = workspace.make(tmp_path / "clean", FEED)
     shutil.copytree(shop / "feed", clean / "feed")
-    for learnt in ("trained_model", "evaluation"):
+    for learnt in ("trained_model", "evaluation", "localizer"):
         shutil.copytree(shop / "data" / learnt, clean / "data" / learnt)
     done = Work(clean, *(f"run {stage}" for stage in REFRESHED)).end()
     assert done.returncode == 0, done.stderr

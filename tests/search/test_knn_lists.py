@@ -276,3 +276,17 @@ def test_a_product_that_changes_its_category_is_noticed_whatever_signs_their_nam
     write(tmp_path / "vectors", moved)
     knn_results.build(tmp_path / "vectors", out=tmp_path / "out", params=PARAMS, log=SILENT)
     assert answers(tmp_path / "out") == by_hand(moved)
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_category_can_lose_all_but_the_last_of_its_photos(left: int, tmp_path: Path) -> None:
+    folder, out = tmp_path / "vectors", tmp_path / "out"
+    out.mkdir()
+    shop: Shop = {f"s{at}": (f"p{at}", "bags", "shop", (at, 0)) for at in range(6)}
+    shop |= {"asked": ("p0", "bags", "street", (0, 0)), "other": ("q0", "shoes", "shop", (0, 0))}
+    write(folder, shop)
+    knn_results.build(folder, out=out, params=PARAMS, log=SILENT)
+    kept = {crop: row for crop, row in shop.items() if crop in ("asked", "other", *(f"s{at}" for at in range(left)))}
+    write(folder, kept)
+    knn_results.build(folder, out=out, params=PARAMS, log=SILENT)
+    assert [product for product, *_ in answers(out).get("asked", [])] == [f"p{at}" for at in range(left)]

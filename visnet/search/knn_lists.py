@@ -107,7 +107,7 @@ def update(
     there = lists.row >= 0
     struck = lists.row == GONE
     if len(queries.product):
-        struck |= there & touched[queries.product[lists.row]]
+        struck |= there & touched[queries.product[np.where(there, lists.row, 0)]]
     query, column = np.nonzero(there & ~struck)
     rows, distances = lists.row[query, column], lists.sq_distance[query, column]
     came_query, came_row, came_distance = _within_reach(lists, queries, touched)

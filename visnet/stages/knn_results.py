@@ -122,7 +122,7 @@ def _answers(
         numbers = np.union1d(merged, searched)
     rows = rows_of(
         kind, category, asked.iloc[numbers], lists.of(numbers), k,
-        crop_id=crop_id, product_id=names[product], model=queries.model,
+        crop_id=crop_id, product_id=names[product].to_numpy(object), model=queries.model,
     )  # fmt: skip
     counts[kind] += len(asked)
     counts["searched"] += len(searched)
