@@ -85,6 +85,7 @@ def _next(reports: dict[str, Report]) -> list[str]:
     return [
         f"Pictures   {sheets}",
         "Next       . .venv/bin/activate                 in each new shell, for the commands below",
+        "           make serve                           a page to search on by photo",
         "           make ui                              assets in Dagster, runs in MLflow",
         "           python -m visnet similar PHOTO.jpg   the products most like a photo of yours",
         "           edit params.toml, then dvc repro     only what changed runs again",
