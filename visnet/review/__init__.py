@@ -1,9 +1,7 @@
 """Pages on which a person judges sampled triplets, and their contact sheets."""
 
 import contextlib
-import errno
 import io
-import socket
 from pathlib import Path
 
 import uvicorn
@@ -13,6 +11,7 @@ from visnet.pipeline.reports import DATA
 from visnet.review.server import app
 from visnet.review.shown import Shown, choose
 from visnet.sampling import exclusions
+from visnet.serving.listening import listen
 from visnet.sheets.contact_sheet import WRONG, Thumbnail, check_name, sheet
 
 EXCLUSIONS = Path("exclusions.csv")
@@ -37,7 +36,7 @@ def serve(
     """
     shown = choose(data, split, count)
     exclusions.read(path)
-    with _bound(host, port) as listening:
+    with listen(host, port) as listening:
         name = f"[{host}]" if ":" in host else host
         print(
             f"{len(shown.triplets)} of {shown.total} {split} triplets: http://{name}:{listening.getsockname()[1]}\n"
@@ -77,18 +76,3 @@ def _tiles(shown: Shown, place: int, marked: frozenset[exclusions.Row]) -> list[
         Thumbnail(Image.open(io.BytesIO(shown.photos[crop])), caption, WRONG if rows & marked else None)
         for crop, caption, rows in zip((q, p, n), captions, wrong, strict=True)
     ]
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """Return a socket bound to host and port; `ValueError` in one line when it cannot be had."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen()  # two sockets may share a port until one of them listens
-    except (OSError, OverflowError) as error:
-        listening.close()
-        busy = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        why = "is in use; name another one, or 0 for any" if busy else f"cannot be had on {host} ({error})"
-        raise ValueError(f"--port {port} {why}") from None
-    return listening

@@ -1,9 +1,7 @@
 """The application, and the process that runs it until it is told to stop."""
 
 import contextlib
-import errno
 import os
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from typing import Any
@@ -27,6 +25,7 @@ from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import MEDIA, document, refusal_of
 from visnet.serving.app.settings import LOOPBACK, Settings
 from visnet.serving.app.state import State
+from visnet.serving.listening import listen
 
 SETTINGS = "VISNET_SERVE"  # the environment variable by which further processes are told
 GRACE_S = 10  # for requests that are under way when the service is to stop
@@ -90,7 +89,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """
     with catalog.open_current(settings.data) as version:
         number = version.number
-    with bound(host, port) as listening, contextlib.ExitStack() as held:
+    with listen(host, port) as listening, contextlib.ExitStack() as held:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listening.getsockname()[1]}/"
         print(f"Version {number} of the catalog: {url}\nCtrl-C stops.", flush=True)
@@ -112,18 +111,3 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 def hosts(host: str, others: list[str]) -> tuple[str, ...]:
     """Return the names under which a service answers: loopback's where it is bound to that, any elsewhere."""
     return (*LOOPBACK, *others) if host in LOOPBACK else tuple(others)
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; `ValueError` in one line when it cannot be had."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(128)
-    except (OSError, OverflowError) as error:
-        listening.close()
-        busy = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        why = "is in use; name another one, or 0 for any" if busy else f"cannot be had on {host} ({error})"
-        raise ValueError(f"--port {port} {why}") from None
-    return listening
