@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from visnet.embedding.embed import chosen_device
 from visnet.models.inputs import loader_options
 from visnet.pipeline.log import Log
+from visnet.training.measuring import measured
 from visnet.training.options import Options
-from visnet.training.processes import autocast
 from visnet.training.task import Batch, Task
 
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)  # of what was learnt, the largest first
@@ -68,7 +68,6 @@ def _measured(task: Task[Batch], options: Options) -> dict[str, float]:
     validation = cast(Dataset[Any], task.validation)
     loader = DataLoader(validation, batch_size=None, **loader_options(options.workers, pin_memory=False))
     model = task.model.to(place).eval()
-    with torch.inference_mode(), autocast(options, place):
-        predictions = [task.predict(model, move_data_to_device(batch, place)) for batch in loader]
+    found = measured(task, model, (move_data_to_device(batch, place) for batch in loader), options, place)
     model.cpu()
-    return {f"validation_{name}": value for name, value in task.metrics(predictions).items()}
+    return found

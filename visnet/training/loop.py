@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 import torch
@@ -12,8 +13,8 @@ from visnet.models.inputs import loader_options
 from visnet.pipeline.log import Log, Progress
 from visnet.training.checkpoint import Checkpoints
 from visnet.training.epochs import EpochReader
+from visnet.training.measuring import measured
 from visnet.training.options import Options
-from visnet.training.processes import autocast
 from visnet.training.signals import Interrupted, StopSignals
 from visnet.training.state import TrainingState
 from visnet.training.sums import Sums, means
@@ -106,14 +107,14 @@ class Loop(Generic[Batch]):
         """Measure the task's metrics, with the averaged weights where there are some; none without a validation."""
         if not len(self._validation):
             return {}
-        model, predictions = self.updates.averaged.eval(), []
-        with torch.inference_mode():
+
+        def batches() -> Iterator[object]:
             for batch in self._validation:
-                with autocast(self.options, self.fabric.device):
-                    predictions.append(self.task.predict(model, self.fabric.to_device(batch)))
+                yield self.fabric.to_device(batch)
                 if signals.asked is not None and self.ranks == 1:
                     raise Interrupted  # the last checkpoint is of this epoch, or of the end of the one before
-            return {f"validation_{name}": value for name, value in self.task.metrics(predictions).items()}
+
+        return measured(self.task, self.updates.averaged.eval(), batches(), self.options, self.fabric.device)
 
     def _end_epoch(self, measured: dict[str, float], signals: StopSignals) -> None:
         """Draw the curve, keep the best weights and a checkpoint."""
