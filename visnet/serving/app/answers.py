@@ -24,6 +24,11 @@ RESULT: dict[str, Any] = {
 }
 
 
+def _shown_by(example: dict[str, Any]) -> ConfigDict:
+    """Have the documentation show what an answer looks like."""
+    return ConfigDict(frozen=True, json_schema_extra={"examples": [example]})
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -41,7 +46,7 @@ class Lineage(_Answer):
 class Result(_Answer):
     """A product that answers, by its nearest photo."""
 
-    model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [RESULT]})
+    model_config = _shown_by(RESULT)
 
     product_id: str
     photo_id: str
@@ -81,30 +86,25 @@ class Count(_Answer):
 class SearchAnswer(_Answer):
     """The products nearest to a photo: a page of them, and what all of them are."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "query_id": "q_3f9c2b1d5e6f708192a3b4c5d6e7f809",
-                    "photo": {
-                        "width": 800,
-                        "height": 600,
-                        "url": "/v1/queries/q_3f9c2b1d5e6f708192a3b4c5d6e7f809/photo",
-                    },
-                    "boxes": [{"box": [12.0, 8.0, 540.0, 580.0], "score": 0.97, "kind": "proposed", "used": True}],
-                    "results": [RESULT],
-                    "total": 312,
-                    "offset": 0,
-                    "limit": 24,
-                    "facets": {
-                        "category": [{"value": "bags", "count": 211}],
-                        "colour": [{"value": "red", "count": 20}],
-                    },
-                    "lineage": LINEAGE,
-                }
-            ]
-        },
+    model_config = _shown_by(
+        {
+            "query_id": "q_3f9c2b1d5e6f708192a3b4c5d6e7f809",
+            "photo": {
+                "width": 800,
+                "height": 600,
+                "url": "/v1/queries/q_3f9c2b1d5e6f708192a3b4c5d6e7f809/photo",
+            },
+            "boxes": [{"box": [12.0, 8.0, 540.0, 580.0], "score": 0.97, "kind": "proposed", "used": True}],
+            "results": [RESULT],
+            "total": 312,
+            "offset": 0,
+            "limit": 24,
+            "facets": {
+                "category": [{"value": "bags", "count": 211}],
+                "colour": [{"value": "red", "count": 20}],
+            },
+            "lineage": LINEAGE,
+        }
     )
 
     query_id: Annotated[str | None, Field(description="null where queries are not kept")]
@@ -181,19 +181,14 @@ class CatalogAnswer(_Answer):
 class Problem(_Answer):
     """Why there is no answer (RFC 9457)."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "about:blank",
-                    "title": "Unsupported Media Type",
-                    "status": 415,
-                    "detail": "photo: not an image; JPEG, PNG, WebP, GIF, AVIF, BMP, TIFF and JPEG 2000 are read",
-                    "request_id": "6f1d0c2b3a495867",
-                }
-            ]
-        },
+    model_config = _shown_by(
+        {
+            "type": "about:blank",
+            "title": "Unsupported Media Type",
+            "status": 415,
+            "detail": "photo: not an image; JPEG, PNG, WebP, GIF, AVIF, BMP, TIFF and JPEG 2000 are read",
+            "request_id": "6f1d0c2b3a495867",
+        }
     )
 
     type: str = "about:blank"
