@@ -1,20 +1,17 @@
 """The client gives what the service answers as records, and its problems as errors."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.serving.app.running import photo_of, publish_whole, served
+from tests.serving.app.running import photo_of, served, whole
 from visnet.client import Client, ServiceError
 
 
 @pytest.fixture(scope="module")
 def place(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    shop = Path(shutil.copytree(published, tmp_path_factory.mktemp("asked") / "shop", symlinks=True))
-    publish_whole(shop)
-    return shop
+    return whole(published, tmp_path_factory.mktemp("asked"))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -37,6 +38,13 @@ def publish_whole(shop: Path) -> None:
     put_calibration(shop)
     put_catalog(shop)
     refresh(shop, "publish")
+
+
+def whole(published: Path, folder: Path) -> Path:
+    """Copy a published shop, and publish all that a version may have."""
+    shop = Path(shutil.copytree(published, folder / "shop", symlinks=True))
+    publish_whole(shop)
+    return shop
 
 
 @contextlib.contextmanager

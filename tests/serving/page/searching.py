@@ -1,5 +1,6 @@
 """A person at the search page: the service of a small shop in a process, and what is done in the browser."""
 
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 from tests import refreshing
 from tests.apart import Work
@@ -14,6 +16,13 @@ from tests.apart import Work
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+IN_CHROMIUM = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
+]
+AREA = ".area[aria-pressed=true]"
 PRODUCTS = 60  # two pages and a half
 PHOTO = "p007-0-0.png"
 DRAWN = (4.0, 6.0, 16.0, 20.0)  # a box, of the photo's 32 × 32 pixels

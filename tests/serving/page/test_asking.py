@@ -1,72 +1,23 @@
-"""The search page in Chromium, by mouse, finger and keys, against the service as `python -m visnet serve` starts it."""
-
-import shutil
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+"""What a person does at the search page, by mouse, finger and keys."""
 
 import httpx
 import pytest
 
-from tests.serving.searching import DRAWN, PRODUCTS, Open, Service, drag, give, make, products, searched, used
+from tests.serving.page.searching import (
+    AREA,
+    DRAWN,
+    IN_CHROMIUM,
+    PRODUCTS,
+    Open,
+    Service,
+    drag,
+    give,
+    products,
+    searched,
+    used,
+)
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-AREA = ".area[aria-pressed=true]"
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(make(tmp_path_factory.mktemp("page") / "shop"))
-    yield service
-    service.kill()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=10_000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def tab(browser: "Browser", service: Service) -> Iterator[Open]:
-    """Open pages of the service, each in a context of its own; nothing in them may fail or break the policy."""
-    faults: list[str] = []
-    contexts = []
-
-    def opened(path: str = "/", refused: bool = False, **options: Any) -> "Page":
-        context = browser.new_context(**({"viewport": {"width": 1200, "height": 800}} | options))
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on(
-            "console",
-            lambda line: (
-                faults.append(line.text)
-                if line.type == "error" and not (refused and line.text.startswith("Failed to load resource"))
-                else None
-            ),
-        )
-        page.goto(service.url + path)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert faults == []
+pytestmark = IN_CHROMIUM
 
 
 @pytest.mark.parametrize("way", ["drop", "paste", "choose"])
@@ -218,15 +169,6 @@ def test_an_address_shows_the_same_in_another_browser(tab: Open, service: Servic
     assert products(tab(page.url.removeprefix(service.url))) == products(page)
 
 
-def test_an_address_of_nothing_says_so_and_offers_a_search(tab: Open, service: Service) -> None:
-    from playwright.sync_api import expect
-
-    for path, named in (("/q/q_0000", "q_0000"), ("/p/no%2Fproduct", "no/product"), ("/p/%E0%A4%A", "%E0%A4%A")):
-        page = tab(path, refused=True)
-        expect(page.get_by_role("alert")).to_contain_text(named)
-        expect(page.get_by_role("button", name="Choose a photo")).to_be_visible()
-
-
 def test_keys_alone_are_enough(tab: Open, service: Service) -> None:
     from playwright.sync_api import expect
 
@@ -267,47 +209,3 @@ def test_keys_alone_are_enough(tab: Open, service: Service) -> None:
     to("Your photo", "Shift+Tab")
     page.keyboard.press("Enter")
     expect(page.locator(AREA)).to_have_attribute("aria-label", "Drawn area")
-
-
-def test_a_file_that_is_no_photo_is_told_and_nothing_is_lost(tab: Open, service: Service) -> None:
-    from playwright.sync_api import expect
-
-    page = searched(tab, service, refused=True)
-    shown = products(page)
-    page.set_input_files("#files", service.shop / "stock.csv")
-    expect(page.get_by_role("alert")).to_contain_text("This is not a photo that can be read")
-    page.get_by_role("button", name="Dismiss").click()
-    assert products(page) == shown
-
-
-def test_a_service_that_is_gone_is_told_and_asked_again(tab: Open, service: Service) -> None:
-    from playwright.sync_api import expect
-
-    page = searched(tab, service, refused=True)
-    shown = products(page)
-    service.kill()
-    page.get_by_role("link", name="Hat 30").click()
-    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
-    assert products(page) == shown, "what was found stays"
-    give(page, service.photo("p012-0-0.png"))
-    expect(page.get_by_role("heading", level=1)).to_have_text("No results yet")
-    expect(page.get_by_role("img", name="Your photo")).to_be_visible()
-    service.start()
-    page.get_by_role("button", name="Try again").click()
-    expect(page.locator("#answers .card .title").first).to_have_text("p012")
-    expect(page.get_by_role("alert")).to_have_count(0)
-
-
-def test_a_service_that_keeps_no_photos_is_searched_as_well(tab: Open, service: Service) -> None:
-    from playwright.sync_api import expect
-
-    service.kill()
-    service.start("--keep-queries", "0")
-    page = searched(tab, service)
-    page.get_by_role("link", name="Hat 30").click()
-    expect(page.get_by_text("24 of 30 products")).to_be_visible()
-    drag(page)
-    expect(page.locator(AREA)).to_have_attribute("aria-label", "Drawn area")
-    expect(page.get_by_role("img", name="Your photo")).to_be_visible()
-    page.get_by_role("button", name="Show 24 more").click()
-    expect(page.locator("#answers .card")).to_have_count(48)
