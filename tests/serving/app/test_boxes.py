@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.refreshing import refresh
@@ -47,13 +48,15 @@ def test_the_box_is_the_localizers_and_what_is_in_it_is_searched_for(shop: Path)
         link = client.get(f"/v1/queries/{found['query_id']}").json()
         other = search(client, query_id=found["query_id"], box="150,20,270,140").json()
     proposed, whole = found["boxes"]
-    assert (proposed["box"], proposed["score"]) == ([left, top, left + width, top + height], wanted.score)
+    assert proposed["box"] == pytest.approx([left, top, left + width, top + height])
+    assert proposed["score"] == pytest.approx(wanted.score)
     assert (proposed["kind"], proposed["used"]) == ("proposed", True)
     assert whole == {"box": [0, 0, 300, 160], "score": None, "kind": "whole", "used": False}
     with catalog.open_current(shop / "data") as version:
         searcher = Searcher(version.trained_model, version.folder)
     (hits,) = searcher.search(searcher.embed([codec.crop(picture, wanted.box)]), 3)
-    assert [one["sq_distance"] for one in found["results"][:3]] == [hit.sq_distance for hit in hits]
+    assert [one["photo_id"].partition(".")[0] for one in found["results"][:3]] == [hit.crop_id for hit in hits]
+    assert [one["sq_distance"] for one in found["results"][:3]] == pytest.approx([h.sq_distance for h in hits], abs=1e-5)
     assert link == found
     assert other["results"][0]["product_id"] == "p003"
     assert [box["kind"] for box in other["boxes"]] == ["given", "proposed", "whole"], "the choices stay"

@@ -89,7 +89,7 @@ def test_a_box_is_searched_for_in_pixels_of_the_upright_photo(
     ]
     assert found["results"][0]["product_id"] == "p005"
     (hits,) = searcher.search(searcher.embed([codec.decode(turned).crop((100, 30, 164, 94))]), 1)
-    assert found["results"][0]["sq_distance"] == hits[0].sq_distance
+    assert found["results"][0]["sq_distance"] == pytest.approx(hits[0].sq_distance, abs=1e-6)
 
 
 def test_a_box_beyond_the_photo_is_cut_off_at_its_edges(client: httpx.Client, place: Path) -> None:
