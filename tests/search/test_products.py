@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.nearest import Gallery
+from kernels.nearest import Gallery, pack_bits
 from visnet.search import products
 from visnet.search.products import blocks, nearest_products
 
@@ -71,6 +71,21 @@ def test_a_prepared_gallery_answers_as_its_vectors_do() -> None:
         assert (one.sq_distance == other.sq_distance).all()
     with pytest.raises(ValueError, match="cosine"):
         nearest_products(vectors, Gallery(vectors, metric="cosine"), product, 7)
+
+
+@pytest.mark.parametrize("within", [None, (50, 300)])
+def test_rows_that_may_not_answer_are_as_if_they_were_not_there(within: tuple[int, int] | None) -> None:
+    rng = np.random.default_rng(0)
+    vectors, product = torch.from_numpy(rng.normal(size=(300, 16))).float(), rng.integers(0, 40, 300)
+    valid = torch.from_numpy(rng.random(300) < 0.2)
+    start, stop = within or (0, 300)
+    kept = torch.arange(300)[start:stop][valid[start:stop]]
+    wanted = nearest_products(vectors, vectors[kept], product[kept.numpy()], 40)
+    for mask in (valid, pack_bits(valid)):
+        found = nearest_products(vectors, Gallery(vectors), product, 40, within=within, valid=mask)
+        assert (found.sq_distance == wanted.sq_distance).all()
+        there = found.row >= 0
+        assert (found.row[there] == kept.numpy()[wanted.row[there]]).all()
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 9), st.integers(1, 60))

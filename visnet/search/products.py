@@ -30,19 +30,22 @@ def nearest_products(
     k: int,
     exclude: np.ndarray | None = None,
     within: tuple[int, int] | None = None,
+    valid: torch.Tensor | None = None,
 ) -> NearestProducts:
     """Find the k products whose nearest photo is nearest to each query, exactly.
 
     queries: [Q, D]; gallery: [G, D], or a `Gallery` of squared Euclidean distances; product: [G] int64 numbers the
     gallery's products; exclude: [Q] int64 names one product per query that is no answer (its own); within: the
-    half-open range of rows that may answer, all of them if left out. Products at equal distances come in the order of
-    those photos. ValueError as `nearest` raises it.
+    half-open range of rows that may answer, all of them if left out; valid: the rows that may answer, [G] bool, or the
+    bits of `kernels.nearest.pack_bits`. Products at equal distances come in the order of those photos. ValueError as
+    `nearest` raises it.
     """
     answer = nearest(
         queries,
         gallery,
         k,
         metric="sq_euclidean",
+        valid=valid,
         group=torch.tensor(product, dtype=torch.int64, device=queries.device),
         exclude=None if exclude is None else torch.tensor(exclude, dtype=torch.int64, device=queries.device),
         within=None if within is None else torch.tensor([within] * len(queries), device=queries.device).view(-1, 2),

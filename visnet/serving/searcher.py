@@ -116,15 +116,18 @@ class Searcher:
         self._rows_of(category)
         return self._count[category]
 
-    def rank(self, vectors: torch.Tensor, k: int, category: str | None = None) -> list[Ranking]:
+    def rank(
+        self, vectors: torch.Tensor, k: int, category: str | None = None, valid: torch.Tensor | None = None
+    ) -> list[Ranking]:
         """Return for each of the vectors [B, D] the k products nearest to it; fewer where there are fewer.
 
-        category: only its photos answer. Errors: `ValueError` for k below 1, `NotFound` for an unknown category.
+        category: only its photos answer. valid: the photos that may answer, bits of `kernels.nearest.pack_bits` of all
+        rows. Errors: `ValueError` for k below 1, `NotFound` for an unknown category.
         """
         if k < 1:
             raise ValueError(f"k {k}: at least 1 product must be asked for")
         within = self._rows_of(category)
-        found = nearest_products(vectors, self._gallery, self._product, k, within=within if category else None)
+        found = nearest_products(vectors, self._gallery, self._product, k, None, within if category else None, valid)
         rankings = []
         for row, sq_distance in zip(found.row, found.sq_distance, strict=True):
             there = row >= 0
