@@ -56,7 +56,9 @@ def test_the_box_is_the_localizers_and_what_is_in_it_is_searched_for(shop: Path)
         searcher = Searcher(version.trained_model, version.folder)
     (hits,) = searcher.search(searcher.embed([codec.crop(picture, wanted.box)]), 3)
     assert [one["photo_id"].partition(".")[0] for one in found["results"][:3]] == [hit.crop_id for hit in hits]
-    assert [one["sq_distance"] for one in found["results"][:3]] == pytest.approx([h.sq_distance for h in hits], abs=1e-5)
+    assert [one["sq_distance"] for one in found["results"][:3]] == pytest.approx(
+        [h.sq_distance for h in hits], abs=1e-5
+    )
     assert link == found
     assert other["results"][0]["product_id"] == "p003"
     assert [box["kind"] for box in other["boxes"]] == ["given", "proposed", "whole"], "the choices stay"
