@@ -15,6 +15,7 @@ from visnet.localizing.localizer import Localizer
 from visnet.runs import runner
 from visnet.stages import proposed_boxes
 from visnet.storage.table import Table
+from visnet.tracking import connection, registry
 
 TINY = {"enabled": True, "side_px": 64, "epochs": 1, "batch": 16, "lr": 0.005}
 
@@ -56,6 +57,23 @@ def test_it_learns_from_the_training_split_and_is_measured_on_the_test_s(localiz
     with Image.open(localized / "reports/localizer.png") as picture:
         assert min(picture.size) > 100
     assert not (localized / "data/localizer/checkpoints").exists()
+
+
+def test_its_training_is_a_run_of_its_own_that_is_no_model_of_the_line(localized: Path) -> None:
+    said = report(localized, "localizer")
+    with within(localized):
+        client = connection.connect()
+        run = client.get_run(str(said["mlflow_run_id"]))
+        models = registry.standings(client)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name.startswith("localizer side_px=64 epochs=1 ")
+    assert run.data.metrics["ap50"] == said["ap50"]
+    assert {"train_loss", "validation_ap50"} <= run.data.metrics.keys()
+    assert run.data.params["localizer.side_px"] == "64"
+    assert run.data.tags["localizer.digest"] == said["digest"]
+    assert [one.dataset.name for one in run.inputs.dataset_inputs] == ["crops"], "it does not learn from triplets"
+    assert run.info.run_id not in models
+    assert "mlflow_run_id" not in (report(localized, "proposed_boxes") or {})
 
 
 def test_recall_by_proposed_boxes_stands_beside_true_ones_and_whole_photos(localized: Path) -> None:

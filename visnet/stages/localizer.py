@@ -26,6 +26,7 @@ from visnet.zoo import BATCH_MAX, EPOCHS_MAX, LR_MAX, Optimizer, Schedule
 
 CHECKPOINTS = "checkpoints"
 RESUMES = (CHECKPOINTS,)
+TRACKED = ("ap", "ap50", "mean_overlap", "unsure_share", "training_s")
 SPLITS = ("train", "validation", "test")
 FROZEN_BLOCKS, WIDTH = 6, 96
 AT_ONCE = 16  # photos that are measured together

@@ -13,6 +13,7 @@ from PIL import Image
 
 from visnet.evaluation import verdict
 from visnet.evaluation.verdict import Verdict
+from visnet.pipeline import stage as stages
 from visnet.pipeline.stage import Report
 from visnet.tracking import connection, registry
 from visnet.tracking.connection import EXPERIMENT, Unreachable, reaching
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 TRAINING, EVALUATION = "trained_model", "evaluation"
 # What people compare of runs: a run's metrics, beside its curves. Texts and counts are tags, and the report has all.
+# A stage that trains another model than the line's says in TRACKED of its module which they are, and has runs, too.
 COMPARED = {
     TRAINING: ("training_s", "images_per_s", "peak_memory_mib"),
     EVALUATION: (
@@ -37,8 +39,12 @@ BASELINES = tuple(
 AT_ONCE = 100  # what MLflow takes in one request
 VALUE_CHARACTERS = 6000
 
-
 Note = Callable[[str], None]
+
+
+def compared(stage: str) -> tuple[str, ...]:
+    """Return the fields of a stage's report that people compare of runs; () for a stage that has no run."""
+    return COMPARED[stage] if stage in COMPARED else tuple(getattr(stages.module(stage), "TRACKED", ()))
 
 
 def tell(client: "MlflowClient", message: RunMessage, note: Note) -> Report:
@@ -48,18 +54,21 @@ def tell(client: "MlflowClient", message: RunMessage, note: Note) -> Report:
             if _known(client, message.run_id):
                 client.set_terminated(message.run_id, message.status, message.ended_ms)
             return {}
-        if message.stage == TRAINING:
-            return _tell_training(client, message, note)
-        return _tell_evaluation(client, message)
+        if message.stage == EVALUATION:
+            return _tell_evaluation(client, message)
+        return _tell_training(client, message, note)
 
 
 def _tell_training(client: "MlflowClient", message: RunMessage, note: Note) -> Report:
+    """Tell a training, and register the line's model; that of another stage is a part of what is published."""
     run_id, report = open_run(client, message, note), message.report
     draw(client, run_id, message.curve, registry.curve(run_id))
     _measure(client, run_id, message, {})
-    entry = tomllib.loads((message.made[TRAINING] / "model.toml").read_text(encoding="utf-8"))
-    _describe(client, run_id, {"model": {key: value for key, value in entry.items() if key != "departs"}})  # prose
-    registered = registry.register(client, run_id, message.made[TRAINING], str(report["config"]))
+    registered: Report = {}
+    if message.stage == TRAINING:
+        entry = tomllib.loads((message.made[TRAINING] / "model.toml").read_text(encoding="utf-8"))
+        _describe(client, run_id, {"model": {key: value for key, value in entry.items() if key != "departs"}})  # prose
+        registered = registry.register(client, run_id, message.made[TRAINING], str(report["config"]))
     client.set_terminated(run_id, message.status, message.ended_ms)
     return {"mlflow_run_id": run_id, "mlflow_page": connection.page(client.get_run(run_id).info), **registered}
 
@@ -122,7 +131,8 @@ def _name(message: RunMessage) -> str:
     """Name a run so that people tell it from others: its config, what was changed of it, and when it began."""
     changed = {key: value for key, value in message.changed.items() if key not in ("config", "version")}
     began = time.strftime("%m-%d %H:%M", time.gmtime(message.began_ms / 1000))
-    config = Path(str(message.params["config"])).stem
+    config = Path(str(message.params["config"])).stem if "config" in message.params else message.stage
+    changed.pop("enabled", None)
     return " ".join([config, *(f"{key}={value}" for key, value in changed.items()), began])[
         : connection.NAME_CHARACTERS
     ]
@@ -149,16 +159,16 @@ def _measure(client: "MlflowClient", run_id: str, message: RunMessage, more: Map
     from mlflow.entities import Metric
 
     report, stage = message.report, message.stage
-    compared = {name: report[name] for name in COMPARED[stage] if report.get(name) is not None}
-    compared |= {f"baseline/{name}": report[name] for name in BASELINES if report.get(name) is not None}
+    told = {name: report[name] for name in compared(stage) if report.get(name) is not None}
+    told |= {f"baseline/{name}": report[name] for name in BASELINES if report.get(name) is not None}
     metrics = [
         Metric(connection.fit(name), float(value), message.ended_ms, 0)  # type: ignore[arg-type]
-        for name, value in {**compared, **more}.items()
+        for name, value in {**told, **more}.items()
     ]
     tags = {
         f"{stage}.{name}": str(value)
         for name, value in report.items()
-        if isinstance(value, str | int) and name not in compared
+        if isinstance(value, str | int) and name not in told
     }
     for some in _batches(metrics):
         client.log_batch(run_id, metrics=some)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from visnet.evaluation.verdict import Verdict
 from visnet.pipeline.reports import REPORTS, Place
-from visnet.pipeline.stage import STAGES, Frozen, Report
+from visnet.pipeline.stage import STAGES, Frozen, Report, edges
 from visnet.storage import locks
 from visnet.tracking import connection, delivery, outbox, registry, serving_alias
 from visnet.tracking.connection import Unreachable, reaching
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
 PUBLISH = "publish"
 RUN_FILE = "mlflow_run_id"  # beside the checkpoints: a training that goes on goes on in its run
-ANSWERS = {  # what a report says of its run, null where MLflow could not be asked
-    TRAINING: ("mlflow_run_id", "mlflow_page", "mlflow_model_version"),
-    EVALUATION: ("mlflow_run_id", "mlflow_page"),
-}
+ANSWERS = ("mlflow_run_id", "mlflow_page")  # what a report says of its run, null where MLflow could not be asked
+REGISTERED = (*ANSWERS, "mlflow_model_version")  # of a training of the line's model
 
 
 class RunRecord:
@@ -56,6 +54,7 @@ class _Tracked(RunRecord):
 
     def __init__(self, stage: str, params: Frozen, place: Place, tables: Tables, out: Path) -> None:
         self._stage, self._params, self._place, self._tables = stage, params, place, tables
+        self._trains = stage != EVALUATION
         self._file = out / "checkpoints" / RUN_FILE
         self._points: dict[int, dict[str, float]] = {}
         self._began_ms = time.time_ns() // 1_000_000
@@ -63,7 +62,7 @@ class _Tracked(RunRecord):
 
     @functools.cached_property
     def _begun(self) -> RunMessage:
-        run_id = self._file.read_text(encoding="utf-8") if self._stage == TRAINING and self._file.exists() else ""
+        run_id = self._file.read_text(encoding="utf-8") if self._trains and self._file.exists() else ""
         return _begun(self._stage, self._params, self._place, self._tables, self._began_ms, run_id)
 
     @functools.cached_property
@@ -81,7 +80,7 @@ class _Tracked(RunRecord):
 
     def curve(self, step: int, values: Mapping[str, float]) -> None:
         self._points[step] = dict(values)
-        if self._stage != TRAINING or self._lost:
+        if not self._trains or self._lost:
             return
         try:
             client, run_id, drawn = self._live
@@ -92,7 +91,7 @@ class _Tracked(RunRecord):
             _say(f"MLflow cannot be told: {error}; the training goes on")
 
     def judge(self, report: Report, out: Path) -> Report:
-        if self._stage != EVALUATION:
+        if self._trains:
             return {}
         try:
             client = connection.connect()
@@ -106,7 +105,7 @@ class _Tracked(RunRecord):
 
     def finish(self, report: Report, artefact: Path, pictures: Mapping[str, Path]) -> Report:
         begun = self._begun
-        if self._stage == TRAINING and self._file.exists():
+        if self._trains and self._file.exists():
             begun = dataclasses.replace(begun, run_id=self._file.read_text(encoding="utf-8"))
         done = dataclasses.replace(
             begun,
@@ -121,14 +120,14 @@ class _Tracked(RunRecord):
             client = connection.connect()
             for failed in _tell_waiting(client):
                 _say(f"MLflow takes nothing of {failed}")
-            return delivery.tell(client, done, self._note if self._stage == TRAINING else _forget)
+            return delivery.tell(client, done, self._note if self._trains else _forget)
         except Unreachable as error:
             kept = outbox.keep(done)
             _say(
                 f"MLflow could not be told: {error}; what it lacks is in {kept}: "
                 f"the next training or evaluation tells it, or `{outbox.CURE}`"
             )
-            return dict.fromkeys(ANSWERS[self._stage])
+            return dict.fromkeys(REGISTERED if self._stage == TRAINING else ANSWERS)
 
     def stop(self, status: str) -> None:
         if not self._opened:
@@ -164,8 +163,8 @@ def recorded(stage: str, params: Frozen, out: Path, place: Place, tables: Tables
     `tables` are the parameters of all stages, which a run keeps. `ValueError` for what is no address of a tracker.
     """
     record = RunRecord()
-    trains = stage == TRAINING and not getattr(params, "version", 0)  # a registered version has its run
-    if trains or stage == EVALUATION:
+    works = getattr(params, "enabled", True) and not getattr(params, "version", 0)  # a registered version has its run
+    if stage == EVALUATION or (works and delivery.compared(stage)):
         connection.address()
         record = _Tracked(stage, params, place, tables, out)
     elif stage == PUBLISH:
@@ -204,7 +203,8 @@ def _begun(stage: str, params: Frozen, place: Place, tables: Tables, began_ms: i
         home = os.environ.get("VISNET_DAGSTER_UI", "http://127.0.0.1:3000").rstrip("/")
         tags["mlflow.note.content"] = f"[Dagster run]({home}/runs/{dagster_run})"
     tags["visnet.kind"] = "experiment" if place.apart else "line"
-    digests = {name: str((place.read_report(name) or {}).get("digest") or "") for name in ("crops", "triplets")}
+    learnt_from = [name for name in ("crops", "triplets") if name in edges(TRAINING if stage == EVALUATION else stage)]
+    digests = {name: str((place.read_report(name) or {}).get("digest") or "") for name in learnt_from}
     sheets = {f"{name} sheet": REPORTS / f"{name}.png" for name in digests}
     return RunMessage(
         stage=stage,
@@ -217,7 +217,7 @@ def _begun(stage: str, params: Frozen, place: Place, tables: Tables, began_ms: i
         apart=bool(place.apart),
         began_ms=began_ms,
         run_id=run_id,
-        pictures={key: path for key, path in sheets.items() if path.exists()} if stage == TRAINING else {},
+        pictures={key: path for key, path in sheets.items() if path.exists()} if stage != EVALUATION else {},
         made={TRAINING: place.artefact(TRAINING)} if stage == EVALUATION else {},
     )
 
