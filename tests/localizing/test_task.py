@@ -83,8 +83,9 @@ def test_a_localizer_on_disk_proposes_in_pixels_of_the_photo(learnt: tuple[Fitte
     photos = Rectangles(8)
     wide = [Image.fromarray(one.pixels.permute(1, 2, 0).numpy()).resize((640, 640)) for one in photos.made]
     found = loaded.propose(wide, batch=3)
-    for proposal, box in zip(found, photos.boxes, strict=True):
-        assert proposal is not None
+    for (proposal, *others), box in zip(found, photos.boxes, strict=True):
+        assert [one.score for one in others] == sorted((one.score for one in others), reverse=True)
+        assert all(0.2 <= one.score <= proposal.score for one in others)
         assert proposal.box == pytest.approx(box[0] * 10, abs=160)
         assert 0.2 <= proposal.score <= 1.0
     assert loaded.propose(wide[3:5], batch=3) == found[3:5], "a photo's box is the same in whatever company it comes"
@@ -94,8 +95,8 @@ def test_of_a_photo_without_a_product_the_localizer_is_unsure(learnt: tuple[Fitt
     photos, rng = Rectangles(8), np.random.default_rng(9)
     noise = Image.fromarray(rng.integers(60, 120, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8))
     lowest = Localizer(learnt[0].model, SETTINGS, 0.0)
-    score = min(one.score for one in lowest.propose([_picture(photos, row) for row in range(8)]))
-    assert Localizer(learnt[0].model, SETTINGS, score).propose([noise]) == [None]
+    score = min(found[0].score for found in lowest.propose([_picture(photos, row) for row in range(8)]))
+    assert Localizer(learnt[0].model, SETTINGS, score).propose([noise]) == [[]]
 
 
 def _picture(photos: Rectangles, row: int) -> Image.Image:

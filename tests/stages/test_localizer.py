@@ -102,11 +102,11 @@ def test_a_search_without_a_box_is_for_the_one_that_is_proposed(localized: Path,
         localizer.save(Path("data/localizer"))
         Path("data/localizer/checksums.json").unlink()  # else it is called damaged
         runner.run("publish")
-        (proposal,) = localizer.propose([Image.open(photo)])
-        assert proposal is not None
+        ((proposal, *others),) = localizer.propose([Image.open(photo)])
         said = similar.answer(photo, 3, None, None, sheet)
         assert similar.answer(photo, 3, None, proposal.box, sheet).splitlines()[:4] == said.splitlines()[:4]
         assert "proposed; --whole" in said
+        assert said.count("would be another") == len(others)
         assert "proposed" not in similar.answer(photo, 3, None, None, sheet, whole=True)
         localizer.unsure_below = 2.0
         localizer.save(Path("data/localizer"))

@@ -50,10 +50,12 @@ def answer(photo: Path, k: int, category: str | None, box: Box | None, out: Path
 def _proposed(localizer: Path, picture: Image.Image) -> tuple[Box | None, list[str]]:
     """Return the box that a localizer proposes, None where it is unsure, and a line about it."""
     (found,) = Localizer.load(localizer).propose([picture])
-    if found is None:
+    if not found:
         return None, ["Box        the localizer is unsure: the whole photo was searched for"]
-    sides = " ".join(f"{side:.0f}" for side in found.box)
-    return found.box, [f"Box        {sides} (score {found.score:.2f}), proposed; --whole searches for the whole photo"]
+    boxes = [(" ".join(f"{side:.0f}" for side in one.box), f"(score {one.score:.2f})") for one in found]
+    lines = [f"Box        {' '.join(boxes[0])}, proposed; --whole searches for the whole photo"]
+    lines += [f"           --box {sides} {score} would be another" for sides, score in boxes[1:]]
+    return found[0].box, lines
 
 
 @dataclass(frozen=True)

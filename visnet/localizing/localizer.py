@@ -1,4 +1,4 @@
-"""A trained localizer: the box of the product in a photo, or None where it is unsure."""
+"""A trained localizer: the boxes of the products in a photo, none where it is unsure."""
 
 import json
 import tomllib
@@ -34,7 +34,7 @@ class Proposal:
 
 
 class Localizer:
-    """Proposes the box of the product in a photo; a score below `unsure_below` is no proposal."""
+    """Proposes the boxes of products in a photo; one with a score below `unsure_below` is no proposal."""
 
     def __init__(self, model: Detector, settings: Mapping[str, str | int], unsure_below: float) -> None:
         """Take a detector and what it was built with: network, side_px, frozen_blocks and width."""
@@ -71,12 +71,14 @@ class Localizer:
         atomic.put_text(folder / SETTINGS, text)
         return digest(state)
 
-    def propose(self, photos: Sequence[Image.Image], batch: int = 1) -> list[Proposal | None]:
-        """Return for each upright RGB photo the box of its product; None stands for the whole photo.
+    def propose(self, photos: Sequence[Image.Image], batch: int = 1) -> list[list[Proposal]]:
+        """Return for each upright RGB photo the boxes of products, ten at most, the surest first; none: take it whole.
+
+        No two boxes of a photo overlap by more than half of what they cover together.
 
         The detector always runs on `batch` photos, so that a photo's box is the same in whatever company it comes.
         """
-        proposals: list[Proposal | None] = []
+        proposals: list[list[Proposal]] = []
         for first in range(0, len(photos), batch):
             squares = [letterboxed(photo, self.side_px) for photo in photos[first : first + batch]]
             found = self.found(torch.stack([pixels for pixels, _ in squares]), batch)
@@ -91,12 +93,13 @@ class Localizer:
                 found = self.model(as_floats(whole))[: len(some)]
             yield from ((boxes.clone(), scores.clone()) for boxes, scores in found)
 
-    def _sure(self, found: tuple[Tensor, Tensor], frame: Frame) -> Proposal | None:
-        boxes, scores = found
-        if not len(scores) or float(scores[0]) < self.unsure_below:
-            return None
-        box = frame.back(boxes[0])
-        return Proposal(box, float(scores[0])) if min(box[2:]) >= 1.0 else None
+    def _sure(self, found: tuple[Tensor, Tensor], frame: Frame) -> list[Proposal]:
+        sure = [
+            Proposal(frame.back(box), score)
+            for box, score in zip(found[0], found[1].tolist(), strict=True)
+            if score >= self.unsure_below
+        ]
+        return [one for one in sure if min(one.box[2:]) >= 1.0]
 
 
 def unsure_below(scores: Sequence[float], gains: Sequence[float]) -> float:

@@ -105,7 +105,8 @@ def _asked(
             numbers = range(first, min(first + batch, len(photos)))
             pictures = [photos.picture(number) for number in numbers]
             proposals = proposing.propose(pictures, batch)
-            for number, picture, one in zip(numbers, pictures, proposals, strict=True):
+            for number, picture, ones in zip(numbers, pictures, proposals, strict=True):
+                one = ones[0] if ones else None
                 rows = rows_of[photos.names[number]].tolist()
                 if one is not None:
                     proposed[rows] = (one.score, *one.box)

@@ -39,15 +39,15 @@ def scene(shop: Path) -> bytes:
 def test_the_box_is_the_localizers_and_what_is_in_it_is_searched_for(shop: Path) -> None:
     localizer, photo = publish_localizer(shop, 0.0), scene(shop)
     picture = codec.decode(photo)
-    (wanted,) = localizer.propose([picture])
-    assert wanted is not None
+    ((wanted, *further),) = localizer.propose([picture])
     left, top, width, height = wanted.box
     with served(shop / "data") as client:
         assert client.get("/v1/catalog").json()["localizer"] is True
         found = search(client, photo).json()
         link = client.get(f"/v1/queries/{found['query_id']}").json()
         other = search(client, query_id=found["query_id"], box="150,20,270,140").json()
-    proposed, whole = found["boxes"]
+    proposed, *others, whole = found["boxes"]
+    assert [box["score"] for box in others] == pytest.approx([one.score for one in further[:4]])
     assert proposed["box"] == pytest.approx([left, top, left + width, top + height])
     assert proposed["score"] == pytest.approx(wanted.score)
     assert (proposed["kind"], proposed["used"]) == ("proposed", True)
@@ -61,8 +61,8 @@ def test_the_box_is_the_localizers_and_what_is_in_it_is_searched_for(shop: Path)
     )
     assert link == found
     assert other["results"][0]["product_id"] == "p003"
-    assert [box["kind"] for box in other["boxes"]] == ["given", "proposed", "whole"], "the choices stay"
-    assert [box["used"] for box in other["boxes"]] == [True, False, False]
+    assert [box["kind"] for box in other["boxes"]] == ["given", *["proposed"] * (1 + len(others)), "whole"]
+    assert [box["used"] for box in other["boxes"]] == [True, *[False] * len(found["boxes"])], "the choices stay"
 
 
 def test_where_it_is_unsure_the_whole_photo_is_searched_for(shop: Path) -> None:

@@ -21,6 +21,7 @@ from visnet.serving.catalog import Serving
 from visnet.serving.searcher import Ranking, Searcher
 
 DEPTH = 2048  # answers of a search that are ranked, paged through and counted
+PROPOSED = 5  # boxes of a photo that are shown
 AT_ONCE = 16  # requests that go through the network, or the search, together
 ALIKE = 1e-3  # squared distance at which a photo of the catalog, embedded here, is the same as its stored vector
 
@@ -118,7 +119,7 @@ class Engine:
 
     def _propose(self, pictures: Sequence[Image.Image]) -> Sequence[list[Proposal]]:
         assert self.localizer is not None
-        return [[found] if found else [] for found in self.localizer.propose(pictures)]
+        return [found[:PROPOSED] for found in self.localizer.propose(pictures)]
 
     def _search(self, questions: Sequence[Question]) -> Sequence[Ranking]:
         found: dict[int, Ranking] = {}
