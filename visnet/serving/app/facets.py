@@ -1,0 +1,63 @@
+"""What values products have in a column: how often each text, and how far numbers reach."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from visnet.serving.app.answers import Bin, CatalogColumn, Count, Numbers
+from visnet.serving.app.column_values import Column, NumberColumn
+from visnet.serving.app.columns import OWN, Columns
+
+VALUES = 100  # of a text column that are told, the most frequent ones
+BINS = 10
+FACETS = "columns whose values are counted, with commas between them; category,colour where it is left out"
+
+
+def facets(columns: Columns, names: Sequence[str], entries: np.ndarray) -> dict[str, list[Count] | Numbers]:
+    """Count the values of columns over products, given as their entries [N] int; 422 for an unknown column."""
+    return {name: _facet(columns, columns.column(name, "facets"), entries) for name in names}
+
+
+def asked(text: str | None) -> tuple[str, ...]:
+    """Read which facets are asked for: names with commas between them, category and colour where none is said."""
+    return OWN if text is None else tuple(dict.fromkeys(filter(None, text.split(","))))
+
+
+def described(columns: Columns) -> list[CatalogColumn]:
+    """Say what columns there are, and which values the products of the catalog have in each."""
+    every = np.arange(len(columns.product))
+    found = []
+    for column in columns:
+        if isinstance(column, NumberColumn):
+            numbers = _numbers(columns, column, every)
+            found.append(CatalogColumn(name=column.name, kind="number", min=numbers.min, max=numbers.max))
+        else:
+            counts, distinct = _facet(columns, column, every), len(column.values)
+            found.append(CatalogColumn(name=column.name, kind="text", distinct=distinct, values=counts))
+    return found
+
+
+def _facet(columns: Columns, column: Column, entries: np.ndarray) -> list[Count] | Numbers:
+    if isinstance(column, NumberColumn):
+        return _numbers(columns, column, entries)
+    codes = column.said.codes[entries].astype(np.int64)
+    size = len(column.values)
+    there = codes >= 0
+    pairs = np.unique(columns.product[entries][there] * np.int64(size) + codes[there])  # a product counts once
+    counts = np.bincount(pairs % size, minlength=size) if size else np.zeros(0, int)
+    order = np.argsort(-counts, kind="stable")[:VALUES]
+    values = column.values[order]
+    return [Count(value=str(value), count=int(n)) for value, n in zip(values, counts[order], strict=True) if n]
+
+
+def _numbers(columns: Columns, column: NumberColumn, entries: np.ndarray) -> Numbers:
+    _, first = np.unique(columns.product[entries], return_index=True)
+    values = column.said[entries[first]]
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return Numbers(min=None, max=None, histogram=[])
+    least, most = float(values.min()), float(values.max())
+    edges = np.linspace(least, most, BINS + 1) if most - least not in (0.0, np.inf) else np.array([least, most])
+    counts = np.bincount(np.searchsorted(edges[1:-1], values, side="right"), minlength=len(edges) - 1)
+    bins = zip(edges.tolist(), edges[1:].tolist(), counts.tolist(), strict=False)
+    return Numbers(min=least, max=most, histogram=[Bin(min=low, max=high, count=n) for low, high, n in bins])
