@@ -63,7 +63,8 @@ class Columns:
             whole = whole * max(size, 1) + codes[name].codes
         _, first, entry = np.unique(whole, return_index=True, return_inverse=True)
         self._entry = entry.astype(np.int32)  # [G], of each photo
-        self.product = codes["product_id"].codes[first]  # [E], the product's number
+        self._product = codes["product_id"].codes[first]  # [E], the product's number
+        self._single = len(first) == len(codes["product_id"].categories)  # each product is one entry
         found: list[Column] = [TextColumn(name, texts(said[name][first])) for name in OWN]
         if table is not None:
             at = pd.Index(table["product_id"].to_numpy()).get_indexer(said["product_id"][first])
@@ -73,6 +74,9 @@ class Columns:
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self._columns.values())
+
+    def __len__(self) -> int:
+        return len(self._product)
 
     def column(self, name: str, of: str = "filter") -> Column:
         """Return a column; 422 says which there are. of: what asks for it."""
@@ -106,24 +110,32 @@ class Columns:
     def others(self, where: Where, rows: np.ndarray) -> np.ndarray:
         """Return the entries [M] of what may answer, but for those of one product, given as its photos' rows."""
         entries = np.flatnonzero(self.mask(where).entries)
-        return entries[self.product[entries] != self.product[self._entry[rows[0]]]]
+        return entries[self._product[entries] != self._product[self._entry[rows[0]]]]
+
+    def once(self, entries: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+        """Leave out of entries [M] those whose product is there already or, with values [M] int, there with the same."""
+        if self._single:
+            return entries
+        number = self._product[entries].astype(np.int64)
+        pairs = number if values is None else number * (int(values.max(initial=0)) + 1) + values
+        return entries[np.unique(pairs, return_index=True)[1]]
 
     def count(self, entries: np.ndarray) -> int:
-        """Count the products of entries: their numbers, or [E] bool."""
-        return len(np.unique(self.product[entries]))
+        """Count the products of entries [M]."""
+        return len(self.once(entries))
 
     def _mask(self, where: Where) -> Mask:
         """Say what may answer; `mask` keeps what was asked for last. `NotFound` for an unknown category."""
-        holds = np.ones(len(self.product), bool)
+        holds = np.ones(len(self), bool)
         if where.category is not None:
             holds = self._columns["category"].among([where.category])
             if not holds.any():
                 names = ", ".join(dict.fromkeys(self._columns["category"].said))
                 raise NotFound(f"category {where.category!r} is not in the catalog; there are {names}")
         if not where.filters:
-            return Mask(None, holds, self.count(holds))
+            return Mask(None, holds, self.count(np.flatnonzero(holds)))
         holds = reduce(np.logical_and, [truth(part, self.column)[0] for part in where.filters], holds)
-        return Mask(pack_bits(torch.from_numpy(holds[self._entry])), holds, self.count(holds))
+        return Mask(pack_bits(torch.from_numpy(holds[self._entry])), holds, self.count(np.flatnonzero(holds)))
 
 
 def _only(part: Filter) -> str | float | None:

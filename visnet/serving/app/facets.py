@@ -25,7 +25,7 @@ def asked(text: str | None) -> tuple[str, ...]:
 
 def described(columns: Columns) -> list[CatalogColumn]:
     """Say what columns there are, and which values the products of the catalog have in each."""
-    every = np.arange(len(columns.product))
+    every = np.arange(len(columns))
     found = []
     for column in columns:
         if isinstance(column, NumberColumn):
@@ -40,19 +40,16 @@ def described(columns: Columns) -> list[CatalogColumn]:
 def _facet(columns: Columns, column: Column, entries: np.ndarray) -> list[Count] | Numbers:
     if isinstance(column, NumberColumn):
         return _numbers(columns, column, entries)
-    codes = column.said.codes[entries].astype(np.int64)
-    size = len(column.values)
-    there = codes >= 0
-    pairs = np.unique(columns.product[entries][there] * np.int64(size) + codes[there])  # a product counts once
-    counts = np.bincount(pairs % size, minlength=size) if size else np.zeros(0, int)
+    known = entries[column.known[entries]]
+    codes = column.said.codes
+    counts = np.bincount(codes[columns.once(known, codes[known])], minlength=len(column.values))
     order = np.argsort(-counts, kind="stable")[:VALUES]
     values = column.values[order]
     return [Count(value=str(value), count=int(n)) for value, n in zip(values, counts[order], strict=True) if n]
 
 
 def _numbers(columns: Columns, column: NumberColumn, entries: np.ndarray) -> Numbers:
-    _, first = np.unique(columns.product[entries], return_index=True)
-    values = column.said[entries[first]]
+    values = column.said[columns.once(entries)]
     values = values[~np.isnan(values)]
     if not len(values):
         return Numbers(min=None, max=None, histogram=[])
