@@ -1,0 +1,43 @@
+// What narrows the answers now: each part is a link that takes it away again.
+
+import { write } from "./address.js";
+import { h } from "./elements.js";
+import * as filters from "./filter.js";
+import { bounds, capital, named } from "./words.js";
+
+/** Show what is set; nothing where nothing is. */
+export function chips(state) {
+  const { filter } = state;
+  if (filters.empty(filter)) return null;
+  const link = (words, of, rest, key) =>
+    h(
+      "li",
+      {},
+      h(
+        "a.chip",
+        {
+          href: write({ ...state, filter: rest, offset: 0 }),
+          "data-route": true,
+          "data-key": `chip-${key}`,
+          "aria-label": `Remove ${of ? `${of}: ` : ""}${words}`,
+        },
+        words,
+        h("span", { "aria-hidden": "true" }, "×"),
+      ),
+    );
+  const parts = Object.entries(filter.columns).flatMap(([column, { values, min, max }]) =>
+    values
+      ? values.map((value) =>
+          link(capital(String(value)), named(column), filters.toggled(filter, column, value), `${column}-${value}`),
+        )
+      : [link(`${named(column)} ${bounds(min, max)}`, "", filters.without(filter, column), column)],
+  );
+  if (filter.rest.length) parts.push(link("Further conditions", "", { ...filter, rest: [] }, "rest"));
+  if (parts.length > 1) parts.push(h("li", {}, all(state, "Remove all", "a.chip.plain")));
+  return h("ul.chips", { "aria-label": "Filters that are set" }, parts);
+}
+
+/** Make the link that takes all filters away. */
+export function all(state, words, tag) {
+  return h(tag, { href: write({ ...state, filter: filters.NONE, offset: 0 }), "data-route": true, "data-key": "all" }, words);
+}
