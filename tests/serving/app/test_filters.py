@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kernels.nearest.contract import unpack_bits
 from visnet.serving.app.column_values import MOST
-from visnet.serving.app.columns import Columns, Where
+from visnet.serving.app.columns import ProductColumns, Where
 from visnet.serving.app.facets import described, facets
 from visnet.serving.app.filters import ALLOWED, parsed
 from visnet.serving.app.problems import Refusal
@@ -31,7 +31,7 @@ PRODUCTS: list[dict[str, Any]] = [
 ]
 
 
-def made(products: list[dict[str, Any]] = PRODUCTS, photos: int = 2) -> Columns:
+def made(products: list[dict[str, Any]] = PRODUCTS, photos: int = 2) -> ProductColumns:
     """Make the columns of products, each with so many photos: brand and size are of the JSON, price of the table."""
     said = {
         name: np.repeat(np.array([product[name] or "" for product in products], object), photos)
@@ -39,10 +39,10 @@ def made(products: list[dict[str, Any]] = PRODUCTS, photos: int = 2) -> Columns:
     }
     further = [{name: one[name] for name in ("brand", "size") if one[name] is not None} for one in products]
     table = {name: [product[name] for product in products] for name in ("product_id", "price")}
-    return Columns(said, pa.table(table | {"attributes": [json.dumps(one) for one in further]}))
+    return ProductColumns(said, pa.table(table | {"attributes": [json.dumps(one) for one in further]}))
 
 
-def found(columns: Columns, asked: dict[str, Any] | None, category: str | None = None) -> set[str]:
+def found(columns: ProductColumns, asked: dict[str, Any] | None, category: str | None = None) -> set[str]:
     """Return the products whose photos may answer, by the bits that the scan takes."""
     mask = columns.mask(columns.where(category, parsed(json.dumps(asked) if asked else None)))
     if mask.bits is None:
@@ -138,7 +138,7 @@ def test_the_same_filter_is_worked_out_once() -> None:
 
 def test_a_product_in_two_categories_is_one_product_and_answers_by_the_photos_that_match() -> None:
     said = {"product_id": ["a", "a", "b"], "category": ["bag", "hat", "hat"], "colour": ["red", "red", ""]}
-    columns = Columns({name: np.array(values, object) for name, values in said.items()}, None)
+    columns = ProductColumns({name: np.array(values, object) for name, values in said.items()}, None)
     red = columns.mask(columns.where(None, parsed('{"column": "colour", "equals": "red"}')))
     hat = columns.mask(columns.where("hat", parsed('{"column": "colour", "equals": "red"}')))
     assert (red.products, hat.products) == (1, 1)
@@ -164,7 +164,7 @@ def test_columns_are_of_texts_or_of_numbers() -> None:
     said = {
         name: np.array(values, object) for name, values in {"product_id": ["p0", "p1"], "category": ["a", "a"]}.items()
     }
-    columns = Columns({**said, "colour": np.array(["", ""], object)}, table)
+    columns = ProductColumns({**said, "colour": np.array(["", ""], object)}, table)
     told = {one.name: one.model_dump(exclude={"name"}, exclude_none=True) for one in described(columns)}
     one = {"kind": "text", "distinct": 1}
     assert told == {
@@ -185,7 +185,7 @@ def test_of_many_columns_those_are_kept_that_most_products_have() -> None:
     further = [{"all": 1, f"only {number:04d}": number} for number in range(MOST + 40)]
     names = [f"p{number}" for number in range(len(further))]
     said = {name: np.array(names, object) for name in ("product_id", "category", "colour")}
-    columns = Columns(said, pa.table({"product_id": names, "attributes": [json.dumps(one) for one in further]}))
+    columns = ProductColumns(said, pa.table({"product_id": names, "attributes": [json.dumps(one) for one in further]}))
     kept = [column.name for column in columns]
     assert len(kept) == 2 + MOST
     assert "all" in kept

@@ -48,7 +48,7 @@ class Mask:
     products: int
 
 
-class Columns:
+class ProductColumns:
     """The columns of one version. What it gives may be asked for from several threads."""
 
     def __init__(self, said: Mapping[str, np.ndarray], table: pa.Table | None) -> None:
@@ -113,7 +113,7 @@ class Columns:
         return entries[self._product[entries] != self._product[self._entry[rows[0]]]]
 
     def once(self, entries: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
-        """Leave out of entries [M] those whose product is there already or, with values [M] int, there with the same."""
+        """Leave out of entries [M] those whose product is there already; with values [M] int, there with the same."""
         if self._single:
             return entries
         number = self._product[entries].astype(np.int64)

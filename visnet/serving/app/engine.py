@@ -15,7 +15,7 @@ from visnet.photos import codec
 from visnet.photos.cutting import Box
 from visnet.serving.app.answers import Lineage
 from visnet.serving.app.batches import Together
-from visnet.serving.app.columns import ANYWHERE, Columns, Where
+from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.facets import described
 from visnet.serving.app.facts import Facts
 from visnet.serving.app.metrics import Metrics
@@ -45,7 +45,7 @@ class Engine:
         self._version, self.number, facts = version, version.number, version.facts()
         self.searcher = Searcher(version.trained_model, version.folder, version.folder)
         self.facts = Facts(version, self.searcher)
-        self.columns = Columns(self.searcher.said, self.facts.table)
+        self.columns = ProductColumns(self.searcher.said, self.facts.table)
         self.described = described(self.columns)
         self.localizer = None if version.localizer is None else Localizer.load(version.localizer)
         self.model = str(facts["model"])

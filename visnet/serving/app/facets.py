@@ -6,14 +6,14 @@ import numpy as np
 
 from visnet.serving.app.answers import Bin, CatalogColumn, Count, Numbers
 from visnet.serving.app.column_values import Column, NumberColumn
-from visnet.serving.app.columns import OWN, Columns
+from visnet.serving.app.columns import OWN, ProductColumns
 
 VALUES = 100  # of a text column that are told, the most frequent ones
 BINS = 10
 FACETS = "columns whose values are counted, with commas between them; category,colour where it is left out"
 
 
-def facets(columns: Columns, names: Sequence[str], entries: np.ndarray) -> dict[str, list[Count] | Numbers]:
+def facets(columns: ProductColumns, names: Sequence[str], entries: np.ndarray) -> dict[str, list[Count] | Numbers]:
     """Count the values of columns over products, given as their entries [N] int; 422 for an unknown column."""
     return {name: _facet(columns, columns.column(name, "facets"), entries) for name in names}
 
@@ -23,7 +23,7 @@ def asked(text: str | None) -> tuple[str, ...]:
     return OWN if text is None else tuple(dict.fromkeys(filter(None, text.split(","))))
 
 
-def described(columns: Columns) -> list[CatalogColumn]:
+def described(columns: ProductColumns) -> list[CatalogColumn]:
     """Say what columns there are, and which values the products of the catalog have in each."""
     every = np.arange(len(columns))
     found = []
@@ -37,7 +37,7 @@ def described(columns: Columns) -> list[CatalogColumn]:
     return found
 
 
-def _facet(columns: Columns, column: Column, entries: np.ndarray) -> list[Count] | Numbers:
+def _facet(columns: ProductColumns, column: Column, entries: np.ndarray) -> list[Count] | Numbers:
     if isinstance(column, NumberColumn):
         return _numbers(columns, column, entries)
     known = entries[column.known[entries]]
@@ -48,7 +48,7 @@ def _facet(columns: Columns, column: Column, entries: np.ndarray) -> list[Count]
     return [Count(value=str(value), count=int(n)) for value, n in zip(values, counts[order], strict=True) if n]
 
 
-def _numbers(columns: Columns, column: NumberColumn, entries: np.ndarray) -> Numbers:
+def _numbers(columns: ProductColumns, column: NumberColumn, entries: np.ndarray) -> Numbers:
     values = column.said[columns.once(entries)]
     values = values[~np.isnan(values)]
     if not len(values):

@@ -178,7 +178,7 @@ def _depths(asked: Filter, depth: int = 1) -> Iterator[int]:
         yield from _depths(part, depth + 1)
 
 
-class Asked(Protocol):
+class AskedColumn(Protocol):
     """A column of N products that filters ask of: [N] bool each, false where there is no value."""
 
     @property
@@ -192,7 +192,7 @@ class Asked(Protocol):
         """Say which are numbers within bounds, these included; refused where the column is not of numbers."""
 
 
-def truth(asked: Filter, column: Callable[[str], Asked]) -> tuple[np.ndarray, np.ndarray]:
+def truth(asked: Filter, column: Callable[[str], AskedColumn]) -> tuple[np.ndarray, np.ndarray]:
     """Say for which products a filter holds, and for which it does not, [N] bool each; for the others neither is known.
 
     column: gives a column by its name, or refuses an unknown one.

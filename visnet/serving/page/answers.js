@@ -48,8 +48,7 @@ export async function load(state, signal) {
 
 async function ofQuery(state, signal) {
   const { id } = state;
-  const ask = (words) =>
-    here.has(id) ? api.search({ ...here.get(id), words }, signal) : api.query(id, words, signal);
+  const ask = (words) => (here.has(id) ? api.search({ ...here.get(id), words }, signal) : api.query(id, words, signal));
   const [list, facets] = await narrowed(state, ask);
   return { asked: { photo: list.photo, boxes: list.boxes }, ...shown(state, list), facets };
 }

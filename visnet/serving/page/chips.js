@@ -39,5 +39,6 @@ export function chips(state) {
 
 /** Make the link that takes all filters away. */
 export function all(state, words, tag) {
-  return h(tag, { href: write({ ...state, filter: filters.NONE, offset: 0 }), "data-route": true, "data-key": "all" }, words);
+  const href = write({ ...state, filter: filters.NONE, offset: 0 });
+  return h(tag, { href, "data-route": true, "data-key": "all" }, words);
 }

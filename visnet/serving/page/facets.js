@@ -1,5 +1,5 @@
-// What narrows the results: values of the catalog's columns and ranges of its numbers. Each value is a link, so it can be
-// opened, kept and gone back from; several of a column may be chosen.
+// What narrows the results: values of the catalog's columns, and ranges of its numbers. Each value is a link, so it can
+// be opened, kept and gone back from; several of a column may be chosen.
 
 import { write } from "./address.js";
 import { h } from "./elements.js";
@@ -37,6 +37,7 @@ function choice(column, values, state) {
   if (!chosen.length && (values.length < 2 || values.length > MOST)) return null;
   const gone = chosen.filter((value) => !values.some((one) => one.value === value));
   const all = [...gone.map((value) => ({ value, count: 0 })), ...values].slice(0, Math.max(MOST, chosen.length));
+  const swatched = /^colou?r$/.test(column);
   const to = (filter) => write({ ...state, filter, offset: 0 });
   const item = (label, current, href, key, number) =>
     h(
@@ -45,20 +46,15 @@ function choice(column, values, state) {
       h(
         "a.facet",
         { href, "data-route": true, "data-key": `${column}-${key}`, "aria-current": current ? "true" : null },
-        key && /^colou?r$/.test(column) && h("span.swatch", { "data-colour": key.toLowerCase(), "aria-hidden": "true" }),
+        swatched && key && h("span.swatch", { "data-colour": String(key).toLowerCase(), "aria-hidden": "true" }),
         h("span", {}, label),
         number !== undefined && h("span.number", {}, count(number)),
       ),
     );
-  const items = all.map(({ value, count: number }) =>
-    item(
-      capital(String(value)),
-      chosen.includes(value),
-      to(filters.toggled(state.filter, column, value)),
-      value,
-      number,
-    ),
-  );
+  const items = all.map(({ value, count: number }) => {
+    const href = to(filters.toggled(state.filter, column, value));
+    return item(capital(String(value)), chosen.includes(value), href, value, number);
+  });
   const folded = items.length > SHOWN + 2 && !all.slice(SHOWN).some(({ value }) => chosen.includes(value));
   const unfold = ({ target }) => {
     target.parentNode.classList.remove("folded");
