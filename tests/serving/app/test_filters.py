@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.nearest.contract import unpack_bits
@@ -103,6 +103,7 @@ def filters(depth: int) -> st.SearchStrategy[dict[str, Any]]:
 COLUMNS = made()
 
 
+@settings(deadline=None)
 @given(filters(4))
 def test_a_filter_finds_what_sql_finds(asked: dict[str, Any]) -> None:
     assert found(COLUMNS, asked) == by_sql(asked)
