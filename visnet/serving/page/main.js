@@ -3,6 +3,7 @@
 import * as answers from "./answers.js";
 import { PAGE, read, way, write } from "./address.js";
 import { Problem, catalog } from "./api.js";
+import { fill } from "./elements.js";
 import { facets, waiting } from "./facets.js";
 import * as filters from "./filter.js";
 import * as intake from "./intake.js";
@@ -43,32 +44,20 @@ function render() {
   for (const id of ["again", "skip"]) part(id).hidden = start;
   part("details").setAttribute("aria-checked", String(state.details));
   part("notice").replaceChildren(...(now.problem ? [trouble()] : []));
-  fill("trail", preview ? [] : trail(way(state), state));
-  fill("asked", preview ? photo.sent(preview) : ready ? asked() : photo.waiting(state.kind));
-  fill("facets", ready ? facets(answer.facets, state, { narrow }) : failed ? [] : waiting());
+  fill(part("trail"), preview ? [] : trail(way(state), state));
+  fill(part("asked"), preview ? photo.sent(preview) : ready ? asked() : photo.waiting(state.kind));
+  fill(part("facets"), ready ? facets(answer.facets, state, { narrow }) : failed ? [] : waiting());
   const title = answers.known(state.id)?.title;
   const heading = preview ? "Searching with your photo" : title ? `Products like ${title}` : "Searching";
   const options = { busy: phase === "busy", more };
   fill(
-    "answers",
+    part("answers"),
     ready ? results.results(answer, state, options) : failed ? results.failed() : results.waiting(heading),
   );
   document.title = start ? "Search by photo" : part("answers").querySelector("h1").textContent;
   if (focused && document.activeElement?.dataset.key !== focused) {
     document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
-}
-
-/** Put nodes into a part; one of its inputs that is typed into stays, with what is around it. */
-function fill(id, nodes) {
-  const there = nodes.filter(Boolean);
-  const edited = part(id).querySelector("[data-edited]:focus-within");
-  const at = edited ? there.findIndex((node) => node.dataset.edited === edited.dataset.edited) : -1;
-  if (at < 0) return part(id).replaceChildren(...there);
-  for (const node of [...part(id).children]) if (node !== edited) node.remove();
-  edited.querySelector(".histogram")?.replaceWith(there[at].querySelector(".histogram") ?? "");
-  edited.before(...there.slice(0, at));
-  edited.after(...there.slice(at + 1));
 }
 
 function asked() {
