@@ -18,27 +18,34 @@ MOST = 256  # further columns; of more, those that the most products have
 
 @dataclass(frozen=True, eq=False)
 class TextColumn:
-    """A column of texts."""
+    """A column of texts: the number of each entry's, [E] int, -1 where there is none; and the texts [V], in order."""
 
     name: str
-    said: pd.Categorical
+    codes: np.ndarray
+    values: np.ndarray
 
     kind = "text"
 
-    @property
-    def values(self) -> pd.Index:
-        """The texts that are there, in their order."""
-        return pd.Index(self.said.categories)
+    @classmethod
+    def of(cls, name: str, said: np.ndarray) -> "TextColumn":
+        """Number texts, [E] object; what is empty has no value."""
+        numbered = pd.Categorical(said)
+        if "" in numbered.categories:
+            numbered = numbered.remove_categories([""])
+        return cls(name, np.asarray(numbered.codes), numbered.categories.to_numpy(object))
 
     @property
     def known(self) -> np.ndarray:
         """Say which entries have a value, [E] bool."""
-        return np.asarray(self.said.codes >= 0)
+        return self.codes >= 0
 
     def among(self, values: Sequence[str | float]) -> np.ndarray:
         """Say which entries have one of the values, [E] bool; a number is the text that the catalog has of it."""
-        codes = self.values.get_indexer([as_text(value) for value in values])
-        return np.isin(self.said.codes, codes[codes >= 0])
+        texts = np.array([as_text(value) for value in values], object)
+        at = np.searchsorted(self.values, texts)
+        there = at < len(self.values)
+        found = at[there]
+        return np.isin(self.codes, found[self.values[found] == texts[there]])
 
     def between(self, least: float, most: float) -> np.ndarray:
         """Refuse: texts have no range."""
@@ -46,7 +53,7 @@ class TextColumn:
 
     def take(self, entries: np.ndarray) -> "TextColumn":
         """Return the column of some entries alone."""
-        return TextColumn(self.name, self.said[entries])
+        return TextColumn(self.name, self.codes[entries], self.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,19 +130,13 @@ def _column(name: str, values: np.ndarray, at: np.ndarray) -> Column:
     if values.dtype == object:
         if not kinds <= {str}:
             values = pd.Series([as_text(value) for value in values], dtype=object).to_numpy()
-        return TextColumn(name, texts(_taken(values, at, None)))
+        return TextColumn.of(name, _taken(values, at, None))
     finite = np.where(np.isfinite(values), values, np.nan)
     return NumberColumn(name, _taken(finite, at, np.nan))
 
 
 def _taken(values: np.ndarray, at: np.ndarray, none: Any) -> np.ndarray:
     return np.append(values, none)[at]  # the last is of entries that the table does not have
-
-
-def texts(values: np.ndarray) -> pd.Categorical:
-    """Number texts in their order, [E] object; what is empty has no value."""
-    said = pd.Categorical(values)
-    return said.remove_categories([""]) if "" in said.categories else said
 
 
 def _number(value: float | None) -> float:

@@ -16,7 +16,7 @@ import torch
 
 from kernels.nearest import pack_bits
 from visnet.errors import NotFound
-from visnet.serving.app.column_values import Column, TextColumn, of_table, texts
+from visnet.serving.app.column_values import Column, TextColumn, of_table
 from visnet.serving.app.filters import And, Equals, Filter, In, truth
 from visnet.serving.app.problems import Refusal
 
@@ -65,7 +65,8 @@ class ProductColumns:
         self._entry = entry.astype(np.int32)  # [G], of each photo
         self._product = codes["product_id"].codes[first]  # [E], the product's number
         self._single = len(first) == len(codes["product_id"].categories)  # each product is one entry
-        found: list[Column] = [TextColumn(name, texts(said[name][first])) for name in OWN]
+        self._category, colour = (TextColumn.of(name, said[name][first]) for name in OWN)
+        found: list[Column] = [self._category, colour]
         if table is not None:
             at = pd.Index(table["product_id"].to_numpy()).get_indexer(said["product_id"][first])
             found += of_table(table, at, taken=OWN)
@@ -97,7 +98,7 @@ class ProductColumns:
         parts = [] if asked is None else [*asked.parts] if isinstance(asked, And) else [asked]
         for at, part in enumerate(parts):
             value = _only(part)
-            if category is None and value is not None and self._columns["category"].among([value]).any():
+            if category is None and value is not None and self._category.among([value]).any():
                 category = str(value)
                 del parts[at]
                 break
@@ -128,9 +129,9 @@ class ProductColumns:
         """Say what may answer; `mask` keeps what was asked for last. `NotFound` for an unknown category."""
         holds = np.ones(len(self), bool)
         if where.category is not None:
-            holds = self._columns["category"].among([where.category])
+            holds = self._category.among([where.category])
             if not holds.any():
-                names = ", ".join(dict.fromkeys(self._columns["category"].said))
+                names = ", ".join(self._category.values)
                 raise NotFound(f"category {where.category!r} is not in the catalog; there are {names}")
         if not where.filters:
             return Mask(None, holds, self.count(np.flatnonzero(holds)))

@@ -40,8 +40,7 @@ def described(columns: ProductColumns) -> list[CatalogColumn]:
 def _facet(columns: ProductColumns, column: Column, entries: np.ndarray) -> list[Count] | Numbers:
     if isinstance(column, NumberColumn):
         return _numbers(columns, column, entries)
-    known = entries[column.known[entries]]
-    codes = column.said.codes
+    known, codes = entries[column.known[entries]], column.codes
     counts = np.bincount(codes[columns.once(known, codes[known])], minlength=len(column.values))
     order = np.argsort(-counts, kind="stable")[:VALUES]
     values = column.values[order]
