@@ -7,6 +7,7 @@ import pytest
 
 from tests.serving.app.running import photo_of, served, whole
 from visnet.client import Client, ServiceError
+from visnet.serving.app.answers import Numbers
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,16 @@ def test_a_photo_a_product_and_a_catalog(client: Client, place: Path) -> None:
     assert boxed.boxes[0].box == (0, 0, 16, 32)
     assert client.product("p000").attributes["title"] == "A red bag"
     assert client.similar("p000", limit=2).results[0].product_id != "p000"
+    straw = {"and": [{"column": "material", "equals": "straw"}, {"column": "price", "range": {"max": 12}}]}
+    narrowed = client.search(photo, filter=straw, facets=["material", "price"])
+    assert {one.product_id for one in narrowed.results} == {"p010", "p011", "p012"}
+    assert client.query(str(narrowed.query_id), filter=straw, facets=["material", "price"]) == narrowed
+    similar = client.similar("p011", filter=straw, facets=["price"])
+    price = similar.facets["price"]
+    assert isinstance(price, Numbers)
+    assert (price.min, price.max) == (10, 12)
+    assert {one.product_id for one in similar.results} == {"p010", "p012"}
+    assert {one.name: one.kind for one in client.catalog().columns}["price"] == "number"
     assert client.catalog().products == 24
     assert client.compare(photo, "p003").sq_distance < client.compare(photo, "p004").sq_distance
     assert client.compare("p003", "p003").sq_distance == 0

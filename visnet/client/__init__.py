@@ -1,5 +1,6 @@
 """What speaks to the search service: a small client."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from visnet.serving.app.answers import (
 __all__ = ["Client", "ServiceError"]
 
 Photo = Path | bytes
+Filter = Mapping[str, Any]
 Told = TypeVar("Told", bound=BaseModel)
 TIMEOUT_S = 30.0
 
@@ -51,22 +53,39 @@ class Client:
         limit: int = 24,
         offset: int = 0,
         min_probability: float | None = None,
+        filter: Filter | None = None,
+        facets: Sequence[str] | None = None,
     ) -> SearchAnswer:
         """Find the products most like a thing, by 1 to 8 photos of it or by an earlier query.
 
-        box: left, top, right, bottom in pixels of the first photo, upright.
+        box: left, top, right, bottom in pixels of the first photo, upright. filter: which products may answer, such as
+        {"column": "price", "range": {"max": 30}}, by the grammar of `visnet.serving.app.filters`. facets: the columns
+        whose values are counted.
         """
         corners = None if box is None else ",".join(f"{side:g}" for side in box)
-        fields = {"query_id": query_id, "box": corners, "category": category, "limit": limit, "offset": offset}
-        return self._post(SearchAnswer, "/v1/search", photos, fields | {"min_probability": min_probability})
+        fields: dict[str, Any] = {
+            "query_id": query_id,
+            "box": corners,
+            "category": category,
+            "limit": limit,
+            "offset": offset,
+        }
+        fields |= {"min_probability": min_probability, "filter": filter, "facets": facets}
+        return self._post(SearchAnswer, "/v1/search", photos, fields)
 
-    def query(self, query_id: str, **narrowed: str | float | None) -> SearchAnswer:
-        """Answer an earlier search by the catalog of now; narrowed: limit, offset, category, min_probability."""
+    def query(self, query_id: str, **narrowed: Any) -> SearchAnswer:
+        """Answer an earlier search by the catalog of now.
+
+        narrowed: limit, offset, category, min_probability, filter, facets, as in `search`.
+        """
         return self._get(SearchAnswer, f"/v1/queries/{quote(query_id, safe='')}", narrowed)
 
-    def similar(self, product_id: str, *, limit: int = 24, offset: int = 0) -> SimilarAnswer:
-        """Return the products most like one of the catalog, by its published list."""
-        return self._get(SimilarAnswer, f"{_product(product_id)}/similar", {"limit": limit, "offset": offset})
+    def similar(self, product_id: str, **narrowed: Any) -> SimilarAnswer:
+        """Return the products most like one of the catalog: of its published list or, with a filter, of all it finds.
+
+        narrowed: limit, offset, filter, facets, as in `search`.
+        """
+        return self._get(SimilarAnswer, f"{_product(product_id)}/similar", narrowed)
 
     def product(self, product_id: str) -> ProductAnswer:
         """Return what the catalog says of a product."""
@@ -106,7 +125,12 @@ def _product(product_id: str) -> str:
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
+    said = {name: value for name, value in fields.items() if value is not None}
+    if "filter" in said:
+        said["filter"] = json.dumps(said["filter"], ensure_ascii=False)
+    if "facets" in said:
+        said["facets"] = ",".join(said["facets"])
+    return said
 
 
 def _told(told: type[Told], answer: httpx.Response) -> Told:

@@ -117,17 +117,24 @@ class Searcher:
         return self._count[category]
 
     def rank(
-        self, vectors: torch.Tensor, k: int, category: str | None = None, valid: torch.Tensor | None = None
+        self,
+        vectors: torch.Tensor,
+        k: int,
+        category: str | None = None,
+        valid: torch.Tensor | None = None,
+        but: Sequence[int] | None = None,
     ) -> list[Ranking]:
         """Return for each of the vectors [B, D] the k products nearest to it; fewer where there are fewer.
 
         category: only its photos answer. valid: the photos that may answer, bits of `kernels.nearest.pack_bits` of all
-        rows. Errors: `ValueError` for k below 1, `NotFound` for an unknown category.
+        rows. but: for each vector a photo whose product does not answer, -1 for none. Errors: `ValueError` for k below
+        1, `NotFound` for an unknown category.
         """
         if k < 1:
             raise ValueError(f"k {k}: at least 1 product must be asked for")
         within = self._rows_of(category)
-        found = nearest_products(vectors, self._gallery, self._product, k, None, within if category else None, valid)
+        exclude = None if but is None or max(but) < 0 else np.where(np.array(but) < 0, -1, self._product[but])
+        found = nearest_products(vectors, self._gallery, self._product, k, exclude, within if category else None, valid)
         rankings = []
         for row, sq_distance in zip(found.row, found.sq_distance, strict=True):
             there = row >= 0
@@ -138,6 +145,18 @@ class Searcher:
         """Return the k products nearest to each of the vectors [B, D], nearest first, as `rank` finds them."""
         return [self.hits(ranking) for ranking in self.rank(vectors, k, category)]
 
+    def joined(self, rankings: Sequence[Ranking], k: int) -> Ranking:
+        """Return the k products nearest to any of several vectors, of which these are the rankings of k each.
+
+        It has no probabilities: they are of one photo.
+        """
+        row = np.concatenate([one.row for one in rankings])
+        sq_distance = np.concatenate([one.sq_distance for one in rankings])
+        order = np.lexsort((row, sq_distance))
+        _, first = np.unique(self._product[row[order]], return_index=True)
+        best = order[np.sort(first)[:k]]
+        return Ranking(row[best], sq_distance[best], None)
+
     def hits(self, ranking: Ranking, start: int = 0, stop: int | None = None) -> list[Hit]:
         """Return what is to be said of the answers of a ranking, from the place `start` up to `stop`."""
         part = slice(start, stop)
@@ -145,6 +164,10 @@ class Searcher:
         known = [None] * len(row) if ranking.probability is None else ranking.probability[part].tolist()
         said = (self.said[name][row].tolist() for name in SAID)
         return [Hit(*values) for values in zip(*said, sq_distance, known, strict=True)]
+
+    def nothing(self) -> Ranking:
+        """Return the ranking of where no product may answer."""
+        return self._ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), whole=True)
 
     def _ranking(self, row: np.ndarray, sq_distance: np.ndarray, *, whole: bool) -> Ranking:
         if self._calibration is None:

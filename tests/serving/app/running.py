@@ -26,6 +26,8 @@ def put_catalog(shop: Path) -> None:
     rows = [
         ("p000", "upsert", "A red bag", 29.5, '{"material": "canvas", "washable": true, "empty": ""}', "red"),
         ("p001", "upsert", "", 20.0, "", "red"),
+        ("p003", "upsert", "", None, '{"material": "felt"}', "red"),
+        *((f"p{at:03d}", "upsert", "", float(at), '{"material": "straw"}', "red") for at in range(10, 16)),
     ]
     names = ["product_id", "op", "title", "price", "attributes", "colour"]
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))

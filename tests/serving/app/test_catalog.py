@@ -7,6 +7,7 @@ import httpx
 from PIL import Image
 
 from visnet.serving import catalog
+from visnet.serving.app.filters import parsed
 
 
 def test_a_product_has_its_photos_and_what_the_shop_says_of_it(client: httpx.Client) -> None:
@@ -84,6 +85,15 @@ def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
         "/v1/compare",
         "/v1/catalog",
     }
+    fields = [
+        field for path in document["paths"].values() for way in path.values() for field in way.get("parameters", ())
+    ]
+    fields = [field["schema"] | field for field in fields if field["name"] == "filter"]
+    form = document["components"]["schemas"]["Body_search_v1_search_post"]["properties"]["filter"]
+    for field in (*fields, form):
+        assert {"And", "Or", "Not", "Equals", "In", "Range"} < field["contentSchema"]["$defs"].keys()
+        assert all(parsed(example) for example in field["examples"])
+    assert len(fields) == 2
     schemas = document["components"]["schemas"]
     assert all(schemas[name]["examples"] for name in ("SearchAnswer", "Result", "Problem"))
     assert client.get("/docs").status_code == 404

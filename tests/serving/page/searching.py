@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pyarrow as pa
 import pytest
 
 from tests import refreshing
 from tests.apart import Work
+from visnet.storage.table import Table
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -31,11 +33,19 @@ Open = Callable[..., "Page"]
 
 
 def make(folder: Path) -> Path:
-    """Publish a shop of `PRODUCTS` products, half of them hats, half of them bags; p000 to p009 are blue."""
+    """Publish a shop of `PRODUCTS` products, half of them hats, half of them bags; p000 to p009 are blue.
+
+    They cost 0.5, 1.5, 2.5, …; every third is of felt, the first six of silk, the others of straw.
+    """
     shop = refreshing.make(folder, refreshing.stock(PRODUCTS))
     stock = shop / "stock.csv"
     rows = [row.replace(",red,", ",blue,") if ",p00" in row else row for row in stock.read_text().splitlines(True)]
     stock.write_text("".join(rows))
+    products = [f"p{number:03d}" for number in range(PRODUCTS)]
+    materials = ["silk" if at < 6 else "straw" if at % 3 else "felt" for at in range(PRODUCTS)]
+    columns = {"product_id": products, "price": [at + 0.5 for at in range(PRODUCTS)], "material": materials}
+    hashes = {"source": products, "content": products}
+    Table(shop / "data/raw_images/catalog.lance", "product_id").put(pa.table(columns | hashes))
     refreshing.refresh(shop)
     return shop
 

@@ -33,6 +33,21 @@ def like_a_product(tab: Open, service: Service, **options: object) -> "Page":
     return page
 
 
+def narrowed(tab: Open, service: Service, **options: object) -> "Page":
+    filters = '{"and":[{"column":"material","in":["silk","felt"]},{"column":"price","range":{"max":9}}]}'
+    page = tab(f"/p/p007?filter={filters}", **options)
+    products(page)
+    if page.get_by_role("button", name="Filters").is_visible():
+        page.get_by_role("button", name="Filters").click()
+    return page
+
+
+def narrowed_to_nothing(tab: Open, service: Service, **options: object) -> "Page":
+    page = tab('/p/p007?filter={"column":"price","range":{"min":99}}', **options)
+    page.get_by_role("heading", name="No product matches").wait_for()
+    return page
+
+
 def drawn(tab: Open, service: Service, **options: object) -> "Page":
     page = searched(tab, service, **options)
     drag(page)
@@ -45,6 +60,8 @@ STATES: dict[str, Callable[..., "Page"]] = {
     "answers with details": answered,
     "a drawn area": drawn,
     "like a product": like_a_product,
+    "narrowed": narrowed,
+    "narrowed to nothing": narrowed_to_nothing,
     "nothing there": refused,
 }
 

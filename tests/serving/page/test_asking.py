@@ -93,29 +93,6 @@ def test_a_finger_draws_only_when_asked_to(tab: Open, service: Service) -> None:
     assert used(page) == pytest.approx(DRAWN, abs=0.5)
 
 
-def test_facets_narrow_and_more_goes_on(tab: Open, service: Service) -> None:
-    from playwright.sync_api import expect
-
-    page = searched(tab, service)
-    page.get_by_role("link", name="Hat 30").click()
-    expect(page.get_by_role("link", name="Hat 30")).to_have_attribute("aria-current", "true")
-    assert len(hats := products(page)) == 24
-    page.get_by_role("button", name="Show 6 more").click()
-    expect(page.locator("#answers .card")).to_have_count(30)
-    more = products(page)
-    assert more[:24] == hats
-    assert sorted(more) == [f"p{number:03d}" for number in range(1, PRODUCTS, 2)]
-    expect(page.locator("#answers .card .more").nth(24)).to_be_focused()
-    assert "offset=24" in page.url
-    page.get_by_role("link", name="Blue 5").click()
-    expect(page.locator("#answers .card")).to_have_count(5)
-    assert {*products(page)} == {f"p00{number}" for number in (1, 3, 5, 7, 9)}
-    page.go_back()
-    expect(page.locator("#answers .card")).to_have_count(30)
-    page.get_by_label("Category").get_by_role("link", name="All").click()
-    expect(page.get_by_text(f"24 of {PRODUCTS} products")).to_be_visible()
-
-
 def test_more_like_this_leaves_a_way_back(tab: Open, service: Service) -> None:
     from playwright.sync_api import expect
 

@@ -77,10 +77,31 @@ class AskedPhoto(_Answer):
 
 
 class Count(_Answer):
-    """How many of the answers have a value."""
+    """How many products have a value."""
 
     value: str
     count: int
+
+
+class Bin(_Answer):
+    """How many products have a number from `min` on and below `max`; in the last bin, up to it."""
+
+    min: float
+    max: float
+    count: int
+
+
+class Numbers(_Answer):
+    """How far numbers reach, null where there are none, and how they are spread, in at most 10 bins of equal width."""
+
+    min: float | None
+    max: float | None
+    histogram: list[Bin]
+
+
+Facets = Annotated[
+    dict[str, list[Count] | Numbers], Field(description="by column: the 100 most frequent texts, or how numbers spread")
+]
 
 
 class SearchAnswer(_Answer):
@@ -114,7 +135,7 @@ class SearchAnswer(_Answer):
     total: Annotated[int, Field(description="products that can answer")]
     offset: int
     limit: int
-    facets: Annotated[dict[str, list[Count]], Field(description="over the best 2,048 answers")]
+    facets: Annotated[Facets, Field(description="over the best 2,048 answers")]
     lineage: Lineage
 
     def under(self, query_id: str | None) -> "SearchAnswer":
@@ -147,13 +168,14 @@ class ProductAnswer(_Answer):
 
 
 class SimilarAnswer(_Answer):
-    """A page of the products most like one of the catalog, by the published exact list."""
+    """A page of the products most like one of the catalog: of its published list, or of all that a filter finds."""
 
     product_id: str
     results: list[Result]
     total: int
     offset: int
     limit: int
+    facets: Annotated[Facets, Field(description="over all other products that the filter finds")]
     lineage: Lineage
 
 
@@ -168,12 +190,26 @@ class CompareAnswer(_Answer):
     lineage: Lineage
 
 
+class CatalogColumn(_Answer):
+    """A column that a filter may ask of, and what its products have in it."""
+
+    model_config = _shown_by({"name": "price", "kind": "number", "distinct": None, "values": None, "min": 5, "max": 90})
+
+    name: str
+    kind: Literal["text", "number"]
+    distinct: Annotated[int | None, Field(description="how many texts there are")] = None
+    values: Annotated[list[Count] | None, Field(description="the 100 most frequent texts")] = None
+    min: float | None = None
+    max: float | None = None
+
+
 class CatalogAnswer(_Answer):
     """What is served."""
 
     products: int
     photos: int
     categories: list[Count]
+    columns: list[CatalogColumn]
     lineage: Lineage
     localizer: bool
 

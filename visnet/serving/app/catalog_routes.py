@@ -8,7 +8,9 @@ from starlette.responses import Response
 from visnet.serving.app import state
 from visnet.serving.app.answers import CatalogAnswer, Count, ProductAnswer, ProductPhoto, SimilarAnswer
 from visnet.serving.app.engine import DEPTH, Engine
-from visnet.serving.app.search import photo_url, result
+from visnet.serving.app.facets import FACETS
+from visnet.serving.app.filters import DOCUMENTED
+from visnet.serving.app.search import Narrowed, photo_url, similar_ones
 from visnet.serving.app.uploads import shrunk
 
 router = APIRouter(prefix="/v1", tags=["catalog"])
@@ -21,22 +23,17 @@ async def similar(
     product_id: str,
     limit: Annotated[int, Query(ge=1, le=DEPTH)] = 24,
     offset: Annotated[int, Query(ge=0, lt=DEPTH)] = 0,
+    filter: Annotated[str | None, Query(**DOCUMENTED)] = None,
+    facets: Annotated[str | None, Query(description=FACETS)] = None,
 ) -> Response:
-    """Return the products most like one of the catalog, by its published list.
+    """Return the products most like one of the catalog: other ones, so no probability is told that they are the same.
 
-    They are other products: no probability is told that they are the same.
+    Without a filter they are its published list, of its own category; with one, its stored photos are searched for
+    among all products that the filter finds. Either is exact.
     """
+    narrowed = Narrowed.of(limit=limit, offset=offset, filter=filter, facets=facets)
     async with state.of(request).engines.lease() as engine:
-        found = engine.facts.similar(product_id)
-        hits = engine.searcher.hits(found, offset, offset + limit)
-        told = SimilarAnswer(
-            product_id=product_id,
-            results=[result(engine, hit) for hit in hits],
-            total=len(found.row),
-            offset=offset,
-            limit=limit,
-            lineage=engine.lineage,
-        )
+        told = await similar_ones(engine, product_id, narrowed)
     return Response(told.model_dump_json(), media_type="application/json")
 
 
@@ -81,6 +78,7 @@ async def catalog(request: Request) -> Response:
             products=engine.facts.products(),
             photos=engine.facts.photos,
             categories=[Count(value=name, count=count) for name, count in engine.facts.categories().items()],
+            columns=engine.described,
             lineage=engine.lineage,
             localizer=engine.localizer is not None,
         )

@@ -15,6 +15,8 @@ from visnet.photos import codec
 from visnet.photos.cutting import Box
 from visnet.serving.app.answers import Lineage
 from visnet.serving.app.batches import Together
+from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
+from visnet.serving.app.facets import described
 from visnet.serving.app.facts import Facts
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.catalog import Serving
@@ -28,10 +30,11 @@ ALIKE = 1e-3  # squared distance at which a photo of the catalog, embedded here,
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """A unit vector [D] to be searched for, in one category or in all."""
+    """A unit vector [D] to be searched for, among what may answer, without the product of a photo (-1: with all)."""
 
     vector: torch.Tensor
-    category: str | None
+    where: Where = ANYWHERE
+    but: int = -1
 
 
 class Engine:
@@ -42,6 +45,8 @@ class Engine:
         self._version, self.number, facts = version, version.number, version.facts()
         self.searcher = Searcher(version.trained_model, version.folder, version.folder)
         self.facts = Facts(version, self.searcher)
+        self.columns = ProductColumns(self.searcher.said, self.facts.table)
+        self.described = described(self.columns)
         self.localizer = None if version.localizer is None else Localizer.load(version.localizer)
         self.model = str(facts["model"])
         published = str(facts["created_at"]).replace("Z", "+00:00")
@@ -71,7 +76,7 @@ class Engine:
         self.check_known(vector)
         if self.localizer is not None:
             self.localizer.propose([Image.new("RGB", (64, 64))])
-        self._search([Question(vector, None), Question(vector, str(self.searcher.said["category"][row]))])
+        self._search([Question(vector), Question(vector, Where(str(self.searcher.said["category"][row])))])
 
     def check_known(self, vector: torch.Tensor) -> None:
         """Hold a known photo's vector as it was made just now against its stored one; `Damaged` if it is another."""
@@ -95,9 +100,15 @@ class Engine:
         """Return the boxes that the localizer is sure of, best first; none where there is no localizer."""
         return [] if self.localizer is None else await self._proposing.ask(picture)
 
-    async def rank(self, vector: torch.Tensor, category: str | None) -> Ranking:
+    async def rank(self, vector: torch.Tensor, where: Where = ANYWHERE) -> Ranking:
         """Rank the products nearest to a vector; `NotFound` for an unknown category."""
-        return await self._searching.ask(Question(vector, category))
+        return await self._searching.ask(Question(vector, where))
+
+    async def like(self, product_id: str, where: Where) -> Ranking:
+        """Rank the other products by their nearness to any photo of a product; `NotFound` as `rank`, or without it."""
+        rows = self.facts.rows(product_id)
+        asked = [Question(vector, where, int(rows[0])) for vector in self.searcher.stored(rows)]
+        return self.searcher.joined(await asyncio.gather(*map(self._searching.ask, asked)), DEPTH)
 
     def square(self, picture: Image.Image, box: Box | None) -> torch.Tensor:
         """Cut a box, left, top, width, height, out of a picture, and make it what the network takes."""
@@ -123,17 +134,15 @@ class Engine:
 
     def _search(self, questions: Sequence[Question]) -> Sequence[Ranking]:
         found: dict[int, Ranking] = {}
-        categories = [question.category for question in questions]
-        for category in dict.fromkeys(categories):
-            mine = [at for at, other in enumerate(categories) if other == category]
-            k = min(DEPTH, self.searcher.products(category))
+        places = [question.where for question in questions]
+        for where in dict.fromkeys(places):
+            mine = [at for at, other in enumerate(places) if other == where]
+            mask = self.columns.mask(where)
+            if not mask.products:
+                found |= dict.fromkeys(mine, self.searcher.nothing())
+                continue
             vectors = torch.stack([questions[at].vector for at in mine])
-            found |= dict(zip(mine, self.searcher.rank(vectors, k, category), strict=True))
+            but = [questions[at].but for at in mine]
+            ranked = self.searcher.rank(vectors, min(DEPTH, mask.products), where.category, mask.bits, but)
+            found |= dict(zip(mine, ranked, strict=True))
         return [found[at] for at in range(len(questions))]
-
-
-def counts(values: np.ndarray) -> dict[str, int]:
-    """Return value -> how often it is there, the most frequent first; what is empty is not counted."""
-    names, number = np.unique(values[values != ""].astype(str), return_counts=True)
-    order = np.argsort(-number, kind="stable")
-    return {str(names[at]): int(number[at]) for at in order}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from visnet.errors import NotFound
@@ -37,13 +38,14 @@ class Facts:
         lists = version.lists(columns, "kind = 'similar'").sort_by([("category", "descending")])
         self._lists = lists.combine_chunks()
         self._list_of = {product: at for at, product in enumerate(lists["product_id"].to_pylist())}
-        self._attributes, self._told = None, {}
+        self.table: pa.Table | None = None  # a row per product, of what the shop says
+        self._told: dict[str, int] = {}
         if version.catalog is not None:
             table = Table(version.catalog)
             names = [name for name in table.columns if name not in UNSAID]
             more = [name for name in ("attributes",) if name in table.columns]
-            self._attributes = table.read(["product_id", *names, *more]).combine_chunks()
-            self._told = {product: at for at, product in enumerate(self._attributes["product_id"].to_pylist())}
+            self.table = table.read(["product_id", *names, *more]).combine_chunks()
+            self._told = {product: at for at, product in enumerate(self.table["product_id"].to_pylist())}
 
     @property
     def photos(self) -> int:
@@ -82,12 +84,12 @@ class Facts:
     def attributes(self, product_id: str) -> dict[str, str]:
         """Return what the shop's table says of a product, empty values left out; {} where it has no such table."""
         at = self._told.get(product_id)
-        if at is None or self._attributes is None:
+        if at is None or self.table is None:
             return {}
-        (said,) = self._attributes.slice(at, 1).to_pylist()
-        own = _parsed(said.pop("attributes", None))
+        (said,) = self.table.slice(at, 1).to_pylist()
+        own = parsed_attributes(said.pop("attributes", None))
         del said["product_id"]
-        return {name: text for name, value in {**own, **said}.items() if (text := _text(value))}
+        return {name: text for name, value in {**own, **said}.items() if (text := as_text(value))}
 
     def photo_id(self, crop_id: str) -> str:
         """Return the name of a photo in the API: the crop's, and the beginning of its content's hash."""
@@ -109,7 +111,8 @@ class Facts:
         return bytes(self._crops.take([place], columns=["image"])["image"][0].as_py())
 
 
-def _parsed(text: str | None) -> Mapping[str, Any]:
+def parsed_attributes(text: str | None) -> Mapping[str, Any]:
+    """Read what a record says beyond the fields that all have, {} where that is none."""
     try:
         read = json.loads(text or "{}")
     except ValueError:
@@ -117,7 +120,7 @@ def _parsed(text: str | None) -> Mapping[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Say a value as a page shows it, "" for none."""
     if value is None or isinstance(value, str):
         return value or ""

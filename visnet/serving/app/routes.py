@@ -10,6 +10,8 @@ from starlette.responses import Response
 from visnet.serving.app import state
 from visnet.serving.app.answers import CompareAnswer, SearchAnswer
 from visnet.serving.app.engine import DEPTH, Engine
+from visnet.serving.app.facets import FACETS
+from visnet.serving.app.filters import DOCUMENTED
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.search import Narrowed, answered
 from visnet.serving.app.uploads import Wanted
@@ -30,6 +32,8 @@ async def search(
     limit: Annotated[int, Form(ge=1, le=DEPTH)] = 24,
     offset: Annotated[int, Form(ge=0, lt=DEPTH)] = 0,
     min_probability: Annotated[float | None, Form(ge=0, le=1)] = None,
+    filter: Annotated[str | None, Form(**DOCUMENTED)] = None,
+    facets: Annotated[str | None, Form(description=FACETS)] = None,
 ) -> Response:
     """Find the products most like a photo.
 
@@ -41,10 +45,12 @@ async def search(
         raise Refusal(400, "wanted is either photo (1 to 8 files) or query_id, of an earlier search")
     if len(photo) > MOST_PHOTOS:
         raise Refusal(422, f"photo: {len(photo)} files were given; allowed are 1 to {MOST_PHOTOS}")
-    narrowed = Narrowed(limit, offset, category or None, min_probability)
+    narrowed = Narrowed.of(
+        limit=limit, offset=offset, category=category, min_probability=min_probability, filter=filter, facets=facets
+    )
     data = [await file.read() for file in photo]
     async with there.engines.lease() as engine:
-        narrowed.check(engine)
+        narrowed.within(engine)  # refused before a photo is decoded
         if query_id is None:
             query = await there.searches.make(engine, data, box)
         elif box is None:
@@ -66,11 +72,16 @@ async def again(
     offset: Annotated[int, OFFSET] = 0,
     category: str | None = None,
     min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
+    filter: Annotated[str | None, Query(**DOCUMENTED)] = None,
+    facets: Annotated[str | None, Query(description=FACETS)] = None,
 ) -> Response:
     """Answer an earlier search by the catalog of now."""
-    there, narrowed = state.of(request), Narrowed(limit, offset, category or None, min_probability)
+    there = state.of(request)
+    narrowed = Narrowed.of(
+        limit=limit, offset=offset, category=category, min_probability=min_probability, filter=filter, facets=facets
+    )
     async with there.engines.lease() as engine:
-        narrowed.check(engine)
+        narrowed.within(engine)
         query = await there.searches.find(engine, query_id)
         told = await answered(engine, query, query_id, narrowed)
     return Response(told.model_dump_json(), media_type="application/json")
@@ -119,7 +130,7 @@ async def compare(
 
 async def _as_a_search_says(engine: Engine, vector: np.ndarray, rows: np.ndarray) -> float | None:
     """Return the probability that a search of the whole catalog gives a product, None if it does not find it."""
-    ranking = await engine.rank(torch.from_numpy(vector), None)
+    ranking = await engine.rank(torch.from_numpy(vector))
     said = engine.searcher.said["product_id"]
     found = np.flatnonzero(said[ranking.row] == said[rows[0]])
     return None if ranking.probability is None or not len(found) else float(ranking.probability[found[0]])

@@ -4,32 +4,44 @@ import dataclasses
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
-from visnet.serving.app.answers import AskedPhoto, Count, Result, SearchAnswer, ShownBox, asked_photo_url
-from visnet.serving.app.engine import DEPTH, Engine, counts
+from visnet.serving.app.answers import AskedPhoto, Result, SearchAnswer, ShownBox, SimilarAnswer, asked_photo_url
+from visnet.serving.app.columns import Where
+from visnet.serving.app.engine import DEPTH, Engine
+from visnet.serving.app.facets import asked, facets
+from visnet.serving.app.filters import Filter, parsed
 from visnet.serving.app.problems import Refusal, log
 from visnet.serving.app.queries import Query, QueryStore
 from visnet.serving.app.uploads import Decoders, Prepared, Wanted
 from visnet.serving.searcher import Hit, Ranking
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Narrowed:
-    """Which of the answers are wanted."""
+    """Which of the answers are wanted, and of which columns their values are counted."""
 
     limit: int
     offset: int
-    category: str | None
-    min_probability: float | None
+    filter: Filter | None
+    facets: tuple[str, ...]
+    category: str | None = None
+    min_probability: float | None = None
 
-    def check(self, engine: Engine) -> None:
-        """Refuse what lies beyond the answers that are ranked, or needs what the version lacks."""
+    @classmethod
+    def of(cls, *, filter: str | None, facets: str | None, category: str | None = None, **others: Any) -> "Narrowed":
+        """Read what a request says; refused where its filter is none."""
+        return cls(filter=parsed(filter), facets=asked(facets), category=category or None, **others)
+
+    def within(self, engine: Engine) -> Where:
+        """Say what may answer; refuse what lies beyond the answers that are ranked, or needs what the version lacks."""
         if self.offset + self.limit > DEPTH:
             raise Refusal(422, f"offset + limit is {self.offset + self.limit}; allowed is {DEPTH:,} at most")
         if self.min_probability is not None and not engine.calibrated:
             raise Refusal(422, "min_probability: this version has no calibration, so no answer has a probability")
+        for name in self.facets:
+            engine.columns.column(name, "facets")
+        return engine.columns.where(self.category, self.filter)
 
 
 class Searches:
@@ -88,25 +100,47 @@ class Searches:
 
 async def answered(engine: Engine, query: Query, query_id: str | None, wanted: Narrowed) -> SearchAnswer:
     """Rank the products for a query, and tell a page of them."""
-    ranking = await engine.rank(query.vector, wanted.category)
-    total = engine.searcher.products(wanted.category)
+    where = wanted.within(engine)
+    ranking = await engine.rank(query.vector, where)
+    total = engine.columns.mask(where).products
     if wanted.min_probability is not None and ranking.probability is not None:
         likely = ranking.probability >= wanted.min_probability
         ranking = Ranking(ranking.row[likely], ranking.sq_distance[likely], ranking.probability[likely])
         total = len(ranking.row)
-    hits = engine.searcher.hits(ranking, wanted.offset, wanted.offset + wanted.limit)
-    said = engine.searcher.said
     return SearchAnswer(
         query_id=query_id,
         photo=AskedPhoto(width=query.width, height=query.height, url=asked_photo_url(query_id)),
         boxes=[ShownBox.model_validate(vars(box)) for box in query.boxes],
-        results=[result(engine, hit) for hit in hits],
+        results=_page(engine, ranking, wanted),
         total=total,
         offset=wanted.offset,
         limit=wanted.limit,
-        facets={name: counted(said[name][ranking.row]) for name in ("category", "colour")},
+        facets=facets(engine.columns, wanted.facets, engine.columns.entries(ranking.row)),
         lineage=engine.lineage,
     )
+
+
+async def similar_ones(engine: Engine, product_id: str, wanted: Narrowed) -> SimilarAnswer:
+    """Tell a page of the products most like one: of its published list or, with a filter, of a search within that."""
+    where = wanted.within(engine)
+    if wanted.filter is None:
+        ranking = engine.facts.similar(product_id)
+    else:
+        ranking = await engine.like(product_id, where)
+    others = engine.columns.others(where, engine.facts.rows(product_id))
+    return SimilarAnswer(
+        product_id=product_id,
+        results=_page(engine, ranking, wanted),
+        total=len(ranking.row) if wanted.filter is None else engine.columns.count(others),
+        offset=wanted.offset,
+        limit=wanted.limit,
+        facets=facets(engine.columns, wanted.facets, others),
+        lineage=engine.lineage,
+    )
+
+
+def _page(engine: Engine, ranking: Ranking, wanted: Narrowed) -> list[Result]:
+    return [result(engine, hit) for hit in engine.searcher.hits(ranking, wanted.offset, wanted.offset + wanted.limit)]
 
 
 def result(engine: Engine, hit: Hit) -> Result:
@@ -127,8 +161,3 @@ def result(engine: Engine, hit: Hit) -> Result:
 def photo_url(photo_id: str) -> str:
     """Return where a photo of the catalog is."""
     return f"/v1/photos/{photo_id}"
-
-
-def counted(values: np.ndarray) -> list[Count]:
-    """Count values, the most frequent first."""
-    return [Count(value=value, count=count) for value, count in counts(values).items()]

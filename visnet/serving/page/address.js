@@ -1,5 +1,7 @@
 // The address holds all that is shown: what was asked, how it is narrowed, how far it is read, and the way there.
 
+import * as filters from "./filter.js";
+
 export const PAGE = 24; // products at a time
 export const MOST = 2048; // what the service answers at most
 const STEPS = 8; // of the way that are kept
@@ -15,8 +17,7 @@ export function read(url) {
   return {
     kind: KINDS[letter] ?? "start",
     id: rest === undefined ? null : decoded(rest),
-    category: words.get("category"),
-    colour: words.get("colour"),
+    filter: filters.read(words.get("filter")),
     offset: Math.min(Math.max(0, offset || 0), MOST - PAGE),
     details: words.get("view") === "merchandiser",
     trail: words
@@ -29,7 +30,8 @@ export function read(url) {
 /** Write the address of a state; what a state leaves out is left out. */
 export function write(state) {
   const words = new URLSearchParams();
-  for (const name of ["category", "colour"]) if (state[name]) words.set(name, state[name]);
+  const filter = filters.write(state.filter ?? filters.NONE);
+  if (filter) words.set("filter", filter);
   if (state.offset) words.set("offset", state.offset);
   if (state.details) words.set("view", "merchandiser");
   for (const step of state.trail ?? []) words.append("from", step);
@@ -42,7 +44,7 @@ export function towards(state, id) {
   const trail = state.kind === "start" ? [] : [...state.trail, step(state)];
   const passed = trail.findIndex((one) => sameAs(back(one), "product", id));
   const kept = passed < 0 ? trail : trail.slice(0, passed);
-  return { kind: "product", id, details: state.details, trail: kept.slice(-STEPS) };
+  return { kind: "product", id, filter: filters.NONE, details: state.details, trail: kept.slice(-STEPS) };
 }
 
 /** Return the states of the way, oldest first; each has the way before it. */
@@ -51,8 +53,8 @@ export function way(state) {
 }
 
 /** A state as a step of a way: its address without the way before it. */
-function step({ kind, id, category, colour, offset }) {
-  return write({ kind, id, category, colour, offset }).slice(1);
+function step({ kind, id, filter, offset }) {
+  return write({ kind, id, filter, offset }).slice(1);
 }
 
 function back(one) {

@@ -2,9 +2,11 @@
 
 import * as api from "./api.js";
 import { MOST, PAGE } from "./address.js";
+import * as filters from "./filter.js";
 import { titled } from "./words.js";
 
 const KEPT = 40;
+const COLUMNS = 24; // of the catalog, to choose from
 const lists = new Map(); // key -> {results, total, facets, lineage, photo, boxes}
 const here = new Map(); // id -> {files, box} of the searches that the service did not keep
 const facts = new Map(); // product_id -> {title, photo}, of all products seen
@@ -18,7 +20,7 @@ const facts = new Map(); // product_id -> {title, photo}, of all products seen
 export async function search(asked, signal) {
   const own = here.get(asked.query);
   const given = own ? { files: own.files, box: asked.box } : asked;
-  const answer = await api.search(given, signal);
+  const answer = await counted((words) => api.search({ ...given, words }, signal), {});
   const id = answer.query_id ?? `here-${here.size + 1}`;
   if (!answer.query_id) here.set(id, given);
   keep(["query", id, null], answer);
@@ -45,44 +47,82 @@ export async function load(state, signal) {
 }
 
 async function ofQuery(state, signal) {
-  const { id, category, colour } = state;
-  const wanted = colour ? MOST : state.offset + PAGE; // the service narrows by category, this page by colour
-  const ask = (narrowed) => (words) => {
-    const all = narrowed ? { ...words, category: narrowed } : words;
-    return here.has(id) ? api.search({ ...here.get(id), words: all }, signal) : api.query(id, all, signal);
-  };
-  const list = await filled(["query", id, category], wanted, ask(category));
-  const all = category ? await filled(["query", id, null], 1, ask(null)) : list; // to choose another category from
-  const results = list.results.filter((hit) => !colour || hit.colour === colour);
+  const { id } = state;
+  const ask = (words) => (here.has(id) ? api.search({ ...here.get(id), words }, signal) : api.query(id, words, signal));
+  const [list, facets] = await narrowed(state, ask);
+  return { asked: { photo: list.photo, boxes: list.boxes }, ...shown(state, list), facets };
+}
+
+async function ofProduct(state, signal) {
+  const { id } = state;
+  const [product, [list, facets]] = await Promise.all([
+    single(["product", id, "facts"], () => api.product(id, signal)),
+    narrowed(state, (words) => api.similar(id, words, signal)),
+  ]);
+  note(product, product.photos[0]?.url);
+  return { asked: { product }, ...shown(state, list), facets };
+}
+
+function shown(state, list) {
   return {
-    asked: { photo: list.photo, boxes: list.boxes },
-    results: results.slice(0, state.offset + PAGE),
-    total: colour ? results.length : list.total,
-    reach: colour ? results.length : Math.min(list.total, MOST),
+    results: list.results.slice(0, state.offset + PAGE),
+    total: list.total,
+    reach: Math.min(list.total, MOST),
     cut: list.total > MOST,
-    facets: { category: named(all.facets.category), colour: named(list.facets.colour) },
     lineage: list.lineage,
   };
 }
 
-async function ofProduct(state, signal) {
-  const { id, category, colour } = state;
-  const [product, list] = await Promise.all([
-    single(["product", id, "facts"], () => api.product(id, signal)),
-    filled(["product", id, null], MOST, (words) => api.similar(id, words, signal)), // a short list: narrowed here
-  ]);
-  note(product, product.photos[0]?.url);
-  const within = list.results.filter((hit) => !category || hit.category === category);
-  const results = within.filter((hit) => !colour || hit.colour === colour);
-  return {
-    asked: { product },
-    results: results.slice(0, state.offset + PAGE),
-    total: results.length,
-    reach: results.length,
-    cut: false,
-    facets: { category: counted(list.results, "category"), colour: counted(within, "colour") },
-    lineage: list.lineage,
+/**
+ * Return the list of a state, and its facets: those of a column that is narrowed are of the answers without that, so
+ * that another of its values can be chosen.
+ */
+async function narrowed({ kind, id, filter, offset }, ask) {
+  const within = (part, wanted) => {
+    const text = filters.write(part);
+    return filled([kind, id, text], wanted, (words) => counted(ask, text ? { ...words, filter: text } : words));
   };
+  const columns = Object.keys(filter.columns);
+  const [list, ...others] = await Promise.all([
+    within(filter, offset + PAGE),
+    ...columns.map((column) => within(filters.without(filter, column), 1)),
+  ]);
+  const facets = { ...list.facets };
+  columns.forEach((column, at) => {
+    if (column in others[at].facets) facets[column] = others[at].facets[column];
+  });
+  return [list, facets];
+}
+
+/** Ask with the facets that are worth it; once more where another catalog has come, which lacks one of them. */
+async function counted(ask, words) {
+  const facets = async () => ({ ...words, facets: (await columns()).join(",") });
+  try {
+    return await ask(await facets());
+  } catch (error) {
+    if (error.status !== 422 || !error.message.startsWith("facets:")) throw error;
+    offered = null;
+    return ask(await facets());
+  }
+}
+
+let offered = null; // the names of the columns, once they are known
+
+/** Return the columns to choose from: of texts those that products share, and numbers. */
+async function columns() {
+  offered ??= api.catalog().then(
+    ({ columns: all, products }) =>
+      all
+        .filter(({ name, kind, distinct }) => kind === "number" || (name !== "title" && distinct <= products / 2))
+        .map(({ name }) => name)
+        .filter((name) => !name.includes(","))
+        .slice(0, COLUMNS),
+    () => {
+      offered = null;
+      return ["category", "colour"];
+    },
+  );
+  return offered;
 }
 
 /** Return the list of a key with at least `wanted` results, if there are so many; ask only for those it lacks. */
@@ -113,13 +153,4 @@ function keep(key, list) {
 
 function note(product, photo) {
   facts.set(product.product_id, { title: titled(product), photo });
-}
-
-/** Leave out what has no name: products of which the shop says no colour. */
-const named = (counts) => counts.filter(({ value }) => value);
-
-function counted(results, name) {
-  const counts = new Map();
-  for (const { [name]: value } of results) if (value) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts].map(([value, count]) => ({ value, count })).sort((a, b) => b.count - a.count);
 }

@@ -16,6 +16,18 @@ export function h(tag, props = {}, ...children) {
   return node;
 }
 
+/** Put nodes into another; an input that is typed into stays, with what is around it, and only its histogram is new. */
+export function fill(node, nodes) {
+  const there = nodes.filter(Boolean);
+  const edited = node.querySelector("[data-edited]:focus-within");
+  const at = edited ? there.findIndex((one) => one.dataset.edited === edited.dataset.edited) : -1;
+  if (at < 0) return node.replaceChildren(...there);
+  for (const one of [...node.children]) if (one !== edited) one.remove();
+  edited.querySelector(".histogram")?.replaceWith(there[at].querySelector(".histogram") ?? "");
+  edited.before(...there.slice(0, at));
+  edited.after(...there.slice(at + 1));
+}
+
 // Drawn on a grid of 24, in strokes of 1.75.
 const ICONS = {
   photo: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9.5h.01",

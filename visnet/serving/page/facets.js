@@ -1,47 +1,61 @@
-// What narrows the results: a category, a colour. Each value is a link, so it can be opened, kept and gone back from.
+// What narrows the results: values of the catalog's columns, and ranges of its numbers. Each value is a link, so it can
+// be opened, kept and gone back from; several of a column may be chosen.
 
 import { write } from "./address.js";
 import { h } from "./elements.js";
-import { capital, count } from "./words.js";
+import * as filters from "./filter.js";
+import { capital, count, named } from "./words.js";
 
 const SHOWN = 10; // values of a facet; the rest is folded away where they stand below each other
+const MOST = 30; // values that are worth choosing from
 
-/** Show the facets of an answer, and which values the state has chosen. */
-export function facets(found, state) {
-  const plain = { ...state, offset: 0 };
-  return [
-    group("Category", found.category, state.category, (value) => ({ ...plain, category: value, colour: null })),
-    group("Colour", found.colour, state.colour, (value) => ({ ...plain, colour: value })),
-  ];
+/** Show the facets of an answer, and what the state has chosen. `acts`: narrow(column, min, max) bounds a number. */
+export function facets(found, state, acts) {
+  const groups = Object.entries(found)
+    .map(([column, facet]) => (Array.isArray(facet) ? choice(column, facet, state) : range(column, facet, state, acts)))
+    .filter(Boolean);
+  if (!groups.length) return [];
+  const set = Object.keys(state.filter.columns).length;
+  const open = document.getElementById("facets").classList.contains("open");
+  const toggle = ({ currentTarget }) => {
+    const now = currentTarget.parentNode.classList.toggle("open");
+    currentTarget.setAttribute("aria-expanded", String(now));
+  };
+  const button = h(
+    "button.button.small.unfolds",
+    { type: "button", "data-key": "filters", "aria-expanded": String(open), click: toggle },
+    set ? `Filters (${set})` : "Filters",
+  );
+  return [button, ...groups];
 }
 
 /** Leave room for what narrows, on a phone, where the results stand below it. */
-export const waiting = () => [h("div.room"), h("div.room")];
+export const waiting = () => [h("div.room")];
 
-function group(name, values, chosen, to) {
-  if (chosen && !values.some(({ value }) => value === chosen)) values = [{ value: chosen }, ...values];
-  if (values.length < 2 && !chosen) return null;
-  const item = (label, value, number) => {
-    const current = (value ?? null) === (chosen ?? null);
-    return h(
+function choice(column, values, state) {
+  const chosen = state.filter.columns[column]?.values ?? [];
+  if (!chosen.length && (values.length < 2 || values.length > MOST)) return null;
+  const gone = chosen.filter((value) => !values.some((one) => one.value === value));
+  const all = [...gone.map((value) => ({ value, count: 0 })), ...values].slice(0, Math.max(MOST, chosen.length));
+  const swatched = /^colou?r$/.test(column);
+  const to = (filter) => write({ ...state, filter, offset: 0 });
+  const item = (label, current, href, key, number) =>
+    h(
       "li",
       {},
       h(
         "a.facet",
-        {
-          href: write(to(value)),
-          "data-route": true,
-          "data-key": `${name}-${value}`,
-          "aria-current": current ? "true" : null,
-        },
-        name === "Colour" && value && h("span.swatch", { "data-colour": value.toLowerCase(), "aria-hidden": "true" }),
+        { href, "data-route": true, "data-key": `${column}-${key}`, "aria-current": current ? "true" : null },
+        swatched && key && h("span.swatch", { "data-colour": String(key).toLowerCase(), "aria-hidden": "true" }),
         h("span", {}, label),
         number !== undefined && h("span.number", {}, count(number)),
       ),
     );
-  };
-  const items = values.map(({ value, count: number }) => item(capital(value), value, number));
-  const folded = items.length > SHOWN + 2 && values.findIndex(({ value }) => value === chosen) < SHOWN;
+  const items = all.map(({ value, count: number }) => {
+    const href = to(filters.toggled(state.filter, column, value));
+    return item(capital(String(value)), chosen.includes(value), href, value, number);
+  });
+  const folded = items.length > SHOWN + 2 && !all.slice(SHOWN).some(({ value }) => chosen.includes(value));
   const unfold = ({ target }) => {
     target.parentNode.classList.remove("folded");
     target.parentNode.querySelectorAll(".facet")[SHOWN + 1].focus();
@@ -49,10 +63,51 @@ function group(name, values, chosen, to) {
   };
   return h(
     "section.group",
-    { "aria-label": name, class: folded ? "group folded" : null },
-    h("h2", {}, name),
-    h("ul", {}, item("All", null), items),
+    { "aria-label": named(column), class: folded ? "group folded" : null },
+    h("h2", {}, named(column)),
+    h("ul", {}, item("All", !chosen.length, to(filters.without(state.filter, column)), ""), items),
     folded &&
-      h("button.unfold", { type: "button", "data-key": `${name}-more`, click: unfold }, `${items.length - SHOWN} more`),
+      h(
+        "button.unfold",
+        { type: "button", "data-key": `${column}-more`, click: unfold },
+        `${items.length - SHOWN} more`,
+      ),
   );
+}
+
+function range(column, { min, max, histogram }, state, acts) {
+  const { min: from = null, max: to = null } = state.filter.columns[column] ?? {};
+  if (from === null && to === null && (min === null || min === max)) return null;
+  const input = (word, value, bound) =>
+    h("input", {
+      type: "number",
+      step: "any",
+      inputmode: "decimal",
+      "data-key": `${column}-${word}`,
+      "aria-label": `${named(column)} ${word}`,
+      value,
+      placeholder: bound === null ? "" : String(bound),
+    });
+  const low = input("from", from, min === null ? null : Math.floor(min));
+  const high = input("to", to, max === null ? null : Math.ceil(max));
+  const bound = ({ value }) => (value === "" ? null : Number(value));
+  const apply = () => acts.narrow(column, bound(low), bound(high));
+  for (const one of [low, high]) one.addEventListener("change", apply);
+  return h(
+    "section.group",
+    { "aria-label": named(column), "data-edited": column },
+    h("h2", {}, named(column)),
+    histogram.length > 1 && bars(histogram, from ?? -Infinity, to ?? Infinity),
+    h("div.range", {}, low, h("span", { "aria-hidden": "true" }, "–"), high),
+  );
+}
+
+function bars(histogram, from, to) {
+  const most = Math.max(...histogram.map((bin) => bin.count));
+  const drawn = histogram.map((bin) => {
+    const bar = h("i", { class: bin.max >= from && bin.min <= to ? "on" : null });
+    bar.style.height = `${bin.count ? Math.max(6, (100 * bin.count) / most) : 0}%`;
+    return bar;
+  });
+  return h("div.histogram", { "aria-hidden": "true" }, drawn);
 }

@@ -3,7 +3,9 @@
 import * as answers from "./answers.js";
 import { PAGE, read, way, write } from "./address.js";
 import { Problem, catalog } from "./api.js";
+import { fill } from "./elements.js";
 import { facets, waiting } from "./facets.js";
+import * as filters from "./filter.js";
 import * as intake from "./intake.js";
 import { notice } from "./notice.js";
 import * as photo from "./photo.js";
@@ -18,6 +20,7 @@ const SCROLL_KEPT_MS = 150;
 // phase: "ready" (the answer is the state's), "waiting" (for another thing), "busy" (with the same thing), "failed".
 const now = {
   state: read(new URL(location.href)),
+  next: null, // the state that the same thing will have once its answer is there
   phase: "waiting",
   answer: null,
   preview: null,
@@ -30,7 +33,8 @@ let arrived = false; // once something was shown: the first time, the focus stay
 
 /** Show `now`: the only function that changes what is seen. */
 function render() {
-  const { state, phase, answer, preview } = now;
+  const { phase, answer, preview } = now;
+  const state = now.next ?? now.state;
   const focused = document.activeElement?.dataset.key;
   const ready = answer && !preview && (phase === "ready" || phase === "busy");
   const failed = phase === "failed" && !ready;
@@ -40,24 +44,20 @@ function render() {
   for (const id of ["again", "skip"]) part(id).hidden = start;
   part("details").setAttribute("aria-checked", String(state.details));
   part("notice").replaceChildren(...(now.problem ? [trouble()] : []));
-  fill("trail", preview ? [] : trail(way(state), state));
-  fill("asked", preview ? photo.sent(preview) : ready ? asked() : photo.waiting(state.kind));
-  fill("facets", ready ? facets(answer.facets, state) : failed ? [] : waiting());
+  fill(part("trail"), preview ? [] : trail(way(state), state));
+  fill(part("asked"), preview ? photo.sent(preview) : ready ? asked() : photo.waiting(state.kind));
+  fill(part("facets"), ready ? facets(answer.facets, state, { narrow }) : failed ? [] : waiting());
   const title = answers.known(state.id)?.title;
   const heading = preview ? "Searching with your photo" : title ? `Products like ${title}` : "Searching";
   const options = { busy: phase === "busy", more };
   fill(
-    "answers",
+    part("answers"),
     ready ? results.results(answer, state, options) : failed ? results.failed() : results.waiting(heading),
   );
   document.title = start ? "Search by photo" : part("answers").querySelector("h1").textContent;
   if (focused && document.activeElement?.dataset.key !== focused) {
     document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
-}
-
-function fill(id, nodes) {
-  part(id).replaceChildren(...nodes.filter(Boolean));
 }
 
 function asked() {
@@ -89,7 +89,7 @@ function say(text) {
 async function attempt(again, work) {
   running.abort();
   const mine = (running = new AbortController());
-  Object.assign(now, { problem: null, retry: null });
+  Object.assign(now, { next: null, problem: null, retry: null });
   try {
     await work(mine.signal);
   } catch (error) {
@@ -97,6 +97,7 @@ async function attempt(again, work) {
     const problem =
       error instanceof Problem ? error : new Problem(500, "Something went wrong", "Please load the page anew.");
     Object.assign(now, {
+      next: null,
       problem,
       retry: problem.passes ? again : null,
       phase: now.phase === "busy" ? "ready" : "failed",
@@ -118,6 +119,7 @@ function go(state, how = "push", y = null) {
   const again = () => go(state, same ? how : "stay", y);
   return attempt(again, async (signal) => {
     if (state.kind === "start") return arrive(state, null, true);
+    if (same) now.next = state; // what is chosen meanwhile is chosen beside it
     say("Searching");
     const found = answers.load(state, signal);
     if (
@@ -152,7 +154,7 @@ const keepScroll = () => history.replaceState({ ...history.state, y: scrollY }, 
 const soon = () => new Promise((resolve) => setTimeout(() => resolve(true)));
 
 function arrive(state, answer, fresh, y = null) {
-  Object.assign(now, { state, answer, phase: "ready" });
+  Object.assign(now, { state, answer, next: null, phase: "ready" });
   render();
   if (fresh || y !== null) window.scrollTo(0, y ?? 0);
   if (fresh && arrived)
@@ -183,7 +185,7 @@ function take(files) {
       const id = await answers.search({ files: sent }, signal);
       if (now.preview.url) previews.set(id, now.preview);
       const { details } = now.state;
-      go({ kind: "query", id, offset: 0, details, trail: [] });
+      go({ kind: "query", id, filter: filters.NONE, offset: 0, details, trail: [] });
     },
   );
 }
@@ -200,9 +202,15 @@ function pick(box) {
       say("Searching for this area");
       const id = await answers.search({ query: state.id, box }, signal);
       if (previews.has(state.id)) previews.set(id, previews.get(state.id));
-      go({ ...state, id, category: null, colour: null, offset: 0 });
+      go({ ...state, id, filter: filters.NONE, offset: 0 });
     },
   );
+}
+
+/** Bound a number of the products; null is no bound. */
+function narrow(column, min, max) {
+  const state = now.next ?? now.state;
+  go({ ...state, filter: filters.ranged(state.filter, column, min, max), offset: 0 });
 }
 
 function draw(on) {

@@ -2,7 +2,9 @@
 
 import { sized } from "./api.js";
 import { MOST, PAGE, towards, write } from "./address.js";
+import { all, chips } from "./chips.js";
 import { h, icon, picture } from "./elements.js";
+import { empty } from "./filter.js";
 import { count, digits, kind, likeness, price, products, time, titled } from "./words.js";
 
 const WAITING = 12; // cards that stand in for those to come
@@ -20,6 +22,7 @@ export function results(answer, state, { busy, more }) {
       h("h1", { tabindex: -1, "data-key": "heading" }, heading),
       h("p.soft", {}, answer.total ? `${products(answer.total)}, most alike first` : ""),
     ),
+    chips(state),
     state.details && lineage(answer.lineage),
     shown
       ? h(
@@ -65,18 +68,16 @@ function end(shown, { total, reach, cut }, more) {
 }
 
 function nothing(state) {
-  const narrowed = state.category || state.colour;
-  const words = narrowed
-    ? "No product is of this category and colour."
-    : "The catalog has no product like this. Try another photo, or another area of it.";
-  const all = { ...state, category: null, colour: null, offset: 0 };
+  if (empty(state.filter)) {
+    const words = "The catalog has no product like this. Try another photo, or another area of it.";
+    return h("div.nothing", {}, h("h2", {}, "Nothing found"), h("p", {}, words));
+  }
   return h(
     "div.nothing",
     {},
-    h("h2", {}, "Nothing found"),
-    h("p", {}, words),
-    narrowed &&
-      h("a.button", { href: write(all), "data-route": true, "data-key": "all" }, "Show all categories and colours"),
+    h("h2", {}, "No product matches"),
+    h("p", {}, "Remove a filter above to see more products."),
+    all(state, "Remove all filters", "a.button"),
   );
 }
 

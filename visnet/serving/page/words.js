@@ -26,6 +26,15 @@ export const titled = (product) => String(product.attributes?.title || product.p
 /** Begin a value of a catalog with a capital, as a name on a page does. */
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
+/** Name a column of the catalog as a heading does: "Heel height". */
+export const named = (column) => capital(column.replaceAll("_", " "));
+
+/** Say bounds, null for none: "10 to 30". */
+export function bounds(min, max) {
+  if (min === null) return `up to ${max}`;
+  return max === null ? `from ${min}` : `${min} to ${max}`;
+}
+
 /** Say what kind of product it is: "Shoes · black". */
 export const kind = ({ category, colour }) => [capital(category ?? ""), colour].filter(Boolean).join(" · ");
 

@@ -1,0 +1,114 @@
+"""Columns are what the catalog says, of texts or of numbers; and facets count the products that have a value."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from visnet.serving.app.column_values import MOST
+from visnet.serving.app.columns import ProductColumns
+from visnet.serving.app.facets import described, facets
+from visnet.serving.app.filters import parsed
+
+TEXTS, NUMBERS = ("category", "colour", "brand"), ("price", "size")
+PRODUCTS: list[dict[str, Any]] = [
+    {
+        "product_id": f"p{number:02d}",
+        "category": ("bag", "hat", "shoe")[number % 3],
+        "colour": ("red", "blue", None, "red", "green")[number % 5],
+        "brand": (None, "A", "B", "A")[number % 4],
+        "price": (9.5, 20.0, None, 31.0, 20.0, 5.0, 9.5)[number % 7],
+        "size": (38, None)[number % 2],
+    }
+    for number in range(40)
+]
+
+
+def made() -> ProductColumns:
+    """Make the columns of the products, two photos each: brand and size are of the JSON, price is of the table."""
+    said = {
+        name: np.repeat(np.array([product[name] or "" for product in PRODUCTS], object), 2)
+        for name in ("product_id", "category", "colour")
+    }
+    further = [{name: one[name] for name in ("brand", "size") if one[name] is not None} for one in PRODUCTS]
+    table = {name: [product[name] for product in PRODUCTS] for name in ("product_id", "price")}
+    return ProductColumns(said, pa.table(table | {"attributes": [json.dumps(one) for one in further]}))
+
+
+COLUMNS = made()
+
+
+def test_a_product_in_two_categories_is_one_product_and_answers_by_the_photos_that_match() -> None:
+    said = {"product_id": ["a", "a", "b"], "category": ["bag", "hat", "hat"], "colour": ["red", "red", ""]}
+    columns = ProductColumns({name: np.array(values, object) for name, values in said.items()}, None)
+    red = columns.mask(columns.where(None, parsed('{"column": "colour", "equals": "red"}')))
+    hat = columns.mask(columns.where("hat", parsed('{"column": "colour", "equals": "red"}')))
+    assert (red.products, hat.products) == (1, 1)
+    assert red.bits is not None
+    assert hat.bits is not None
+    assert (int(red.bits[0]), int(hat.bits[0])) == (0b011, 0b010)
+    (counts,) = facets(columns, ["colour"], np.arange(3)).values()
+    assert [(one.value, one.count) for one in counts] == [("red", 1)]
+
+
+def test_columns_are_of_texts_or_of_numbers() -> None:
+    """Whatever mixes them is of texts, as a page says them; what is no finite number, or empty, is none."""
+    further = [{"mixed": 38, "flag": True, "list": ["a"], "huge": 10**400}, {"mixed": "XL", "huge": 1, "none": None}]
+    table = pa.table(
+        {
+            "product_id": ["p0", "p1", "gone"],
+            "stock": pa.array([3, None, 7]),
+            "odd": [float("nan"), float("inf"), 1.0],
+            "title": ["", "A hat", "Another"],
+            "attributes": [*map(json.dumps, further), "no JSON"],
+        }
+    )
+    said = {
+        name: np.array(values, object) for name, values in {"product_id": ["p0", "p1"], "category": ["a", "a"]}.items()
+    }
+    columns = ProductColumns({**said, "colour": np.array(["", ""], object)}, table)
+    told = {one.name: one.model_dump(exclude={"name"}, exclude_none=True) for one in described(columns)}
+    one = {"kind": "text", "distinct": 1}
+    assert told == {
+        "category": {**one, "values": [{"value": "a", "count": 2}]},
+        "colour": {"kind": "text", "distinct": 0, "values": []},
+        "stock": {"kind": "number", "min": 3, "max": 3},
+        "title": {**one, "values": [{"value": "A hat", "count": 1}]},
+        "mixed": {"kind": "text", "distinct": 2, "values": [{"value": v, "count": 1} for v in ("38", "XL")]},
+        "flag": {**one, "values": [{"value": "true", "count": 1}]},
+        "list": {**one, "values": [{"value": '["a"]', "count": 1}]},
+        "huge": {"kind": "number", "min": 1, "max": 1},
+    }
+    for asked in ({"column": "mixed", "equals": 38}, {"column": "flag", "equals": True}):
+        assert columns.mask(columns.where(None, parsed(json.dumps(asked)))).entries.tolist() == [True, False]
+
+
+def test_of_many_columns_those_are_kept_that_most_products_have() -> None:
+    further = [{"all": 1, f"only {number:04d}": number} for number in range(MOST + 40)]
+    names = [f"p{number}" for number in range(len(further))]
+    said = {name: np.array(names, object) for name in ("product_id", "category", "colour")}
+    columns = ProductColumns(said, pa.table({"product_id": names, "attributes": [json.dumps(one) for one in further]}))
+    kept = [column.name for column in columns]
+    assert len(kept) == 2 + MOST
+    assert "all" in kept
+
+
+def test_facets_count_products_and_numbers_have_a_histogram() -> None:
+    entries = np.flatnonzero([product["category"] == "bag" for product in PRODUCTS])
+    bags = [product for product in PRODUCTS if product["category"] == "bag"]
+    got = facets(COLUMNS, ["colour", "price", "size"], entries)
+    colours = [product["colour"] for product in bags if product["colour"]]
+    assert {one.value: one.count for one in got["colour"]} == {name: colours.count(name) for name in colours}
+    prices = [product["price"] for product in bags if product["price"] is not None]
+    wanted, edges = np.histogram(prices, 10)
+    numbers = got["price"].model_dump()
+    assert (numbers["min"], numbers["max"]) == (min(prices), max(prices))
+    assert [one["count"] for one in numbers["histogram"]] == wanted.tolist()
+    assert [one["min"] for one in numbers["histogram"]] == pytest.approx(edges[:-1])
+    one = {"min": 38, "max": 38, "count": sum(product["size"] is not None for product in bags)}
+    assert got["size"].model_dump() == {"min": 38, "max": 38, "histogram": [one]}
+    none = facets(COLUMNS, ["colour", "price"], entries[:0])
+    assert none["colour"] == []
+    assert none["price"].model_dump() == {"min": None, "max": None, "histogram": []}

@@ -1,0 +1,146 @@
+"""One column of products: its texts as numbers, or its numbers; and the columns of a catalog's table."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.types as types
+
+from visnet.serving.app.facts import as_text, parsed_attributes
+from visnet.serving.app.problems import Refusal
+
+MOST = 256  # further columns; of more, those that the most products have
+
+
+@dataclass(frozen=True, eq=False)
+class TextColumn:
+    """A column of texts: the number of each entry's, [E] int, -1 where there is none; and the texts [V], in order."""
+
+    name: str
+    codes: np.ndarray
+    values: np.ndarray
+
+    kind = "text"
+
+    @classmethod
+    def of(cls, name: str, said: np.ndarray) -> "TextColumn":
+        """Number texts, [E] object; what is empty has no value."""
+        numbered = pd.Categorical(said)
+        if "" in numbered.categories:
+            numbered = numbered.remove_categories([""])
+        return cls(name, np.asarray(numbered.codes), numbered.categories.to_numpy(object))
+
+    @property
+    def known(self) -> np.ndarray:
+        """Say which entries have a value, [E] bool."""
+        return self.codes >= 0
+
+    def among(self, values: Sequence[str | float]) -> np.ndarray:
+        """Say which entries have one of the values, [E] bool; a number is the text that the catalog has of it."""
+        texts = np.array([as_text(value) for value in values], object)
+        at = np.searchsorted(self.values, texts)
+        there = at < len(self.values)
+        found = at[there]
+        return np.isin(self.codes, found[self.values[found] == texts[there]])
+
+    def between(self, least: float, most: float) -> np.ndarray:
+        """Refuse: texts have no range."""
+        raise Refusal(422, f"filter: column {self.name!r} is of texts; allowed are equals and in")
+
+    def take(self, entries: np.ndarray) -> "TextColumn":
+        """Return the column of some entries alone."""
+        return TextColumn(self.name, self.codes[entries], self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class NumberColumn:
+    """A column of numbers; float64 [E], NaN where there is none."""
+
+    name: str
+    said: np.ndarray
+
+    kind = "number"
+
+    @property
+    def known(self) -> np.ndarray:
+        """Say which entries have a value, [E] bool."""
+        return np.asarray(~np.isnan(self.said))
+
+    def among(self, values: Sequence[str | float]) -> np.ndarray:
+        """Say which entries have one of the values, [E] bool; a text is refused."""
+        if texts := [value for value in values if isinstance(value, str)]:
+            raise Refusal(422, f"filter: column {self.name!r} is of numbers, and {texts[0][:60]!r} is a text")
+        return np.isin(self.said, values)
+
+    def between(self, least: float, most: float) -> np.ndarray:
+        """Say which entries are within bounds, these included, [E] bool."""
+        return (self.said >= least) & (self.said <= most)
+
+    def take(self, entries: np.ndarray) -> "NumberColumn":
+        """Return the column of some entries alone."""
+        return NumberColumn(self.name, self.said[entries])
+
+
+Column = TextColumn | NumberColumn
+
+
+def of_table(table: pa.Table, at: np.ndarray, taken: Sequence[str]) -> list[Column]:
+    """Make columns of a table's and of its `attributes`, JSON; those without a value, and those `taken`, are left out.
+
+    at: [E] int, the table's row of each entry, -1 for none.
+    """
+    names = [name for name in table.column_names if name not in ("product_id", "attributes", *taken)]
+    found = [_column(name, _values(table[name]), at) for name in names]
+    if "attributes" in table.column_names:
+        further: dict[str, tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
+        for row, text in enumerate(table["attributes"].to_pylist()):
+            for name, value in parsed_attributes(text).items() if text else ():
+                rows, values = further[name]
+                rows.append(row)
+                values.append(value)
+        most = sorted(further.keys() - {*names, *taken}, key=lambda name: (-len(further[name][0]), name))[:MOST]
+        for name in most:
+            rows, values = further[name]
+            whole = np.full(table.num_rows, None, object)
+            whole[rows] = pd.Series(values, dtype=object).to_numpy()
+            found.append(_column(name, whole, at))
+    return [column for column in found if column.known.any()]
+
+
+def _values(column: pa.ChunkedArray) -> np.ndarray:
+    """Return a table's column as float64 where it is of numbers, else as objects."""
+    kind = column.type
+    if types.is_integer(kind) or types.is_floating(kind):
+        return column.cast(pa.float64(), safe=False).to_numpy()
+    if types.is_string(kind) or types.is_large_string(kind):
+        return column.to_numpy()
+    return pd.Series(column.to_pylist(), dtype=object).to_numpy()
+
+
+def _column(name: str, values: np.ndarray, at: np.ndarray) -> Column:
+    """Make a column of a table's values [N]; one in which numbers and others are mixed is of texts."""
+    if values.dtype == object:
+        kinds = {*map(type, values)} - {type(None)}
+        if kinds <= {int, float}:
+            values = np.array([_number(value) for value in values])
+    if values.dtype == object:
+        if not kinds <= {str}:
+            values = pd.Series([as_text(value) for value in values], dtype=object).to_numpy()
+        return TextColumn.of(name, _taken(values, at, None))
+    finite = np.where(np.isfinite(values), values, np.nan)
+    return NumberColumn(name, _taken(finite, at, np.nan))
+
+
+def _taken(values: np.ndarray, at: np.ndarray, none: Any) -> np.ndarray:
+    return np.append(values, none)[at]  # the last is of entries that the table does not have
+
+
+def _number(value: float | None) -> float:
+    try:
+        return np.nan if value is None else float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return np.nan

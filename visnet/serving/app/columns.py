@@ -1,0 +1,148 @@
+"""The columns of a version's products, held as numbers: which products a filter finds, and what values they have.
+
+The rows of a column are *entries*: a product with the category and colour of one of its photos. Nearly always that is
+one per product. So what is found is what is told of an answer, also where a shop has a product in two categories.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+
+from kernels.nearest import pack_bits
+from visnet.errors import NotFound
+from visnet.serving.app.column_values import Column, TextColumn, of_table
+from visnet.serving.app.filters import And, Equals, Filter, In, truth
+from visnet.serving.app.problems import Refusal
+
+OWN = ("category", "colour")  # of photos: the others are the catalog table's, of products
+MASKS = 64  # of the filters asked for last, that are kept
+NAMED = 40  # columns that a refusal lists
+
+
+@dataclass(frozen=True)
+class Where:
+    """What may answer: one category or all, and of these what all the filters hold for."""
+
+    category: str | None = None
+    filters: tuple[Filter, ...] = ()
+
+
+ANYWHERE = Where()
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """What may answer, for the scan: `bits` of `pack_bits`, None for all of the category; entries [E] bool.
+
+    products: how many they are.
+    """
+
+    bits: torch.Tensor | None
+    entries: np.ndarray
+    products: int
+
+
+class ProductColumns:
+    """The columns of one version. What it gives may be asked for from several threads."""
+
+    def __init__(self, said: Mapping[str, np.ndarray], table: pa.Table | None) -> None:
+        """Take product_id, category and colour of each photo, [G] object, and the catalog's table of products, if any.
+
+        table: a row per product, with product_id, columns, and `attributes`, JSON of further ones.
+        """
+        codes = {name: pd.Categorical(said[name]) for name in ("product_id", *OWN)}
+        sizes = [len(codes[name].categories) for name in OWN]
+        whole = codes["product_id"].codes.astype(np.int64)
+        for name, size in zip(OWN, sizes, strict=True):
+            whole = whole * max(size, 1) + codes[name].codes
+        _, first, entry = np.unique(whole, return_index=True, return_inverse=True)
+        self._entry = entry.astype(np.int32)  # [G], of each photo
+        self._product = codes["product_id"].codes[first]  # [E], the product's number
+        self._single = len(first) == len(codes["product_id"].categories)  # each product is one entry
+        self._category, colour = (TextColumn.of(name, said[name][first]) for name in OWN)
+        found: list[Column] = [self._category, colour]
+        if table is not None:
+            at = pd.Index(table["product_id"].to_numpy()).get_indexer(said["product_id"][first])
+            found += of_table(table, at, taken=OWN)
+        self._columns = {column.name: column for column in found}
+        self.mask = lru_cache(MASKS)(self._mask)
+
+    def __iter__(self) -> Iterator[Column]:
+        return iter(self._columns.values())
+
+    def __len__(self) -> int:
+        return len(self._product)
+
+    def column(self, name: str, of: str = "filter") -> Column:
+        """Return a column; 422 says which there are. of: what asks for it."""
+        if name not in self._columns:
+            near = difflib.get_close_matches(name[:100], self._columns, 3)
+            hint = f"; near are {', '.join(near)}" if near else ""
+            named = [*list(self._columns)[:NAMED], *(["…"] if len(self._columns) > NAMED else [])]
+            raise Refusal(422, f"{of}: no column {name[:100]!r}{hint}; there are {', '.join(named)}")
+        return self._columns[name]
+
+    def where(self, category: str | None, asked: Filter | None) -> Where:
+        """Bring together what may answer; 422 for what the columns cannot be asked.
+
+        A filter on one category alone, or together with others, is that category: it is what a search reads.
+        """
+        if asked is not None:
+            truth(asked, lambda name: self.column(name).take(np.arange(0)))
+        parts = [] if asked is None else [*asked.parts] if isinstance(asked, And) else [asked]
+        for at, part in enumerate(parts):
+            value = _only(part)
+            if category is None and value is not None and self._category.among([value]).any():
+                category = str(value)
+                del parts[at]
+                break
+        return Where(category, tuple(parts))
+
+    def entries(self, rows: np.ndarray) -> np.ndarray:
+        """Return the entries of photos, by their rows [M]: [M] int32."""
+        return self._entry[rows]
+
+    def others(self, where: Where, rows: np.ndarray) -> np.ndarray:
+        """Return the entries [M] of what may answer, but for those of one product, given as its photos' rows."""
+        entries = np.flatnonzero(self.mask(where).entries)
+        return entries[self._product[entries] != self._product[self._entry[rows[0]]]]
+
+    def once(self, entries: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+        """Leave out of entries [M] those whose product is there already; with values [M] int, there with the same."""
+        if self._single:
+            return entries
+        number = self._product[entries].astype(np.int64)
+        pairs = number if values is None else number * (int(values.max(initial=0)) + 1) + values
+        return entries[np.unique(pairs, return_index=True)[1]]
+
+    def count(self, entries: np.ndarray) -> int:
+        """Count the products of entries [M]."""
+        return len(self.once(entries))
+
+    def _mask(self, where: Where) -> Mask:
+        """Say what may answer; `mask` keeps what was asked for last. `NotFound` for an unknown category."""
+        holds = np.ones(len(self), bool)
+        if where.category is not None:
+            holds = self._category.among([where.category])
+            if not holds.any():
+                names = ", ".join(self._category.values)
+                raise NotFound(f"category {where.category!r} is not in the catalog; there are {names}")
+        if not where.filters:
+            return Mask(None, holds, self.count(np.flatnonzero(holds)))
+        holds = reduce(np.logical_and, [truth(part, self.column)[0] for part in where.filters], holds)
+        return Mask(pack_bits(torch.from_numpy(holds[self._entry])), holds, self.count(np.flatnonzero(holds)))
+
+
+def _only(part: Filter) -> str | float | None:
+    """Return the category that a part of a filter asks for alone, None for any other part."""
+    if isinstance(part, Equals) and part.column == "category":
+        return part.equals
+    if isinstance(part, In) and part.column == "category" and len(part.values) == 1:
+        return part.values[0]
+    return None
