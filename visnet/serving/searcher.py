@@ -146,12 +146,18 @@ class Searcher:
         said = (self.said[name][row].tolist() for name in SAID)
         return [Hit(*values) for values in zip(*said, sq_distance, known, strict=True)]
 
-    def _ranking(self, row: np.ndarray, sq_distance: np.ndarray, *, whole: bool) -> Ranking:
+    def probability(self, sq_distance: np.ndarray, category: np.ndarray, *, whole: bool) -> np.ndarray | None:
+        """Return the probabilities [N] of all answers to a photo, nearest first; None without a calibration.
+
+        whole: the search was not narrowed to a category.
+        """
         if self._calibration is None:
-            return Ranking(row, sq_distance, None)
+            return None
         curves = self._calibration.whole if whole else self._calibration.within
-        first = np.arange(len(row)) == 0
-        return Ranking(row, sq_distance, curves.probability(sq_distance, self.said["category"][row], first))
+        return curves.probability(sq_distance, category, np.arange(len(sq_distance)) == 0)
+
+    def _ranking(self, row: np.ndarray, sq_distance: np.ndarray, *, whole: bool) -> Ranking:
+        return Ranking(row, sq_distance, self.probability(sq_distance, self.said["category"][row], whole=whole))
 
     def _rows_of(self, category: str | None) -> tuple[int, int]:
         if category is None:

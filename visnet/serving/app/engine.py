@@ -15,9 +15,14 @@ from visnet.photos import codec
 from visnet.photos.cutting import Box
 from visnet.serving.app.answers import Lineage
 from visnet.serving.app.batches import Together
+from visnet.serving.app.current import Current
 from visnet.serving.app.facts import Facts
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.catalog import Serving
+from visnet.serving.live import photos
+from visnet.serving.live.overlay import Overlay
+from visnet.serving.live.ranks import Ranks
+from visnet.serving.live.store import LiveStore
 from visnet.serving.searcher import Ranking, Searcher
 
 DEPTH = 2048  # answers of a search that are ranked, paged through and counted
@@ -36,8 +41,18 @@ class Question:
 class Engine:
     """Answers from a version that it holds open until `close`; made in a thread, asked from the event's loop."""
 
-    def __init__(self, version: Serving, network: Executor, search: Executor, metrics: Metrics) -> None:
-        """Read the version; two threads, for the network and for the search, may be those of other engines, too."""
+    def __init__(
+        self,
+        version: Serving,
+        network: Executor,
+        search: Executor,
+        metrics: Metrics,
+        store: LiveStore | None = None,
+    ) -> None:
+        """Read the version; two threads, for the network and for the search, may be those of other engines, too.
+
+        store: of changes that are laid over it once `warm` is done; None for none.
+        """
         self._version, self.number, facts = version, version.number, version.facts()
         self.searcher = Searcher(version.trained_model, version.folder, version.folder)
         self.facts = Facts(version, self.searcher)
@@ -46,6 +61,9 @@ class Engine:
         published = str(facts["created_at"]).replace("Z", "+00:00")
         self.lineage = Lineage(catalog_version=self.number, published=published, model=self.model[:8])
         self.sizes: tuple[int, ...] = (1,)
+        self.ranks = Ranks(version)
+        self.overlay = Overlay(self.searcher, self.ranks, store, self.model, self._of_crops)
+        self.current = Current(self.searcher, self.facts, self.overlay, store)
         self._embedding = Together(self._embed, network, AT_ONCE, metrics.batch("embed"))
         self._proposing = Together(self._propose, network, AT_ONCE, metrics.batch("propose"))
         self._searching = Together(self._search, search, AT_ONCE, metrics.batch("search"))
@@ -71,6 +89,7 @@ class Engine:
         if self.localizer is not None:
             self.localizer.propose([Image.new("RGB", (64, 64))])
         self._search([Question(vector, None), Question(vector, str(self.searcher.said["category"][row]))])
+        self.overlay.catch_up()
 
     def check_known(self, vector: torch.Tensor) -> None:
         """Hold a known photo's vector as it was made just now against its stored one; `Damaged` if it is another."""
@@ -116,6 +135,10 @@ class Engine:
     def _embed(self, squares: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         return list(self.searcher.vectors(squares, self.sizes))
 
+    def _of_crops(self, crops: Sequence[bytes]) -> torch.Tensor:
+        squares = [self.searcher.square(photos.opened(jpeg)) for jpeg in crops]
+        return self.searcher.vectors(squares, self.sizes)
+
     def _propose(self, pictures: Sequence[Image.Image]) -> Sequence[list[Proposal]]:
         assert self.localizer is not None
         return [[found] if found else [] for found in self.localizer.propose(pictures)]
@@ -125,9 +148,8 @@ class Engine:
         categories = [question.category for question in questions]
         for category in dict.fromkeys(categories):
             mine = [at for at, other in enumerate(categories) if other == category]
-            k = min(DEPTH, self.searcher.products(category))
             vectors = torch.stack([questions[at].vector for at in mine])
-            found |= dict(zip(mine, self.searcher.rank(vectors, k, category), strict=True))
+            found |= dict(zip(mine, self.current.rank(vectors, DEPTH, category), strict=True))
         return [found[at] for at in range(len(questions))]
 
 

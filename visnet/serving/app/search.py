@@ -12,7 +12,7 @@ from visnet.serving.app.engine import DEPTH, Engine, counts
 from visnet.serving.app.problems import Refusal, log
 from visnet.serving.app.queries import Query, QueryStore
 from visnet.serving.app.uploads import Decoders, Prepared, Wanted
-from visnet.serving.searcher import Hit, Ranking
+from visnet.serving.searcher import Ranking
 
 
 @dataclass(frozen=True)
@@ -89,39 +89,41 @@ class Searches:
 async def answered(engine: Engine, query: Query, query_id: str | None, wanted: Narrowed) -> SearchAnswer:
     """Rank the products for a query, and tell a page of them."""
     ranking = await engine.rank(query.vector, wanted.category)
-    total = engine.searcher.products(wanted.category)
+    total = engine.current.products(wanted.category)
     if wanted.min_probability is not None and ranking.probability is not None:
         likely = ranking.probability >= wanted.min_probability
         ranking = Ranking(ranking.row[likely], ranking.sq_distance[likely], ranking.probability[likely])
         total = len(ranking.row)
-    hits = engine.searcher.hits(ranking, wanted.offset, wanted.offset + wanted.limit)
-    said = engine.searcher.said
     return SearchAnswer(
         query_id=query_id,
         photo=AskedPhoto(width=query.width, height=query.height, url=asked_photo_url(query_id)),
         boxes=[ShownBox.model_validate(vars(box)) for box in query.boxes],
-        results=[result(engine, hit) for hit in hits],
+        results=results(engine, ranking, wanted.offset, wanted.offset + wanted.limit),
         total=total,
         offset=wanted.offset,
         limit=wanted.limit,
-        facets={name: counted(said[name][ranking.row]) for name in ("category", "colour")},
+        facets={name: counted(engine.current.said(name, ranking.row)) for name in ("category", "colour")},
         lineage=engine.lineage,
     )
 
 
-def result(engine: Engine, hit: Hit) -> Result:
-    """Return what is told of a product that answers."""
-    photo_id = engine.facts.photo_id(hit.crop_id)
-    return Result(
-        product_id=hit.product_id,
-        photo_id=photo_id,
-        photo_url=photo_url(photo_id),
-        category=hit.category,
-        colour=hit.colour,
-        attributes=engine.facts.attributes(hit.product_id),
-        sq_distance=hit.sq_distance,
-        probability=hit.probability,
-    )
+def results(engine: Engine, ranking: Ranking, start: int, stop: int) -> list[Result]:
+    """Return what is told of the products that answer, from the place `start` up to `stop`."""
+    told = []
+    for row, hit in zip(ranking.row[start:stop].tolist(), engine.current.hits(ranking, start, stop), strict=True):
+        photo_id = engine.current.photo_id(row)
+        one = Result(
+            product_id=hit.product_id,
+            photo_id=photo_id,
+            photo_url=photo_url(photo_id),
+            category=hit.category,
+            colour=hit.colour,
+            attributes=engine.current.attributes(row),
+            sq_distance=hit.sq_distance,
+            probability=hit.probability,
+        )
+        told.append(one)
+    return told
 
 
 def photo_url(photo_id: str) -> str:
