@@ -17,7 +17,7 @@ OFF = "writes are off: the service was started where no params.toml is"
 class Line(BaseModel):
     """A line that reads a feed.
 
-    inbox: the folder of batches, absolute. feed: its parameters. side_px, quality: of crops.
+    inbox: the folder of batches, absolute. feed: its parameters, with its photos' place in full. side_px, quality: of crops.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,9 +44,11 @@ class Line(BaseModel):
                 f"writes are off: [raw_images.feed] pattern {own.pattern!r} does not take batches such as {example}"
             )
         sizes: Any = crops
-        return cls(inbox=Path(params.metadata).absolute(), feed=own, side_px=sizes.side_px, quality=sizes.quality)
+        inbox = Path(params.metadata).absolute()
+        placed = own.model_copy(update={"photos": feed.base(own, inbox)})  # wherever the process works later
+        return cls(inbox=inbox, feed=placed, side_px=sizes.side_px, quality=sizes.quality)
 
     @property
     def photos(self) -> str:
         """The folder or address that relative paths of photos start at."""
-        return feed.base(self.feed, self.inbox)
+        return self.feed.photos
