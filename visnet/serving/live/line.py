@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from visnet.pipeline import stage
 from visnet.sources import feed
 
-BATCH = "api-{at}-{first}.jsonl"  # when its first change came, and its number
+BATCH = "api-{at}-{first:09d}.jsonl"  # when its first change came, and its number
 OFF = "writes are off: the service was started where no params.toml is"
 
 

@@ -153,18 +153,17 @@ Values = tuple[str, str, str, Any, Any, Any]  # product_id, op, record, seq, upd
 
 
 def _accept(database: sqlite3.Connection, wanted: Accept) -> "list[Change] | Outranked | Bad":
-    """Insert the changes of a batch; a lone one that is refused is not kept."""
-    now_s = time.time()
-    rows = [_row(database, wanted, one, now_s) for one in wanted.asked]
-    if wanted.alone and isinstance(rows[0], Exception):
-        return rows[0]
-    made = []
-    for one, row in zip(wanted.asked, rows, strict=True):
-        refused = isinstance(row, Exception)
-        values = _refused(one, row) if isinstance(row, Exception) else row
-        state = DEAD if refused else VISIBLE if values[1] == "delete" else WAITING
+    """Insert the changes of a batch, each after those before it; a lone one that is refused is not kept."""
+    made, now_s = [], time.time()
+    for one in wanted.asked:
+        row = _row(database, wanted, one, now_s)
+        if isinstance(row, Exception):
+            if wanted.alone:
+                return row
+            values, state, reason = _refused(one, row), DEAD, str(row)
+        else:
+            values, state, reason = row, VISIBLE if row[1] == "delete" else WAITING, ""
         visible_s, turn = (now_s, _turn(database)) if state == VISIBLE else (None, None)
-        reason = str(row) if refused else ""
         number = database.execute(
             "INSERT INTO changes (batch, line, product_id, op, record, seq, updated_at, content, state, reason, "
             "accepted_s, visible_s, turn, worker) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
