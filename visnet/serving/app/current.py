@@ -111,6 +111,13 @@ class Current:
         best = np.array([at for at in np.sort(first) if names[at] != product_id][:width], np.int64)
         return Ranking(row[order][best], sq_distance[order][best], None)
 
+    def stands(self, crop_id: str, jpeg: bytes) -> torch.Tensor | None:
+        """Return the vector [D] of one of the version's crops if this is its picture, else None."""
+        row = self._facts.row(crop_id)
+        if row is None or self._facts.picture(self._facts.photo_id(crop_id)) != jpeg:
+            return None
+        return self._searcher.stored(np.array([row]))[0]
+
     def check_photo(self, photo_id: str) -> None:
         """Refuse what is no photo of a product, with `NotFound` and why."""
         if self._kept(photo_id) is None:

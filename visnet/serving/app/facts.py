@@ -72,6 +72,10 @@ class Facts:
             raise NotFound(f"product {product_id[:200]!r} is not in the catalog")
         return np.asarray(rows)
 
+    def row(self, crop_id: str) -> int | None:
+        """Return the row of a crop, None when the version does not have it."""
+        return self._row.get(crop_id)
+
     def similar(self, product_id: str) -> Ranking:
         """Return the published list of a product; `NotFound` when it is not in the catalog.
 

@@ -126,7 +126,7 @@ class Writes:
                 await self._commits.ask(Ready(change.number, (), "", f"no photo is left of it: {why}"))
                 return
             async with self._engines.lease() as engine:
-                vectors = await asyncio.gather(*(self._vector(engine, jpeg) for _, jpeg in there))
+                vectors = await asyncio.gather(*(self._vector(engine, *one) for one in there))
                 shown = [ShownCrop(crop, jpeg, vector) for (crop, jpeg), vector in zip(there, vectors, strict=True)]
                 await self._commits.ask(Ready(change.number, shown, engine.model))
             await self._shown()
@@ -137,11 +137,15 @@ class Writes:
         """Have what is visible answer here before it is said to be."""
         await asyncio.to_thread(self._engines.catch_up)
 
-    async def _vector(self, engine: Engine, jpeg: bytes) -> torch.Tensor:
-        known = await self._decoders.run(self._store.vector, picture_of(jpeg), engine.model)
-        if known is not None:
-            return known
-        return await engine.embed([await self._decoders.run(_square, engine, jpeg)])
+    async def _vector(self, engine: Engine, crop_id: str, jpeg: bytes) -> torch.Tensor:
+        """Return the vector of a crop; one that a change or the version has already is not made again."""
+        known, square = await self._decoders.run(self._known, engine, crop_id, jpeg)
+        return await engine.embed([square]) if known is None else known
+
+    def _known(self, engine: Engine, crop_id: str, jpeg: bytes) -> tuple[torch.Tensor | None, torch.Tensor]:
+        known = self._store.vector(picture_of(jpeg), engine.model)
+        known = engine.current.stands(crop_id, jpeg) if known is None else known
+        return known, engine.square(photos.opened(jpeg), None) if known is None else torch.zeros(0)
 
     async def _file(self) -> None:
         """Do what one process does for all, as soon as no other does it."""
@@ -175,7 +179,3 @@ class Writes:
         if not isinstance(self._settings.line, str):
             for change in self._store.waiting(self._worker, older_s)[: MOST_WAITING - len(self._work)]:
                 self._begin(change)
-
-
-def _square(engine: Engine, jpeg: bytes) -> torch.Tensor:
-    return engine.square(photos.opened(jpeg), None)

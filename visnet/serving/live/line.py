@@ -17,7 +17,8 @@ OFF = "writes are off: the service was started where no params.toml is"
 class Line(BaseModel):
     """A line that reads a feed.
 
-    inbox: the folder of batches, absolute. feed: its parameters, with its photos' place in full. side_px, quality: of crops.
+    inbox: the folder of batches, absolute. feed: its parameters, with its photos' place in full. side_px, quality: of
+    crops.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -29,7 +29,7 @@ def rank(
     if not len(moment.seen):
         return base
     reach = np.array([one.sq_distance[-1] if len(one.row) == k else np.inf for one in base], np.float32)
-    share = min(1.0, k / max(1, searcher.products()))
+    share = min(1.0, k / max(1, searcher.products(category if category in searcher.categories else None)))
     near = _near(moment, vectors, k, reach, category, share)
     first = len(searcher.said["product_id"])
     return [
@@ -98,6 +98,7 @@ def _merged(
     sq_distance = np.concatenate([base.sq_distance, distances]).astype(np.float32)
     order = np.argsort(sq_distance, kind="stable")[:k]
     row, sq_distance = row[order], sq_distance[order]
-    return Ranking(
-        row, sq_distance, searcher.probability(sq_distance, said(searcher, moment.photos, "category", row), whole=whole)
-    )
+    if not searcher.calibrated:
+        return Ranking(row, sq_distance, None)
+    category = said(searcher, moment.photos, "category", row)
+    return Ranking(row, sq_distance, searcher.probability(sq_distance, category, whole=whole))

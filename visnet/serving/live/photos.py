@@ -13,6 +13,7 @@ from PIL import Image
 from visnet.errors import TooLarge
 from visnet.photos import codec, photo_file
 from visnet.photos.web import locators
+from visnet.photos.web.request import Failure, find_file, read_file
 from visnet.pipeline.log import SILENT
 from visnet.serving.live.line import Line
 from visnet.sources import feed
@@ -58,15 +59,30 @@ def cut(data: bytes, line: Line) -> bytes:
 
 
 def fetch(names: Sequence[str], line: Line) -> tuple[list[CutPhoto], dict[str, str]]:
-    """Fetch photos with the line's own downloader and its guards; return those that came, and why others did not."""
+    """Bring photos here by the line's own rules and cut them; return those that came, and why others did not.
+
+    A file is read at once; only for an address the downloader, with its threads, is begun.
+    """
     came: dict[str, CutPhoto] = {}
     lost: dict[str, str] = {}
-    places = locators.placed(pa.array(names, pa.string()), line.photos).to_pylist()
-    for answer in feed.fetch(line.feed, list(zip(names, places, strict=True)), metadata=line.inbox, log=SILENT):
+    places = dict(zip(names, locators.placed(pa.array(names, pa.string()), line.photos).to_pylist(), strict=True))
+    disk, away = locators.Disk(line.photos, line.feed.download.allow_paths), []
+    for name, place in places.items():
+        try:
+            if locators.address(place) is not None:
+                away.append((name, place))
+                continue
+            data = read_file(find_file(disk, place, line.feed.download))
+            came[name] = CutPhoto(name, cut(data, line))
+        except (locators.Refused, Failure) as error:
+            lost[name] = str(error)
+        except codec.Undecodable as error:
+            lost[name] = f"undecodable: {error}"
+    for answer in feed.fetch(line.feed, away, metadata=line.inbox, log=SILENT):
         if answer.data is None:
             lost[answer.photo_id] = answer.lost or "lost"
-            continue
-        came[answer.photo_id] = CutPhoto(answer.photo_id, cut(answer.data, line))
+        else:
+            came[answer.photo_id] = CutPhoto(answer.photo_id, cut(answer.data, line))
     return [came[name] for name in names if name in came], lost
 
 
