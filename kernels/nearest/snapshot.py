@@ -1,13 +1,14 @@
 """What a `LiveGallery` held at one moment: searched by slots, answered by row numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kernels.nearest.contract import Admission, Neighbors, admit, check_pair, check_vectors
+from kernels.nearest.contract import Admission, Neighbors, admit, check_pair, check_vectors, pack_bits
 from kernels.nearest.gallery import module
+from kernels.nearest.prepared import Prepared
 from kernels.nearest.score import nothing
 from kernels.nearest.select import best
 
@@ -31,6 +32,21 @@ class Snapshot:
     def __len__(self) -> int:
         """Count the rows."""
         return self.count
+
+    def among(self, valid: Tensor) -> "Snapshot":
+        """Narrow to the rows that may answer: [N] bool by their numbers; those from N on may not."""
+        if not isinstance(valid, Tensor) or valid.dtype != torch.bool or valid.ndim != 1:
+            held = f"{valid.dtype} {tuple(valid.shape)}" if isinstance(valid, Tensor) else type(valid).__name__
+            raise ValueError(f"valid is {held}; needed: bool [N], by the numbers of rows")
+        known = self.row < valid.numel()
+        own = torch.zeros(self.row.numel(), dtype=torch.bool)
+        own[known] = valid[self.row[known]]
+        if (mask := Admission(self.valid).mask(0, own.numel())) is not None:
+            own &= mask
+        prepared = self.prepared  # whose sample is of all rows
+        if isinstance(prepared, Prepared):
+            prepared = replace(prepared, sample_stands=False)
+        return replace(self, prepared=prepared, valid=pack_bits(own), count=int(own.sum()))
 
     @torch.no_grad()
     def search(self, queries: Tensor, k: int, *, exclude: Tensor | None = None) -> Neighbors:

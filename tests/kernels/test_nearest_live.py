@@ -92,6 +92,24 @@ def test_memory_follows_the_rows():
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
+def test_a_snapshot_narrows_to_some_of_its_rows(backend, share):
+    gallery, kept, rng = LiveGallery(8, backend=backend), {}, torch.Generator().manual_seed(3)
+    vectors = torch.randint(-2, 3, (5000, 8), generator=rng).float()  # of which many are at one distance
+    gallery.append(vectors)
+    kept |= dict(enumerate(vectors))
+    gallery.write(torch.arange(0, 400, 3), vectors[:134] + 1, delete=torch.arange(1, 900, 3))
+    kept |= dict(zip(range(0, 400, 3), vectors[:134] + 1, strict=True))
+    valid = torch.rand(4700, generator=rng) < share  # those from 4,700 on are not told of
+    left = {row: kept[row] for row in kept if not (row % 3 == 1 and row < 900) and row < 4700 and valid[row]}
+    with gallery.snapshot() as seen:
+        found = seen.among(valid).search(vectors[:4], 30)
+    if left:
+        same(found, fresh(left, vectors[:4], 30, "sq_euclidean"))
+    assert found.row.shape[1] == min(30, len(left))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_readers_see_whole_writes_while_they_happen(backend, monkeypatch):
     # Version v has the rows of one of five shelves, all at distance v from the origin, and no others.
     monkeypatch.setattr(live, "LEAST", 64)

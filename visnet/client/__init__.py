@@ -1,7 +1,8 @@
 """What speaks to the search service: a small client."""
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from visnet.serving.app.answers import (
     CatalogAnswer,
+    ChangesAnswer,
     CompareAnswer,
     ProductAnswer,
     SearchAnswer,
@@ -24,6 +26,7 @@ Photo = Path | bytes
 Filter = Mapping[str, Any]
 Told = TypeVar("Told", bound=BaseModel)
 TIMEOUT_S = 30.0
+WAIT_S = 0.05  # between two questions whether changes are visible
 
 
 class ServiceError(Exception):
@@ -39,10 +42,21 @@ class ServiceError(Exception):
 
 
 class Client:
-    """Asks a service, as `Client("http://127.0.0.1:8080")`; each method raises `ServiceError` for a problem."""
+    """Asks a service, as `Client("http://127.0.0.1:8080")`; each method raises `ServiceError` for a problem.
 
-    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S, transport: httpx.BaseTransport | None = None) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout_s, transport=transport)
+    What changes the catalog needs a key, of `python -m visnet keys add`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, transport=transport, headers=headers)
 
     def search(
         self,
@@ -101,6 +115,38 @@ class Client:
         """Say what is served."""
         return self._get(CatalogAnswer, "/v1/catalog")
 
+    def put(self, product_id: str, record: Mapping[str, Any], *photos: Photo) -> ChangesAnswer:
+        """Add a product, or say of it anew all there is to say; photos are uploaded beside those the record names."""
+        if not photos:
+            return _told(ChangesAnswer, self._http.put(_product(product_id), json=dict(record)))
+        form = {"record": json.dumps(record)}
+        return _told(ChangesAnswer, self._http.put(_product(product_id), data=form, files=_files(photos)))
+
+    def delete(self, product_id: str) -> ChangesAnswer:
+        """Withdraw a product."""
+        return _told(ChangesAnswer, self._http.delete(_product(product_id)))
+
+    def batch(self, records: Iterable[Mapping[str, Any]]) -> ChangesAnswer:
+        """Change up to 1,000 products: records with `product_id` and `op`; each is accepted or refused on its own."""
+        lines = "".join(f"{json.dumps(record)}\n" for record in records)
+        headers = {"Content-Type": "application/x-ndjson"}
+        return _told(ChangesAnswer, self._http.post("/v1/products:batch", content=lines.encode(), headers=headers))
+
+    def changes(self, batch: str) -> ChangesAnswer:
+        """Say what became of the changes that were sent together."""
+        return self._get(ChangesAnswer, f"/v1/changes/{quote(batch, safe='')}")
+
+    def wait(self, batch: str, *, timeout_s: float = TIMEOUT_S) -> ChangesAnswer:
+        """Return what became of changes once none of them waits; `TimeoutError` when some still do."""
+        deadline_s = time.monotonic() + timeout_s
+        told = self.changes(batch)
+        while any(change.state == "waiting" for change in told.changes):
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"batch {batch}: changes still wait for their photos after {timeout_s:g} s")
+            time.sleep(WAIT_S)
+            told = self.changes(batch)
+        return told
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -115,9 +161,12 @@ class Client:
         return _told(told, self._http.get(path, params=_given(asked or {})))
 
     def _post(self, told: type[Told], path: str, photos: Sequence[Photo], fields: Mapping[str, Any]) -> Told:
-        files = [("photo", ("photo", photo.read_bytes() if isinstance(photo, Path) else photo)) for photo in photos]
         # Without a file httpx would send the fields as a form of another kind, which the service takes, too.
-        return _told(told, self._http.post(path, data=_given(fields), files=files or None))
+        return _told(told, self._http.post(path, data=_given(fields), files=_files(photos) or None))
+
+
+def _files(photos: Sequence[Photo]) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("photo", ("photo", photo.read_bytes() if isinstance(photo, Path) else photo)) for photo in photos]
 
 
 def _product(product_id: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import visnet
-from visnet.commands import catalog, feeds, models, pipeline
+from visnet.commands import catalog, feeds, keys, models, pipeline
 from visnet.commands.exit_codes import Commands
 
 PANELS: dict[str, tuple[Callable[..., Any], ...]] = {
@@ -42,6 +42,7 @@ app = typer.Typer(
 for panel, functions in PANELS.items():
     for function in functions:
         app.command(rich_help_panel=panel)(function)
+app.add_typer(keys.keys, name="keys", rich_help_panel="The catalog")
 
 
 def _version(asked: bool) -> None:

@@ -5,9 +5,12 @@ What a command does not need is not imported: torch and MLflow take seconds.
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from visnet.serving.live.line import Line
 
 
 def init(
@@ -56,13 +59,34 @@ def serve(
         int, Option(min=0, max=1_000_000, help="How many photos asked with are kept for permalinks; 0 keeps none.")
     ] = 10_000,
     allow_host: Annotated[list[str] | None, Option(help="A further name to answer under, behind a proxy.")] = None,
+    keys_for_reading: Annotated[bool, Option("--keys-for-reading", help="Answer nothing but health without a key.")] = (
+        False
+    ),
 ) -> None:
     """Answer photos over HTTP, with a page to search on, until Ctrl-C."""
     from visnet.serving.app import server
     from visnet.serving.app.settings import Settings
 
-    settings = Settings(keep_queries=keep_queries, hosts=server.hosts(host, allow_host or []))
+    settings = Settings(
+        keep_queries=keep_queries,
+        hosts=server.hosts(host, allow_host or []),
+        keys_for_reading=keys_for_reading,
+        line=_line(),
+    )
     server.serve(settings, host, port, workers)
+
+
+def _line() -> "Line | str":
+    """Read where changes go, or say why none are taken."""
+    from visnet.runs import runner
+    from visnet.serving.live.line import OFF, Line
+
+    if not runner.PARAMS.exists():
+        return OFF
+    try:
+        return Line.of(runner.read_params(), str(runner.PARAMS))
+    except ValueError as error:
+        return str(error)
 
 
 def versions(

@@ -145,18 +145,6 @@ class Searcher:
         """Return the k products nearest to each of the vectors [B, D], nearest first, as `rank` finds them."""
         return [self.hits(ranking) for ranking in self.rank(vectors, k, category)]
 
-    def joined(self, rankings: Sequence[Ranking], k: int) -> Ranking:
-        """Return the k products nearest to any of several vectors, of which these are the rankings of k each.
-
-        It has no probabilities: they are of one photo.
-        """
-        row = np.concatenate([one.row for one in rankings])
-        sq_distance = np.concatenate([one.sq_distance for one in rankings])
-        order = np.lexsort((row, sq_distance))
-        _, first = np.unique(self._product[row[order]], return_index=True)
-        best = order[np.sort(first)[:k]]
-        return Ranking(row[best], sq_distance[best], None)
-
     def hits(self, ranking: Ranking, start: int = 0, stop: int | None = None) -> list[Hit]:
         """Return what is to be said of the answers of a ranking, from the place `start` up to `stop`."""
         part = slice(start, stop)
@@ -169,12 +157,18 @@ class Searcher:
         """Return the ranking of where no product may answer."""
         return self._ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), whole=True)
 
-    def _ranking(self, row: np.ndarray, sq_distance: np.ndarray, *, whole: bool) -> Ranking:
+    def probability(self, sq_distance: np.ndarray, category: np.ndarray, *, whole: bool) -> np.ndarray | None:
+        """Return the probabilities [N] of all answers to a photo, nearest first; None without a calibration.
+
+        whole: the search was not narrowed to a category.
+        """
         if self._calibration is None:
-            return Ranking(row, sq_distance, None)
+            return None
         curves = self._calibration.whole if whole else self._calibration.within
-        first = np.arange(len(row)) == 0
-        return Ranking(row, sq_distance, curves.probability(sq_distance, self.said["category"][row], first))
+        return curves.probability(sq_distance, category, np.arange(len(sq_distance)) == 0)
+
+    def _ranking(self, row: np.ndarray, sq_distance: np.ndarray, *, whole: bool) -> Ranking:
+        return Ranking(row, sq_distance, self.probability(sq_distance, self.said["category"][row], whole=whole))
 
     def _rows_of(self, category: str | None) -> tuple[int, int]:
         if category is None:

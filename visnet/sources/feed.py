@@ -63,7 +63,7 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
     records = pa.concat_tables([_side(live, "shop", "photos"), _side(live, "street", "street_photos")])
     stamps = _stamps(records)
     photo_ids = pa.array(list(stamps), pa.string())
-    photos = pa.table([photo_ids, locators.placed(photo_ids, _base(params, metadata))], schema=PHOTOS)
+    photos = pa.table([photo_ids, locators.placed(photo_ids, base(params, metadata))], schema=PHOTOS)
     return Listing(photos, records.select(RECORDS.names), stamps=stamps, report=counts)
 
 
@@ -76,10 +76,11 @@ def fetch(
     known: Mapping[str, Validators] | None = None,
 ) -> Iterator[Answer]:
     """Read the photos from the disk or ask the web; one whose validators are known is sent only if it changed."""
-    return download.fetch(wanted, options=params.download, base=_base(params, metadata), known=known, log=log)
+    return download.fetch(wanted, options=params.download, base=base(params, metadata), known=known, log=log)
 
 
-def _base(params: Params, metadata: Path) -> str:
+def base(params: Params, metadata: Path) -> str:
+    """Return the folder or address that relative paths of photos start at."""
     return locators.start(params.photos, Path()) if params.photos else locators.start("photos", metadata.parent)
 
 

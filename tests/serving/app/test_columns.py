@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 
 from visnet.serving.app.column_values import MOST
-from visnet.serving.app.columns import ProductColumns
+from visnet.serving.app.columns import ANYWHERE, ProductColumns
 from visnet.serving.app.facets import described, facets
 from visnet.serving.app.filters import parsed
+from visnet.serving.app.within import Narrowing
 
 TEXTS, NUMBERS = ("category", "colour", "brand"), ("price", "size")
 PRODUCTS: list[dict[str, Any]] = [
@@ -69,7 +70,10 @@ def test_columns_are_of_texts_or_of_numbers() -> None:
         name: np.array(values, object) for name, values in {"product_id": ["p0", "p1"], "category": ["a", "a"]}.items()
     }
     columns = ProductColumns({**said, "colour": np.array(["", ""], object)}, table)
-    told = {one.name: one.model_dump(exclude={"name"}, exclude_none=True) for one in described(columns)}
+    told = {
+        one.name: one.model_dump(exclude={"name"}, exclude_none=True)
+        for one in described(columns, Narrowing(columns).of_version(ANYWHERE))
+    }
     one = {"kind": "text", "distinct": 1}
     assert told == {
         "category": {**one, "values": [{"value": "a", "count": 2}]},

@@ -23,9 +23,11 @@ from visnet.storage import locks
 
 
 @contextlib.contextmanager
-def process(folder: Path, *words: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def process(
+    folder: Path, *words: str, python: tuple[str, ...] = ("-m", "visnet")
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """Run `visnet serve` in a shop; lend the process and its address once it is ready."""
-    command = [sys.executable, "-m", "visnet", "serve", "--port", "0", *words]
+    command = [sys.executable, *python, "serve", "--port", "0", *words]
     env = {**environment(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -214,6 +214,45 @@ class CatalogAnswer(_Answer):
     localizer: bool
 
 
+class ChangeTold(_Answer):
+    """What became of a change."""
+
+    line: Annotated[int, Field(description="its place in what was sent, from 1")]
+    product_id: str
+    op: str
+    state: Annotated[
+        Literal["waiting", "visible", "dead"],
+        Field(description="waiting for its photos; visible in every answer; dead, without effect"),
+    ]
+    reason: Annotated[str | None, Field(description="why it is dead")] = None
+    visible_since: str | None = None
+    catalog_version: Annotated[int | None, Field(description="the published version that took it in")] = None
+
+
+class ChangesAnswer(_Answer):
+    """The changes that were sent together, which `GET /v1/changes/{batch}` tells again."""
+
+    model_config = _shown_by(
+        {
+            "batch": "b_3f9c2b1d5e6f7081",
+            "changes": [
+                {
+                    "line": 1,
+                    "product_id": "bags/17",
+                    "op": "upsert",
+                    "state": "waiting",
+                    "reason": None,
+                    "visible_since": None,
+                    "catalog_version": None,
+                }
+            ],
+        }
+    )
+
+    batch: str
+    changes: list[ChangeTold]
+
+
 class Problem(_Answer):
     """Why there is no answer (RFC 9457)."""
 

@@ -8,7 +8,6 @@ from starlette.responses import Response
 from visnet.serving.app import state
 from visnet.serving.app.answers import CatalogAnswer, Count, ProductAnswer, ProductPhoto, SimilarAnswer
 from visnet.serving.app.engine import DEPTH, Engine
-from visnet.serving.app.facets import FACETS
 from visnet.serving.app.filters import DOCUMENTED
 from visnet.serving.app.search import Narrowed, photo_url, similar_ones
 from visnet.serving.app.uploads import shrunk
@@ -24,7 +23,7 @@ async def similar(
     limit: Annotated[int, Query(ge=1, le=DEPTH)] = 24,
     offset: Annotated[int, Query(ge=0, lt=DEPTH)] = 0,
     filter: Annotated[str | None, Query(**DOCUMENTED)] = None,
-    facets: Annotated[str | None, Query(description=FACETS)] = None,
+    facets: Annotated[str, Query(description="columns whose values are counted over all other products")] = "",
 ) -> Response:
     """Return the products most like one of the catalog: other ones, so no probability is told that they are the same.
 
@@ -41,13 +40,14 @@ async def similar(
 async def product(request: Request, product_id: str) -> Response:
     """Return what the catalog says of a product."""
     async with state.of(request).engines.lease() as engine:
-        rows, said = engine.facts.rows(product_id), engine.searcher.said
-        names = [engine.facts.photo_id(str(crop)) for crop in said["crop_id"][rows]]
+        current = engine.current
+        rows = current.rows(product_id)
+        names = [current.photo_id(row) for row in rows.tolist()]
         told = ProductAnswer(
             product_id=product_id,
-            category=said["category"][rows[0]],
-            colour=said["colour"][rows[0]],
-            attributes=engine.facts.attributes(product_id),
+            category=current.said("category", rows[:1])[0],
+            colour=current.said("colour", rows[:1])[0],
+            attributes=current.attributes(int(rows[0])),
             photos=[ProductPhoto(photo_id=name, url=photo_url(name)) for name in names],
             lineage=engine.lineage,
         )
@@ -60,7 +60,7 @@ async def photo(request: Request, photo_id: str, side: Annotated[int, Query(ge=6
     there, name = state.of(request), f"{photo_id}-{side}"
     headers = {"ETag": f'"{name}"', "Cache-Control": FOREVER}
     async with there.engines.lease() as engine:
-        engine.facts.check_photo(photo_id)
+        await there.reading.run(engine.current.check_photo, photo_id)
         if headers["ETag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         picture = there.shown.get(name)
@@ -75,10 +75,10 @@ async def catalog(request: Request) -> Response:
     """Say what is served."""
     async with state.of(request).engines.lease() as engine:
         told = CatalogAnswer(
-            products=engine.facts.products(),
-            photos=engine.facts.photos,
-            categories=[Count(value=name, count=count) for name, count in engine.facts.categories().items()],
-            columns=engine.described,
+            products=engine.current.within().products,
+            photos=engine.current.photos(),
+            categories=[Count(value=name, count=count) for name, count in engine.current.categories().items()],
+            columns=engine.current.described(),
             lineage=engine.lineage,
             localizer=engine.localizer is not None,
         )
@@ -86,4 +86,4 @@ async def catalog(request: Request) -> Response:
 
 
 def _picture(engine: Engine, photo_id: str, side: int) -> bytes:
-    return shrunk(engine.facts.picture(photo_id), side)
+    return shrunk(engine.current.picture(photo_id), side)

@@ -88,6 +88,15 @@ class NumberColumn:
 Column = TextColumn | NumberColumn
 
 
+def alike(column: Column, values: Sequence[Any]) -> Column:
+    """Make a column of the same kind of other values [N]; None has none, nor what is no number in one of numbers."""
+    if isinstance(column, TextColumn):
+        return TextColumn.of(column.name, pd.Series([as_text(value) for value in values], dtype=object).to_numpy())
+    numbers = [_number(value) if isinstance(value, int | float) else np.nan for value in values]
+    said = np.array(numbers, np.float64)
+    return NumberColumn(column.name, np.where(np.isfinite(said), said, np.nan))
+
+
 def of_table(table: pa.Table, at: np.ndarray, taken: Sequence[str]) -> list[Column]:
     """Make columns of a table's and of its `attributes`, JSON; those without a value, and those `taken`, are left out.
 

@@ -64,6 +64,7 @@ class ProductColumns:
         _, first, entry = np.unique(whole, return_index=True, return_inverse=True)
         self._entry = entry.astype(np.int32)  # [G], of each photo
         self._product = codes["product_id"].codes[first]  # [E], the product's number
+        self._number = {product_id: number for number, product_id in enumerate(codes["product_id"].categories)}
         self._single = len(first) == len(codes["product_id"].categories)  # each product is one entry
         self._category, colour = (TextColumn.of(name, said[name][first]) for name in OWN)
         found: list[Column] = [self._category, colour]
@@ -104,14 +105,19 @@ class ProductColumns:
                 break
         return Where(category, tuple(parts))
 
+    def has_category(self, name: str | None) -> bool:
+        """Whether a photo is of a category; of all of them, None."""
+        return name is None or bool(self._category.among([name]).any())
+
     def entries(self, rows: np.ndarray) -> np.ndarray:
         """Return the entries of photos, by their rows [M]: [M] int32."""
         return self._entry[rows]
 
-    def others(self, where: Where, rows: np.ndarray) -> np.ndarray:
-        """Return the entries [M] of what may answer, but for those of one product, given as its photos' rows."""
-        entries = np.flatnonzero(self.mask(where).entries)
-        return entries[self._product[entries] != self._product[self._entry[rows[0]]]]
+    def others(self, entries: np.ndarray, product_id: str) -> np.ndarray:
+        """Return those of the entries, [E] bool, that are of other products: [M] int."""
+        found = np.flatnonzero(entries)
+        number = self._number.get(product_id)
+        return found if number is None else found[self._product[found] != number]
 
     def once(self, entries: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
         """Leave out of entries [M] those whose product is there already; with values [M] int, there with the same."""

@@ -16,10 +16,14 @@ from visnet.photos.cutting import Box
 from visnet.serving.app.answers import Lineage
 from visnet.serving.app.batches import Together
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
-from visnet.serving.app.facets import described
+from visnet.serving.app.current import Current
 from visnet.serving.app.facts import Facts
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.catalog import Serving
+from visnet.serving.live import photos
+from visnet.serving.live.overlay import Overlay
+from visnet.serving.live.ranks import Ranks
+from visnet.serving.live.store import LiveStore
 from visnet.serving.searcher import Ranking, Searcher
 
 DEPTH = 2048  # answers of a search that are ranked, paged through and counted
@@ -35,23 +39,36 @@ class Question:
     vector: torch.Tensor
     where: Where = ANYWHERE
     but: int = -1
+    k: int = DEPTH
 
 
 class Engine:
     """Answers from a version that it holds open until `close`; made in a thread, asked from the event's loop."""
 
-    def __init__(self, version: Serving, network: Executor, search: Executor, metrics: Metrics) -> None:
-        """Read the version; two threads, for the network and for the search, may be those of other engines, too."""
+    def __init__(
+        self,
+        version: Serving,
+        network: Executor,
+        search: Executor,
+        metrics: Metrics,
+        store: LiveStore | None = None,
+    ) -> None:
+        """Read the version; two threads, for the network and for the search, may be those of other engines, too.
+
+        store: of changes that are laid over it once `warm` is done; None for none.
+        """
         self._version, self.number, facts = version, version.number, version.facts()
         self.searcher = Searcher(version.trained_model, version.folder, version.folder)
         self.facts = Facts(version, self.searcher)
         self.columns = ProductColumns(self.searcher.said, self.facts.table)
-        self.described = described(self.columns)
         self.localizer = None if version.localizer is None else Localizer.load(version.localizer)
         self.model = str(facts["model"])
         published = str(facts["created_at"]).replace("Z", "+00:00")
         self.lineage = Lineage(catalog_version=self.number, published=published, model=self.model[:8])
         self.sizes: tuple[int, ...] = (1,)
+        self.ranks = Ranks(version)
+        self.overlay = Overlay(self.searcher, self.ranks, store, self.model, self._of_crops)
+        self.current = Current(self.searcher, self.facts, self.columns, self.overlay, store)
         self._embedding = Together(self._embed, network, AT_ONCE, metrics.batch("embed"))
         self._proposing = Together(self._propose, network, AT_ONCE, metrics.batch("propose"))
         self._searching = Together(self._search, search, AT_ONCE, metrics.batch("search"))
@@ -77,6 +94,7 @@ class Engine:
         if self.localizer is not None:
             self.localizer.propose([Image.new("RGB", (64, 64))])
         self._search([Question(vector), Question(vector, Where(str(self.searcher.said["category"][row])))])
+        self.overlay.catch_up()
 
     def check_known(self, vector: torch.Tensor) -> None:
         """Hold a known photo's vector as it was made just now against its stored one; `Damaged` if it is another."""
@@ -104,11 +122,11 @@ class Engine:
         """Rank the products nearest to a vector; `NotFound` for an unknown category."""
         return await self._searching.ask(Question(vector, where))
 
-    async def like(self, product_id: str, where: Where) -> Ranking:
+    async def like(self, product_id: str, where: Where, k: int = DEPTH) -> Ranking:
         """Rank the other products by their nearness to any photo of a product; `NotFound` as `rank`, or without it."""
-        rows = self.facts.rows(product_id)
-        asked = [Question(vector, where, int(rows[0])) for vector in self.searcher.stored(rows)]
-        return self.searcher.joined(await asyncio.gather(*map(self._searching.ask, asked)), DEPTH)
+        rows = self.current.rows(product_id)
+        asked = [Question(vector, where, int(rows[0]), k) for vector in self.current.stored(rows)]
+        return self.current.joined(await asyncio.gather(*map(self._searching.ask, asked)), k)
 
     def square(self, picture: Image.Image, box: Box | None) -> torch.Tensor:
         """Cut a box, left, top, width, height, out of a picture, and make it what the network takes."""
@@ -128,21 +146,20 @@ class Engine:
     def _embed(self, squares: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         return list(self.searcher.vectors(squares, self.sizes))
 
+    def _of_crops(self, crops: Sequence[bytes]) -> torch.Tensor:
+        squares = [self.searcher.square(photos.opened(jpeg)) for jpeg in crops]
+        return self.searcher.vectors(squares, self.sizes)
+
     def _propose(self, pictures: Sequence[Image.Image]) -> Sequence[list[Proposal]]:
         assert self.localizer is not None
         return [found[:PROPOSED] for found in self.localizer.propose(pictures)]
 
     def _search(self, questions: Sequence[Question]) -> Sequence[Ranking]:
         found: dict[int, Ranking] = {}
-        places = [question.where for question in questions]
-        for where in dict.fromkeys(places):
-            mine = [at for at, other in enumerate(places) if other == where]
-            mask = self.columns.mask(where)
-            if not mask.products:
-                found |= dict.fromkeys(mine, self.searcher.nothing())
-                continue
+        asked = [(question.where, question.k) for question in questions]
+        for where, k in dict.fromkeys(asked):
+            mine = [at for at, other in enumerate(asked) if other == (where, k)]
             vectors = torch.stack([questions[at].vector for at in mine])
             but = [questions[at].but for at in mine]
-            ranked = self.searcher.rank(vectors, min(DEPTH, mask.products), where.category, mask.bits, but)
-            found |= dict(zip(mine, ranked, strict=True))
+            found |= dict(zip(mine, self.current.rank(vectors, k, where, but), strict=True))
         return [found[at] for at in range(len(questions))]

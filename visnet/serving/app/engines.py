@@ -13,6 +13,7 @@ from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import NOTHING_SERVED, busy
 from visnet.serving.app.settings import Settings
 from visnet.serving.catalog import open_current
+from visnet.serving.live.store import LiveStore
 
 log = logging.getLogger("visnet.serving")
 AGAIN_S = 30.0  # after which a version that could not be opened is tried again
@@ -28,18 +29,24 @@ class _Leased:
 class Engines:
     """Has one engine answer at a time; what is published is looked at again and again."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._settings, self._metrics = settings, metrics
+    def __init__(self, settings: Settings, metrics: Metrics, store: LiveStore | None = None) -> None:
+        self._settings, self._metrics, self._store = settings, metrics, store
         self._network, self._search, self._opening = (
             ThreadPoolExecutor(1, name) for name in ("network", "search", "opening")
         )
         self._now: _Leased | None = None
+        self._coming: Engine | None = None
         self._failed: tuple[int | None, float] = (None, 0.0)
 
     @property
     def number(self) -> int | None:
         """The version that answers, None before the first."""
         return None if self._now is None else self._now.engine.number
+
+    @property
+    def now(self) -> Engine | None:
+        """The engine that answers."""
+        return None if self._now is None else self._now.engine
 
     @contextlib.asynccontextmanager
     async def lease(self) -> AsyncIterator[Engine]:
@@ -53,6 +60,15 @@ class Engines:
         finally:
             leased.requests -= 1
             self._close_if_idle(leased)
+
+    def catch_up(self) -> None:
+        """Take changes in that became visible; the engine that comes is never behind the one of now."""
+        now = self.now
+        for engine in (self._coming, now):
+            if engine is not None:
+                engine.overlay.catch_up()
+        if now is not None:
+            self._metrics.changed.set(len(now.overlay.products))
 
     async def follow(self) -> None:
         """Look for another version as long as this is not cancelled, and have it answer once it is ready."""
@@ -71,14 +87,18 @@ class Engines:
         if wanted in (None, self.number) or (wanted == failed and time.monotonic() < when_s + AGAIN_S):
             return
         try:
-            made = await asyncio.get_running_loop().run_in_executor(self._opening, self._open)
+            loop = asyncio.get_running_loop()
+            made = await loop.run_in_executor(self._opening, self._open)
+            self._coming = made  # is told of changes from now on, before the one of now is
+            await loop.run_in_executor(self._opening, made.overlay.catch_up)
         except Exception as error:  # whatever is wrong with a new version, the old one goes on
             self._failed = wanted, time.monotonic()
             self._metrics.switches.labels("failed").inc()
             log.error("version %s cannot answer, %s does: %s", wanted, self.number or "none", error)
             return
-        before, self._now = self._now, _Leased(made)
+        before, self._now, self._coming = self._now, _Leased(made), None
         self._metrics.version.set(made.number)
+        self._metrics.changed.set(len(made.overlay.products))
         self._metrics.switches.labels("done").inc()
         log.info("version %d answers", made.number)
         if before is not None:
@@ -96,7 +116,7 @@ class Engines:
     def _open(self) -> Engine:
         version = open_current(self._settings.data)
         try:
-            made = Engine(version, self._network, self._search, self._metrics)
+            made = Engine(version, self._network, self._search, self._metrics, self._store)
             now = self._now
             made.warm(now.engine.sizes if now is not None and now.engine.model == made.model else None)
         except BaseException:

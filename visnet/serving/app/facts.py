@@ -37,6 +37,8 @@ class Facts:
         columns = ["product_id", "category", "products", "crops", "sq_distances"]
         lists = version.lists(columns, "kind = 'similar'").sort_by([("category", "descending")])
         self._lists = lists.combine_chunks()
+        widths = pc.list_value_length(self._lists["crops"])
+        self.similar_k: int = pc.max(widths).as_py() or 0
         self._list_of = {product: at for at, product in enumerate(lists["product_id"].to_pylist())}
         self.table: pa.Table | None = None  # a row per product, of what the shop says
         self._told: dict[str, int] = {}
@@ -61,12 +63,20 @@ class Facts:
         """How many products there are."""
         return len(self._rows_of)
 
+    def has(self, product_id: str) -> bool:
+        """Whether a product has a shop photo."""
+        return product_id in self._rows_of
+
     def rows(self, product_id: str) -> np.ndarray:
         """Return the photos of a product, rows of the searcher; `NotFound` when it has none."""
         rows = self._rows_of.get(product_id)
         if rows is None:
             raise NotFound(f"product {product_id[:200]!r} is not in the catalog")
         return np.asarray(rows)
+
+    def row(self, crop_id: str) -> int | None:
+        """Return the row of a crop, None when the version does not have it."""
+        return self._row.get(crop_id)
 
     def similar(self, product_id: str) -> Ranking:
         """Return the published list of a product; `NotFound` when it is not in the catalog.
@@ -87,9 +97,8 @@ class Facts:
         if at is None or self.table is None:
             return {}
         (said,) = self.table.slice(at, 1).to_pylist()
-        own = parsed_attributes(said.pop("attributes", None))
         del said["product_id"]
-        return {name: text for name, value in {**own, **said}.items() if (text := as_text(value))}
+        return shown_attributes(said)
 
     def photo_id(self, crop_id: str) -> str:
         """Return the name of a photo in the API: the crop's, and the beginning of its content's hash."""
@@ -105,10 +114,26 @@ class Facts:
             raise NotFound(f"photo {photo_id[:100]!r} was replaced by another picture; ask for the product again")
         return place
 
+    def has_photo(self, photo_id: str) -> bool:
+        """Whether the version has a photo, with this picture."""
+        crop, _, content = photo_id.partition(".")
+        return crop in self._place and content == self._content[crop]
+
+    def product_of(self, photo_id: str) -> str:
+        """Return the product that a shop photo of the version shows."""
+        return str(self._said["product_id"][self._row[photo_id.partition(".")[0]]])
+
     def picture(self, photo_id: str) -> bytes:
         """Read the stored JPEG of a shop photo; `NotFound` says why there is none."""
         place = self.check_photo(photo_id)
         return bytes(self._crops.take([place], columns=["image"])["image"][0].as_py())
+
+
+def shown_attributes(said: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a shop's record says as a page shows it: its fields, and those in its JSON of `attributes`."""
+    own = parsed_attributes(said.get("attributes"))
+    fields = {name: value for name, value in said.items() if name != "attributes"}
+    return {name: text for name, value in {**own, **fields}.items() if (text := as_text(value))}
 
 
 def parsed_attributes(text: str | None) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """What stands before every route: names, limits, headers, counts; and a problem document for whatever fails."""
 
 import asyncio
+import functools
 import re
 import secrets
 import time
@@ -9,11 +10,11 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from visnet.serving.app.admission import WORKING, Admission
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import Refusal, busy, document, refusal_of
 from visnet.serving.app.settings import Settings
 
-WORKING = ("/v1/search", "/v1/compare", "/v1/queries/")  # what takes a network's time
 CAREFUL = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
@@ -35,6 +36,7 @@ class Door:
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
         self._working = 0
+        self.admission = Admission(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or say in a problem document why not."""
@@ -64,13 +66,17 @@ class Door:
             await document(refusal_of(error), request_id)(scope, receive, answer)
         finally:
             route = getattr(scope.get("route"), "path", None) or "other"
-            method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
+            method = (
+                scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS") else "other"
+            )
             self._metrics.requests.labels(route, method, str(status or 499)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - begun_s)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         self._check_host(headers)
+        self.admission.check(scope, headers)
+        scope["state"]["owe"] = functools.partial(self.admission.owe, scope)
         bounded = self._bounded(headers, receive)
         if not scope["path"].startswith(WORKING):
             await self._app(scope, bounded, send)

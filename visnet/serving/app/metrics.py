@@ -34,6 +34,12 @@ class Metrics:
         self.version = Gauge(
             "visnet_catalog_version", "The version that answers.", registry=self._registry, multiprocess_mode="min"
         )
+        self.changed = Gauge(
+            "visnet_changed_products",
+            "Products that answer otherwise than the version has them.",
+            registry=self._registry,
+            multiprocess_mode="max",
+        )
         self.switches = Counter(
             "visnet_switches_total", "Versions that were opened.", ("outcome",), registry=self._registry
         )

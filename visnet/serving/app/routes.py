@@ -109,16 +109,16 @@ async def compare(
         raise Refusal(400, f"{given}; wanted are two in all, each a photo or a product_id")
     data = [await file.read() for file in photo]
     async with there.engines.lease() as engine:
-        rows = [engine.facts.rows(product) for product in product_id]
+        rows = [engine.current.rows(product) for product in product_id]
         made = await there.decoders.prepare(data, engine, Wanted(), Wanted())
         vectors = [(await engine.embed([one.square])).numpy()[None] for one in made]
-        vectors += [engine.searcher.stored(mine).numpy() for mine in rows]
+        vectors += [engine.current.stored(mine).numpy() for mine in rows]
         differences = vectors[0].astype(np.float64)[:, None] - vectors[1].astype(np.float64)[None]
         sq_distances = np.square(differences).sum(2)
         nearest = np.unravel_index(int(sq_distances.argmin()), sq_distances.shape)
         matched: list[str | None] = [None] * len(made)
         for mine, at in zip(rows, nearest[len(made) :], strict=True):
-            matched.append(engine.facts.photo_id(str(engine.searcher.said["crop_id"][mine[at]])))
+            matched.append(engine.current.photo_id(int(mine[at])))
         probability = None
         if len(made) == 1:
             probability = await _as_a_search_says(engine, vectors[0][0], rows[0])
@@ -131,6 +131,6 @@ async def compare(
 async def _as_a_search_says(engine: Engine, vector: np.ndarray, rows: np.ndarray) -> float | None:
     """Return the probability that a search of the whole catalog gives a product, None if it does not find it."""
     ranking = await engine.rank(torch.from_numpy(vector))
-    said = engine.searcher.said["product_id"]
-    found = np.flatnonzero(said[ranking.row] == said[rows[0]])
+    (product_id,) = engine.current.said("product_id", rows[:1])
+    found = np.flatnonzero(engine.current.said("product_id", ranking.row) == product_id)
     return None if ranking.probability is None or not len(found) else float(ranking.probability[found[0]])

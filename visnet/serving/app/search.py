@@ -6,15 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from visnet.serving.app.answers import AskedPhoto, Result, SearchAnswer, ShownBox, SimilarAnswer, asked_photo_url
+from visnet.serving.app.answers import (
+    AskedPhoto,
+    Count,
+    Numbers,
+    Result,
+    SearchAnswer,
+    ShownBox,
+    SimilarAnswer,
+    asked_photo_url,
+)
 from visnet.serving.app.columns import Where
 from visnet.serving.app.engine import DEPTH, Engine
-from visnet.serving.app.facets import asked, facets
+from visnet.serving.app.facets import asked
 from visnet.serving.app.filters import Filter, parsed
 from visnet.serving.app.problems import Refusal, log
 from visnet.serving.app.queries import Query, QueryStore
 from visnet.serving.app.uploads import Decoders, Prepared, Wanted
-from visnet.serving.searcher import Hit, Ranking
+from visnet.serving.searcher import Ranking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +111,7 @@ async def answered(engine: Engine, query: Query, query_id: str | None, wanted: N
     """Rank the products for a query, and tell a page of them."""
     where = wanted.within(engine)
     ranking = await engine.rank(query.vector, where)
-    total = engine.columns.mask(where).products
+    total = engine.current.within(where).products
     if wanted.min_probability is not None and ranking.probability is not None:
         likely = ranking.probability >= wanted.min_probability
         ranking = Ranking(ranking.row[likely], ranking.sq_distance[likely], ranking.probability[likely])
@@ -115,47 +124,54 @@ async def answered(engine: Engine, query: Query, query_id: str | None, wanted: N
         total=total,
         offset=wanted.offset,
         limit=wanted.limit,
-        facets=facets(engine.columns, wanted.facets, engine.columns.entries(ranking.row)),
+        facets=engine.current.counted(wanted.facets, ranking),
         lineage=engine.lineage,
     )
 
 
 async def similar_ones(engine: Engine, product_id: str, wanted: Narrowed) -> SimilarAnswer:
-    """Tell a page of the products most like one: of its published list or, with a filter, of a search within that."""
+    """Tell a page of the products most like one: of its published list or, with a filter, of a search within that.
+
+    A list that a change may have touched is searched for.
+    """
     where = wanted.within(engine)
-    if wanted.filter is None:
-        ranking = engine.facts.similar(product_id)
-    else:
-        ranking = await engine.like(product_id, where)
-    others = engine.columns.others(where, engine.facts.rows(product_id))
+    ranking = engine.current.listed(product_id) if wanted.filter is None else await engine.like(product_id, where)
+    if ranking is None:
+        own = str(engine.current.said("category", engine.current.rows(product_id)[:1])[0])
+        ranking = await engine.like(product_id, Where(own), engine.facts.similar_k)
+    total, counts = len(ranking.row), dict[str, list[Count] | Numbers]()
+    if wanted.filter is not None or wanted.facets:
+        of_all, counts = engine.current.others(wanted.facets, product_id, where)
+        total = total if wanted.filter is None else of_all
     return SimilarAnswer(
         product_id=product_id,
         results=_page(engine, ranking, wanted),
-        total=len(ranking.row) if wanted.filter is None else engine.columns.count(others),
+        total=total,
         offset=wanted.offset,
         limit=wanted.limit,
-        facets=facets(engine.columns, wanted.facets, others),
+        facets=counts,
         lineage=engine.lineage,
     )
 
 
 def _page(engine: Engine, ranking: Ranking, wanted: Narrowed) -> list[Result]:
-    return [result(engine, hit) for hit in engine.searcher.hits(ranking, wanted.offset, wanted.offset + wanted.limit)]
-
-
-def result(engine: Engine, hit: Hit) -> Result:
-    """Return what is told of a product that answers."""
-    photo_id = engine.facts.photo_id(hit.crop_id)
-    return Result(
-        product_id=hit.product_id,
-        photo_id=photo_id,
-        photo_url=photo_url(photo_id),
-        category=hit.category,
-        colour=hit.colour,
-        attributes=engine.facts.attributes(hit.product_id),
-        sq_distance=hit.sq_distance,
-        probability=hit.probability,
-    )
+    """Return what is told of the products that answer, a page of them."""
+    start, stop = wanted.offset, wanted.offset + wanted.limit
+    told = []
+    for row, hit in zip(ranking.row[start:stop].tolist(), engine.current.hits(ranking, start, stop), strict=True):
+        photo_id = engine.current.photo_id(row)
+        one = Result(
+            product_id=hit.product_id,
+            photo_id=photo_id,
+            photo_url=photo_url(photo_id),
+            category=hit.category,
+            colour=hit.colour,
+            attributes=engine.current.attributes(row),
+            sq_distance=hit.sq_distance,
+            probability=hit.probability,
+        )
+        told.append(one)
+    return told
 
 
 def photo_url(photo_id: str) -> str:

@@ -18,7 +18,7 @@ from uvicorn.supervisors import Multiprocess
 import visnet
 from visnet.pipeline import budget
 from visnet.serving import catalog
-from visnet.serving.app import catalog_routes, metrics, pages, routes
+from visnet.serving.app import catalog_routes, metrics, pages, routes, write_routes
 from visnet.serving.app.answers import Problem
 from visnet.serving.app.guard import Door
 from visnet.serving.app.metrics import Metrics
@@ -29,7 +29,7 @@ from visnet.serving.listening import listen
 
 SETTINGS = "VISNET_SERVE"  # the environment variable by which further processes are told
 GRACE_S = 10  # for requests that are under way when the service is to stop
-PROBLEMS = (400, 404, 413, 415, 422, 503)
+PROBLEMS = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
 OTHERS: dict[int | str, dict[str, Any]] = {status: {"model": Problem, "content": {MEDIA: {}}} for status in PROBLEMS}
 
 
@@ -53,7 +53,7 @@ def application(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         responses=OTHERS,
     )
-    for router in (routes.router, catalog_routes.router, pages.health, pages.router):
+    for router in (routes.router, write_routes.router, catalog_routes.router, pages.health, pages.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=pages.PAGE))
     app.add_middleware(Door, settings=settings, metrics=counts)

@@ -13,10 +13,14 @@ from fastapi import FastAPI, Request
 
 from visnet.serving.app.engines import Engines
 from visnet.serving.app.metrics import Metrics
+from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import QueryStore
 from visnet.serving.app.search import Searches
 from visnet.serving.app.settings import Settings
 from visnet.serving.app.uploads import Decoders
+from visnet.serving.app.writes import Writes
+from visnet.serving.live.follower import Follower
+from visnet.serving.live.store import LiveStore
 
 log = logging.getLogger("visnet.serving")
 SHOWN_BYTES = 64 << 20  # of pictures as they were shown last
@@ -49,12 +53,14 @@ class State:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
-        self.engines = Engines(settings, metrics)
+        self.store = _changes(settings)
+        self.engines = Engines(settings, metrics, self.store)
         self._decoding = ThreadPoolExecutor(settings.decoding_threads, "decoding")
         self._reading = ThreadPoolExecutor(2, "reading")
         self.decoders, self.reading = Decoders(self._decoding), Decoders(self._reading)
         self._queries = _queries(settings)
         self.searches = Searches(self.decoders, self._queries)
+        self.writes = None if self.store is None else Writes(settings, self.store, self.engines, self.decoders)
         self.shown = Pictures()
         self.checked: dict[int, float] = {}  # version -> when its network was last seen to work
 
@@ -63,9 +69,15 @@ class State:
         """Open the version that is served, and follow it until the block ends."""
         await self.engines.look()
         following = asyncio.create_task(self.engines.follow())
+        changing = None if self.store is None else Follower(self.store, self.engines.catch_up)
+        if changing is not None:
+            changing.start()
         try:
-            yield
+            async with contextlib.nullcontext() if self.writes is None else self.writes.running():
+                yield
         finally:
+            if changing is not None:
+                await asyncio.to_thread(changing.stop)
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await following
@@ -74,6 +86,27 @@ class State:
             self.engines.close()
             if self._queries is not None:
                 self._queries.close()
+            if self.store is not None:
+                self.store.close()
+
+    @property
+    def writes_or_refusal(self) -> Writes:
+        """What takes changes; refused where nothing does."""
+        if self.writes is None:
+            off = self.settings.line
+            raise Refusal(409, off if isinstance(off, str) else "writes are off: the file of changes cannot be opened")
+        return self.writes
+
+
+def _changes(settings: Settings) -> LiveStore | None:
+    """Open the file of changes, None where none can come and none are left."""
+    if isinstance(settings.line, str) and not settings.live.exists():
+        return None
+    try:
+        return LiveStore(settings.live)
+    except (sqlite3.Error, OSError) as error:
+        log.error("%s: %s; no change is taken", settings.live, error)
+        return None
 
 
 def _queries(settings: Settings) -> QueryStore | None:

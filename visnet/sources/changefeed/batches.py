@@ -133,14 +133,20 @@ def _json_lines(file: TextIO) -> Iterator[_Row]:
             continue
         raw: dict[str, Any] | Bad
         try:
-            raw = json.loads(line, object_pairs_hook=_object, parse_constant=_no_number) if whole else {}
+            raw = parsed(line) if whole else {}
         except Bad as bad:
             raw = bad
-        except (ValueError, RecursionError):
-            raw = Bad("not JSON")
         if not whole:
             raw = Bad(f"a line of over {LINE_MAX} characters")
         yield number, raw if isinstance(raw, dict | Bad) else Bad("not a JSON object"), line
+
+
+def parsed(text: str) -> Any:
+    """Read JSON as its standard has it, no key twice in an object; `Bad` says why it cannot be."""
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise Bad("not JSON") from None
 
 
 def _same(one: tuple[object, object], other: tuple[object, object]) -> bool:

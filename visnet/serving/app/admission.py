@@ -1,0 +1,60 @@
+"""Who may do what, and how often: keys and rates, before a request is read."""
+
+import math
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from visnet.serving.app.keys import Keys
+from visnet.serving.app.problems import Refusal
+from visnet.serving.app.rates import Rate
+from visnet.serving.app.settings import Settings
+
+WORKING = ("/v1/search", "/v1/compare", "/v1/queries/")  # what takes a network's time
+HEALTH = ("/healthz", "/readyz", "/metrics")
+WRITING = ("/v1/products:batch", "/v1/changes/")  # beside the methods that write
+ASKS = {"WWW-Authenticate": 'Bearer realm="visnet"'}
+HOW = "send a key as `Authorization: Bearer vn_…`; `python -m visnet keys add NAME` makes one"
+
+
+class Admission:
+    """Judges requests by their method, path and headers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._keys, self._for_reading = Keys(settings.data), settings.keys_for_reading
+        self._reads, self._writes = Rate(settings.searches_per_s), Rate(settings.writes_per_s)
+
+    def check(self, scope: Scope, headers: Headers) -> None:
+        """Refuse with 401, 403 or 429; note in the request's state who holds the key."""
+        path, client = scope["path"], _address(scope)
+        writes = scope["method"] in ("PUT", "DELETE", "PATCH") or path.startswith(WRITING)
+        if writes or (self._for_reading and path not in HEALTH):
+            scope["state"]["holder"] = self._holder(headers)
+        if writes:
+            _wait(self._writes.wait_s(f"{scope['state']['holder']} {client}"), "writes")
+        elif path.startswith(WORKING):
+            _wait(self._reads.wait_s(client), "searches")
+
+    def owe(self, scope: Scope, count: int) -> None:
+        """Count further writes of a request."""
+        self._writes.owe(f"{scope['state']['holder']} {_address(scope)}", count)
+
+    def _holder(self, headers: Headers) -> str:
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise Refusal(401, f"this needs a key; {HOW}", ASKS)
+        holder = self._keys.holder(key.strip())
+        if holder is None:
+            raise Refusal(403, "the key is not known here, or no longer", ASKS)
+        return holder
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _wait(wait_s: float, what: str) -> None:
+    if wait_s > 0:
+        again = {"Retry-After": str(math.ceil(wait_s))}
+        raise Refusal(429, f"more {what} came from there than are allowed; try again in {math.ceil(wait_s)} s", again)
