@@ -166,7 +166,7 @@ class Writes:
                 await asyncio.sleep(self._settings.file_s)
 
     def _file_once(self, seen: int | None) -> None:
-        if not isinstance(self._settings.line, str):
+        if not isinstance(self._settings.line, str) and not filing.is_read(self._settings.data):
             filing.file(self._store, self._settings.line)
         now = self._engines.now
         if now is not None and now.number != seen:
