@@ -1,7 +1,11 @@
 """The line takes changes in, and at no moment does a product answer as it was before."""
 
+import contextlib
 import datetime
+import os
+import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,8 @@ from tests.serving.live import fed
 from tests.serving.live.truth import Truth, same
 from visnet.client import ServiceError
 from visnet.serving import versions
+from visnet.serving.live import filing
+from visnet.storage import locks
 
 
 def version(http: httpx.Client) -> int:
@@ -28,7 +34,7 @@ def changed(http: httpx.Client) -> float:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_refresh_takes_changes_in_while_they_answer(shop: Path) -> None:
+def test_a_refresh_takes_changes_in_while_they_answer(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new, other = fed.picture(shop, "p003 new", 0), fed.picture(shop, "more", 1)
     with fed.writing(shop) as (http, client):
         kept = client.put("p003", {"category": "hat", "title": "Changed", "split": "test"}, new)
@@ -68,6 +74,13 @@ def test_a_refresh_takes_changes_in_while_they_answer(shop: Path) -> None:
         for name in (mine.photo_id, *before):  # the names of before stay good for a while
             assert http.get(f"/v1/photos/{name}").status_code == 200
         assert client.product("p003").photos[0].photo_id.partition(".")[0] == mine.photo_id.partition(".")[0]
+        monkeypatch.setattr(filing, "KEPT_S", 0.0)
+        fed.until(lambda: http.get(f"/v1/changes/{kept.batch}").status_code == 404)
+        assert http.get(f"/v1/photos/{mine.photo_id}").status_code == 404
+        assert client.product("p003").attributes["title"] == "Changed"
+    with contextlib.closing(sqlite3.connect(shop / "data/live.sqlite")) as kept_still:
+        for table in ("changes", "photos", "pictures", "vectors"):
+            assert kept_still.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -112,3 +125,20 @@ def test_a_record_of_the_feed_that_is_newer_replaces_a_change(shop: Path) -> Non
         again = client.wait(client.put("p003", {"category": "hat", "photos": ["p003-0-0.png"], "title": "Last"}).batch)
         assert again.changes[0].state == "visible"  # without a time of its own it comes after what is known
         assert client.product("p003").attributes["title"] == "Last"
+
+
+def test_nothing_is_put_into_the_inbox_while_the_line_reads_it(shop: Path) -> None:
+    def filed() -> list[Path]:
+        return list((shop / "inbox").glob("api-*"))
+
+    report = shop / "reports" / "raw_images.json"
+    with fed.writing(shop) as (_, client):
+        with locks.held(shop / "data" / "raw_images"):
+            client.delete("p003")
+            time.sleep(0.5)
+            assert not filed()
+            os.utime(report)  # it has ended just now, and DVC has not noted yet what it read
+        time.sleep(0.5)
+        assert not filed()
+        os.utime(report, (0, 0))
+        fed.until(filed)

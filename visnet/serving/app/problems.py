@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from visnet import errors
@@ -54,6 +55,8 @@ def refusal_of(error: Exception) -> Refusal:
         said = http.HTTPStatus(error.status_code).description or "it cannot be answered"
         detail = error.detail if error.status_code == 400 else said
         return Refusal(error.status_code, str(detail), error.headers)
+    if isinstance(error, ClientDisconnect):
+        return Refusal(400, "the request was broken off")
     if isinstance(error, errors.NotFound):
         return Refusal(404, str(error))
     if isinstance(error, TimeoutError):

@@ -32,7 +32,7 @@ from visnet.storage import locks
 FETCHING = 8  # changes whose photos are fetched at once
 MOST_WAITING = 10_000  # changes of one process
 TOGETHER = 512  # pieces of work of one commit
-ABANDONED_S = 120.0  # a change that waits for so long is one of a process that was ended
+ABANDONED_S = 120.0  # after which a change that waits is worked on again
 
 
 class Writes:
@@ -40,7 +40,6 @@ class Writes:
 
     def __init__(self, settings: Settings, store: LiveStore, engines: Engines, decoders: Decoders) -> None:
         self._settings, self._store, self._engines, self._decoders = settings, store, engines, decoders
-        self._worker = secrets.token_hex(8)
         self._committing, self._fetching = ThreadPoolExecutor(1, "changes"), ThreadPoolExecutor(FETCHING, "fetching")
         self._commits: Together[Accept | Ready, Any] = Together(store.write, self._committing, TOGETHER)
         self._work: dict[int, asyncio.Task[None]] = {}
@@ -71,7 +70,7 @@ class Writes:
             raise busy(f"{len(self._work)} changes wait for their photos, as many as are allowed")
         limits = line.feed.limits()
         batch = f"b_{secrets.token_hex(8)}"
-        made = await self._commits.ask(Accept(batch, asked, limits, self._worker, alone))
+        made = await self._commits.ask(Accept(batch, asked, limits, alone))
         if isinstance(made, Outranked):
             raise Refusal(409, str(made))
         if isinstance(made, Bad):
@@ -167,7 +166,7 @@ class Writes:
                 await asyncio.sleep(self._settings.file_s)
 
     def _file_once(self, seen: int | None) -> None:
-        if not isinstance(self._settings.line, str):
+        if not isinstance(self._settings.line, str) and not filing.is_read(self._settings.data):
             filing.file(self._store, self._settings.line)
         now = self._engines.now
         if now is not None and now.number != seen:
@@ -175,7 +174,7 @@ class Writes:
         filing.forget(self._store)
 
     def _adopt(self, older_s: float) -> None:
-        """Work on what another process began on and did not end."""
+        """Work on what was begun so long ago and not ended, by a process that was killed, or in vain."""
         if not isinstance(self._settings.line, str):
-            for change in self._store.waiting(self._worker, older_s)[: MOST_WAITING - len(self._work)]:
+            for change in self._store.waiting(older_s)[: MOST_WAITING - len(self._work)]:
                 self._begin(change)

@@ -2,15 +2,38 @@
 
 import datetime
 import time
+from pathlib import Path
 
+from visnet.errors import Conflict
+from visnet.pipeline.reports import REPORTS
 from visnet.serving.live.line import BATCH, Line
 from visnet.serving.live.ranks import Ranks
 from visnet.serving.live.store import LiveStore
-from visnet.storage import atomic
+from visnet.storage import atomic, locks
 
 MOST = 5000  # changes of a batch
 KEPT_S = 3600.0  # for which a change that a version has taken in can be asked after, and its photos by their old names
 DEAD_S = 7 * 86400.0
+SETTLE_S = 5.0  # from the end of the stage until DVC has noted what it read
+STAGE = "raw_images"
+
+
+def is_read(data: Path) -> bool:
+    """Tell whether the line reads its inbox now, or did so just before.
+
+    What is put there meanwhile has the stage read all of it once more; and what comes between its end and the moment
+    at which DVC notes what it has read would stay out until the next batch.
+    """
+    artefact, report = data / STAGE, data.with_name(REPORTS.name) / f"{STAGE}.json"
+    try:
+        with locks.held(artefact, shared=True):
+            pass
+    except Conflict:
+        return True
+    try:
+        return 0 <= time.time() - report.stat().st_mtime < SETTLE_S
+    except FileNotFoundError:
+        return False
 
 
 def file(store: LiveStore, line: Line) -> int:

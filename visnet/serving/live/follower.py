@@ -1,7 +1,6 @@
 """A thread that has changes of any process answer in this one."""
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable
 
@@ -37,6 +36,6 @@ class Follower:
                 if stamp != seen:
                     self._catch_up()
                 seen = stamp
-            except (sqlite3.Error, ValueError) as error:  # tried again with the next change, or in a while
+            except Exception as error:  # whatever it is, the changes are kept: it is tried again
                 log.error("changes could not be taken in: %s", error)
                 self._stop.wait(1.0)

@@ -11,7 +11,6 @@ CREATE TABLE IF NOT EXISTS changes (
     number INTEGER PRIMARY KEY AUTOINCREMENT, batch TEXT NOT NULL, line INTEGER NOT NULL, product_id TEXT NOT NULL,
     op TEXT NOT NULL, record TEXT NOT NULL, seq INTEGER, updated_at INTEGER, content TEXT, state TEXT NOT NULL,
     reason TEXT NOT NULL DEFAULT '', accepted_s REAL NOT NULL, visible_s REAL, version INTEGER,
-    worker TEXT NOT NULL,  -- the process that works on it
     turn INTEGER,          -- its place among those that are visible, in the order in which they became so
     file TEXT,             -- the feed's batch that it is to stand in
     filed INTEGER NOT NULL DEFAULT 0,

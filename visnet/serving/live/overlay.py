@@ -144,14 +144,15 @@ class Overlay:
             return 0
         with self._following:
             news: dict[str, Change] = {}
-            for turn, change in self._store.since(self._turn):
-                self._turn = turn
+            since = self._store.since(self._turn)
+            for _, change in since:
                 product_id = change.product_id
                 before = news[product_id].rank if product_id in news else self._known(product_id)
                 if before is None or change.rank > before:
                     news[product_id] = change
             if news:
                 self._put(list(news.values()))
+            self._turn = since[-1][0] if since else self._turn
             return len(news)
 
     def photo(self, photo_id: str) -> LivePhoto | None:

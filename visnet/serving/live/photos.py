@@ -45,7 +45,9 @@ def keep(data: bytes, line: Line) -> CutPhoto:
     name = f"{FOLDER}/{hashlib.sha256(data).hexdigest()}.{ENDINGS.get(kind, kind.lower())}"
     place = Path(line.photos) / name
     if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.parent.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            atomic.sync(place.parent.parent)
         scratch = place.with_name(f".{place.name}.{secrets.token_hex(4)}{atomic.BUILDING}")
         scratch.write_bytes(data)
         atomic.move(scratch, place)

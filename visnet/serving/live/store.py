@@ -83,10 +83,10 @@ class LiveStore:
             _change(row) for row in self.read(f"SELECT {COLUMNS} FROM changes WHERE batch = ? ORDER BY line", batch)
         ]
 
-    def waiting(self, worker: str, older_s: float) -> list[Change]:
-        """Return the changes that wait and that another process began on so long ago, or before it was ended."""
-        asked = f"SELECT {COLUMNS} FROM changes WHERE state = ? AND worker != ? AND accepted_s < ? ORDER BY number"
-        return [_change(row) for row in self.read(asked, WAITING, worker, time.time() - older_s)]
+    def waiting(self, older_s: float) -> list[Change]:
+        """Return the changes that have waited for so long."""
+        asked = f"SELECT {COLUMNS} FROM changes WHERE state = ? AND accepted_s < ? ORDER BY number"
+        return [_change(row) for row in self.read(asked, WAITING, time.time() - older_s)]
 
     def since(self, turn: int) -> list[tuple[int, Change]]:
         """Return what became visible after a turn, in that order."""
@@ -138,7 +138,6 @@ class Accept:
     batch: str
     asked: Sequence[AskedChange]
     limits: Limits
-    worker: str
     alone: bool = False
 
 
@@ -166,8 +165,8 @@ def _accept(database: sqlite3.Connection, wanted: Accept) -> "list[Change] | Out
         visible_s, turn = (now_s, _turn(database)) if state == VISIBLE else (None, None)
         number = database.execute(
             "INSERT INTO changes (batch, line, product_id, op, record, seq, updated_at, content, state, reason, "
-            "accepted_s, visible_s, turn, worker) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (wanted.batch, one.line, *values, state, reason, now_s, visible_s, turn, wanted.worker),
+            "accepted_s, visible_s, turn) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (wanted.batch, one.line, *values, state, reason, now_s, visible_s, turn),
         ).lastrowid
         rank: Rank = (values[3], values[4], values[5])
         made.append(Change(number or 0, wanted.batch, one.line, *values[:3], rank, state, reason, now_s, visible_s))
