@@ -44,11 +44,11 @@ class Truth:
         self.withdrawn.discard(name)
 
     def delete(self, name: str) -> None:
-        """Withdraw a product."""
+        """Withdraw a product, also one that is not there."""
+        self.withdrawn.add(name)
         if self.vectors.pop(name, None):
             del self.category[name]
             self.price.pop(name, None)
-            self.withdrawn.add(name)
 
     def ranked(self, vectors: list[torch.Tensor], category: str | None = None) -> list[tuple[str, float]]:
         """Rank the products of a category by the nearest of several vectors."""
@@ -60,7 +60,7 @@ class Truth:
         return sorted(best.items(), key=lambda pair: pair[1])
 
     def check_filtered(self, http: httpx.Client, photo: bytes, category: str, most: float, product: str) -> None:
-        """Hold answers within filters against what they should be: dear ones or those without a price, of a category."""
+        """Hold answers within filters against what they should be; a price may be missing."""
         cheap = {"column": "price", "range": {"max": most}}
         filters = {
             "dear": ({"not": cheap}, lambda name: self.price.get(name, most) > most),
