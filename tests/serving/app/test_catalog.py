@@ -81,6 +81,8 @@ def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
         "/v1/queries/{query_id}/photo",
         "/v1/products/{product_id}",
         "/v1/products/{product_id}/similar",
+        "/v1/products:batch",
+        "/v1/changes/{batch}",
         "/v1/photos/{photo_id}",
         "/v1/compare",
         "/v1/catalog",
@@ -97,5 +99,6 @@ def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
         assert all(parsed(example) for example in field["examples"])
     assert len(fields) == 2
     schemas = document["components"]["schemas"]
-    assert all(schemas[name]["examples"] for name in ("SearchAnswer", "Result", "Problem"))
+    assert all(schemas[name]["examples"] for name in ("SearchAnswer", "Result", "ChangesAnswer", "Problem"))
+    assert {"get", "put", "delete"} <= document["paths"]["/v1/products/{product_id}"].keys()
     assert client.get("/docs").status_code == 404
