@@ -14,6 +14,7 @@ from visnet.serving.app.problems import Refusal, busy, document, refusal_of
 from visnet.serving.app.settings import Settings
 
 WORKING = ("/v1/search", "/v1/compare", "/v1/queries/")  # what takes a network's time
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # that are counted by name
 CAREFUL = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
@@ -41,7 +42,9 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun_s, status = time.perf_counter(), 0
+        begun_s, status, method = time.perf_counter(), 0, scope["method"]
+        if method == "HEAD":  # whatever can be got can be asked about
+            scope = {**scope, "method": "GET"}
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
@@ -54,6 +57,8 @@ class Door:
                 headers["X-Request-Id"] = request_id
                 for name, value in CAREFUL.items():
                     headers.setdefault(name, value)
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
@@ -64,8 +69,8 @@ class Door:
             await document(refusal_of(error), request_id)(scope, receive, answer)
         finally:
             route = getattr(scope.get("route"), "path", None) or "other"
-            method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
-            self._metrics.requests.labels(route, method, str(status or 499)).inc()
+            known = method if method in METHODS else "other"
+            self._metrics.requests.labels(route, known, str(status or 499)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - begun_s)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:

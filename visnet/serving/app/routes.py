@@ -4,7 +4,9 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from fastapi import APIRouter, File, Form, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
+from pydantic import WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from visnet.serving.app import state
@@ -15,21 +17,31 @@ from visnet.serving.app.search import Narrowed, answered
 from visnet.serving.app.uploads import Wanted
 
 MOST_PHOTOS = 8
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 LIMIT, OFFSET = Query(ge=1, le=DEPTH), Query(ge=0, lt=DEPTH)
+SHARE = WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
+NO_TEXT = SkipJsonSchema[None]  # a form has no null: what is left out is not there
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
-@router.post("/search", response_model=SearchAnswer)
+def a_form(request: Request) -> None:
+    """Refuse a body of another kind than the forms that are read."""
+    given = request.headers.get("content-type", "")
+    if given and given.partition(";")[0].strip().lower() not in FORMS:
+        raise Refusal(415, f"a body of the type {given[:60]!r} is not read here; {' and '.join(FORMS)} are")
+
+
+@router.post("/search", response_model=SearchAnswer, dependencies=[Depends(a_form)])
 async def search(
     request: Request,
     *,
     photo: Annotated[list[UploadFile], File(description="1 to 8 photos of one thing")] = [],  # noqa: B006
-    query_id: Annotated[str | None, Form(description="an earlier search, instead of photos")] = None,
-    box: Annotated[str | None, Form(description="left,top,right,bottom in pixels of the first photo, upright")] = None,
-    category: Annotated[str | None, Form(description="only this one")] = None,
+    query_id: Annotated[str | NO_TEXT, Form(description="an earlier search, instead of photos")] = None,
+    box: Annotated[str | NO_TEXT, Form(description="left,top,right,bottom in pixels of the first photo")] = None,
+    category: Annotated[str | NO_TEXT, Form(description="only this one")] = None,
     limit: Annotated[int, Form(ge=1, le=DEPTH)] = 24,
     offset: Annotated[int, Form(ge=0, lt=DEPTH)] = 0,
-    min_probability: Annotated[float | None, Form(ge=0, le=1)] = None,
+    min_probability: Annotated[float | None, Form(ge=0, le=1), SHARE] = None,
 ) -> Response:
     """Find the products most like a photo.
 
@@ -64,8 +76,8 @@ async def again(
     *,
     limit: Annotated[int, LIMIT] = 24,
     offset: Annotated[int, OFFSET] = 0,
-    category: str | None = None,
-    min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
+    category: str | NO_TEXT = None,
+    min_probability: Annotated[float | None, Query(ge=0, le=1), SHARE] = None,
 ) -> Response:
     """Answer an earlier search by the catalog of now."""
     there, narrowed = state.of(request), Narrowed(limit, offset, category or None, min_probability)
@@ -84,7 +96,7 @@ async def asked_photo(request: Request, query_id: str) -> Response:
     return Response(query.photos[0], media_type="image/jpeg", headers=headers)
 
 
-@router.post("/compare", response_model=CompareAnswer)
+@router.post("/compare", response_model=CompareAnswer, dependencies=[Depends(a_form)])
 async def compare(
     request: Request,
     *,
