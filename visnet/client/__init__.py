@@ -12,12 +12,14 @@ from pydantic import BaseModel
 from visnet.serving.app.answers import (
     CatalogAnswer,
     CompareAnswer,
+    EventsAnswer,
     ProductAnswer,
     SearchAnswer,
     SimilarAnswer,
 )
+from visnet.serving.events import Event
 
-__all__ = ["Client", "ServiceError"]
+__all__ = ["Client", "Event", "ServiceError"]
 
 Photo = Path | bytes
 Told = TypeVar("Told", bound=BaseModel)
@@ -81,6 +83,11 @@ class Client:
     def catalog(self) -> CatalogAnswer:
         """Say what is served."""
         return self._get(CatalogAnswer, "/v1/catalog")
+
+    def tell(self, *events: Event) -> EventsAnswer:
+        """Tell what was done with answers, 1 to 1,000 acts; what was told before is kept once."""
+        body = [event.model_dump(mode="json", exclude_none=True) for event in events]
+        return _told(EventsAnswer, self._http.post("/v1/events", json=body))
 
     def close(self) -> None:
         """Close the connections."""

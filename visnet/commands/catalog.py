@@ -65,6 +65,15 @@ def serve(
     server.serve(settings, host, port, workers)
 
 
+def events(
+    out: Annotated[Path | None, Option(help="A parquet file to write them to.")] = None,
+) -> str:
+    """Say what people opened and bought of the answers, and how well the served version finds it."""
+    from visnet.commands import events
+
+    return events.run(out)
+
+
 def versions(
     check: Annotated[bool, Option("--check", help="Say whether what is served is checked out; exit 2 if not.")] = False,
 ) -> str:

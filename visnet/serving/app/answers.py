@@ -178,6 +178,13 @@ class CatalogAnswer(_Answer):
     localizer: bool
 
 
+class EventsAnswer(_Answer):
+    """How many events came, and how many of them were new."""
+
+    received: int
+    new: Annotated[int, Field(description="the others were told before, and are kept once")]
+
+
 class Problem(_Answer):
     """Why there is no answer (RFC 9457)."""
 

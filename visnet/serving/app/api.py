@@ -1,22 +1,33 @@
 """The application's own ways beside FastAPI's: documented problems, allowed methods, files that are asked for again."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from visnet.serving.app.answers import Problem
-from visnet.serving.app.problems import MEDIA
+from visnet.serving.app.problems import MEDIA, Refusal
 
 PROBLEMS = (400, 404, 405, 408, 413, 415, 421, 422, 500, 503)
 OTHERS: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in PROBLEMS}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 AGAIN = {"Cache-Control": "no-cache"}  # a name says nothing of the content: ask whether it is still the same
+
+
+def of_type(*types: str) -> Callable[[Request], None]:
+    """Return what refuses a body of another media type than those that a route reads."""
+
+    def check(request: Request) -> None:
+        given = request.headers.get("content-type", "")
+        if given and given.partition(";")[0].strip().lower() not in types:
+            raise Refusal(415, f"a body of the type {given[:60]!r} is not read here; {' and '.join(types)} are")
+
+    return check
 
 
 class Api(FastAPI):

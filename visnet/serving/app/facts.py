@@ -59,6 +59,10 @@ class Facts:
         """How many products there are."""
         return len(self._rows_of)
 
+    def has(self, product_id: str) -> bool:
+        """Whether there is such a product."""
+        return product_id in self._rows_of
+
     def rows(self, product_id: str) -> np.ndarray:
         """Return the photos of a product, rows of the searcher; `NotFound` when it has none."""
         rows = self._rows_of.get(product_id)

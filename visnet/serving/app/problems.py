@@ -19,7 +19,7 @@ READ = "JPEG, PNG, WebP, GIF, AVIF, BMP, TIFF and JPEG 2000 are read"
 NOTHING_SERVED = "no version of the catalog is ready to answer yet"
 # What pydantic calls values of the right kind beyond their bounds; whatever else it refuses is malformed.
 BEYOND = {"greater_than_equal", "greater_than", "less_than_equal", "less_than", "finite_number"}
-BEYOND |= {"string_too_long", "string_too_short", "too_long", "too_short"}
+BEYOND |= {"string_too_long", "string_too_short", "too_long", "too_short", "literal_error"}
 
 
 class Refusal(Exception):

@@ -11,27 +11,21 @@ from starlette.responses import Response
 
 from visnet.serving.app import state
 from visnet.serving.app.answers import CompareAnswer, SearchAnswer
+from visnet.serving.app.api import of_type
 from visnet.serving.app.engine import DEPTH, Engine
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.search import Narrowed, answered
 from visnet.serving.app.uploads import Wanted
 
 MOST_PHOTOS = 8
-FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+FORM = Depends(of_type("multipart/form-data", "application/x-www-form-urlencoded"))
 LIMIT, OFFSET = Query(ge=1, le=DEPTH), Query(ge=0, lt=DEPTH)
 SHARE = WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
 NO_TEXT = SkipJsonSchema[None]  # a form has no null: what is left out is not there
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
-def a_form(request: Request) -> None:
-    """Refuse a body of another kind than the forms that are read."""
-    given = request.headers.get("content-type", "")
-    if given and given.partition(";")[0].strip().lower() not in FORMS:
-        raise Refusal(415, f"a body of the type {given[:60]!r} is not read here; {' and '.join(FORMS)} are")
-
-
-@router.post("/search", response_model=SearchAnswer, dependencies=[Depends(a_form)])
+@router.post("/search", response_model=SearchAnswer, dependencies=[FORM])
 async def search(
     request: Request,
     *,
@@ -96,7 +90,7 @@ async def asked_photo(request: Request, query_id: str) -> Response:
     return Response(query.photos[0], media_type="image/jpeg", headers=headers)
 
 
-@router.post("/compare", response_model=CompareAnswer, dependencies=[Depends(a_form)])
+@router.post("/compare", response_model=CompareAnswer, dependencies=[FORM])
 async def compare(
     request: Request,
     *,

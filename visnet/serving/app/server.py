@@ -17,7 +17,7 @@ from uvicorn.supervisors import Multiprocess
 import visnet
 from visnet.pipeline import budget
 from visnet.serving import catalog
-from visnet.serving.app import catalog_routes, metrics, pages, routes
+from visnet.serving.app import catalog_routes, event_routes, metrics, pages, routes
 from visnet.serving.app.api import OTHERS, Api, Files, allowed
 from visnet.serving.app.guard import Door
 from visnet.serving.app.metrics import Metrics
@@ -50,7 +50,7 @@ def application(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         responses=OTHERS,
     )
-    for router in (routes.router, catalog_routes.router, pages.health, pages.router):
+    for router in (routes.router, catalog_routes.router, event_routes.router, pages.health, pages.router):
         app.include_router(router)
     app.mount("/static", Files(directory=pages.PAGE))
     app.add_middleware(Door, settings=settings, metrics=counts)

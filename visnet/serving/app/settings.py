@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from visnet.pipeline.reports import DATA
+from visnet.serving.events import FILE
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
@@ -34,3 +35,8 @@ class Settings(BaseModel):
     def queries(self) -> Path:
         """The file in which queries are kept."""
         return self.data / "queries.sqlite"
+
+    @property
+    def events(self) -> Path:
+        """The file in which events are kept."""
+        return self.data / FILE

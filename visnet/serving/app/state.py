@@ -17,6 +17,7 @@ from visnet.serving.app.queries import QueryStore
 from visnet.serving.app.search import Searches
 from visnet.serving.app.settings import Settings
 from visnet.serving.app.uploads import Decoders
+from visnet.serving.events import EventStore
 
 log = logging.getLogger("visnet.serving")
 SHOWN_BYTES = 64 << 20  # of pictures as they were shown last
@@ -54,6 +55,7 @@ class State:
         self._reading = ThreadPoolExecutor(2, "reading")
         self.decoders, self.reading = Decoders(self._decoding), Decoders(self._reading)
         self._queries = _queries(settings)
+        self.events = _events(settings)
         self.searches = Searches(self.decoders, self._queries)
         self.shown = Pictures()
         self.checked: dict[int, float] = {}  # version -> when its network was last seen to work
@@ -74,6 +76,8 @@ class State:
             self.engines.close()
             if self._queries is not None:
                 self._queries.close()
+            if self.events is not None:
+                self.events.close()
 
 
 def _queries(settings: Settings) -> QueryStore | None:
@@ -84,6 +88,17 @@ def _queries(settings: Settings) -> QueryStore | None:
         return QueryStore(settings.queries, settings.keep_queries)
     except (sqlite3.Error, OSError) as error:
         log.error("%s: %s; no query is kept", settings.queries, error)
+        return None
+
+
+def _events(settings: Settings) -> EventStore | None:
+    """Open the file of events, None if it cannot be had, or no query is kept that they could be of."""
+    if not settings.keep_queries:
+        return None
+    try:
+        return EventStore(settings.events)
+    except (sqlite3.Error, OSError) as error:
+        log.error("%s: %s; no event is kept", settings.events, error)
         return None
 
 

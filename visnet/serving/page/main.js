@@ -4,6 +4,7 @@ import * as answers from "./answers.js";
 import { PAGE, read, way, write } from "./address.js";
 import { Problem, catalog } from "./api.js";
 import { facets, waiting } from "./facets.js";
+import * as events from "./events.js";
 import * as intake from "./intake.js";
 import { notice } from "./notice.js";
 import * as photo from "./photo.js";
@@ -219,6 +220,7 @@ async function more() {
 
 function begin() {
   history.scrollRestoration = "manual";
+  events.listen();
   intake.listen(take, (problem) => {
     Object.assign(now, { problem, retry: null });
     render();
