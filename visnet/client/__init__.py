@@ -48,18 +48,26 @@ class Client:
         self,
         *photos: Photo,
         query_id: str | None = None,
+        url: str | None = None,
         box: tuple[float, float, float, float] | None = None,
         category: str | None = None,
         limit: int = 24,
         offset: int = 0,
         min_probability: float | None = None,
     ) -> SearchAnswer:
-        """Find the products most like a thing, by 1 to 8 photos of it or by an earlier query.
+        """Find the products most like a thing, by 1 to 8 photos of it, an earlier query, or a photo's address.
 
         box: left, top, right, bottom in pixels of the first photo, upright.
         """
         corners = None if box is None else ",".join(f"{side:g}" for side in box)
-        fields = {"query_id": query_id, "box": corners, "category": category, "limit": limit, "offset": offset}
+        fields = {
+            "query_id": query_id,
+            "url": url,
+            "box": corners,
+            "category": category,
+            "limit": limit,
+            "offset": offset,
+        }
         return self._post(SearchAnswer, "/v1/search", photos, fields | {"min_probability": min_probability})
 
     def query(self, query_id: str, **narrowed: str | float | None) -> SearchAnswer:

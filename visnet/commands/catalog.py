@@ -55,13 +55,17 @@ def serve(
     keep_queries: Annotated[
         int, Option(min=0, max=1_000_000, help="How many photos asked with are kept for permalinks; 0 keeps none.")
     ] = 10_000,
+    allow_url_photos: Annotated[
+        bool, Option("--allow-url-photos", help="Fetch photos that are given by an address of the public web.")
+    ] = False,
     allow_host: Annotated[list[str] | None, Option(help="A further name to answer under, behind a proxy.")] = None,
 ) -> None:
     """Answer photos over HTTP, with a page to search on, until Ctrl-C."""
     from visnet.serving.app import server
     from visnet.serving.app.settings import Settings
 
-    settings = Settings(keep_queries=keep_queries, hosts=server.hosts(host, allow_host or []))
+    names = server.hosts(host, allow_host or [])
+    settings = Settings(keep_queries=keep_queries, hosts=names, url_photos=allow_url_photos)
     server.serve(settings, host, port, workers)
 
 

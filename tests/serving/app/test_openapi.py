@@ -20,7 +20,7 @@ CONFIG = {
     "operations": [
         {
             "include-method": "POST",
-            "checks": {"positive_data_acceptance": {"expected-statuses": [*TAKEN, "400", "415", "422"]}},
+            "checks": {"positive_data_acceptance": {"expected-statuses": [*TAKEN, "400", "403", "415", "422"]}},
         }
     ],
 }

@@ -224,3 +224,19 @@ def test_an_answer_that_is_opened_is_told_to_the_service(tab: Open, service: Ser
             break
         page.wait_for_timeout(50)
     assert [(row["product_id"], row["kind"], row["position"]) for row in rows] == [(second, "click", 1)]
+
+
+def test_an_address_is_asked_for_only_where_the_service_takes_one(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    page = tab(refused=True)
+    page.wait_for_selector("#stock:has-text('Searches')")
+    expect(page.locator("#link")).to_be_hidden()
+    served = httpx.get(f"{service.url}/v1/catalog").json() | {"url_photos": True}
+    page.route("**/v1/catalog", lambda route: route.fulfill(json=served))
+    page.reload()
+    page.get_by_label("Address of a photo").fill("https://shop.example/photo.jpg")
+    with page.expect_request("**/v1/search") as asked:
+        page.keyboard.press("Enter")
+    assert 'name="url"\r\n\r\nhttps://shop.example/photo.jpg' in (asked.value.post_data or "")
+    expect(page.get_by_role("alert")).to_contain_text("--allow-url-photos")

@@ -176,6 +176,7 @@ class CatalogAnswer(_Answer):
     categories: list[Count]
     lineage: Lineage
     localizer: bool
+    url_photos: Annotated[bool, Field(description="whether photos may be given by their address")] = False
 
 
 class EventsAnswer(_Answer):

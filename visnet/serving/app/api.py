@@ -13,7 +13,7 @@ from starlette.types import Scope
 from visnet.serving.app.answers import Problem
 from visnet.serving.app.problems import MEDIA, Refusal
 
-PROBLEMS = (400, 404, 405, 408, 413, 415, 421, 422, 500, 503)
+PROBLEMS = (400, 403, 404, 405, 408, 413, 415, 421, 422, 500, 503, 504)
 OTHERS: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in PROBLEMS}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 AGAIN = {"Cache-Control": "no-cache"}  # a name says nothing of the content: ask whether it is still the same

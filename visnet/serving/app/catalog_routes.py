@@ -87,6 +87,7 @@ async def catalog(request: Request) -> Response:
             categories=[Count(value=name, count=count) for name, count in engine.facts.categories().items()],
             lineage=engine.lineage,
             localizer=engine.localizer is not None,
+            url_photos=state.of(request).remote is not None,
         )
     return Response(told.model_dump_json(), media_type="application/json")
 

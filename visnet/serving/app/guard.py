@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visnet.serving.app.metrics import Metrics
-from visnet.serving.app.problems import Refusal, busy, document, refusal_of
+from visnet.serving.app.problems import Refusal, busy, document, refusal_of, too_long
 from visnet.serving.app.settings import Settings
 
 WORKING = ("/v1/search", "/v1/compare", "/v1/queries/")  # what takes a network's time
@@ -104,7 +104,7 @@ class Door:
         most, read = self._settings.body_bytes, 0
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > most:
-            raise too_long(most)
+            raise too_long(most, unread=True)
 
         async def counted() -> Message:
             nonlocal read
@@ -112,7 +112,7 @@ class Door:
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
                 if read > most:
-                    raise too_long(most)
+                    raise too_long(most, unread=True)
             return message
 
         async def timely() -> Message:
@@ -135,8 +135,3 @@ class Door:
             return message
 
         return noted
-
-
-def too_long(most: int) -> Refusal:
-    """Return the refusal of a body of too many bytes; the rest of it is not read."""
-    return Refusal(413, f"the photos of a request may have {most:,} bytes together", {"Connection": "close"})

@@ -35,6 +35,12 @@ def busy(detail: str) -> Refusal:
     return Refusal(503, detail, {"Retry-After": str(AGAIN_S)})
 
 
+def too_long(most: int, *, unread: bool = False) -> Refusal:
+    """Return the refusal of too many bytes; unread: the rest of a request's body is not read."""
+    headers = {"Connection": "close"} if unread else {}
+    return Refusal(413, f"the photos of a request may have {most:,} bytes together", headers)
+
+
 def unreadable(name: str, error: Undecodable) -> Refusal:
     """Return the refusal of bytes that are no photo, or one too large."""
     if isinstance(error, errors.TooLarge):

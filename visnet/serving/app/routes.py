@@ -31,6 +31,7 @@ async def search(
     *,
     photo: Annotated[list[UploadFile], File(description="1 to 8 photos of one thing")] = [],  # noqa: B006
     query_id: Annotated[str | NO_TEXT, Form(description="an earlier search, instead of photos")] = None,
+    url: Annotated[str | NO_TEXT, Form(max_length=2048, description="where a photo is, if this is allowed")] = None,
     box: Annotated[str | NO_TEXT, Form(description="left,top,right,bottom in pixels of the first photo")] = None,
     category: Annotated[str | NO_TEXT, Form(description="only this one")] = None,
     limit: Annotated[int, Form(ge=1, le=DEPTH)] = 24,
@@ -43,12 +44,16 @@ async def search(
     is used, or the whole photo. Each product answers once, by its nearest photo.
     """
     there = state.of(request)
-    if bool(photo) == (query_id is not None):
-        raise Refusal(400, "wanted is either photo (1 to 8 files) or query_id, of an earlier search")
+    if bool(photo) + (query_id is not None) + (url is not None) != 1:
+        raise Refusal(400, "wanted is either photo (1 to 8 files), query_id of an earlier search, or url")
+    if url is not None and there.remote is None:
+        raise Refusal(403, "url: photos are not asked for by their address here; serve --allow-url-photos does")
     if len(photo) > MOST_PHOTOS:
         raise Refusal(422, f"photo: {len(photo)} files were given; allowed are 1 to {MOST_PHOTOS}")
     narrowed = Narrowed(limit, offset, category or None, min_probability)
     data = [await file.read() for file in photo]
+    if url is not None and there.remote is not None:
+        data = [await there.remote.photo(url)]
     async with there.engines.lease() as engine:
         narrowed.check(engine)
         if query_id is None:

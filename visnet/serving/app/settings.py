@@ -17,7 +17,8 @@ class Settings(BaseModel):
     data: the folder in which versions are published. keep_queries: how many photos that were asked with are kept for
     permalinks, the newest; 0 keeps none. concurrency: requests with photos that one process works on at a time; more
     are asked to come again. body_bytes: of all photos of a request together. hosts: the names under which it answers,
-    any if empty. watch_s: how often it looks for a newer version.
+    any if empty. url_photos: whether a photo may be given by its address on the public web; url_hosts: names, addresses
+    and networks that may be asked for one though they are not public. watch_s: how often it looks for a newer version.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +30,8 @@ class Settings(BaseModel):
     body_bytes: Annotated[int, Field(ge=1024)] = 20_000_000
     body_s: Annotated[float, Field(gt=0)] = 60.0
     hosts: tuple[str, ...] = LOOPBACK
+    url_photos: bool = False
+    url_hosts: tuple[str, ...] = ()
     watch_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
 
     @property

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from visnet.serving.app.engines import Engines
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.queries import QueryStore
+from visnet.serving.app.remote import Remote
 from visnet.serving.app.search import Searches
 from visnet.serving.app.settings import Settings
 from visnet.serving.app.uploads import Decoders
@@ -56,6 +57,7 @@ class State:
         self.decoders, self.reading = Decoders(self._decoding), Decoders(self._reading)
         self._queries = _queries(settings)
         self.events = _events(settings)
+        self.remote = Remote(settings.body_bytes, settings.url_hosts) if settings.url_photos else None
         self.searches = Searches(self.decoders, self._queries)
         self.shown = Pictures()
         self.checked: dict[int, float] = {}  # version -> when its network was last seen to work
@@ -71,6 +73,8 @@ class State:
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await following
+            if self.remote is not None:
+                await self.remote.aclose()
             for threads in (self._decoding, self._reading):  # beside the loop, which a thread may wait for
                 await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
             self.engines.close()

@@ -189,6 +189,18 @@ function take(files) {
   );
 }
 
+/** Search with the photo of an address. */
+function follow(url) {
+  return attempt(
+    () => follow(url),
+    async (signal) => {
+      say("Searching with the photo of this address");
+      const id = await answers.search({ url }, signal);
+      go({ kind: "query", id, offset: 0, details: now.state.details, trail: [] });
+    },
+  );
+}
+
 /** Search with another box of the same photo. */
 function pick(box) {
   const { state } = now;
@@ -245,7 +257,8 @@ function begin() {
   });
   addEventListener("online", () => now.problem?.status === 0 && now.retry?.());
   catalog().then(
-    ({ products: number, categories }) => {
+    ({ products: number, categories, url_photos: linked }) => {
+      if (linked) intake.offer(part("link"), follow);
       part("stock").textContent =
         `Searches ${products(number)} in ${categories.length} ${categories.length === 1 ? "category" : "categories"}.`;
     },
