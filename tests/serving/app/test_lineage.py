@@ -8,7 +8,7 @@ import pytest
 from tests.refreshing import put_stock, refresh, stock
 from tests.serving.app.running import photo_of, search, served
 from visnet.pipeline.reports import write_report
-from visnet.serving import catalog
+from visnet.serving import candidate, catalog
 
 RUN = "f3c3e4b3a4a14a41b40bf93bb22bec52"
 
@@ -41,10 +41,7 @@ def test_it_is_that_of_the_report_of_its_training(shop: Path) -> None:
         "no report",
     ],
 )
-def test_there_is_none_where_the_report_is_of_another_model_or_says_nothing(shop: Path, report: str) -> None:
-    (shop / "reports/trained_model.json").write_text(report)
-    put_stock(shop, stock(25))
-    refresh(shop)
-    with catalog.open_current(shop / "data") as version:
-        assert version.number == 2
-        assert version.facts()["mlflow_run"] is None
+def test_there_is_none_where_the_report_is_of_another_model_or_says_nothing(tmp_path: Path, report: str) -> None:
+    assert candidate.run_of("a" * 64, tmp_path) is None
+    (tmp_path / "trained_model.json").write_text(report)
+    assert candidate.run_of("a" * 64, tmp_path) is None

@@ -153,6 +153,18 @@ def test_what_does_not_come_well_is_refused_in_time(following: httpx.Client, web
     assert web.sent < 50_000_000
 
 
+def test_when_too_many_wait_for_other_servers_one_is_asked_to_come_again_and_other_searches_go_on(
+    following: httpx.Client, web: ImageServer, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(remote.MOST + 1):  # one after the other: none stays counted, whatever became of it
+        problem(search(following, url=named(web, "gone")), 422)
+    monkeypatch.setattr(remote, "MOST", 0)
+    answer = search(following, url=named(web))
+    assert "as many as are allowed" in problem(answer, 503)
+    assert answer.headers["retry-after"] == "1"
+    assert search(following, photo_of(place, "p003-0-1")).status_code == 200
+
+
 @pytest.mark.parametrize(
     "url",
     ["photo.jpg", "http://0177.0.0.1/", "file:///etc/passwd", "ftp://a/b", "gopher://a", "http://", "http://a b/"],

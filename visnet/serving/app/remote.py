@@ -15,12 +15,13 @@ from visnet.photos.web.network import Web
 from visnet.photos.web.proxies import CERTIFICATES
 from visnet.photos.web.request import Failure, FetchOptions, try_once
 from visnet.photos.web.room import Held, Room
-from visnet.serving.app.problems import Refusal, too_long
+from visnet.serving.app.problems import Refusal, busy, too_long
 
 PORTS = (80, 443)  # of hosts that the settings do not name
 WAIT_S, WHOLE_S = 5.0, 10.0  # for the next bytes, and for all of it with its redirects
 KEPT = 4  # idle connections
-AT_ONCE = 4  # whole photos that are held at a time; others wait
+HELD = 4  # whole photos that are held at a time; others wait
+MOST = 8  # requests that may wait for others' servers at a time, so that these cannot use up all that are allowed
 NOT_PUBLIC = "url: there is no such host, or it is not of the public web, or its port is not 80 or 443"
 
 
@@ -50,11 +51,15 @@ class Remote:
         self._options = FetchOptions(timeout_s=WAIT_S, deadline_s=WHOLE_S, max_mb=most_bytes / 1e6)
         trusted = {name: os.environ[name] for name in CERTIFICATES if name in os.environ}
         self._web = Web(Public(hosts), keep=KEPT, environ=trusted)
-        self._room = Room(AT_ONCE * most_bytes)
+        self._asking = 0
+        self._room = Room(HELD * most_bytes)
 
     async def photo(self, url: str) -> bytes:
-        """Return what an address answers with; refused with 403 (not to be asked), 413, 422 or 504 (too slow)."""
+        """Return what an address answers with; refused with 403 (not to be asked), 413, 422, 503 or 504 (too slow)."""
+        if self._asking >= MOST:
+            raise busy(f"{MOST} photos are being asked for by their address, as many as are allowed; try again")
         held = Held(self._room)
+        self._asking += 1
         try:
             fetched = await try_once(self._web, addresses.parsed(url.strip()), self._options, held)
         except Refused as refused:
@@ -62,6 +67,7 @@ class Remote:
         except Failure as failure:
             raise self._refusal(failure) from None
         finally:
+            self._asking -= 1
             held.keep(0)
         assert fetched.data is not None, "without validators nothing is answered as unchanged"
         return fetched.data
