@@ -132,13 +132,17 @@ def refreshed(big: Path, minutes: float, every_s: float) -> list[str]:
         return [
             f"{len(published)} versions in {minutes:g} minutes, one every {every_s:g} s and "
             f"{statistics.median(published or [0]):.1f} s of work each, at {rate:,.0f} requests/s (70 %):",
-            f"{len(under.times_s):,} answered, {under.failed} failed, {under.torn} torn (a product of another edition "
-            "than that of the lineage).",
+            f"{len(under.times_s):,} answered, {under.failed} failed{_why(under)}, {under.torn} torn (a product of "
+            "another edition than that of the lineage).",
             f"p50 and p99: {alone.at(0.5):.1f} and {alone.at(0.99):.1f} ms before, {under.at(0.5):.1f} and "
             f"{under.at(0.99):.1f} ms while versions came.",
             f"Memory: {before_mb:,.0f} MB before, {quarters} MB at the end of each quarter, {max(sizes.seen):,.0f} MB "
             "at the most.",
         ]
+
+
+def _why(one: load.Load) -> str:
+    return f" ({', '.join(f'{count} with {status}' for status, count in one.statuses.items())})" if one.failed else ""
 
 
 class Sizes:

@@ -7,6 +7,7 @@ is not measured by the few requests that it let through (G. Tene, "How not to me
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,8 +22,13 @@ class Load:
 
     wall_s: float = 0.0
     times_s: list[float] = field(default_factory=list)
-    failed: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)  # other than 200; 0 is a connection that broke
     torn: int = 0
+
+    @property
+    def failed(self) -> int:
+        """How many were not answered with 200."""
+        return self.statuses.total()
 
     @property
     def rate(self) -> float:
@@ -54,7 +60,11 @@ class _Connection:
         self._port, self._streams = port, None  # type: int, tuple[asyncio.StreamReader, asyncio.StreamWriter] | None
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Return status and body; 0 where the connection broke."""
+        """Return status and body; 0 where the connection broke.
+
+        A server may close a connection that was idle: as any client does, the request is then sent on a new one, once.
+        """
+        kept = self._streams is not None
         try:
             if self._streams is None:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._port)
@@ -65,8 +75,10 @@ class _Connection:
             at = lower.index(b"content-length: ") + 16
             body = await reader.readexactly(int(lower[at : lower.index(b"\r", at)]))
             return int(head[9:12]), body
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError) as error:
             self.close()
+            if kept and not getattr(error, "partial", b""):
+                return await self.ask(request)
             return 0, b""
 
     def close(self) -> None:
@@ -78,7 +90,7 @@ class _Connection:
 async def _one(connection: _Connection, request: bytes, due_s: float, load: Load, check: Check | None) -> None:
     status, body = await connection.ask(request)
     if status != 200:
-        load.failed += 1
+        load.statuses[status] += 1
         return
     load.times_s.append(time.perf_counter() - due_s)
     load.torn += check is not None and not check(body)
