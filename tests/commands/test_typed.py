@@ -18,6 +18,7 @@ PANELS = {
         "summary",
         "similar",
         "serve",
+        "events",
         "versions",
         "deploy",
         "rollback",

@@ -15,12 +15,14 @@ from visnet.serving.app.answers import (
     CatalogAnswer,
     ChangesAnswer,
     CompareAnswer,
+    EventsAnswer,
     ProductAnswer,
     SearchAnswer,
     SimilarAnswer,
 )
+from visnet.serving.events import Event
 
-__all__ = ["Client", "ServiceError"]
+__all__ = ["Client", "Event", "ServiceError"]
 
 Photo = Path | bytes
 Filter = Mapping[str, Any]
@@ -62,6 +64,7 @@ class Client:
         self,
         *photos: Photo,
         query_id: str | None = None,
+        url: str | None = None,
         box: tuple[float, float, float, float] | None = None,
         category: str | None = None,
         limit: int = 24,
@@ -70,7 +73,7 @@ class Client:
         filter: Filter | None = None,
         facets: Sequence[str] | None = None,
     ) -> SearchAnswer:
-        """Find the products most like a thing, by 1 to 8 photos of it or by an earlier query.
+        """Find the products most like a thing, by 1 to 8 photos of it, an earlier query, or a photo's address.
 
         box: left, top, right, bottom in pixels of the first photo, upright. filter: which products may answer, such as
         {"column": "price", "range": {"max": 30}}, by the grammar of `visnet.serving.app.filters`. facets: the columns
@@ -79,6 +82,7 @@ class Client:
         corners = None if box is None else ",".join(f"{side:g}" for side in box)
         fields: dict[str, Any] = {
             "query_id": query_id,
+            "url": url,
             "box": corners,
             "category": category,
             "limit": limit,
@@ -146,6 +150,11 @@ class Client:
             time.sleep(WAIT_S)
             told = self.changes(batch)
         return told
+
+    def tell(self, *events: Event) -> EventsAnswer:
+        """Tell what was done with answers, 1 to 1,000 acts; what was told before is kept once."""
+        body = [event.model_dump(mode="json", exclude_none=True) for event in events]
+        return _told(EventsAnswer, self._http.post("/v1/events", json=body))
 
     def close(self) -> None:
         """Close the connections."""

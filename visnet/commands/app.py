@@ -15,6 +15,7 @@ PANELS: dict[str, tuple[Callable[..., Any], ...]] = {
         catalog.summary,
         catalog.similar,
         catalog.serve,
+        catalog.events,
         catalog.versions,
         catalog.deploy,
         catalog.rollback,

@@ -58,6 +58,9 @@ def serve(
     keep_queries: Annotated[
         int, Option(min=0, max=1_000_000, help="How many photos asked with are kept for permalinks; 0 keeps none.")
     ] = 10_000,
+    allow_url_photos: Annotated[
+        bool, Option("--allow-url-photos", help="Fetch photos that are given by an address of the public web.")
+    ] = False,
     allow_host: Annotated[list[str] | None, Option(help="A further name to answer under, behind a proxy.")] = None,
     keys_for_reading: Annotated[bool, Option("--keys-for-reading", help="Answer nothing but health without a key.")] = (
         False
@@ -72,6 +75,7 @@ def serve(
         hosts=server.hosts(host, allow_host or []),
         keys_for_reading=keys_for_reading,
         line=_line(),
+        url_photos=allow_url_photos,
     )
     server.serve(settings, host, port, workers)
 
@@ -87,6 +91,15 @@ def _line() -> "Line | str":
         return Line.of(runner.read_params(), str(runner.PARAMS))
     except ValueError as error:
         return str(error)
+
+
+def events(
+    out: Annotated[Path | None, Option(help="A parquet file to write them to.")] = None,
+) -> str:
+    """Say what people opened and bought of the answers, and how well the served version finds it."""
+    from visnet.commands import events
+
+    return events.run(out)
 
 
 def versions(

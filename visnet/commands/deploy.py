@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visnet.errors import NotReady
-from visnet.pipeline.reports import DATA
+from visnet.pipeline.reports import DATA, REPORTS
 from visnet.serving import pointer, versions
 from visnet.serving.pointer import Parts
 from visnet.storage import locks
@@ -47,7 +47,9 @@ def run(data: Path = DATA) -> str:
         try:
             made = _assembled(data, wanted, building, locked)
             earlier = None if served is None else versions.folder(publish, served)
-            versions.finish(publish, number, building, {**candidate.describe(made, earlier), "before": served})
+            facts = candidate.describe(made, earlier) | {"before": served}
+            facts["mlflow_run"] = candidate.run_of(made.parts["model"], REPORTS)
+            versions.finish(publish, number, building, facts)
         finally:
             shutil.rmtree(building, ignore_errors=True)
         versions.prune(publish, params.keep)

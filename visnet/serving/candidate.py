@@ -8,9 +8,11 @@ from typing import Any
 
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.vectors import model_of
+from visnet.errors import Damaged
 from visnet.evaluation import calibration
 from visnet.localizing.files import FILES as LOCALIZER
 from visnet.localizing.files import is_trained
+from visnet.pipeline.reports import read_report
 from visnet.serving import gates
 from visnet.serving.pointer import Parts
 from visnet.storage import atomic, links
@@ -89,6 +91,16 @@ def digest(*paths: Path) -> str:
         with path.open("rb") as file:
             hashlib.file_digest(file, lambda: whole)
     return whole.hexdigest()[:32]
+
+
+def run_of(model: str, reports: Path) -> str | None:
+    """Return the id of the MLflow run in which a model learnt, None where its training's report names none."""
+    try:
+        report = read_report(STAGE_OF["model"], reports) or {}
+    except Damaged:  # what is not needed to serve costs no version
+        return None
+    run, trained = report.get("mlflow_run_id"), str(report.get("digest") or "")
+    return str(run) if run and trained and model.startswith(trained) else None
 
 
 def describe(candidate: Candidate, earlier: Path | None) -> dict[str, Any]:

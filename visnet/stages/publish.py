@@ -17,6 +17,7 @@ from pydantic import Field
 from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.evaluation import calibration, verdict
 from visnet.pipeline.log import Log
+from visnet.pipeline.reports import REPORTS
 from visnet.pipeline.stage import Frozen, Report, Share
 from visnet.serving import candidate, gates, pointer, versions
 from visnet.serving.candidate import Candidate
@@ -80,6 +81,7 @@ def build(
             calibration.load(evaluation, made.parts["model"])  # what a distance means to another model is no news of it
             _check_verdict(evaluation, vectors.model, made.parts["model"], before, served)
             facts |= {
+                "mlflow_run": candidate.run_of(made.parts["model"], out.parent.parent / REPORTS),
                 "gates": {name: value for gate in judged for name, value in gate.report().items()},
                 "before": served,
                 "brought": asdict(made.brought),

@@ -80,8 +80,14 @@ def test_unknown_things_are_named(client: httpx.Client) -> None:
 
 
 def test_a_form_that_is_none(client: httpx.Client) -> None:
-    for kind in ("multipart/form-data", "multipart/form-data; boundary=x", "application/json", "text/plain"):
-        problem(client.post("/v1/search", content=b"{}" * 99, headers={"content-type": kind}), 400)
+    for kind, status in {
+        "multipart/form-data": 400,
+        "multipart/form-data; boundary=x": 400,
+        "application/json": 415,
+        "text/plain": 415,
+    }.items():
+        for path in ("/v1/search", "/v1/compare"):
+            problem(client.post(path, content=b"{}" * 99, headers={"content-type": kind}), status)
 
 
 def test_pixels_are_counted_before_any_is_decoded(client: httpx.Client) -> None:

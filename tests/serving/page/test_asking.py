@@ -16,6 +16,7 @@ from tests.serving.page.searching import (
     searched,
     used,
 )
+from visnet.serving import told
 
 pytestmark = IN_CHROMIUM
 
@@ -186,3 +187,33 @@ def test_keys_alone_are_enough(tab: Open, service: Service) -> None:
     to("Your photo", "Shift+Tab")
     page.keyboard.press("Enter")
     expect(page.locator(AREA)).to_have_attribute("aria-label", "Drawn area")
+
+
+def test_an_answer_that_is_opened_is_told_to_the_service(tab: Open, service: Service) -> None:
+    page = searched(tab, service)
+    query_id = page.url.rpartition("/")[2]
+    second = products(page)[1]
+    page.locator("#answers .card a.more").nth(1).click()
+    page.wait_for_url("**/p/*")
+    rows: list[dict[str, object]] = []
+    for _ in range(100):
+        if rows := [one for one in told.read_events(service.shop / "data").to_pylist() if one["query_id"] == query_id]:
+            break
+        page.wait_for_timeout(50)
+    assert [(row["product_id"], row["kind"], row["position"]) for row in rows] == [(second, "click", 1)]
+
+
+def test_an_address_is_asked_for_only_where_the_service_takes_one(tab: Open, service: Service) -> None:
+    from playwright.sync_api import expect
+
+    page = tab(refused=True)
+    page.wait_for_selector("#stock:has-text('Searches')")
+    expect(page.locator("#link")).to_be_hidden()
+    served = httpx.get(f"{service.url}/v1/catalog").json() | {"url_photos": True}
+    page.route("**/v1/catalog", lambda route: route.fulfill(json=served))
+    page.reload()
+    page.get_by_label("Address of a photo").fill("https://shop.example/photo.jpg")
+    with page.expect_request("**/v1/search") as asked:
+        page.keyboard.press("Enter")
+    assert 'name="url"\r\n\r\nhttps://shop.example/photo.jpg' in (asked.value.post_data or "")
+    expect(page.get_by_role("alert")).to_contain_text("--allow-url-photos")

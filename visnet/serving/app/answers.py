@@ -212,6 +212,14 @@ class CatalogAnswer(_Answer):
     columns: list[CatalogColumn]
     lineage: Lineage
     localizer: bool
+    url_photos: Annotated[bool, Field(description="whether photos may be given by their address")] = False
+
+
+class EventsAnswer(_Answer):
+    """How many events came, and how many of them were new."""
+
+    received: int
+    new: Annotated[int, Field(description="the others were told before, and are kept once")]
 
 
 class ChangeTold(_Answer):

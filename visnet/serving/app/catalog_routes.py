@@ -1,6 +1,6 @@
 """The API's routes for what is in the catalog: products, their lists, photos, and what is served."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -13,6 +13,10 @@ from visnet.serving.app.search import Narrowed, photo_url, similar_ones
 from visnet.serving.app.uploads import shrunk
 
 router = APIRouter(prefix="/v1", tags=["catalog"])
+PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {}}},
+    304: {"description": "not another one"},
+}
 FOREVER = "public, max-age=31536000, immutable"  # another picture of a product has another id
 
 
@@ -54,7 +58,7 @@ async def product(request: Request, product_id: str) -> Response:
     return Response(told.model_dump_json(), media_type="application/json")
 
 
-@router.get("/photos/{photo_id}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+@router.get("/photos/{photo_id}", response_class=Response, responses=PICTURE)
 async def photo(request: Request, photo_id: str, side: Annotated[int, Query(ge=64, le=1024)] = 320) -> Response:
     """Return a product's photo, its longer side as wanted, or as it is stored where that is smaller."""
     there, name = state.of(request), f"{photo_id}-{side}"
@@ -81,6 +85,7 @@ async def catalog(request: Request) -> Response:
             columns=engine.current.described(),
             lineage=engine.lineage,
             localizer=engine.localizer is not None,
+            url_photos=state.of(request).remote is not None,
         )
     return Response(told.model_dump_json(), media_type="application/json")
 

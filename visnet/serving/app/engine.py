@@ -64,7 +64,8 @@ class Engine:
         self.localizer = None if version.localizer is None else Localizer.load(version.localizer)
         self.model = str(facts["model"])
         published = str(facts["created_at"]).replace("Z", "+00:00")
-        self.lineage = Lineage(catalog_version=self.number, published=published, model=self.model[:8])
+        run = facts.get("mlflow_run")  # of a version that was published before this was noted, none is known
+        self.lineage = Lineage(catalog_version=self.number, published=published, model=self.model[:8], mlflow_run=run)
         self.sizes: tuple[int, ...] = (1,)
         self.ranks = Ranks(version)
         self.overlay = Overlay(self.searcher, self.ranks, store, self.model, self._of_crops)

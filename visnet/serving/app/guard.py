@@ -12,9 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visnet.serving.app.admission import WORKING, Admission
 from visnet.serving.app.metrics import Metrics
-from visnet.serving.app.problems import Refusal, busy, document, refusal_of
+from visnet.serving.app.problems import Refusal, busy, document, refusal_of, too_long
 from visnet.serving.app.settings import Settings
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # that are counted by name
 CAREFUL = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
@@ -43,7 +44,9 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun_s, status = time.perf_counter(), 0
+        begun_s, status, method = time.perf_counter(), 0, scope["method"]
+        if method == "HEAD":  # whatever can be got can be asked about
+            scope = {**scope, "method": "GET"}
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
@@ -56,6 +59,8 @@ class Door:
                 headers["X-Request-Id"] = request_id
                 for name, value in CAREFUL.items():
                     headers.setdefault(name, value)
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
@@ -66,10 +71,8 @@ class Door:
             await document(refusal_of(error), request_id)(scope, receive, answer)
         finally:
             route = getattr(scope.get("route"), "path", None) or "other"
-            method = (
-                scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS") else "other"
-            )
-            self._metrics.requests.labels(route, method, str(status or 499)).inc()
+            known = method if method in METHODS else "other"
+            self._metrics.requests.labels(route, known, str(status or 499)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - begun_s)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,7 +108,7 @@ class Door:
         most, read = self._settings.body_bytes, 0
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > most:
-            raise too_long(most)
+            raise too_long(most, unread=True)
 
         async def counted() -> Message:
             nonlocal read
@@ -113,7 +116,7 @@ class Door:
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
                 if read > most:
-                    raise too_long(most)
+                    raise too_long(most, unread=True)
             return message
 
         async def timely() -> Message:
@@ -136,8 +139,3 @@ class Door:
             return message
 
         return noted
-
-
-def too_long(most: int) -> Refusal:
-    """Return the refusal of a body of too many bytes; the rest of it is not read."""
-    return Refusal(413, f"the photos of a request may have {most:,} bytes together", {"Connection": "close"})

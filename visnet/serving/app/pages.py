@@ -6,16 +6,16 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from visnet.errors import Damaged
 from visnet.serving.app import state
+from visnet.serving.app.api import AGAIN
 from visnet.serving.app.problems import busy, log
 
 PAGE = Path(__file__).parents[1] / "page"
 CHECKED_S = 1.0  # for how long a check of the network holds
 WAIT_S = 10.0
-TOO_OLD = {"Cache-Control": "no-cache"}
 router = APIRouter(include_in_schema=False)
 health = APIRouter(tags=["health"])
 
@@ -25,7 +25,7 @@ health = APIRouter(tags=["health"])
 @router.get("/p/{product_id:path}")
 async def page() -> Response:
     """Return the page, which reads from its address what to show."""
-    return FileResponse(PAGE / "index.html", headers=TOO_OLD)
+    return FileResponse(PAGE / "index.html", headers=AGAIN)
 
 
 @health.get("/healthz")
@@ -51,7 +51,7 @@ async def readyz(request: Request) -> Response:
     return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
 
-@health.get("/metrics")
+@health.get("/metrics", response_class=PlainTextResponse, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
 async def metrics(request: Request) -> Response:
     """Return what the service counts, in Prometheus' text format."""
     text = await state.of(request).reading.run(state.of(request).metrics.text)

@@ -20,7 +20,7 @@ READ = "JPEG, PNG, WebP, GIF, AVIF, BMP, TIFF and JPEG 2000 are read"
 NOTHING_SERVED = "no version of the catalog is ready to answer yet"
 # What pydantic calls values of the right kind beyond their bounds; whatever else it refuses is malformed.
 BEYOND = {"greater_than_equal", "greater_than", "less_than_equal", "less_than", "finite_number"}
-BEYOND |= {"string_too_long", "string_too_short", "too_long", "too_short"}
+BEYOND |= {"string_too_long", "string_too_short", "too_long", "too_short", "literal_error"}
 
 
 class Refusal(Exception):
@@ -34,6 +34,12 @@ class Refusal(Exception):
 def busy(detail: str) -> Refusal:
     """Return the refusal of who should come again in a moment."""
     return Refusal(503, detail, {"Retry-After": str(AGAIN_S)})
+
+
+def too_long(most: int, *, unread: bool = False) -> Refusal:
+    """Return the refusal of too many bytes; unread: the rest of a request's body is not read."""
+    headers = {"Connection": "close"} if unread else {}
+    return Refusal(413, f"the photos of a request may have {most:,} bytes together", headers)
 
 
 def unreadable(name: str, error: Undecodable) -> Refusal:

@@ -4,11 +4,14 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from fastapi import APIRouter, File, Form, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
+from pydantic import WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from visnet.serving.app import state
 from visnet.serving.app.answers import CompareAnswer, SearchAnswer
+from visnet.serving.app.api import of_type
 from visnet.serving.app.engine import DEPTH, Engine
 from visnet.serving.app.facets import FACETS
 from visnet.serving.app.filters import DOCUMENTED
@@ -17,21 +20,25 @@ from visnet.serving.app.search import Narrowed, answered
 from visnet.serving.app.uploads import Wanted
 
 MOST_PHOTOS = 8
+FORM = Depends(of_type("multipart/form-data", "application/x-www-form-urlencoded"))
 LIMIT, OFFSET = Query(ge=1, le=DEPTH), Query(ge=0, lt=DEPTH)
+SHARE = WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
+NO_TEXT = SkipJsonSchema[None]  # a form has no null: what is left out is not there
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
-@router.post("/search", response_model=SearchAnswer)
+@router.post("/search", response_model=SearchAnswer, dependencies=[FORM])
 async def search(
     request: Request,
     *,
     photo: Annotated[list[UploadFile], File(description="1 to 8 photos of one thing")] = [],  # noqa: B006
-    query_id: Annotated[str | None, Form(description="an earlier search, instead of photos")] = None,
-    box: Annotated[str | None, Form(description="left,top,right,bottom in pixels of the first photo, upright")] = None,
-    category: Annotated[str | None, Form(description="only this one")] = None,
+    query_id: Annotated[str | NO_TEXT, Form(description="an earlier search, instead of photos")] = None,
+    url: Annotated[str | NO_TEXT, Form(max_length=2048, description="where a photo is, if this is allowed")] = None,
+    box: Annotated[str | NO_TEXT, Form(description="left,top,right,bottom in pixels of the first photo")] = None,
+    category: Annotated[str | NO_TEXT, Form(description="only this one")] = None,
     limit: Annotated[int, Form(ge=1, le=DEPTH)] = 24,
     offset: Annotated[int, Form(ge=0, lt=DEPTH)] = 0,
-    min_probability: Annotated[float | None, Form(ge=0, le=1)] = None,
+    min_probability: Annotated[float | None, Form(ge=0, le=1), SHARE] = None,
     filter: Annotated[str | None, Form(**DOCUMENTED)] = None,
     facets: Annotated[str | None, Form(description=FACETS)] = None,
 ) -> Response:
@@ -41,14 +48,18 @@ async def search(
     is used, or the whole photo. Each product answers once, by its nearest photo.
     """
     there = state.of(request)
-    if bool(photo) == (query_id is not None):
-        raise Refusal(400, "wanted is either photo (1 to 8 files) or query_id, of an earlier search")
+    if bool(photo) + (query_id is not None) + (url is not None) != 1:
+        raise Refusal(400, "wanted is either photo (1 to 8 files), query_id of an earlier search, or url")
+    if url is not None and there.remote is None:
+        raise Refusal(403, "url: photos are not asked for by their address here; serve --allow-url-photos does")
     if len(photo) > MOST_PHOTOS:
         raise Refusal(422, f"photo: {len(photo)} files were given; allowed are 1 to {MOST_PHOTOS}")
     narrowed = Narrowed.of(
         limit=limit, offset=offset, category=category, min_probability=min_probability, filter=filter, facets=facets
     )
     data = [await file.read() for file in photo]
+    if url is not None and there.remote is not None:
+        data = [await there.remote.photo(url)]
     async with there.engines.lease() as engine:
         narrowed.within(engine)  # refused before a photo is decoded
         if query_id is None:
@@ -70,8 +81,8 @@ async def again(
     *,
     limit: Annotated[int, LIMIT] = 24,
     offset: Annotated[int, OFFSET] = 0,
-    category: str | None = None,
-    min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
+    category: str | NO_TEXT = None,
+    min_probability: Annotated[float | None, Query(ge=0, le=1), SHARE] = None,
     filter: Annotated[str | None, Query(**DOCUMENTED)] = None,
     facets: Annotated[str | None, Query(description=FACETS)] = None,
 ) -> Response:
@@ -95,7 +106,7 @@ async def asked_photo(request: Request, query_id: str) -> Response:
     return Response(query.photos[0], media_type="image/jpeg", headers=headers)
 
 
-@router.post("/compare", response_model=CompareAnswer)
+@router.post("/compare", response_model=CompareAnswer, dependencies=[FORM])
 async def compare(
     request: Request,
     *,

@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import cast
 
 import torch
 import uvicorn
@@ -12,25 +12,22 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
 from uvicorn.supervisors import Multiprocess
 
 import visnet
 from visnet.pipeline import budget
 from visnet.serving import catalog
-from visnet.serving.app import catalog_routes, metrics, pages, routes, write_routes
-from visnet.serving.app.answers import Problem
+from visnet.serving.app import catalog_routes, event_routes, metrics, pages, routes, write_routes
+from visnet.serving.app.api import OTHERS, Api, Files, allowed
 from visnet.serving.app.guard import Door
 from visnet.serving.app.metrics import Metrics
-from visnet.serving.app.problems import MEDIA, document, refusal_of
+from visnet.serving.app.problems import document, refusal_of
 from visnet.serving.app.settings import LOOPBACK, Settings
 from visnet.serving.app.state import State
 from visnet.serving.listening import listen
 
 SETTINGS = "VISNET_SERVE"  # the environment variable by which further processes are told
 GRACE_S = 10  # for requests that are under way when the service is to stop
-PROBLEMS = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
-OTHERS: dict[int | str, dict[str, Any]] = {status: {"model": Problem, "content": {MEDIA: {}}} for status in PROBLEMS}
 
 
 def application(settings: Settings) -> FastAPI:
@@ -43,7 +40,7 @@ def application(settings: Settings) -> FastAPI:
         async with app.state.visnet.running():
             yield
 
-    app = FastAPI(
+    app = Api(
         title="visnet",
         version=visnet.__version__,
         description="Photos in, the most similar products of a shop's catalog out.",
@@ -53,9 +50,17 @@ def application(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         responses=OTHERS,
     )
-    for router in (routes.router, write_routes.router, catalog_routes.router, pages.health, pages.router):
+    routers = (
+        routes.router,
+        write_routes.router,
+        catalog_routes.router,
+        event_routes.router,
+        pages.health,
+        pages.router,
+    )
+    for router in routers:
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=pages.PAGE))
+    app.mount("/static", Files(directory=pages.PAGE))
     app.add_middleware(Door, settings=settings, metrics=counts)
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
@@ -63,7 +68,10 @@ def application(settings: Settings) -> FastAPI:
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    return document(refusal_of(error), request.state.request_id)
+    refused = refusal_of(error)
+    if refused.status == 405:
+        refused.headers["Allow"] = allowed(cast(FastAPI, request.app), request.scope)
+    return document(refused, request.state.request_id)
 
 
 def from_environment() -> FastAPI:

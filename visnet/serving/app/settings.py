@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from visnet.pipeline.reports import DATA
+from visnet.serving.events import FILE
 from visnet.serving.live.line import OFF, Line
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
@@ -17,9 +18,10 @@ class Settings(BaseModel):
     data: the folder in which versions are published. keep_queries: how many photos that were asked with are kept for
     permalinks, the newest; 0 keeps none. concurrency: requests with photos that one process works on at a time; more
     are asked to come again. body_bytes: of all photos of a request together. hosts: the names under which it answers,
-    any if empty. watch_s: how often it looks for a newer version. line: where changes go, or why none are taken.
-    file_s: how often they are written into the feed. keys_for_reading: nothing but health is answered without a key.
-    searches_per_s, writes_per_s: of one client, at one process.
+    any if empty. url_photos: whether a photo may be given by its address on the public web; url_hosts: names, addresses
+    and networks that may be asked for one though they are not public. watch_s: how often it looks for a newer version.
+    line: where changes go, or why none are taken. file_s: how often they are written into the feed. keys_for_reading:
+    nothing but health is answered without a key. searches_per_s, writes_per_s: of one client, at one process.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +33,8 @@ class Settings(BaseModel):
     body_bytes: Annotated[int, Field(ge=1024)] = 20_000_000
     body_s: Annotated[float, Field(gt=0)] = 60.0
     hosts: tuple[str, ...] = LOOPBACK
+    url_photos: bool = False
+    url_hosts: tuple[str, ...] = ()
     watch_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
     line: Line | str = OFF
     file_s: Annotated[float, Field(gt=0, le=3600)] = 2.0
@@ -47,3 +51,8 @@ class Settings(BaseModel):
     def live(self) -> Path:
         """The file in which changes are kept."""
         return self.data / "live.sqlite"
+
+    @property
+    def events(self) -> Path:
+        """The file in which events are kept."""
+        return self.data / FILE

@@ -15,10 +15,12 @@ from visnet.serving.app.engines import Engines
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import QueryStore
+from visnet.serving.app.remote import Remote
 from visnet.serving.app.search import Searches
 from visnet.serving.app.settings import Settings
 from visnet.serving.app.uploads import Decoders
 from visnet.serving.app.writes import Writes
+from visnet.serving.events import EventStore
 from visnet.serving.live.follower import Follower
 from visnet.serving.live.store import LiveStore
 
@@ -59,6 +61,8 @@ class State:
         self._reading = ThreadPoolExecutor(2, "reading")
         self.decoders, self.reading = Decoders(self._decoding), Decoders(self._reading)
         self._queries = _queries(settings)
+        self.events = _events(settings)
+        self.remote = Remote(settings.body_bytes, settings.url_hosts) if settings.url_photos else None
         self.searches = Searches(self.decoders, self._queries)
         self.writes = None if self.store is None else Writes(settings, self.store, self.engines, self.decoders)
         self.shown = Pictures()
@@ -81,6 +85,8 @@ class State:
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await following
+            if self.remote is not None:
+                await self.remote.aclose()
             for threads in (self._decoding, self._reading):  # beside the loop, which a thread may wait for
                 await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
             self.engines.close()
@@ -88,6 +94,8 @@ class State:
                 self._queries.close()
             if self.store is not None:
                 self.store.close()
+            if self.events is not None:
+                self.events.close()
 
     @property
     def writes_or_refusal(self) -> Writes:
@@ -117,6 +125,17 @@ def _queries(settings: Settings) -> QueryStore | None:
         return QueryStore(settings.queries, settings.keep_queries)
     except (sqlite3.Error, OSError) as error:
         log.error("%s: %s; no query is kept", settings.queries, error)
+        return None
+
+
+def _events(settings: Settings) -> EventStore | None:
+    """Open the file of events, None if it cannot be had, or no query is kept that they could be of."""
+    if not settings.keep_queries:
+        return None
+    try:
+        return EventStore(settings.events)
+    except (sqlite3.Error, OSError) as error:
+        log.error("%s: %s; no event is kept", settings.events, error)
         return None
 
 

@@ -14,12 +14,12 @@ const facts = new Map(); // product_id -> {title, photo}, of all products seen
 /**
  * Search, and keep the answer, so that its address shows it without asking again; return its id.
  *
- * asked: {files, box} or {query, box}. A service that keeps no photos gives no id: its photos are kept here, as long
+ * asked: {files, box}, {url} or {query, box}. A service that keeps no photos gives no id: its photos are kept here, as long
  * as the page is open.
  */
 export async function search(asked, signal) {
   const own = here.get(asked.query);
-  const given = own ? { files: own.files, box: asked.box } : asked;
+  const given = own ? { ...own, box: asked.box } : asked;
   const answer = await counted((words) => api.search({ ...given, words }, signal), {});
   const id = answer.query_id ?? `here-${here.size + 1}`;
   if (!answer.query_id) here.set(id, given);

@@ -76,11 +76,12 @@ function pause(time, signal) {
   });
 }
 
-/** Search with photos of one thing (files), or an earlier search's; `box`: [left, top, right, bottom] in pixels. */
-export async function search({ files = [], query, box, words = {} }, signal) {
+/** Search with photos of one thing (files), an earlier search's, or that of an address (url); `box`: [left, top, right, bottom] in pixels. */
+export async function search({ files = [], query, url, box, words = {} }, signal) {
   const body = new FormData();
   for (const file of files) body.append("photo", file, file.name || "photo");
   if (query) body.append("query_id", query);
+  if (url) body.append("url", url);
   if (box) body.append("box", box.map((edge) => edge.toFixed(1)).join(","));
   for (const [name, value] of Object.entries(words)) body.append(name, value);
   try {

@@ -97,3 +97,12 @@ export async function light(file) {
     return file;
   }
 }
+
+/** Offer to enter the address of a photo; `done(address)` is called with each. */
+export function offer(form, done) {
+  form.hidden = false;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    done(new FormData(form).get("url"));
+  });
+}

@@ -5,6 +5,7 @@ import { PAGE, read, way, write } from "./address.js";
 import { Problem, catalog } from "./api.js";
 import { fill } from "./elements.js";
 import { facets, waiting } from "./facets.js";
+import * as events from "./events.js";
 import * as filters from "./filter.js";
 import * as intake from "./intake.js";
 import { notice } from "./notice.js";
@@ -190,6 +191,18 @@ function take(files) {
   );
 }
 
+/** Search with the photo of an address. */
+function follow(url) {
+  return attempt(
+    () => follow(url),
+    async (signal) => {
+      say("Searching with the photo of this address");
+      const id = await answers.search({ url }, signal);
+      go({ kind: "query", id, offset: 0, details: now.state.details, trail: [] });
+    },
+  );
+}
+
 /** Search with another box of the same photo. */
 function pick(box) {
   const { state } = now;
@@ -227,6 +240,7 @@ async function more() {
 
 function begin() {
   history.scrollRestoration = "manual";
+  events.listen();
   intake.listen(take, (problem) => {
     Object.assign(now, { problem, retry: null });
     render();
@@ -251,7 +265,8 @@ function begin() {
   });
   addEventListener("online", () => now.problem?.status === 0 && now.retry?.());
   catalog().then(
-    ({ products: number, categories }) => {
+    ({ products: number, categories, url_photos: linked }) => {
+      if (linked) intake.offer(part("link"), follow);
       part("stock").textContent =
         `Searches ${products(number)} in ${categories.length} ${categories.length === 1 ? "category" : "categories"}.`;
     },

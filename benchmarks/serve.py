@@ -1,0 +1,290 @@
+"""The search service beside a plain one of FastAPI and FAISS: the same model, photos and vectors, and one process each.
+
+    python benchmarks/serve.py --workspace FOLDER --big FOLDER          # about half an hour; writes results/serve.md
+    python benchmarks/serve.py --workspace FOLDER --big FOLDER --seconds 2 --rounds 1 --minutes 1
+
+--workspace is a built shop (`make run`); --big is made if it is not there: 100,000 products of random unit vectors. The
+services take turns, round by round, for the machine may do other work as well: ratios hold, times do not, and best
+holds the processor time that a service takes for a request. A rate is of 16 clients that ask one after the other, times
+are those at 70 % of that rate, from when a request was due. The bare model is its forward pass alone, one thread. Then
+the service is killed and started again, and versions are published under load.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import signal
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import serve_load as load
+import serve_shop
+from serve_systems import OURS, PLAIN, UNBATCHED, UNKEPT, Service, bare_ms, started
+
+SHARE = 0.7
+CLIENTS = (1, 2, 4, 8, 16, 32)
+RESULTS = Path(__file__).parent / "results"
+LIMIT = 12  # answers of each
+
+
+@dataclass
+class Measured:
+    """What was measured of one service for one kind of request, over the rounds."""
+
+    rates: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
+    p50_ms: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+    failed: int = 0
+
+    def row(self) -> str:
+        """Return the medians, as cells of a table."""
+        p50, p99 = statistics.median(self.p50_ms), statistics.median(self.p99_ms)
+        cpu_ms = statistics.median(self.cpu_ms)
+        rate = statistics.median(self.rates)
+        return f"{cpu_ms:.2f} | {rate:,.0f} | {p50:.1f} | {p99:.1f} | {p99 / p50:.1f} | {self.failed}"
+
+
+def similar(workspace: Path, count: int = 500) -> dict[str, list[bytes]]:
+    """Return requests for products like one, of each service."""
+    from visnet.serving import catalog
+
+    with catalog.open_current(workspace / "data") as version:
+        names = sorted(set(version.vectors().of(side="shop").rows["product_id"]))
+    some = names[:: max(1, len(names) // count)]
+    ours = [load.get(f"/v1/products/{name}/similar?limit={LIMIT}") for name in some]
+    return {PLAIN: [load.get(f"/products/{name}/similar") for name in some], OURS: ours}
+
+
+def by_photo(workspace: Path) -> dict[str, list[bytes]]:
+    """Return requests with photos, of each service."""
+    photos = serve_shop.photos(workspace, 64)
+    ours = [load.post("/v1/search", photo, limit=str(LIMIT)) for photo in photos]
+    return {PLAIN: [load.post("/search", photo) for photo in photos], OURS: ours}
+
+
+def measure(
+    services: Sequence[Service], requests: dict[str, list[bytes]], seconds: float, rounds: int
+) -> dict[str, Measured]:
+    """Measure each of the services in turn, round by round."""
+    found = {one.name: Measured() for one in services}
+    for one in services:
+        load.fastest(one.port, requests.get(one.name, requests[OURS]), 4, 1.0)
+    for _ in range(rounds):
+        for one in services:
+            asked = requests.get(one.name, requests[OURS])
+            cpu_s, most = one.cpu_s(), load.fastest(one.port, asked, 16, seconds)
+            found[one.name].cpu_ms.append((one.cpu_s() - cpu_s) / max(1, len(most.times_s)) * 1e3)
+            at_70 = load.steady(one.port, asked, SHARE * most.rate, seconds)
+            mine = found[one.name]
+            mine.rates.append(most.rate)
+            mine.p50_ms.append(at_70.at(0.5))
+            mine.p99_ms.append(at_70.at(0.99))
+            mine.failed += most.failed + at_70.failed
+    return found
+
+
+def by_clients(
+    services: Sequence[Service], requests: dict[str, list[bytes]], seconds: float
+) -> dict[str, list[tuple[float, float]]]:
+    """Return photos a second and milliseconds of processor time for one, of each service, by how many clients ask."""
+    found: dict[str, list[tuple[float, float]]] = {one.name: [] for one in services}
+    for clients in CLIENTS:
+        for one in services:
+            cpu_s = one.cpu_s()
+            most = load.fastest(one.port, requests.get(one.name, requests[OURS]), clients, seconds)
+            found[one.name].append((most.rate, (one.cpu_s() - cpu_s) / max(1, len(most.times_s)) * 1e3))
+    return found
+
+
+def refreshed(big: Path, minutes: float, every_s: float) -> list[str]:
+    """Publish versions under load; return what to tell of it."""
+    with started(OURS, big) as service:
+        requests = similar(big)[OURS]
+        rate = SHARE * load.fastest(service.port, requests, 16, 3.0).rate
+        alone = load.steady(service.port, requests, rate, 20.0, lambda body: serve_shop.editions(json.loads(body)))
+        before_mb, published, stop = service.rss_mb(), [], threading.Event()
+
+        def publish() -> None:
+            while not stop.wait(every_s):
+                begun_s = time.perf_counter()
+                serve_shop.publish(big)
+                published.append(time.perf_counter() - begun_s)
+
+        thread = threading.Thread(target=publish)
+        thread.start()
+        sizes = Sizes(service)
+        under = load.steady(
+            service.port, requests, rate, minutes * 60, lambda body: serve_shop.editions(json.loads(body))
+        )
+        stop.set()
+        thread.join()
+        sizes.stop()
+        quarters = ", ".join(f"{one:,.0f}" for one in sizes.by_quarter())
+        return [
+            f"{len(published)} versions in {minutes:g} minutes, one every {every_s:g} s and "
+            f"{statistics.median(published or [0]):.1f} s of work each, at {rate:,.0f} requests/s (70 %):",
+            f"{len(under.times_s):,} answered, {under.failed} failed{_why(under)}, {under.torn} torn (a product of "
+            "another edition than that of the lineage).",
+            f"p50 and p99: {alone.at(0.5):.1f} and {alone.at(0.99):.1f} ms before, {under.at(0.5):.1f} and "
+            f"{under.at(0.99):.1f} ms while versions came.",
+            f"Memory: {before_mb:,.0f} MB before, {quarters} MB at the end of each quarter, {max(sizes.seen):,.0f} MB "
+            "at the most.",
+        ]
+
+
+def _why(one: load.Load) -> str:
+    return f" ({', '.join(f'{count} with {status}' for status, count in one.statuses.items())})" if one.failed else ""
+
+
+class Sizes:
+    """The resident size of a service, looked at each second."""
+
+    def __init__(self, service: Service) -> None:
+        self.seen: list[float] = [service.rss_mb()]
+        self._service, self._stop = service, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def by_quarter(self) -> list[float]:
+        """Return the sizes at the ends of the four quarters."""
+        return (
+            [self.seen[(len(self.seen) * part) // 4 - 1] for part in (1, 2, 3, 4)] if len(self.seen) > 4 else self.seen
+        )
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._stop.wait(1.0):
+            self.seen.append(self._service.rss_mb())
+
+
+def restarted(big: Path, times: int = 3) -> list[tuple[float, float]]:
+    """Kill the service and start it again; return the seconds until it was ready, and of processor time till then."""
+    found = []
+    for _ in range(times):
+        with started(OURS, big) as service:
+            found.append((service.ready_s, service.cpu_s()))
+            os.kill(service.pid, signal.SIGKILL)
+    return found
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Return a table in Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+
+
+def compared(workspace: Path, shop: Path, seconds: float, rounds: int, names: Sequence[str]) -> list[str]:
+    """Measure services over a workspace, with photos of a shop; return what to tell of it."""
+    with started(names[0], workspace) as first, started(names[1], workspace) as second:
+        services = [first, second]
+        rows = []
+        for kind, requests in {"similar by id": similar(workspace), "by photo": by_photo(shop)}.items():
+            for name, found in measure(services, requests, seconds, rounds).items():
+                rows.append([kind, name, *found.row().split(" | ")])
+    return table(
+        ["asked", "service", "CPU ms a request", "requests/s", "p50 at 70 %, ms", "p99, ms", "p99/p50", "failed"], rows
+    )
+
+
+def batched(workspace: Path, seconds: float) -> list[str]:
+    """Measure photos by how many clients ask at once, and the bare model; return what to tell of it."""
+    bare = bare_ms(workspace, seconds)
+    with contextlib.ExitStack() as running:
+        services = [running.enter_context(started(name, workspace)) for name in (OURS, UNKEPT, UNBATCHED, PLAIN)]
+        found = by_clients(services, by_photo(workspace), seconds)
+    least = {name: min(cpu_ms for _, cpu_ms in row) for name, row in found.items()}
+    rows = [[name, *(f"{rate:.0f} / {cpu_ms:.1f}" for rate, cpu_ms in row)] for name, row in found.items()]
+    lines = table(["photos/s / CPU ms a photo, of clients", *CLIENTS], rows)
+    told = ", ".join(f"{cpu_ms:.1f} in batches of {size}" for size, cpu_ms in bare.items())
+    best = min(bare.values())
+    shares = ", ".join(f"{name} {best / cpu_ms:.0%}" for name, cpu_ms in least.items())
+    lines += ["", f"The bare model, CPU ms a photo: {told}. Its best as a share of each service's least: {shares}."]
+    lines += [f"Batching takes {least[UNBATCHED] / least[UNKEPT]:.2f} times less of the processor than one at a time."]
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--big", type=Path, required=True)
+    parser.add_argument("--products", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of publishing under load")
+    parser.add_argument("--every", type=float, default=30.0, help="seconds between versions")
+    parser.add_argument("--out", type=Path, default=RESULTS / "serve.md")
+    asked = parser.parse_args()
+    if not (asked.big / "data/publish/current").exists():
+        serve_shop.write(asked.big, asked.workspace, asked.products)
+    lines = [
+        "# The search service beside a plain one",
+        "",
+        f"`python benchmarks/serve.py {_words(asked)}`",
+        "",
+        *_machine(),
+    ]
+    parts: dict[str, Callable[[], list[str]]] = {
+        "A built shop": lambda: compared(asked.workspace, asked.workspace, asked.seconds, asked.rounds, (OURS, PLAIN)),
+        "Batches": lambda: batched(asked.workspace, asked.seconds / 2),
+        f"{asked.products:,} products": lambda: compared(
+            asked.big, asked.workspace, asked.seconds, asked.rounds, (OURS, PLAIN)
+        ),
+        "Killed and started again": lambda: _killed(asked.big),
+        "New versions under load": lambda: refreshed(asked.big, asked.minutes, asked.every),
+        "Two workers": lambda: compared(
+            asked.workspace, asked.workspace, asked.seconds, 1, (f"{OURS}, 2 workers", PLAIN)
+        ),
+    }
+    for head, part in parts.items():
+        print(f"{head}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+        before = os.getloadavg()[0]
+        lines += [
+            "",
+            f"## {head}",
+            "",
+            *part(),
+            "",
+            f"(load of the machine {before:.1f}, then {os.getloadavg()[0]:.1f})",
+        ]
+        asked.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+def _killed(big: Path) -> list[str]:
+    found = restarted(big)
+    told = ", ".join(f"{ready_s:.1f} s ({cpu_s:.1f} s of processor time)" for ready_s, cpu_s in found)
+    return [f"kill -9, then ready again after {told}."]
+
+
+def _words(asked: argparse.Namespace) -> str:
+    return f"--workspace SHOP --big BIG --seconds {asked.seconds:g} --rounds {asked.rounds} --minutes {asked.minutes:g}"
+
+
+def _machine() -> list[str]:
+    from importlib import metadata
+
+    names = ("torch", "fastapi", "uvicorn", "faiss-cpu", "numpy")
+    rate = load.ceiling(3.0)
+    return [
+        f"{psutil.cpu_count()} cores, {platform.machine()}; " + ", ".join(f"{n} {metadata.version(n)}" for n in names),
+        "",
+        f"Loopback; the load shares the cores with what it measures. It counts {rate:,.0f} answers/s of 5 kB from a "
+        "server that does nothing: the most that could be seen.",
+    ]
+
+
+if __name__ == "__main__":
+    main()

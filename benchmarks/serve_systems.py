@@ -1,0 +1,104 @@
+"""The services that are measured, each in a process of its own, and the bare model."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS, UNKEPT, UNBATCHED, PLAIN = "visnet", "visnet, keeping no queries", "the same, unbatched", "plain FastAPI + FAISS"
+ALONE = """
+import sys
+from visnet.serving.searcher import Searcher
+Searcher.sizes_alike = lambda self: (1,)
+from visnet.__main__ import main
+sys.exit(main())
+"""
+SIZES = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that runs: its name, port and process, and the seconds until it was ready."""
+
+    name: str
+    port: int
+    pid: int
+    ready_s: float
+
+    def rss_mb(self) -> float:
+        """Return the resident size of the process and its children."""
+        whole = psutil.Process(self.pid)
+        return sum(one.memory_info().rss for one in [whole, *whole.children(recursive=True)]) / 1e6
+
+    def cpu_s(self) -> float:
+        """Return the seconds of processor time that the process and its children have taken."""
+        whole = psutil.Process(self.pid)
+        times = [one.cpu_times() for one in [whole, *whole.children(recursive=True)]]
+        return float(sum(one.user + one.system for one in times))
+
+
+@contextmanager
+def started(name: str, workspace: Path) -> Iterator[Service]:
+    """Run a service over what a workspace serves, until the block ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve = ["serve", "--port", str(port), *(["--workers", "2"] if name.endswith("2 workers") else [])]
+    if name == PLAIN:
+        command, ready = [sys.executable, str(ROOT / "benchmarks/serve_plain.py"), str(workspace), str(port)], "ready"
+    elif name == UNBATCHED:
+        command, ready = [sys.executable, "-c", ALONE, *serve, "--keep-queries", "0"], "readyz"
+    else:
+        command, ready = [sys.executable, "-m", "visnet", *serve], "readyz"
+        command += ["--keep-queries", "0"] if name == UNKEPT else []
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    begun_s = time.perf_counter()
+    with subprocess.Popen(command, cwd=workspace, env=env, stdout=subprocess.DEVNULL) as child:
+        try:
+            while not _is_ready(f"http://127.0.0.1:{port}/{ready}"):
+                if child.poll() is not None:
+                    raise RuntimeError(f"{name} has ended")
+                time.sleep(0.02)
+            yield Service(name, port, child.pid, time.perf_counter() - begun_s)
+        finally:
+            child.terminate()
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def bare_ms(workspace: Path, seconds: float) -> dict[int, float]:
+    """Return the milliseconds of processor time for a photo of the forward pass alone, by the size of the batch."""
+    import torch
+
+    from visnet.serving import catalog
+    from visnet.zoo import weights
+
+    torch.set_num_threads(1)
+    with catalog.open_current(workspace / "data") as version:
+        model, entry = weights.load(version.trained_model)
+    model.eval()
+    found = {}
+    with torch.inference_mode():
+        for size in SIZES:
+            batch = torch.rand(size, 3, entry.side_px, entry.side_px)
+            model(batch)
+            begun_s, cpu_s, count = time.perf_counter(), time.process_time(), 0
+            while time.perf_counter() < begun_s + seconds:
+                model(batch)
+                count += size
+            found[size] = (time.process_time() - cpu_s) / count * 1e3
+    return found
