@@ -73,8 +73,12 @@ def photo_of(shop: Path, name: str) -> bytes:
     return (shop / "images" / f"{name}.png").read_bytes()
 
 
+COUNTED = {"facets": "category,colour"}
+
+
 def search(client: httpx.Client, *photos: bytes, **fields: Any) -> httpx.Response:
-    """Ask with photos, or with fields alone."""
+    """Ask with photos, or with fields alone, and have categories and colours counted if nothing else."""
+    fields = COUNTED | fields
     return client.post("/v1/search", files=[("photo", ("photo", data)) for data in photos] or None, data=fields)
 
 

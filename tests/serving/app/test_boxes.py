@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.refreshing import refresh
-from tests.serving.app.running import photo_of, search, served
+from tests.serving.app.running import COUNTED, photo_of, search, served
 from visnet.localizing.localizer import Localizer
 from visnet.models.detector import Detector
 from visnet.photos import codec
@@ -44,7 +44,7 @@ def test_the_box_is_the_localizers_and_what_is_in_it_is_searched_for(shop: Path)
     with served(shop / "data") as client:
         assert client.get("/v1/catalog").json()["localizer"] is True
         found = search(client, photo).json()
-        link = client.get(f"/v1/queries/{found['query_id']}").json()
+        link = client.get(f"/v1/queries/{found['query_id']}", params=COUNTED).json()
         other = search(client, query_id=found["query_id"], box="150,20,270,140").json()
     proposed, *others, whole = found["boxes"]
     assert [box["score"] for box in others] == pytest.approx([one.score for one in further[:4]])

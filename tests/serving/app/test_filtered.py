@@ -14,7 +14,6 @@ import pytest
 from tests.serving.app.running import photo_of, search
 from tests.serving.app.test_refusals import problem
 from visnet.serving import catalog
-from visnet.serving.app import engine as engines
 from visnet.serving.app.columns import Where
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.filters import parsed
@@ -70,10 +69,10 @@ def test_the_answers_are_those_that_a_plain_loop_leaves(client: httpx.Client, pl
 def test_where_only_rare_ones_match_they_are_found_though_others_are_nearer(
     client: httpx.Client, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "DEPTH", 3)  # what is ranked at all
+    monkeypatch.setattr("visnet.serving.app.search.DEPTH", 3)  # what is ranked at all
     photo = photo_of(place, "p020-0-1")
-    nearest = {one["product_id"] for one in search(client, photo).json()["results"]}
-    found = search(client, photo, filter=json.dumps(CHEAP)).json()
+    nearest = {one["product_id"] for one in search(client, photo, limit=3).json()["results"]}
+    found = search(client, photo, limit=3, filter=json.dumps(CHEAP)).json()
     assert len(nearest) == len(found["results"]) == 3
     assert not nearest & {one["product_id"] for one in found["results"]}
     assert found["total"] == 4
@@ -103,7 +102,7 @@ def test_with_a_filter_similar_ones_are_of_all_that_it_finds_and_else_of_the_pub
 ) -> None:
     for product in ("p003", "p010"):
         url = f"/v1/products/{product}/similar"
-        listed = client.get(url).json()
+        listed = client.get(url, params={"facets": "category,colour"}).json()
         own = {"column": "category", "equals": client.get(f"/v1/products/{product}").json()["category"]}
         found = client.get(url, params={"filter": json.dumps(own)}).json()
         assert found["results"][: listed["total"]] == listed["results"]

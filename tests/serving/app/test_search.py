@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.serving.app.running import jpeg, photo_of, search, served
+from tests.serving.app.running import COUNTED, jpeg, photo_of, search, served
 from visnet.photos import codec
 from visnet.serving import catalog
 from visnet.serving.searcher import Searcher
@@ -109,7 +109,7 @@ def test_several_photos_are_of_one_thing(client: httpx.Client, place: Path, sear
 def test_a_link_gives_the_same_answer_and_its_photo(client: httpx.Client, place: Path) -> None:
     large = jpeg(Image.open(io.BytesIO(photo_of(place, "p006-0-1"))).resize((1600, 800)), quality=95)
     first = told(search(client, large, limit=5))
-    again = told(client.get(f"/v1/queries/{first['query_id']}", params={"limit": 5}))
+    again = told(client.get(f"/v1/queries/{first['query_id']}", params=COUNTED | {"limit": 5}))
     assert again == first
     assert told(search(client, query_id=first["query_id"], limit=5)) == first
     narrowed = told(client.get(f"/v1/queries/{first['query_id']}", params={"category": "hat", "offset": 2}))
@@ -128,7 +128,7 @@ def test_another_box_of_an_earlier_photo_is_a_query_of_its_own(client: httpx.Cli
     assert second["query_id"] != first["query_id"]
     assert second["results"][0]["product_id"] == "p007"
     assert [(box["kind"], box["used"]) for box in second["boxes"]] == [("given", True), ("whole", False)]
-    assert told(client.get(f"/v1/queries/{second['query_id']}")) == second
+    assert told(client.get(f"/v1/queries/{second['query_id']}", params=COUNTED)) == second
 
 
 def test_where_none_are_kept_there_is_no_link_and_no_file(shop: Path) -> None:

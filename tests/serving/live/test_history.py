@@ -59,7 +59,7 @@ def test_a_history_of_writes_is_searched_exactly_at_every_step(shop: Path, seed:
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_search_of_more_products_than_are_ranked_is_exact(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("visnet.serving.app.engine.DEPTH", 5)
+    monkeypatch.setattr("visnet.serving.app.search.DEPTH", 5)
     monkeypatch.setattr("visnet.serving.live.merging.MORE", 1)
     truth = Truth(shop)
     with fed.writing(shop) as (http, client):

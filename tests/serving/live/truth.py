@@ -26,7 +26,7 @@ class Truth:
         self.vectors = {name: list(crops.values()) for name, crops in fed.published_vectors(shop).items()}
         said = self.searcher.said
         self.category: dict[str, str] = dict(zip(said["product_id"], said["category"], strict=True))
-        self.price: dict[str, float] = {name: int(name[1:]) for name in self.vectors}  # as `fed.make` has them
+        self.price: dict[str, float] = {name: int(name[1:]) for name in self.vectors if name[1:].isdecimal()}
         self.withdrawn: set[str] = set()
 
     def vector(self, photo: bytes) -> torch.Tensor:

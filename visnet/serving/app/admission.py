@@ -12,7 +12,6 @@ from visnet.serving.app.settings import Settings
 
 WORKING = ("/v1/search", "/v1/compare", "/v1/queries/")  # what takes a network's time
 HEALTH = ("/healthz", "/readyz", "/metrics")
-WRITING = ("/v1/products:batch", "/v1/changes/")  # beside the methods that write
 ASKS = {"WWW-Authenticate": 'Bearer realm="visnet"'}
 HOW = "send a key as `Authorization: Bearer vn_…`; `python -m visnet keys add NAME` makes one"
 
@@ -27,7 +26,7 @@ class Admission:
     def check(self, scope: Scope, headers: Headers) -> None:
         """Refuse with 401, 403 or 429; note in the request's state who holds the key."""
         path, client = scope["path"], _address(scope)
-        writes = scope["method"] in ("PUT", "DELETE", "PATCH") or path.startswith(WRITING)
+        writes = _is_of_writers(scope["method"], path)
         if writes or (self._for_reading and path not in HEALTH):
             scope["state"]["holder"] = self._holder(headers)
         if writes:
@@ -47,6 +46,13 @@ class Admission:
         if holder is None:
             raise Refusal(403, "the key is not known here, or no longer", ASKS)
         return holder
+
+
+def _is_of_writers(method: str, path: str) -> bool:
+    """Tell whether a request changes the catalog, or asks what became of a change; methods of no route do neither."""
+    if method in ("PUT", "DELETE"):
+        return path.startswith("/v1/products/")
+    return (method, path) == ("POST", "/v1/products:batch") or (method == "GET" and path.startswith("/v1/changes/"))
 
 
 def _address(scope: Scope) -> str:

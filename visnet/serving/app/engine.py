@@ -119,9 +119,9 @@ class Engine:
         """Return the boxes that the localizer is sure of, best first; none where there is no localizer."""
         return [] if self.localizer is None else await self._proposing.ask(picture)
 
-    async def rank(self, vector: torch.Tensor, where: Where = ANYWHERE) -> Ranking:
-        """Rank the products nearest to a vector; `NotFound` for an unknown category."""
-        return await self._searching.ask(Question(vector, where))
+    async def rank(self, vector: torch.Tensor, where: Where = ANYWHERE, k: int = DEPTH) -> Ranking:
+        """Rank the k products nearest to a vector; `NotFound` for an unknown category."""
+        return await self._searching.ask(Question(vector, where, k=k))
 
     async def like(self, product_id: str, where: Where, k: int = DEPTH) -> Ranking:
         """Rank the other products by their nearness to any photo of a product; `NotFound` as `rank`, or without it."""

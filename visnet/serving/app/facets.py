@@ -7,13 +7,13 @@ import numpy as np
 
 from visnet.serving.app.answers import Bin, CatalogColumn, Count, Numbers
 from visnet.serving.app.column_values import Column, NumberColumn, TextColumn, alike
-from visnet.serving.app.columns import OWN, ProductColumns
+from visnet.serving.app.columns import ProductColumns
 from visnet.serving.app.within import Within
 from visnet.serving.live.overlay import LiveProduct
 
 VALUES = 100  # of a text column that are told, the most frequent ones
 BINS = 10
-FACETS = "columns whose values are counted, with commas between them; category,colour where it is left out"
+FACETS = "columns whose values are counted over the best 2,048 answers, with commas between them"
 
 
 def facets(
@@ -27,8 +27,8 @@ def facets(
 
 
 def asked(text: str | None) -> tuple[str, ...]:
-    """Read which facets are asked for: names with commas between them, category and colour where none is said."""
-    return OWN if text is None else tuple(dict.fromkeys(filter(None, text.split(","))))
+    """Read which facets are asked for: names with commas between them, none where none is said."""
+    return tuple(dict.fromkeys(filter(None, (text or "").split(","))))
 
 
 def described(columns: ProductColumns, within: Within) -> list[CatalogColumn]:

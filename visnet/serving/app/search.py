@@ -25,6 +25,8 @@ from visnet.serving.app.queries import Query, QueryStore
 from visnet.serving.app.uploads import Decoders, Prepared, Wanted
 from visnet.serving.searcher import Ranking
 
+SIZES = (32, 256)  # of a ranking that nothing is counted over
+
 
 @dataclass(frozen=True, kw_only=True)
 class Narrowed:
@@ -41,6 +43,13 @@ class Narrowed:
     def of(cls, *, filter: str | None, facets: str | None, category: str | None = None, **others: Any) -> "Narrowed":
         """Read what a request says; refused where its filter is none."""
         return cls(filter=parsed(filter), facets=asked(facets), category=category or None, **others)
+
+    @property
+    def deep(self) -> int:
+        """How many products are to be ranked: few sizes, so that searches of one batch are of one."""
+        if self.facets or self.min_probability is not None:
+            return DEPTH
+        return next((size for size in SIZES if size >= self.offset + self.limit), DEPTH)
 
     def within(self, engine: Engine) -> Where:
         """Say what may answer; refuse what lies beyond the answers that are ranked, or needs what the version lacks."""
@@ -110,7 +119,7 @@ class Searches:
 async def answered(engine: Engine, query: Query, query_id: str | None, wanted: Narrowed) -> SearchAnswer:
     """Rank the products for a query, and tell a page of them."""
     where = wanted.within(engine)
-    ranking = await engine.rank(query.vector, where)
+    ranking = await engine.rank(query.vector, where, wanted.deep)
     total = engine.current.within(where).products
     if wanted.min_probability is not None and ranking.probability is not None:
         likely = ranking.probability >= wanted.min_probability
