@@ -29,6 +29,7 @@ WINGS = (
     "photos",
     "embedding",
     "search",
+    "duplicates",
     "sampling",
     "training",
     "localizing",
