@@ -24,6 +24,7 @@ PANELS = {
         "roll-forward",
         "compact",
         "verify",
+        "duplicates-view",
     ],
     "Models": ["zoo", "experiment", "leaderboard", "promote", "sync-runs", "triplets-view"],
     "The change feed": ["feed", "emit-feed"],

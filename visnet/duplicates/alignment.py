@@ -1,15 +1,19 @@
 """Lay one picture on another: from a rough guess to an affine map, by Gauss-Newton steps on robust differences."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from visnet.duplicates.views import MAPS, blurred, halved, seen, views
+from visnet.duplicates.views import blurred, halved, seen, views
 
 GUESS_PX = 16
 GUESSES = 5  # that are followed
 # Side in pixels, steps at it, how many guesses stay, and the power by which the weight of large differences falls.
-ROUNDS = ((16, 8, 2, 0.5), (32, 6, 2, 1.0), (64, 4, 1, 2.0))
+ROUGH = ((16, 8, 2, 0.5), (32, 6, 1, 1.0))
+FINE = ((64, 4, 1, 2.0),)
+UNLIKE = 0.45  # what is less alike than this after `ROUGH` is not looked at any closer
 CUT = 0.5  # a difference beyond this, in standard deviations of the picture, is an overlay's and hardly pulls
 DAMPING = 1e-3
 BLOCK_PX = 4
@@ -36,33 +40,34 @@ def guess(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     return best % count, best >= count
 
 
-def align(template: Tensor, picture: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+def align(
+    template: Tensor, picture: Tensor, maps: Tensor, rounds: Sequence[tuple[int, int, int, float]]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Find each template in its picture, starting from a few guesses of which the best go on.
 
-    template, picture: float32 [P, M, SIDE_PX, SIDE_PX], of each guess. view: [P, M] int64, the guesses. Returns which
-    guess was the best, [P], and its map from points of the template to points of the picture, [P, 2, 3] (forward
-    additive Lucas-Kanade, Baker and Matthews 2004, with weights from pseudo-Huber's to Geman and McClure's).
+    template, picture: float32 [P, M, SIDE_PX, SIDE_PX], of each guess. maps: [P, M, 2, 3], the guesses, from points of
+    the template to points of the picture. rounds: some of `ROUGH` and `FINE`. Returns which guess was the best, [P], its
+    map, [P, 2, 3], and how alike the two are by it, [P] (forward additive Lucas-Kanade, Baker and Matthews 2004, with
+    weights from pseudo-Huber's to Geman and McClure's).
     """
-    every = torch.arange(len(view))[:, None]
-    left = torch.arange(view.shape[1]).expand(len(view), -1)
-    maps = MAPS[view]
-    for side_px, steps, stay, power in ROUNDS:
-        some = left.reshape(-1)
-        rows = every.expand(-1, left.shape[1]).reshape(-1)
+    every = torch.arange(len(maps))[:, None]
+    left = torch.arange(maps.shape[1]).expand(len(maps), -1)
+    alike = torch.zeros(left.shape)
+    for side_px, steps, stay, power in rounds:
+        rows, some = every.expand(-1, left.shape[1]).reshape(-1), left.reshape(-1)
         wanted, there = (_shrunk(light[rows, some], side_px) for light in (template, picture))
-        slope, start = _slopes(there), maps.view(-1, 2, 3)
+        slope, start = _slopes(there), maps.reshape(-1, 2, 3)
         found = start
         for _ in range(steps):
             found = found + _step(wanted, slope, found, power)
         lost = ~torch.isfinite(found).all(-1).all(-1) | ((found - start).abs().amax((-1, -2)) > STRETCHED)
         found = torch.where(lost[:, None, None], start, found)
-        alike, before = (_alike(wanted, there, one) for one in (found, start))
-        found = torch.where((before > alike)[:, None, None], start, found)
-        alike = torch.maximum(alike, before).view(left.shape)
-        best = alike.topk(min(stay, left.shape[1]), dim=1).indices
+        now, before = (_alike(wanted, there, one) for one in (found, start))
+        found = torch.where((before > now)[:, None, None], start, found)
+        alike, best = torch.maximum(now, before).view(left.shape).topk(min(stay, left.shape[1]), dim=1)
         maps = found.view(*left.shape, 2, 3)[every, best]
         left = left.gather(1, best)
-    return left[:, 0], maps[:, 0]
+    return left[:, 0], maps[:, 0], alike[:, 0]
 
 
 def _shrunk(light: Tensor, side_px: int) -> Tensor:

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from visnet.duplicates.candidates import Hashes, Numbers, hash_pairs, unique, vector_pairs
+from visnet.duplicates.candidates import Hashes, Numbers, hash_pairs, nearest_pairs, unique, vector_pairs
 from visnet.duplicates.comparison import FEATURES, compare
 from visnet.duplicates.views import SIDE_PX
 from visnet.embedding.crop_dataset import CropImages
@@ -18,6 +18,7 @@ from visnet.storage.table import Difference, Table, wanted_rows
 
 COMPARED_AT_ONCE = 128
 COMMIT_EVERY = 8192
+CROWD = 8  # pairs per photo that are compared for their embeddings alone, at most
 MAP = [f"map_{at}" for at in range(6)]
 COMPARED = pa.schema(
     [
@@ -50,6 +51,7 @@ def wanted_pairs(
     found = {"hash": hash_pairs(hashes, new, bits_max), "vector": vector_pairs(vectors, new, sq_limit)}
     for name, before in _before(photos, table, new).items():
         found[name] = np.concatenate([found[name], before])
+    found["vector"] = nearest_pairs(vectors, found["vector"], CROWD * len(photos))
     every = unique(np.concatenate([*found.values(), other]))
     size = len(photos)
     numbers = every[:, 0] * size + every[:, 1]

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from visnet.duplicates.alignment import align, guess, thumbnails
-from visnet.duplicates.views import SIDE_PX, blurred, grey, halved, seen
+from visnet.duplicates.alignment import FINE, ROUGH, UNLIKE, align, guess, thumbnails
+from visnet.duplicates.views import MAPS, SIDE_PX, blurred, grey, halved, seen
 
 BLOCK_PX = 8
 TEXTURED = 4.0  # standard deviation of a block's brightness, of 255, from which on it shows something
@@ -26,7 +25,8 @@ _WHITE = torch.tensor([0.95047, 1.0, 1.08883])
 class Compared:
     """What pairs look like, laid on each other. features: [P, F] float32, by `FEATURES`. view: [P]. turned: [P] bool.
 
-    turned: whether the second picture is the whole, found in the first one.
+    turned: whether the second picture is the whole, found in the first one. maps: [P, 2, 3], from points of the whole to
+    points of the other, or only a guess where the two are so unlike that all features are 0.
     """
 
     features: Tensor
@@ -41,11 +41,17 @@ def compare(one: Tensor, other: Tensor) -> Compared:
     view, back = guess(thumbnails(light[0]), thumbnails(light[1]))
     two = torch.stack(light, dim=1)  # [P, 2, S, S]
     every = torch.arange(len(one))
-    first, maps = align(two[every[:, None], back.long()], two[every[:, None], 1 - back.long()], view)
+    first, maps, alike = align(two[every[:, None], back.long()], two[every[:, None], 1 - back.long()], MAPS[view], ROUGH)
     turned = back[every, first]
-    swap = turned[:, None, None, None]
-    template, picture = torch.where(swap, other, one), torch.where(swap, one, other)
-    return Compared(features(template.float(), picture.float(), maps), view[every, first], turned, maps)
+    measured = torch.zeros(len(one), len(FEATURES))
+    if (near := torch.nonzero(alike >= UNLIKE)[:, 0]).numel():
+        swap = turned[near].long()
+        template, picture = two[near, swap], two[near, 1 - swap]
+        maps[near] = align(template[:, None], picture[:, None], maps[near, None], FINE)[1]
+        colours = torch.stack([one[near], other[near]], dim=1).float()
+        own = torch.arange(len(near))
+        measured[near] = features(colours[own, swap], colours[own, 1 - swap], maps[near])
+    return Compared(measured, view[every, first], turned, maps)
 
 
 def features(template: Tensor, picture: Tensor, maps: Tensor) -> Tensor:
@@ -126,8 +132,3 @@ def _lab(rgb: Tensor) -> Tensor:
     f = torch.where(xyz > 216 / 24389, xyz.clamp_min(1e-6) ** (1 / 3), (24389 / 27 * xyz + 16) / 116)
     x, y, z = f.unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
-
-
-def as_array(compared: Compared) -> np.ndarray:
-    """Return the features as numpy."""
-    return compared.features.numpy()

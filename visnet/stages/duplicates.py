@@ -40,7 +40,7 @@ class Params(Frozen):
     """
 
     enabled: bool = True
-    alike_min: float = Field(0.9, ge=0.5, le=1)
+    alike_min: float = Field(0.95, ge=0.5, le=1)
     hash_bits_max: int = Field(10, ge=0, le=16)
     nearest: int = Field(5, ge=0, le=100)
     score_min: float = Field(0.5, gt=0, lt=1)
