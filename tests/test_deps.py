@@ -97,7 +97,15 @@ def test_what_is_said_to_shape_nothing_is_there() -> None:
 def test_other_pixels_name_every_stage_that_looks_at_them_and_a_comment_in_the_log_none(tmp_path: Path) -> None:
     for name in ("visnet", "kernels"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "sources"))
-    for name in ("dvc.yaml", "params.toml", "localizer.toml", "duplicates.toml", "exclusions.csv", "duplicates.csv", ".dvcignore"):
+    for name in (
+        "dvc.yaml",
+        "params.toml",
+        "localizer.toml",
+        "duplicates.toml",
+        "exclusions.csv",
+        "duplicates.csv",
+        ".dvcignore",
+    ):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "visnet/sources", tmp_path / "visnet/sources")
     (tmp_path / ".dvc").mkdir()

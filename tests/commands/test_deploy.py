@@ -19,7 +19,16 @@ from visnet import __main__ as visnet
 from visnet.commands import similar
 from visnet.serving import catalog, pointer, versions
 
-MADE = ("raw_images", "crops", "localizer", "duplicates", "trained_model", "catalog_embeddings", "knn_results", "evaluation")
+MADE = (
+    "raw_images",
+    "crops",
+    "localizer",
+    "duplicates",
+    "trained_model",
+    "catalog_embeddings",
+    "knn_results",
+    "evaluation",
+)
 
 
 def dvc(shop: Path, *words: str) -> None:

@@ -45,8 +45,8 @@ def _cut(picture: Image.Image) -> Image.Image:
 def _written_over(picture: Image.Image) -> Image.Image:
     picture = picture.copy()
     draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, 128, 120, 150), fill="#c00")
-    draw.text((8, 132), "SALE -50 %", fill="white")
+    draw.ellipse((88, 4, 116, 32), fill="#c00")
+    draw.text((92, 12), "-50%", fill="white")
     return picture
 
 

@@ -10,7 +10,9 @@ from visnet.duplicates.candidates import hash_pairs, nearest_pairs, vector_pairs
 from visnet.duplicates.views import VIEWS, hashes
 
 
-@pytest.mark.parametrize("made", ["saved again", "smaller", "squashed", "brighter", "mirrored", "upside down", "beside another"])
+@pytest.mark.parametrize(
+    "made", ["saved again", "smaller", "squashed", "brighter", "mirrored", "upside down", "beside another"]
+)
 def test_hashes_of_copies_are_near(made: str) -> None:
     pictures = [drawn(seed) for seed in range(6)]
     found = hash_pairs(hashes(stacked([*pictures, *map(MADE[made], pictures)])), np.ones(12, bool))
@@ -21,7 +23,9 @@ def test_hashed_pairs_are_those_of_a_loop(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(candidates, "HASHED_AT_ONCE", 64)  # many blocks
     rng = np.random.default_rng(1)
     some = rng.integers(0, 2**64, 5, np.uint64)
-    found = some[rng.integers(0, 5, (30, len(VIEWS)))] ^ np.uint64(1) << rng.integers(0, 64, (30, len(VIEWS)), np.uint64)
+    found = some[rng.integers(0, 5, (30, len(VIEWS)))] ^ np.uint64(1) << rng.integers(
+        0, 64, (30, len(VIEWS)), np.uint64
+    )
     found[rng.random(found.shape) < 0.8] = 0  # of what shows nothing
     new = rng.random(30) < 0.4
 

@@ -40,7 +40,9 @@ def test_which_comes_first_and_what_is_compared_beside_it_change_nothing() -> No
     a, b = stacked([drawn(seed) for seed in SEEDS]), stacked([MADE["cut"](drawn(seed)) for seed in SEEDS])
     whole = compare(a, b).features
     torch.testing.assert_close(torch.cat([compare(a[i : i + 1], b[i : i + 1]).features for i in SEEDS]), whole)
-    torch.testing.assert_close(torch.as_tensor(scores(compare(b, a).features)), torch.as_tensor(scores(whole)), atol=0.1, rtol=0)
+    torch.testing.assert_close(
+        torch.as_tensor(scores(compare(b, a).features)), torch.as_tensor(scores(whole)), atol=0.1, rtol=0
+    )
 
 
 def test_a_photo_that_shows_nothing_is_no_copy_of_anything() -> None:

@@ -46,9 +46,9 @@ def align(
     """Find each template in its picture, starting from a few guesses of which the best go on.
 
     template, picture: float32 [P, M, SIDE_PX, SIDE_PX], of each guess. maps: [P, M, 2, 3], the guesses, from points of
-    the template to points of the picture. rounds: some of `ROUGH` and `FINE`. Returns which guess was the best, [P], its
-    map, [P, 2, 3], and how alike the two are by it, [P] (forward additive Lucas-Kanade, Baker and Matthews 2004, with
-    weights from pseudo-Huber's to Geman and McClure's).
+    the template to points of the picture. rounds: some of `ROUGH` and `FINE`. Returns which guess was the best, [P],
+    its map, [P, 2, 3], and how alike the two are by it, [P] (forward additive Lucas-Kanade, Baker and Matthews 2004,
+    with weights from pseudo-Huber's to Geman and McClure's).
     """
     every = torch.arange(len(maps))[:, None]
     left = torch.arange(maps.shape[1]).expand(len(maps), -1)

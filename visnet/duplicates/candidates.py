@@ -1,4 +1,4 @@
-"""Which pairs of photos may show one picture: by their perceptual hashes, and by their embeddings; every one, exactly."""
+"""Which pairs of photos may show one picture: by their perceptual hashes, and by their embeddings; all, exactly."""
 
 from collections.abc import Iterator
 
@@ -48,7 +48,9 @@ def vector_pairs(vectors: Tensor, new: NDArray[np.bool_], sq_limit: float) -> Nu
 def nearest_pairs(vectors: Tensor, pairs: Numbers, count: int) -> Numbers:
     """Keep the `count` pairs whose embeddings are nearest: a model that tells nothing apart would have all compared."""
     unit = torch.nn.functional.normalize(vectors)
-    gaps = [(unit[some[:, 0]] - unit[some[:, 1]]).square().sum(1) for some in torch.from_numpy(pairs).split(65_536)]
+    gaps = [
+        (unit[some[:, 0]] - unit[some[:, 1]]).square().sum(1) for some in torch.split(torch.from_numpy(pairs), 65_536)
+    ]
     order = np.argsort(torch.cat(gaps).numpy(), kind="stable") if len(pairs) else np.arange(0)
     return unique(pairs[order[:count]])
 

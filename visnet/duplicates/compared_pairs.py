@@ -40,17 +40,22 @@ def wanted_pairs(
     vectors: torch.Tensor,
     new: np.ndarray,
     other: Numbers,
+    photos_before: int,
     bits_max: int,
     sq_limit: float,
 ) -> pd.DataFrame:
     """List the pairs to be held against each other: a, b (rows of `photos`, [N]), found_by, pair_id, source.
 
-    Photos that are not new ([N] bool) were held against each other before: what was found then stands in the table.
-    hashes: [N, V]; vectors: [N, D]. other: pairs for other reasons than their own likeness, rows [P, 2].
+    Photos that are not new ([N] bool) were held against each other before: what was found then stands in the table, and
+    photos_before is how many there were. hashes: [N, V]; vectors: [N, D]. other: pairs for other reasons than their own
+    likeness, rows [P, 2].
     """
-    found = {"hash": hash_pairs(hashes, new, bits_max), "vector": vector_pairs(vectors, new, sq_limit)}
-    for name, before in _before(photos, table, new).items():
-        found[name] = np.concatenate([found[name], before])
+    before, vector_pairs_before = _before(photos, table, new)
+    # Where some were left out the last time, there is no knowing which: all are looked for again.
+    crowded = vector_pairs_before >= CROWD * photos_before
+    asked = np.ones(len(photos), bool) if crowded else new
+    found = {"hash": hash_pairs(hashes, new, bits_max), "vector": vector_pairs(vectors, asked, sq_limit)}
+    found = {name: np.concatenate([pairs, before[name]]) for name, pairs in found.items()}
     found["vector"] = nearest_pairs(vectors, found["vector"], CROWD * len(photos))
     every = unique(np.concatenate([*found.values(), other]))
     size = len(photos)
@@ -100,7 +105,7 @@ def features_of(table: pa.Table) -> tuple[torch.Tensor, torch.Tensor]:
 def near_pairs(photos: pd.DataFrame, vectors: torch.Tensor, lists: Iterable[tuple[str, str, Sequence[str]]]) -> Numbers:
     """List the pairs of each product's photos and the nearest others', rows [P, 2], whatever their distance.
 
-    vectors: [N, D] of `photos`. lists: category, product, and photos of its nearest others; of its own, the nearest asks.
+    vectors: [N, D] of `photos`. lists: category, product, and photos of its nearest others, each with its nearest own.
     """
     number = {crop: at for at, crop in enumerate(photos["crop_id"])}
     own = photos.groupby(["category", "product_id"]).indices
@@ -114,15 +119,17 @@ def near_pairs(photos: pd.DataFrame, vectors: torch.Tensor, lists: Iterable[tupl
     return np.concatenate(found)
 
 
-def _before(photos: pd.DataFrame, table: Table, new: np.ndarray) -> dict[str, Numbers]:
-    """Return the pairs of photos that are not new, by what they were found by."""
+def _before(photos: pd.DataFrame, table: Table, new: np.ndarray) -> tuple[dict[str, Numbers], int]:
+    """Return the pairs of photos that are not new, by what they were found by; and how many there were by vectors."""
+    nothing = np.empty((0, 2), np.int64)
     if not table.exists():
-        return {}
+        return {"hash": nothing, "vector": nothing}, 0
     old = table.read(["a", "b", "found_by"], "found_by != ''").to_pandas()
     index = pd.Index(photos["crop_id"])
     rows = np.column_stack([index.get_indexer(old[side]) for side in ("a", "b")])
     stands = (rows >= 0).all(axis=1) & ~new[rows].any(axis=1)
-    return {name: rows[stands & old["found_by"].str.contains(name).to_numpy()] for name in ("hash", "vector")}
+    by = {name: old["found_by"].str.contains(name).to_numpy() for name in ("hash", "vector")}
+    return {name: rows[stands & mask] for name, mask in by.items()}, int(by["vector"].sum())
 
 
 def _rows(pairs: pd.DataFrame, crop_ids: np.ndarray, measured: np.ndarray) -> pa.Table:

@@ -25,8 +25,8 @@ _WHITE = torch.tensor([0.95047, 1.0, 1.08883])
 class Compared:
     """What pairs look like, laid on each other. features: [P, F] float32, by `FEATURES`. view: [P]. turned: [P] bool.
 
-    turned: whether the second picture is the whole, found in the first one. maps: [P, 2, 3], from points of the whole to
-    points of the other, or only a guess where the two are so unlike that all features are 0.
+    turned: whether the second picture is the whole, found in the first one. maps: [P, 2, 3], from points of the whole
+    to points of the other, or only a guess where the two are so unlike that all features are 0.
     """
 
     features: Tensor
@@ -36,12 +36,14 @@ class Compared:
 
 
 def compare(one: Tensor, other: Tensor) -> Compared:
-    """Compare pairs of pictures, uint8 [P, 3, SIDE_PX, SIDE_PX] each, by the best of a few ways to lay one on the other."""
+    """Compare pairs of pictures, uint8 [P, 3, SIDE_PX, SIDE_PX] each, by the best way to lay one on the other."""
     light = grey(one), grey(other)
     view, back = guess(thumbnails(light[0]), thumbnails(light[1]))
     two = torch.stack(light, dim=1)  # [P, 2, S, S]
     every = torch.arange(len(one))
-    first, maps, alike = align(two[every[:, None], back.long()], two[every[:, None], 1 - back.long()], MAPS[view], ROUGH)
+    first, maps, alike = align(
+        two[every[:, None], back.long()], two[every[:, None], 1 - back.long()], MAPS[view], ROUGH
+    )
     turned = back[every, first]
     measured = torch.zeros(len(one), len(FEATURES))
     if (near := torch.nonzero(alike >= UNLIKE)[:, 0]).numel():
@@ -107,7 +109,7 @@ def _within(maps: Tensor, count: int) -> Tensor:
 
 
 def _apart(template: Tensor, laid: Tensor, shared: Tensor) -> Tensor:
-    """Return the colour difference of blocks (CIE 1976, in Lab), [P, N], once one exposure has been made the other's."""
+    """Return the colour difference of blocks (CIE 1976, in Lab), [P, N], after one exposure was made the other's."""
     a, b = (halved(halved(x)).clamp(0, 255) for x in (template, laid))
     count = a.shape[-1]
     at = shared.view(-1, 1, count // 2, count // 2).float()

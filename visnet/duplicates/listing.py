@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from visnet.duplicates.compared_pairs import features_of
 from visnet.duplicates import files
+from visnet.duplicates.compared_pairs import features_of
 from visnet.duplicates.decisions import CONFIRMED, DISMISSED, Pair, pair
 from visnet.duplicates.groups import grouped
 from visnet.duplicates.verdict import relations, scores

@@ -29,9 +29,9 @@ HASHED = pa.schema(
 )
 
 
-def photo_key(content: str, box: tuple[float | None, ...]) -> str:
-    """Return what a photo is known by whatever it is called: the hash of its bytes, with the box that is cut from it."""
-    return content if box[0] is None or np.isnan(box[0]) else fingerprint(content, *map(float, box))
+def photo_key(content: str, box: tuple[float, ...]) -> str:
+    """Return what a photo is known by whatever it is called: the hash of its bytes, with the box that is cut."""
+    return content if np.isnan(box[0]) else fingerprint(content, *box)
 
 
 def shop_photos(raw_images: Path, crops: Path, vectors: Vectors, made: str) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def shop_photos(raw_images: Path, crops: Path, vectors: Vectors, made: str) -> p
     rows = Table(crops / "crops.lance").read(columns, "lost IS NULL AND side = 'shop'").to_pandas()
     photos = Table(raw_images / "photos.lance").read(["photo_id", "content"])
     content = pd.Series(photos["content"].to_pylist(), index=photos["photo_id"].to_pylist())
-    boxes = rows[BOX].itertuples(index=False, name=None)
+    boxes = rows[BOX].astype(float).itertuples(index=False, name=None)
     contents = content.reindex(rows["photo_id"]).tolist()
     rows["key"] = [photo_key(one, box) for one, box in zip(contents, boxes, strict=True)]
     rows = rows.sort_values("crop_id", ignore_index=True)

@@ -73,7 +73,7 @@ def grey(pictures: Tensor) -> Tensor:
 
 
 def seen(pictures: Tensor, maps: Tensor, side_px: int) -> Tensor:
-    """Sample pictures [B, C, S, S] through one map each [B, 2, 3]: [B, C, side_px, side_px]; beyond the edge it repeats."""
+    """Sample pictures [B, C, S, S] by a map each [B, 2, 3]: [B, C, side_px, side_px]; beyond the edge it repeats."""
     grid = F.affine_grid(maps, [len(pictures), pictures.shape[1], side_px, side_px], align_corners=False)
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
@@ -104,13 +104,13 @@ def views(light: Tensor, side_px: int) -> Tensor:
 
 
 def hashes(pictures: Tensor) -> np.ndarray:
-    """Hash all views of pictures, uint8 [B, 3, SIDE_PX, SIDE_PX] to uint64 [B, V]; bits say which frequencies are strong.
+    """Hash all views of pictures, uint8 [B, 3, SIDE_PX, SIDE_PX] to uint64 [B, V].
 
     A bit is set where a coefficient of the cosine transform is above the median of those kept (pHash, Zauner 2010), so
     that half of them are; a view on which nothing is to be seen has none.
     """
     found = []
-    for some in pictures.split(AT_ONCE):
+    for some in torch.split(pictures, AT_ONCE):
         seen_ = views(grey(some), HASHED_PX)
         low = (_DCT @ seen_ @ _DCT.T).flatten(2)
         low[..., 0] = 0.0  # how bright it is as a whole says nothing

@@ -1,4 +1,4 @@
-"""The server of a page of judgement: what is judged and its photos out, marks in; each is in the file before it is answered."""
+"""A page's server: what is judged and its photos out, marks in; every mark is in the file before it is answered."""
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping

@@ -62,7 +62,12 @@ def of_line(data: Path) -> dict[str, Path]:
 
 def of_version(version: Path, parts: Parts) -> dict[str, Path]:
     """Return part -> where a version has it."""
-    names = {"model": "trained_model", "calibration": calibration.FILE, "localizer": "localizer", "duplicates": DUPLICATES}
+    names = {
+        "model": "trained_model",
+        "calibration": calibration.FILE,
+        "localizer": "localizer",
+        "duplicates": DUPLICATES,
+    }
     return {part: version / names.get(part, f"{part}.lance") for part in parts}
 
 

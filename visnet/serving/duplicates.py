@@ -5,7 +5,7 @@ from visnet.serving.catalog import Serving
 
 
 def duplicate_groups(version: Serving) -> dict[str, str]:
-    """Return product_id -> its group, for products that were confirmed to be one listing; a group's first product names it.
+    """Return product_id -> its group, named by its first product, for products that were confirmed to be one listing.
 
     All others stand for themselves. A version of before such groups were published has none.
     """

@@ -34,16 +34,16 @@ SHOWN_GROUPS, SHOWN_PRODUCTS = 24, 6
 class Params(Frozen):
     """Whether double listings are looked for, which pairs are compared, and from which score on one is shown.
 
-    alike_min: the cosine of two embeddings, hash_bits_max: how many of 64 bits of two perceptual hashes differ; nearest:
-    of each product, that many others of its category by embedding; any of the three has a pair compared. score_min: how
-    probable it must be that both photos show one picture. decisions: what a person has said of pairs.
+    A pair is compared for the cosine of its embeddings (alike_min), for its perceptual hashes (hash_bits_max, of 64 that
+    may differ), or because one is among the nearest others of its category, for each product that many (nearest).
+    score_min: how probable it must be that both photos show one picture. decisions: what a person has said of pairs.
     """
 
     enabled: bool = True
     alike_min: float = Field(0.95, ge=0.5, le=1)
     hash_bits_max: int = Field(10, ge=0, le=16)
     nearest: int = Field(5, ge=0, le=100)
-    score_min: float = Field(0.5, gt=0, lt=1)
+    score_min: float = Field(0.6, gt=0, lt=1)
     decisions: str = "duplicates.csv"
 
 
@@ -61,6 +61,7 @@ def build(
     hashed, compared = Table(out / "photos.lance", "crop_id"), Table(out / "compared.lance", "pair_id")
     if not hashed.exists():
         hashed.put(HASHED.empty_table())
+    photos_before = hashed.count()
     change = hashed.compare(wanted_rows(photos["crop_id"], photos["source"]))
     new = photos["crop_id"].isin(set(change.todo)).to_numpy()
     path = crops / "crops.lance"
@@ -75,6 +76,7 @@ def build(
     )
     pairs = compared_pairs.wanted_pairs(
         photos, compared, hashes=hashes, vectors=matrix, new=new, other=other,
+        photos_before=photos_before,
         bits_max=params.hash_bits_max, sq_limit=2 - 2 * params.alike_min,
     )  # fmt: skip
     news = compared_pairs.bring(compared, pairs, photos, path, log)
@@ -124,7 +126,7 @@ def _confirmed(photos: pd.DataFrame, decided: decisions.Decisions) -> Numbers:
 def _picture(crops: Path, found: Listed, log: Log) -> None:
     """Show groups, each by the photos that joined its products; the surest first."""
     rows = found.rows[found.rows["group"] != ""].sort_values("score", ascending=False, kind="stable")
-    photo = {}
+    photo: dict[str, str] = {}
     for side in ("a", "b"):
         photo |= dict(zip(rows[f"{side}_product_id"], rows[f"{side}_crop_id"], strict=True))
     best = rows.drop_duplicates("group")[["group", "relation", "score"]].head(SHOWN_GROUPS)
