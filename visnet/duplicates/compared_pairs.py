@@ -55,7 +55,7 @@ def wanted_pairs(
     crowded = vector_pairs_before >= CROWD * photos_before
     asked = np.ones(len(photos), bool) if crowded else new
     found = {"hash": hash_pairs(hashes, new, bits_max), "vector": vector_pairs(vectors, asked, sq_limit)}
-    found = {name: np.concatenate([pairs, before[name]]) for name, pairs in found.items()}
+    found = {name: unique(np.concatenate([pairs, before[name]])) for name, pairs in found.items()}
     found["vector"] = nearest_pairs(vectors, found["vector"], CROWD * len(photos))
     every = unique(np.concatenate([*found.values(), other]))
     size = len(photos)

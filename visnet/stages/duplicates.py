@@ -34,8 +34,8 @@ SHOWN_GROUPS, SHOWN_PRODUCTS = 24, 6
 class Params(Frozen):
     """Whether double listings are looked for, which pairs are compared, and from which score on one is shown.
 
-    A pair is compared for the cosine of its embeddings (alike_min), for its perceptual hashes (hash_bits_max, of 64 that
-    may differ), or because one is among the nearest others of its category, for each product that many (nearest).
+    A pair is compared for the cosine of its embeddings (alike_min), for its perceptual hashes (hash_bits_max of 64 may
+    differ), or because one is among the nearest others of its category, for each product that many (nearest).
     score_min: how probable it must be that both photos show one picture. decisions: what a person has said of pairs.
     """
 
