@@ -15,7 +15,6 @@ from visnet.duplicates.verdict import relations, scores
 from visnet.storage.fingerprints import HASH_COLUMNS, fingerprint
 from visnet.storage.table import Table
 
-TABLE = "duplicates.lance"
 SIDES = ("crop_id", "product_id", "category", "key")
 PAIRS = pa.schema(
     [
@@ -67,7 +66,7 @@ def listed(compared: pa.Table, photos: pd.DataFrame, decided: Mapping[Pair, str]
 
 def put(out: Path, found: Listed) -> tuple[int, int, int]:
     """Bring the table of pairs and the file of confirmed groups up to what was found; count new, changed and gone."""
-    table = Table(out / TABLE, "pair_id")
+    table = Table(out / files.TABLE, "pair_id")
     if not table.exists():
         table.put(PAIRS.empty_table())
     names = [column.name for column in PAIRS if column.name not in ("source", "content")]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from visnet.duplicates import decisions
-from visnet.duplicates.listing import TABLE
+from visnet.duplicates.files import TABLE
 from visnet.review.server import Judged, Row
 from visnet.review.shown import looked_up
 from visnet.storage.table import Table

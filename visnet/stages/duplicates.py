@@ -161,5 +161,5 @@ def _report(found: Listed, photos: pd.DataFrame, decided: decisions.Decisions, o
         "groups": len(set(found.groups.values())),
         "products_in_groups": len(found.groups),
         "groups_confirmed": len(set(found.confirmed.values())),
-        "digest": Table(out / listing.TABLE, "pair_id").digest(),
+        "digest": Table(out / files.TABLE, "pair_id").digest(),
     }
