@@ -1,4 +1,4 @@
-"""What a shop's photos become when they are taken over: copies made by one change each, and the thing in another colour."""
+"""What a shop's photos become when they are taken over: copies by one change each, and the thing in another colour."""
 
 import io
 from collections.abc import Callable

@@ -4,9 +4,9 @@
     python benchmarks/duplicates.py speed [--photos-count N]                 all pairs, and one new photo against all
 
 Each copy stands alone in the catalog of the originals, as a second listing would. Photos are split into two sets: the
-weights of `visnet.duplicates.verdict` were fitted on the first (`--fit`; with the synthetic shop's look-alikes as
-further negatives), and what is printed of the second was chosen by nothing in it. Wrong pairs are of two originals, of a copy
-and another original; a colour variant is wrong with its own original. Without --photos, the synthetic shop's photos.
+weights of `visnet.duplicates.verdict` and the least score were chosen on a first set (`--fit`; and the synthetic shop's
+look-alikes as further negatives), and nothing on the second. Wrong pairs are of two originals, or of a copy and another
+original; a colour variant is wrong with its own original. Without --photos, the synthetic shop's photos.
 imagededup is measured where it is installed (`pip install imagededup`), by its two methods at their default limits.
 """
 
@@ -61,12 +61,17 @@ def synthetic_photos(count: int) -> list[Image.Image]:
     return [Image.open(io.BytesIO(answer.data)).convert("RGB") for answer in answers if answer.data]
 
 
-def made(photos: list[Image.Image], chosen: np.ndarray, seed: int) -> tuple[list[Image.Image], list[tuple[int, str]]]:
-    """Make the copies and variants of some photos; return them with the number of the original and what was done."""
+def made(
+    photos: list[Image.Image], strangers: list[Image.Image], chosen: np.ndarray, seed: int
+) -> tuple[list[Image.Image], list[tuple[int, str]]]:
+    """Make the copies and variants of some photos; return them with the number of the original and what was done.
+
+    strangers: what stands in a collage beside the photo, none of them in the catalog.
+    """
     rng = np.random.default_rng(seed)
     pictures, said = [], []
     for at in chosen.tolist():
-        others = [photos[number] for number in rng.choice(len(photos), 3, replace=False)]
+        others = [strangers[number] for number in rng.choice(len(strangers), 3, replace=False)]
         copies = {name: change(photos[at], rng) for name, change in MADE.items()}
         copies |= {COLLAGE: collage(photos[at], others, rng), VARIANT: recoloured(photos[at], rng)}
         pictures += list(copies.values())
@@ -101,10 +106,12 @@ def compared(crops: list[Image.Image], originals: int, said: list[tuple[int, str
     return every, torch.cat(parts)
 
 
-def measure(photos: list[Image.Image], copies: int, seed: int, weights: bool = False) -> dict[str, object]:
+def measure(
+    photos: list[Image.Image], strangers: list[Image.Image], copies: int, seed: int, weights: bool = False
+) -> dict[str, object]:
     """Measure recall of every change, precision, and variants merged, on one set of photos."""
     chosen = np.sort(np.random.default_rng(seed).choice(len(photos), min(copies, len(photos)), replace=False))
-    pictures, said = made(photos, chosen, seed)
+    pictures, said = made(photos, strangers, chosen, seed)
     crops = [fit(one, CROP_PX) for one in [*photos, *pictures]]
     pairs, features = compared(crops, len(photos), said)
     origin = np.array([*range(len(photos)), *(at for at, _ in said)])
@@ -228,7 +235,7 @@ def main() -> None:
         return
     photos = read(given.photos, given.count) if given.photos else synthetic_photos(given.count)
     for number in (0, 1):
-        told = measure(photos[number::2], given.copies, number, given.fit and not number)
+        told = measure(photos[number::2], photos[1 - number :: 2], given.copies, number, given.fit and not number)
         print(json.dumps({"set": number + 1, **told}, indent=1), flush=True)
 
 
