@@ -65,7 +65,8 @@ def make(folder: Path, products: Stock, model_seed: int = 1) -> Path:
     (folder / "params.toml").write_text(PARAMS)
     put_stock(folder, products)
     put_model(folder, model_seed)
-    (folder / "data" / "localizer").mkdir()  # of a stage that is switched off
+    for stage in ("localizer", "duplicates"):  # which are switched off
+        (folder / "data" / stage).mkdir()
     return folder
 
 

@@ -97,7 +97,15 @@ def test_what_is_said_to_shape_nothing_is_there() -> None:
 def test_other_pixels_name_every_stage_that_looks_at_them_and_a_comment_in_the_log_none(tmp_path: Path) -> None:
     for name in ("visnet", "kernels"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "sources"))
-    for name in ("dvc.yaml", "params.toml", "localizer.toml", "exclusions.csv", ".dvcignore"):
+    for name in (
+        "dvc.yaml",
+        "params.toml",
+        "localizer.toml",
+        "duplicates.toml",
+        "exclusions.csv",
+        "duplicates.csv",
+        ".dvcignore",
+    ):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "visnet/sources", tmp_path / "visnet/sources")
     (tmp_path / ".dvc").mkdir()
@@ -114,5 +122,6 @@ def test_other_pixels_name_every_stage_that_looks_at_them_and_a_comment_in_the_l
         return {name for name, version in before.items() if after[name] != version}
 
     looking = {"triplets", "trained_model", "catalog_embeddings", "evaluation", "proposed_boxes", "publish"}
+    looking |= {"duplicates"}
     assert changed_by("visnet/embedding/crop_dataset.py", "np.array(picture)", "255 - np.array(picture)") == looking
     assert changed_by("visnet/pipeline/log.py", '"""', '"""Changed: ') == set()

@@ -66,7 +66,16 @@ def make(folder: Path, params: str = SMALL) -> Path:
     folder.mkdir(parents=True)
     for name in ("visnet", "kernels", "orchestration"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "localizer.toml", "exclusions.csv", ".dvcignore", ".gitignore", "pyproject.toml"):
+    for name in (
+        "dvc.yaml",
+        "localizer.toml",
+        "duplicates.toml",
+        "exclusions.csv",
+        "duplicates.csv",
+        ".dvcignore",
+        ".gitignore",
+        "pyproject.toml",
+    ):
         shutil.copy(ROOT / name, folder / name)
     (folder / "params.toml").write_text(params)
     shell(folder, "git", "init", "-q", "-b", "main")

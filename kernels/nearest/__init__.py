@@ -18,7 +18,7 @@ from kernels.nearest.contract import (
 )
 from kernels.nearest.gallery import BACKENDS, COMPUTES, Gallery, choose, module
 from kernels.nearest.live import LiveGallery
-from kernels.nearest.pairs import Pairs, pairs_within
+from kernels.nearest.pairs import Pairs, pairs_among, pairs_within
 from kernels.nearest.score import METRICS, nothing
 from kernels.nearest.select import merge
 
@@ -33,6 +33,7 @@ __all__ = [
     "merge",
     "nearest",
     "pack_bits",
+    "pairs_among",
     "pairs_within",
 ]
 

@@ -11,6 +11,9 @@ from kernels.nearest.score import pair_scores
 SCAN_BYTES = 8 << 20  # float32 bounds of one block of pairs
 SINGLE = 2.0**-24  # unit roundoff of float32
 FLUSHED = 2.0**-100  # more than all that flushed denormals may add
+AMONG_ROWS = 2048  # of a block of pairs among themselves
+FEW = 48  # directions by which pairs are told to be far apart
+SAMPLED = 20_000  # vectors that the directions are found by
 NORM_MAX = 2.0**60  # of a vector; beyond it float32 squares overflow
 
 
@@ -62,6 +65,57 @@ def pairs_within(queries: Tensor, gallery: Tensor, sq_limit: Tensor) -> Pairs:
     query, row, score = query[kept], row[kept], score[kept]
     order = torch.argsort(query * g + row)
     return Pairs(query[order], row[order], score[order])
+
+
+@torch.no_grad()
+def pairs_among(vectors: Tensor, sq_limit: float) -> Pairs:
+    """Find all pairs of different rows whose squared Euclidean distance is at most `sq_limit`: query < row.
+
+    vectors: [N, D], as for `pairs_within`, of norms up to 2**60. The distances are those of `nearest`, to the bit. Each
+    pair is scanned once, and most by few numbers: what lies in the directions in which the vectors differ most, and how
+    much lies in all others, is no farther apart than the vectors are. ValueError, in one line, for anything else.
+    """
+    check_vectors("vectors", vectors, "sq_euclidean")
+    if not 0 <= sq_limit < float("inf"):
+        raise ValueError(f"sq_limit is {sq_limit}; needed: a finite number of at least 0")
+    short, slack = _shortened(vectors)
+    squares = short.square().sum(dim=1)
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for top in range(0, len(vectors), AMONG_ROWS):
+        x, x_sq = short[top : top + AMONG_ROWS], squares[top : top + AMONG_ROWS]
+        for left in range(top, len(vectors), AMONG_ROWS):
+            y, y_sq = short[left : left + AMONG_ROWS], squares[left : left + AMONG_ROWS]
+            bound = torch.addmm(y_sq[None, :], x, y.T, alpha=-2.0).add_(x_sq[:, None])
+            if float(bound.amin()) > sq_limit * (1 + 2.0**-10) + slack:
+                continue
+            query, row = torch.nonzero(bound <= sq_limit * (1 + 2.0**-10) + slack).unbind(1)
+            query, row = query + top, row + left
+            query, row = query[query < row], row[query < row]
+            score = _scores(vectors, vectors, query, row)
+            kept = score <= sq_limit
+            found.append((query[kept], row[kept], score[kept]))
+    if not found:
+        return Pairs(*(torch.empty(0, dtype=kind) for kind in (torch.int64, torch.int64, torch.float32)))
+    query, row, score = (torch.cat(parts) for parts in zip(*found, strict=True))
+    order = torch.argsort(query * len(vectors) + row)
+    return Pairs(query[order], row[order], score[order])
+
+
+def _shortened(vectors: Tensor) -> tuple[Tensor, float]:
+    """Turn the vectors into the directions in which they differ most: the first few, and the length of the rest.
+
+    Returns [N, d] float32, and what all rounding may add to the squared distance of two of them.
+    """
+    moved = vectors.double() - vectors.double().mean(dim=0)
+    some = moved[:: max(1, len(moved) // SAMPLED)]
+    _, axes = torch.linalg.eigh(some.T @ some)
+    kept = min(moved.shape[1], FEW)
+    turned = moved @ axes.flip(1)
+    rest = turned[:, kept:].square().sum(dim=1, keepdim=True).sqrt()
+    short = torch.cat([turned[:, :kept], rest], dim=1)
+    longest = float(short.square().sum(dim=1).max()) if len(short) else 0.0
+    # As in `_near`: of the products and squares, their sums in any order, and of rounding what is multiplied.
+    return short.float(), 8.0 * (kept + 16) * SINGLE * longest + FLUSHED
 
 
 def _shifted(vectors: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,16 @@ from visnet import __main__ as visnet
 from visnet.commands import similar
 from visnet.serving import catalog, pointer, versions
 
-MADE = ("raw_images", "crops", "localizer", "trained_model", "catalog_embeddings", "knn_results", "evaluation")
+MADE = (
+    "raw_images",
+    "crops",
+    "localizer",
+    "duplicates",
+    "trained_model",
+    "catalog_embeddings",
+    "knn_results",
+    "evaluation",
+)
 
 
 def dvc(shop: Path, *words: str) -> None:
@@ -44,7 +53,8 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     publish = {"stages": {"publish": rows["stages"]["publish"]}}
     (shop / "dvc.yaml").write_text(yaml.safe_dump(publish))
     refreshing.put_model(shop, seed=1)
-    (shop / "data/localizer").mkdir()
+    for stage in ("localizer", "duplicates"):  # which are switched off
+        (shop / "data" / stage).mkdir()
     for look in (0, 1):
         put_stock(shop, stock(12, look))
         refresh(shop)

@@ -26,6 +26,7 @@ PANELS = {
         "compact",
         "verify",
         "keys",
+        "duplicates-view",
     ],
     "Models": ["zoo", "experiment", "leaderboard", "promote", "sync-runs", "triplets-view"],
     "The change feed": ["feed", "emit-feed"],

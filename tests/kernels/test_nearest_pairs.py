@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kernels.nearest import nearest, pairs_within
+from kernels.nearest import nearest, pairs_among, pairs_within
 from kernels.nearest import pairs as module
 
 
@@ -60,3 +60,33 @@ def test_bad_limits_are_refused() -> None:
         pairs_within(some, some, torch.full((3,), torch.nan))
     with pytest.raises(ValueError, match="queries row 0 holds nan"):
         pairs_within(torch.full((1, 2), torch.nan), some, torch.zeros(3))
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(1, 60), d=st.integers(1, 70), seed=st.integers(0, 10**6), rows=st.integers(1, 64))
+def test_among_themselves_pairs_are_found_once_and_as_within(n: int, d: int, seed: int, rows: int) -> None:
+    rng = np.random.default_rng(seed)
+    offset = float(rng.choice([0, 4096]))
+    vectors = torch.tensor(rng.integers(-2, 3, (n, d)) + offset, dtype=torch.float32)
+    limit = float(rng.choice([0.0, 1.0, 4.0, 2.0 * d]))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "AMONG_ROWS", rows)
+        found = pairs_among(vectors, limit)
+    every = pairs_within(vectors, vectors, torch.full((n,), limit))
+    once = every.query < every.row
+    assert torch.equal(found.query, every.query[once])
+    assert torch.equal(found.row, every.row[once])
+    assert torch.equal(found.sq_distance, every.sq_distance[once])
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1.0, 1e15])
+def test_a_limit_that_is_a_distance_takes_the_pair_in(scale: float) -> None:
+    vectors = scale * torch.randn(90, 80, generator=torch.Generator().manual_seed(4))
+    every = pairs_within(vectors, vectors, torch.full((90,), torch.inf))
+    limit = float(every.sq_distance[every.query != every.row].kthvalue(200).values)
+    found = pairs_among(vectors, limit)
+    assert len(found.row) == 100
+    assert float(found.sq_distance.max()) == limit
+    for bad in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="sq_limit is"):
+            pairs_among(vectors, bad)

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 
+from visnet.review import triplets
 from visnet.review.server import app
 from visnet.review.shown import choose
 
@@ -34,7 +35,9 @@ def served(data: Path, path: Path) -> Iterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        server = uvicorn.Server(uvicorn.Config(app(choose(data, "train", 100), path, "127.0.0.1"), log_level="warning"))
+        server = uvicorn.Server(
+            uvicorn.Config(app(triplets.judged(choose(data, "train", 100), path), "127.0.0.1"), log_level="warning")
+        )
         thread = threading.Thread(target=server.run, args=([listening],), name="review")
         thread.start()
         try:

@@ -41,7 +41,7 @@ def test_what_is_not_there_is_named_with_what_to_do(data: Path, tmp_path: Path) 
             choose(folder, split, count)
     shutil.copytree(data, tmp_path / "data")
     Table(tmp_path / "data" / "crops" / "crops.lance", "crop_id").delete([crop("b", 1)])
-    with pytest.raises(ValueError, match=r"^1 crops of the triplets are not in .*: run `dvc repro`"):
+    with pytest.raises(ValueError, match=r"^1 crops to be shown are not in .*: run `dvc repro`"):
         choose(tmp_path / "data", "train", 100)
 
 

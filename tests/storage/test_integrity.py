@@ -98,7 +98,7 @@ def test_no_stage_builds_on_a_damaged_table(stage: str, shop: Path) -> None:
 
 
 def test_verify_names_what_is_damaged_and_its_cure_cures(shop: Path) -> None:
-    for name in ("dvc.yaml", ".dvcignore", "exclusions.csv"):
+    for name in ("dvc.yaml", ".dvcignore", "exclusions.csv", "duplicates.csv"):
         shutil.copy(workspace.ROOT / name, shop)
     for name in ("visnet", "kernels"):
         shutil.copytree(workspace.ROOT / name, shop / name, ignore=shutil.ignore_patterns("__pycache__"))

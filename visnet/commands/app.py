@@ -22,6 +22,7 @@ PANELS: dict[str, tuple[Callable[..., Any], ...]] = {
         catalog.roll_forward,
         catalog.compact,
         catalog.verify,
+        catalog.duplicates_view,
     ),
     "Models": (
         models.zoo,

@@ -154,6 +154,17 @@ def verify() -> str:
     return verify.run(Console("verify", REPORTS))
 
 
+def duplicates_view(
+    count: Annotated[int, Option(min=1, help="How many pairs.")] = 100,
+    host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="The port to listen on; 0 takes any.")] = 8010,
+) -> None:
+    """Judge products that seem to be listed twice; decisions go to duplicates.csv."""
+    from visnet import review
+
+    review.serve_duplicates(count, host=host, port=port)
+
+
 def _switched(done: str) -> None:
     from visnet.tracking import serving_alias
 

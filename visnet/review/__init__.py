@@ -1,4 +1,4 @@
-"""Pages on which a person judges sampled triplets, and their contact sheets."""
+"""Pages on which a person judges sampled triplets and double listings, and contact sheets of them."""
 
 import contextlib
 import io
@@ -8,17 +8,18 @@ import uvicorn
 from PIL import Image
 
 from visnet.pipeline.reports import DATA
-from visnet.review.server import app
+from visnet.review import duplicates, triplets
+from visnet.review.server import Judged, app
 from visnet.review.shown import Shown, choose
 from visnet.sampling import exclusions
 from visnet.serving.listening import listen
 from visnet.sheets.contact_sheet import WRONG, Thumbnail, check_name, sheet
 
-EXCLUSIONS = Path("exclusions.csv")
+EXCLUSIONS, DECISIONS = Path("exclusions.csv"), Path("duplicates.csv")
 COUNT, PORT = 100, 8010
 COLUMNS = 4  # of a contact sheet
 
-__all__ = ["COUNT", "EXCLUSIONS", "PORT", "choose", "serve", "write"]
+__all__ = ["COUNT", "DECISIONS", "EXCLUSIONS", "PORT", "choose", "serve", "serve_duplicates", "write"]
 
 
 def serve(
@@ -36,14 +37,29 @@ def serve(
     """
     shown = choose(data, split, count)
     exclusions.read(path)
+    _serve(triplets.judged(shown, path), f"{len(shown.triplets)} of {shown.total} {split} triplets", host, port)
+
+
+def serve_duplicates(
+    count: int = COUNT, *, host: str = "127.0.0.1", port: int = PORT, data: Path = DATA, path: Path = DECISIONS
+) -> None:
+    """Show `count` undecided pairs of photos on a page and keep what is decided in `path`, until Ctrl-C.
+
+    `ValueError` when there is nothing to decide, `path` cannot be read, or the port cannot be had.
+    """
+    judged = duplicates.judged(data, count, path)
+    _serve(judged, f"{len(judged.about['pairs'])} of {judged.about['total']} undecided pairs", host, port)
+
+
+def _serve(judged: Judged, what: str, host: str, port: int) -> None:
     with listen(host, port) as listening:
         name = f"[{host}]" if ":" in host else host
         print(
-            f"{len(shown.triplets)} of {shown.total} {split} triplets: http://{name}:{listening.getsockname()[1]}\n"
-            f"What you mark is written to {path}; Ctrl-C stops.",
+            f"{what}: http://{name}:{listening.getsockname()[1]}\n"
+            f"What you mark is written to {judged.file}; Ctrl-C stops.",
             flush=True,
         )
-        config = uvicorn.Config(app(shown, path, host), log_level="warning", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app(judged, host), log_level="warning", timeout_graceful_shutdown=1)
         with contextlib.suppress(KeyboardInterrupt):  # the server has closed its connections, and passes the signal on
             uvicorn.Server(config).run(sockets=[listening])
         print("Stopped.")

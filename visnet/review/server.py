@@ -1,7 +1,10 @@
-"""The page's server: triplets and photos out, marks in; every mark is in the file before it is answered."""
+"""A page's server: what is judged and its photos out, marks in; every mark is in the file before it is answered."""
 
 import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -12,50 +15,64 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from visnet.pipeline import os_faults
-from visnet.review.shown import Shown
-from visnet.sampling import exclusions
 from visnet.storage.fingerprints import fingerprint
 
 HERE = Path(__file__).parent
-FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
 LOOPBACK = ["127.0.0.1", "localhost"]
 CAREFUL = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
 }
 BODY_BYTES = 16_384  # a mark is far smaller
-MARK = '{"what": "photo" | "positive" | "negative", "a": crop id, "b": crop id or "", "on": true | false}'
+
+Row = tuple[str, str, str]
 
 
-def app(shown: Shown, path: Path, host: str) -> Starlette:
-    """Return the server's application; marks go to `path`. Bound to loopback, it answers under no other name."""
-    markable = shown.markable()
-    about = {
-        "split": shown.split,
-        "total": shown.total,
-        "triplets": shown.triplets,
-        "crops": shown.crops,
-        "claims": shown.claims(),
-        "file": str(path),
-        "place": fingerprint(str(path.resolve())),  # keeps apart what the browser remembers of two projects
-    }
+@dataclass(frozen=True)
+class Judged:
+    """What a page shows, and where its marks go.
+
+    name: of the page's files, and of the address of `about`, what it says of all that is judged. photos: crop id ->
+    encoded picture. row: checks a mark (what, a, b); markable: those that the page can make. kept: reads the file of
+    marks, whose every row it returns. keep: puts a mark into it or takes it out, and returns the rows then. Both raise
+    `ValueError` for a file that cannot be read; `OSError` where it cannot be written.
+    """
+
+    name: str
+    about: Mapping[str, Any]
+    photos: Mapping[str, bytes]
+    file: Path
+    words: tuple[str, ...]
+    row: Callable[[str, str, str], Row]
+    markable: Collection[Row]
+    kept: Callable[[], Iterable[Row]]
+    keep: Callable[[Row, bool], Iterable[Row]]
+
+
+def app(judged: Judged, host: str) -> Starlette:
+    """Return the server's application. Bound to loopback, it answers under no other name."""
+    files = {"/": f"{judged.name}.html", **{f"/{name}": name for name in ("page.css", f"{judged.name}.js")}}
+    # `place` keeps apart what the browser remembers of two projects.
+    about = {**judged.about, "file": str(judged.file), "place": fingerprint(str(judged.file.resolve()))}
+    mark_is = f'{{"what": {" | ".join(map(json.dumps, judged.words))}, "a": …, "b": …, "on": true | false}}'
 
     # All are coroutines of one thread and do not wait between reading the file and writing it: no mark is lost.
     async def page(request: Request) -> Response:
-        return FileResponse(HERE / FILES[request.url.path], headers=CAREFUL)
+        return FileResponse(HERE / files[request.url.path], headers=CAREFUL)
 
-    async def triplets(request: Request) -> Response:
+    async def everything(request: Request) -> Response:
         return JSONResponse(about)
 
     async def photo(request: Request) -> Response:
         crop = request.query_params.get("crop", "")
-        if crop not in shown.photos:
+        if crop not in judged.photos:
             return PlainTextResponse("no such crop on this page", 404)
-        return Response(shown.photos[crop], media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+        kept_s = {"Cache-Control": "private, max-age=300"}
+        return Response(judged.photos[crop], media_type="image/jpeg", headers=kept_s)
 
     async def marks(request: Request) -> Response:
         try:
-            return _answer(exclusions.read(path))
+            return _answer(judged.kept())
         except ValueError as error:
             return PlainTextResponse(str(error), 409)
 
@@ -66,28 +83,24 @@ def app(shown: Shown, path: Path, host: str) -> Starlette:
         if request.headers.get("content-type") != "application/json":
             return PlainTextResponse("a mark is application/json", 415)
         try:
-            row, on = await _asked(request)
+            row, on = await _asked(request, judged.row)
         except _TooLarge:
             return PlainTextResponse(f"a mark has at most {BODY_BYTES} bytes", 413, {"Connection": "close"})
         if row is None:
-            return PlainTextResponse(f"a mark is {MARK}", 400)
-        if row not in markable or not isinstance(on, bool):
+            return PlainTextResponse(f"a mark is {mark_is}", 400)
+        if row not in judged.markable or not isinstance(on, bool):
             return PlainTextResponse("no such mark on this page", 400)
         try:
-            before = exclusions.read(path)
-            after = exclusions.Exclusions(before.rows | {row} if on else before.rows - {row})
-            if after != before:
-                exclusions.write(path, after)
+            return _answer(judged.keep(row, on))
         except OSError as error:
             return PlainTextResponse(os_faults.explained(error) or str(error), 409)
         except ValueError as error:
             return PlainTextResponse(str(error), 409)
-        return _answer(after)
 
     return Starlette(
         routes=[
-            *(Route(address, page) for address in FILES),
-            Route("/triplets", triplets),
+            *(Route(address, page) for address in files),
+            Route(f"/{judged.name}", everything),
             Route("/photo", photo),
             Route("/marks", marks),
             Route("/marks", mark, methods=["POST"]),
@@ -100,12 +113,12 @@ class _TooLarge(Exception):
     """More was sent than a mark can be."""
 
 
-async def _asked(request: Request) -> tuple[exclusions.Row | None, object]:
+async def _asked(request: Request, row: Callable[[str, str, str], Row]) -> tuple[Row | None, object]:
     """Read a mark: its row, None where it is none, and whether it is on."""
     try:
         asked = json.loads(await _body(request))
-        cells = [asked[name] for name in ("what", "a", "b")]
-        return exclusions.row(*cells) if all(isinstance(part, str) for part in cells) else None, asked["on"]
+        what, a, b = (asked[name] for name in ("what", "a", "b"))
+        return row(what, a, b) if all(isinstance(part, str) for part in (what, a, b)) else None, asked["on"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None, None
 
@@ -122,5 +135,5 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _answer(found: exclusions.Exclusions) -> Response:
-    return JSONResponse(sorted(found.rows), headers={"Cache-Control": "no-store"})
+def _answer(rows: Iterable[Row]) -> Response:
+    return JSONResponse(sorted(rows), headers={"Cache-Control": "no-store"})

@@ -73,7 +73,7 @@ def choose(data: Path, split: str, count: int) -> Shown:
     shares = evenly({kind: len(rows) for kind, rows in places.items()}, count)
     chosen = [places[kind][np.linspace(0, len(places[kind]) - 1, shares[kind]).astype(int)] for kind in kinds]
     triplets = list(frame.iloc[np.concatenate(chosen)][["q", "p", "n", "kind"]].itertuples(index=False, name=None))
-    crops, photos = _looked_up(table, {crop for *three, _ in triplets for crop in three})
+    crops, photos = looked_up(table, {crop for *three, _ in triplets for crop in three})
     return Shown(split, total, triplets, crops, photos)
 
 
@@ -85,12 +85,12 @@ def evenly(there: Mapping[str, int], count: int) -> dict[str, int]:
     return shares
 
 
-def _looked_up(table: Path, wanted: set[str]) -> tuple[dict[str, dict[str, str]], dict[str, bytes]]:
-    """Read the photos now: the table may be rebuilt while the page is open."""
+def looked_up(table: Path, wanted: set[str]) -> tuple[dict[str, dict[str, str]], dict[str, bytes]]:
+    """Read what is said of crops, and their photos, now: the table may be rebuilt while the page is open."""
     opened = Table(table).opened()
     places = [i for i, crop in enumerate(Table(table).read(["crop_id"])["crop_id"].to_pylist()) if crop in wanted]
     found = opened.take(places, columns=["crop_id", *SAID, "image"]).to_pylist()
     photos = {row["crop_id"]: row["image"] for row in found if row["image"] is not None}
     if len(photos) < len(wanted):
-        raise ValueError(f"{len(wanted) - len(photos)} crops of the triplets are not in {table}: run `dvc repro` first")
+        raise ValueError(f"{len(wanted) - len(photos)} crops to be shown are not in {table}: run `dvc repro` first")
     return {row["crop_id"]: {name: row[name] or "" for name in SAID} for row in found}, photos

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from visnet.duplicates.files import FILE as DUPLICATES
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.vectors import model_of
 from visnet.errors import Damaged
@@ -21,7 +22,13 @@ from visnet.storage.table import Table
 from visnet.zoo import weights
 
 TABLES = {"crops": "crops", "embeddings": "catalog_embeddings", "knn": "knn_results", "catalog": "raw_images"}
-STAGE_OF = {**TABLES, "model": "trained_model", "calibration": "evaluation", "localizer": "localizer"}  # who makes it
+STAGE_OF = {  # who makes it
+    **TABLES,
+    "model": "trained_model",
+    "calibration": "evaluation",
+    "localizer": "localizer",
+    "duplicates": "duplicates",
+}
 MODEL = ("model.safetensors", "model.toml")
 SHOWN = 24
 
@@ -40,22 +47,29 @@ def of_line(data: Path) -> dict[str, Path]:
     """Return part -> where the line has it.
 
     `catalog` only where the source has more than photos, `calibration` where the evaluation could fit one, `localizer`
-    where one is trained.
+    where one is trained, `duplicates` where a person has confirmed some.
     """
     places = {part: data / stage / f"{part}.lance" for part, stage in TABLES.items()}
     fitted, finds = data / STAGE_OF["calibration"] / calibration.FILE, data / STAGE_OF["localizer"]
     places |= {"model": data / STAGE_OF["model"], "calibration": fitted, "localizer": finds}
+    places["duplicates"] = data / STAGE_OF["duplicates"] / DUPLICATES
     there = {
         "catalog": Table(places["catalog"]).exists(),
         "calibration": fitted.exists(),
         "localizer": is_trained(finds),
+        "duplicates": places["duplicates"].exists(),
     }
     return {part: path for part, path in places.items() if there.get(part, True)}
 
 
 def of_version(version: Path, parts: Parts) -> dict[str, Path]:
     """Return part -> where a version has it."""
-    names = {"model": "trained_model", "calibration": calibration.FILE, "localizer": "localizer"}
+    names = {
+        "model": "trained_model",
+        "calibration": calibration.FILE,
+        "localizer": "localizer",
+        "duplicates": DUPLICATES,
+    }
     return {part: version / names.get(part, f"{part}.lance") for part in parts}
 
 
@@ -70,10 +84,10 @@ def assemble(places: Mapping[str, Path], folder: Path) -> Candidate:
     for file in MODEL:
         brought += links.link_or_copy(places["model"] / file, folder / "trained_model" / file)
     atomic.sync(folder / "trained_model")
-    if "calibration" in places:
-        fitted = folder / calibration.FILE
-        brought += links.link_or_copy(places["calibration"], fitted)
-        parts["calibration"] = digest(fitted)
+    for part, file in (("calibration", calibration.FILE), ("duplicates", DUPLICATES)):
+        if part in places:
+            brought += links.link_or_copy(places[part], folder / file)
+            parts[part] = digest(folder / file)
     if "localizer" in places:
         for file in LOCALIZER:
             brought += links.link_or_copy(places["localizer"] / file, folder / "localizer" / file)

@@ -17,7 +17,7 @@ from visnet.storage import atomic
 NAME = "published.json"
 LOCK = "dvc.lock"
 
-Parts = dict[str, str]  # crops, embeddings, knn, model and, where the line has them, catalog and calibration -> digest
+Parts = dict[str, str]  # crops, embeddings, knn, model and, where the line has them, catalog, calibration, … -> digest
 
 
 def path_of(publish: Path) -> Path:

@@ -1,0 +1,1 @@
+"""Double listings: one picture under several products, and what a person decided of each pair."""
