@@ -25,7 +25,7 @@ from visnet.serving import catalog
 from visnet.storage.table import Table
 
 FEW = 8  # rows of a commit, so that there are several
-ANOTHER_STOCK = ("raw_images", "crops", "triplets", "catalog_embeddings", "knn_results", "publish")
+ANOTHER_STOCK = ("raw_images", "crops", "triplets", "catalog_embeddings", "knn_results", "duplicates", "publish")
 ANOTHER_MODEL = ("trained_model", "catalog_embeddings", "evaluation")
 NOTHING = ("raw_images", "crops", "localizer", "triplets", "catalog_embeddings", "knn_results")
 QUICK = ANOTHER_STOCK  # the others train, or measure everything again, each time
@@ -66,6 +66,7 @@ def starts(learnable: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tu
     learning.setting(line, "[raw_images]", f"[raw_images]\ncommit_every = {FEW}")
     learning.setting(line, "batch = 8", f"batch = 4\ncommit_every = {FEW}")
     learning.setting(line, "[publish]", "[publish]\nkeep = 1\nremoved_share_max = 0.5")
+    (line / "duplicates.toml").write_text("[duplicates]\nenabled = true\nnearest = 1\n")
     done = run(line, *STAGES)
     assert done.returncode == 0, done.stderr
     found: dict[tuple[str, str], Start] = {}

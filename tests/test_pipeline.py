@@ -91,8 +91,8 @@ def test_a_changed_parameter_runs_only_what_depends_on_it(shop: Path) -> None:
     params = shop / "params.toml"
     params.write_text(params.read_text().replace("k = 20", "k = 5"))
     ran = re.findall(r"Running stage '(\w+)'", shell(shop, "dvc", "repro"))
-    assert ran[:2] == ["knn_results", "evaluation"]
-    assert set(ran) <= {"knn_results", "evaluation", "publish"}
+    assert ran[0] == "knn_results"
+    assert {"evaluation"} < set(ran) <= {"knn_results", "duplicates", "evaluation", "publish"}
 
 
 def test_push_and_pull_give_the_same_catalog_without_running(built: Path, tmp_path: Path) -> None:
