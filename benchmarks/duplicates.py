@@ -5,8 +5,8 @@
 
 Each copy stands alone in the catalog of the originals, as a second listing would. Photos are split into two sets; with
 `--fit` the weights of `visnet.duplicates.verdict` and the least score are chosen on the first (the synthetic shop's
-look-alikes are further negatives). Those in use were chosen on earlier draws from the same folders, so that neither set is
-held out from them: measure on folders of your own to judge them. Wrong pairs are of two originals, or of a copy and
+look-alikes are further negatives). Those in use were chosen on earlier draws from the same folders, so that neither set
+is held out from them: measure on folders of your own to judge them. Wrong pairs are of two originals, or of a copy and
 another original; a colour variant is wrong with its own original. Without --photos, the synthetic shop's photos.
 imagededup is measured where it is installed (`pip install imagededup`), by its two methods at their default limits.
 """
