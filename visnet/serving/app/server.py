@@ -27,6 +27,7 @@ from visnet.serving.app.state import State
 from visnet.serving.listening import listen
 
 SETTINGS = "VISNET_SERVE"  # the environment variable by which further processes are told
+IDLE_S = 65  # after which a connection is closed: later than clients do, or a request of theirs meets the end
 GRACE_S = 10  # for requests that are under way when the service is to stop
 
 
@@ -102,6 +103,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         url = f"http://{name}:{listening.getsockname()[1]}/"
         print(f"Version {number} of the catalog: {url}\nCtrl-C stops.", flush=True)
         options = {"log_level": "warning", "timeout_graceful_shutdown": GRACE_S, "server_header": False}
+        options |= {"timeout_keep_alive": IDLE_S}
         if workers == 1:
             prepare()
             config = uvicorn.Config(application(settings), **options)  # type: ignore[arg-type]
