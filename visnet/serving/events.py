@@ -16,8 +16,9 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from visnet.storage.database import connected, writing
+
 FILE = "events.sqlite"
-WAIT_S = 10.0
 LAYOUT = """
 CREATE TABLE IF NOT EXISTS events (
     event_id TEXT PRIMARY KEY, query_id TEXT NOT NULL, product_id TEXT NOT NULL, kind TEXT NOT NULL, position INTEGER,
@@ -63,11 +64,7 @@ class EventStore:
     def __init__(self, path: Path) -> None:
         """Open the file, made if it is not there."""
         self._own = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        self._database.executescript(LAYOUT)
+        self._database = connected(path, LAYOUT, "FULL")
 
     def put(self, events: Sequence[Event], asked: Mapping[str, tuple[str, bytes]]) -> int:
         """Keep events, all or none; return how many were new.
@@ -94,14 +91,8 @@ class EventStore:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._own:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
+        with self._own, writing(self._database) as database:
+            yield database
 
 
 def _text(when: datetime.datetime) -> str:

@@ -12,7 +12,8 @@ import torch
 
 from visnet.evaluation import judged
 from visnet.serving.catalog import Serving
-from visnet.serving.events import FILE, WAIT_S
+from visnet.serving.events import FILE
+from visnet.storage.database import WAIT_S
 
 SCHEMA = pa.schema(
     {

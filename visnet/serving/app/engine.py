@@ -34,7 +34,10 @@ ALIKE = 1e-3  # squared distance at which a photo of the catalog, embedded here,
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """A unit vector [D] to be searched for, among what may answer, without the product of a photo (-1: with all)."""
+    """A unit vector [D], of which the k nearest products that may answer are wanted.
+
+    but: a photo whose product does not answer, -1 for none.
+    """
 
     vector: torch.Tensor
     where: Where = ANYWHERE

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from visnet.errors import NotFound
+from visnet.storage.database import connected, writing
 
-WAIT_S = 10.0
 LAYOUT = """
 CREATE TABLE IF NOT EXISTS queries (
     number INTEGER PRIMARY KEY AUTOINCREMENT, query_id TEXT NOT NULL UNIQUE, facts TEXT NOT NULL,
@@ -60,11 +60,7 @@ class QueryStore:
     def __init__(self, path: Path, keep: int) -> None:
         """Open the file, made if it is not there."""
         self._keep, self._own = keep, threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        self._database.executescript(LAYOUT)
+        self._database = connected(path, LAYOUT, "NORMAL")
 
     def put(self, query: Query) -> str:
         """Keep a query, and forget those beyond the newest; return its id, which cannot be guessed."""
@@ -122,11 +118,5 @@ class QueryStore:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._own:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
+        with self._own, writing(self._database) as database:
+            yield database

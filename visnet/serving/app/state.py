@@ -5,9 +5,10 @@ import collections
 import contextlib
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+from pathlib import Path
+from typing import TypeVar, cast
 
 from fastapi import FastAPI, Request
 
@@ -25,6 +26,7 @@ from visnet.serving.live.follower import Follower
 from visnet.serving.live.store import LiveStore
 
 log = logging.getLogger("visnet.serving")
+Store = TypeVar("Store")
 SHOWN_BYTES = 64 << 20  # of pictures as they were shown last
 
 
@@ -110,32 +112,29 @@ def _changes(settings: Settings) -> LiveStore | None:
     """Open the file of changes, None where none can come and none are left."""
     if isinstance(settings.line, str) and not settings.live.exists():
         return None
-    try:
-        return LiveStore(settings.live)
-    except (sqlite3.Error, OSError) as error:
-        log.error("%s: %s; no change is taken", settings.live, error)
-        return None
+    return _opened(settings.live, lambda: LiveStore(settings.live), "change is taken")
 
 
 def _queries(settings: Settings) -> QueryStore | None:
-    """Open the file of queries, None if none are to be kept, or it cannot be had: searches do not need it."""
+    """Open the file of queries, None if none are to be kept."""
     if not settings.keep_queries:
         return None
-    try:
-        return QueryStore(settings.queries, settings.keep_queries)
-    except (sqlite3.Error, OSError) as error:
-        log.error("%s: %s; no query is kept", settings.queries, error)
-        return None
+    return _opened(settings.queries, lambda: QueryStore(settings.queries, settings.keep_queries), "query is kept")
 
 
 def _events(settings: Settings) -> EventStore | None:
-    """Open the file of events, None if it cannot be had, or no query is kept that they could be of."""
+    """Open the file of events, None if no query is kept that they could be of."""
     if not settings.keep_queries:
         return None
+    return _opened(settings.events, lambda: EventStore(settings.events), "event is kept")
+
+
+def _opened(path: Path, opening: Callable[[], Store], without: str) -> Store | None:
+    """Open a file that searches can do without, None if it cannot be had."""
     try:
-        return EventStore(settings.events)
+        return opening()
     except (sqlite3.Error, OSError) as error:
-        log.error("%s: %s; no event is kept", settings.events, error)
+        log.error("%s: %s; no %s", path, error, without)
         return None
 
 

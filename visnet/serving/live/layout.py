@@ -1,11 +1,5 @@
-"""The file in which changes are kept: its tables, and connections to it."""
+"""The tables of the file in which changes are kept."""
 
-import contextlib
-import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
-
-WAIT_S = 10.0
 TABLES = """
 CREATE TABLE IF NOT EXISTS changes (
     number INTEGER PRIMARY KEY AUTOINCREMENT, batch TEXT NOT NULL, line INTEGER NOT NULL, product_id TEXT NOT NULL,
@@ -35,25 +29,3 @@ CREATE TABLE IF NOT EXISTS vectors (
     picture TEXT NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (picture, model)
 ) WITHOUT ROWID;
 """
-
-
-def connected(path: Path) -> sqlite3.Connection:
-    """Open the file, made if it is not there; what is committed is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    database.executescript(TABLES)
-    return database
-
-
-@contextlib.contextmanager
-def writing(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Commit what the block writes, all of it or nothing."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield database
-        database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise

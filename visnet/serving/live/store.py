@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from visnet.serving.live.changes import DEAD, VISIBLE, WAITING, Change, ShownCrop, picture_of
-from visnet.serving.live.layout import connected, writing
+from visnet.serving.live.layout import TABLES
 from visnet.serving.live.ranks import Before, Outranked, Rank, ranked, written
 from visnet.sources.changefeed.records import Limits
 from visnet.sources.rows.values import Bad
+from visnet.storage.database import connected, writing
 
 COLUMNS = (
     "number, batch, line, product_id, op, record, seq, updated_at, content, state, reason, accepted_s, visible_s, "
@@ -54,8 +55,8 @@ class LiveStore:
     def __init__(self, path: Path) -> None:
         """Open the file, made if it is not there."""
         self.path = path
-        self._reader, self._reading = connected(path), threading.Lock()
-        self._writer, self._writing = connected(path), threading.Lock()
+        self._reader, self._reading = connected(path, TABLES, "FULL"), threading.Lock()
+        self._writer, self._writing = connected(path, TABLES, "FULL"), threading.Lock()
 
     def stamp(self) -> int:
         """Return what differs when anything was committed since."""
