@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.apart import Work, within
 from visnet import zoo
+from visnet.embedding.model_id import model_id, precision_of
 from visnet.evaluation import verdict
 from visnet.runs import runner
 from visnet.serving import catalog, versions
@@ -134,7 +135,7 @@ def torn(version: catalog.Serving) -> list[str]:
     ]
     model, _ = weights.load(version.trained_model)
     made_by = {
-        weights.digest(model.state_dict()),
+        model_id(weights.digest(model.state_dict()), precision_of(said["model"])),
         version.vectors().model,
         *version.lists(["model"])["model"].to_pylist(),
     }

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from visnet import zoo
-from visnet.embedding.embed import chosen_device, embed
+from visnet.embedding.embed import chosen_device, chosen_precision, embed
 
 
 class Photos(torch.utils.data.Dataset[Tensor]):
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("count", "batch"), [(7, 3), (6, 3), (1, 4), (0, 4)])
 def test_every_photo_is_embedded_once_and_in_order(count: int, batch: int) -> None:
     model, photos = network(), Photos(count)
-    found = list(embed(model, photos, batch=batch, device="cpu"))
+    found = list(embed(model, photos, batch=batch, device="cpu", precision="fp32"))
     assert [len(rows) for rows, _ in found] == [batch] * (count // batch) + [count % batch] * (count % batch > 0)
     assert [int(row) for rows, _ in found for row in rows] == list(range(count))
     model.eval()
@@ -87,11 +87,23 @@ def test_the_model_is_not_moved_back_and_forth(monkeypatch: pytest.MonkeyPatch) 
 
 def test_half_precision_is_asked_for_and_comes_back_as_float32() -> None:
     model, photos = network(), Photos(4)
-    (_, full), (_, half) = (next(embed(model, photos, batch=4, device="cpu", precision=p)) for p in ("auto", "bf16"))
+    (_, full), (_, half) = (next(embed(model, photos, batch=4, device="cpu", precision=p)) for p in ("fp32", "bf16"))
     assert half.dtype == torch.float32
     assert not torch.equal(full, half)
     torch.testing.assert_close(full, half, rtol=0.05, atol=0.02)
     full += 1  # no inference tensor: its owner may write to it
+
+
+@pytest.mark.parametrize("instructions", ["_is_avx512_bf16_supported", "_is_amx_tile_supported"])
+def test_a_cpu_embeds_in_bf16_where_it_has_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, instructions: str
+) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False)
+    assert chosen_precision("auto", torch.device("cpu")) == "fp32"
+    monkeypatch.setattr(torch.cpu, instructions, lambda: True)
+    assert chosen_precision("auto", torch.device("cpu")) == "bf16"
+    assert chosen_precision("fp32", torch.device("cpu")) == "fp32"
 
 
 def test_bad_requests_are_refused() -> None:

@@ -56,19 +56,29 @@ def test_a_switch_of_models_that_was_cut_in_two_is_ended(shop: Path) -> None:
     assert (said["changed"], said["unchanged"]) == (0, 54), "nothing was embedded again"
 
 
-def test_another_precision_is_another_model_and_queries_follow_it(shop: Path) -> None:
-    (weights_digest,) = set(
-        Table(shop / "data/catalog_embeddings/embeddings.lance").read(["model"])["model"].to_pylist()
-    )
+def asked_for(shop: Path, precision: str) -> None:
     params = shop / "params.toml"
-    params.write_text(
-        params.read_text().replace("[catalog_embeddings]\n", '[catalog_embeddings]\nprecision = "bf16"\n')
-    )
+    lines = [line for line in params.read_text().splitlines() if not line.startswith("precision")]
+    lines.insert(lines.index("[catalog_embeddings]") + 1, f'precision = "{precision}"')
+    params.write_text("\n".join(lines) + "\n")
     refresh(shop, "catalog_embeddings", "knn_results", "publish")
+
+
+def test_another_precision_is_another_model_and_queries_follow_it(shop: Path) -> None:
+    weights_digest = model_id(weights.digest(weights.load(shop / "data/trained_model")[0].state_dict()), "fp32")
+    asked_for(shop, "fp32")
+    assert report(shop, "publish")["model"] == weights_digest
+    asked_for(shop, "auto")
+    said = report(shop, "catalog_embeddings")
+    assert (said["precision"], said["unchanged"]) == ("fp32", 54), "whatever is fastest here, what stands stays"
+    asked_for(shop, "bf16")
     said = report(shop, "catalog_embeddings")
     assert (said["precision"], said["changed"], said["unchanged"]) == ("bf16", 54, 0)
     assert said["model"] == report(shop, "publish")["model"] == model_id(weights_digest, "bf16") != weights_digest
     assert report(shop, "publish")["published"]
+    asked_for(shop, "auto")
+    said = report(shop, "catalog_embeddings")
+    assert (said["precision"], said["unchanged"]) == ("bf16", 54)
     with catalog.open_current(shop / "data") as version:
         photo = Table(version.crops).read(["crop_id", "image", "product_id"], "side = 'shop'").to_pylist()[0]
         stored, model = version.vectors(), weights.load(version.trained_model)[0]

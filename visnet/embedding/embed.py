@@ -71,12 +71,19 @@ def chosen_device(device: Device) -> torch.device:
 
 
 def chosen_precision(precision: Precision, place: torch.device) -> Computed:
-    """Return the precision of that name; "auto" is bf16 on a GPU and fp32 on a CPU. `ValueError` for another name."""
+    """Return the precision of that name; "auto" is bf16 where the device multiplies it faster than fp32.
+
+    That is a GPU, and a CPU with instructions for it (AVX-512 BF16, AMX). `ValueError` for another name.
+    """
     if precision not in ("auto", "fp32", "bf16"):
         raise ValueError(f"precision {precision!r} is unknown; allowed are 'auto', 'fp32', 'bf16'")
     if precision != "auto":
         return precision
-    return "bf16" if place.type == "cuda" else "fp32"
+    return "bf16" if place.type == "cuda" or _cpu_has_bf16() else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 @contextlib.contextmanager

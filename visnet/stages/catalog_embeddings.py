@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 from pathlib import Path
+from typing import cast, get_args
 
 import pandas as pd
 import pyarrow as pa
@@ -28,9 +29,10 @@ WANTED = "lost IS NULL AND (side = 'shop' OR split = 'test')"
 
 
 class Params(Frozen):
-    """How many crops at a time, and in which precision; "auto" is bf16 on a GPU and fp32 on a CPU.
+    """How many crops at a time, and in which precision.
 
-    Vectors of another precision are by another model: where the catalog is embedded on machines of both kinds, say one.
+    Vectors of another precision are by another model. "auto" keeps that of the vectors which stand there by these
+    weights, whatever machine goes on; for new weights it is bf16 on a GPU and on a CPU with instructions for it.
     """
 
     batch: int = Field(16, ge=1, le=65_536)
@@ -45,7 +47,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     Another model's vectors are made in `next.lance`, and take the place of the others when all of them are there.
     """
     model, entry = weights.load(trained_model)
-    precision = embed.chosen_precision(params.precision, embed.chosen_device("auto"))
+    precision = _precision(params.precision, weights.digest(model.state_dict()), out)
     made_by = model_id(weights.digest(model.state_dict()), precision)
     path = crops / "crops.lance"
     table = Table(path).read([*COLUMNS, "content"], WANTED).sort_by("crop_id")
@@ -96,6 +98,18 @@ def sources(contents: pa.Array | pa.ChunkedArray, made_by: str, side_px: int) ->
     """Return what each crop's vector is made from: its content, and the model (`model_id`) with its input's size."""
     model = pa.repeat(fingerprint(made_by, side_px), len(contents))
     return fingerprints(contents, model)
+
+
+def _precision(asked: embed.Precision, digest: str, out: Path) -> embed.Computed:
+    """Return the precision asked for; for "auto" that of a table by these weights, begun or served, if there is one."""
+    if asked == "auto":
+        for name in ("next.lance", TABLE):
+            table = Table(out / name)
+            made_by = set(table.read(["model"])["model"].unique().to_pylist()) if table.exists() else set()
+            for known in get_args(embed.Computed):
+                if made_by == {model_id(digest, known)}:
+                    return cast(embed.Computed, known)
+    return embed.chosen_precision(asked, embed.chosen_device("auto"))
 
 
 def _table(out: Path, wanted: pa.Table) -> Table:
