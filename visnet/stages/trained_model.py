@@ -37,7 +37,8 @@ class Params(Frozen):
     """Which zoo entry, and what this training changes of it; null leaves the entry's own value.
 
     version: above 0, nothing is trained: the weights are those of this registered version. precision "auto" is bf16 on
-    a GPU and fp32 on a CPU; a Xeon with AMX learns twice as fast in bf16. devices: GPUs that train together.
+    a GPU and, on a CPU with instructions for it, for the frozen layers; a Xeon with AMX learns twice as fast in bf16.
+    devices: GPUs that train together.
     interpolate: end between the pretrained and the learnt weights, as far as the validation allows: for photos of other
     places than those learnt from.
     """

@@ -13,6 +13,7 @@ from visnet.models.inputs import loader_options
 from visnet.pipeline.log import Log, Progress
 from visnet.training.checkpoint import Checkpoints
 from visnet.training.epochs import EpochReader
+from visnet.training.frozen_layers import frozen_in_bf16
 from visnet.training.measuring import measured
 from visnet.training.options import Options
 from visnet.training.signals import Interrupted, StopSignals
@@ -77,7 +78,8 @@ class Loop(Generic[Batch]):
             done, first = state.batch, self._at_update()
             state.batch += self.ranks
             last = self._at_update()
-            step = self.updates.make(state.epoch, number, batch, done=done, first=first, last=last)
+            with frozen_in_bf16(task.model, self.options, self.fabric.device):
+                step = self.updates.make(state.epoch, number, batch, done=done, first=first, last=last)
             self._sums.add(step, number)
             state.photos += step.photos * self.ranks
             now_s = time.perf_counter()
