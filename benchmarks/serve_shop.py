@@ -1,7 +1,11 @@
-"""A published shop of many products whose vectors are random, written by hand; and its next versions."""
+"""A published shop of many products whose vectors are random, written by hand; and its next versions.
+
+python benchmarks/serve_shop.py FOLDER      # publishes the next version of one
+"""
 
 import hashlib
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +113,7 @@ def _rows(names: list[str], category: list[str]) -> dict[str, Any]:
         "source": keys,
         "content": keys,
     }
+
+
+if __name__ == "__main__":
+    publish(Path(sys.argv[1]))
