@@ -7,7 +7,7 @@ import pytest
 
 from tests.serving.app.running import photo_of, served, whole
 from visnet.client import Client, ServiceError
-from visnet.serving.app.answers import Numbers
+from visnet.serving.app.answers.counts import Numbers
 
 
 @pytest.fixture(scope="module")

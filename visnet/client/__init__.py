@@ -11,15 +11,9 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
-from visnet.serving.app.answers import (
-    CatalogAnswer,
-    ChangesAnswer,
-    CompareAnswer,
-    EventsAnswer,
-    ProductAnswer,
-    SearchAnswer,
-    SimilarAnswer,
-)
+from visnet.serving.app.answers.catalog import CatalogAnswer, CompareAnswer, ProductAnswer, SimilarAnswer
+from visnet.serving.app.answers.changes import ChangesAnswer, EventsAnswer
+from visnet.serving.app.answers.search import SearchAnswer
 from visnet.serving.events import Event
 
 __all__ = ["Client", "Event", "ServiceError"]

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from visnet.serving.app import state
-from visnet.serving.app.answers import CatalogAnswer, Count, ProductAnswer, ProductPhoto, SimilarAnswer
+from visnet.serving.app.answers.catalog import CatalogAnswer, ProductAnswer, ProductPhoto, SimilarAnswer
+from visnet.serving.app.answers.counts import Count
 from visnet.serving.app.engine import DEPTH, Engine
 from visnet.serving.app.filters import DOCUMENTED
 from visnet.serving.app.search import Narrowed, photo_url, similar_ones

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from visnet.errors import NotFound
-from visnet.serving.app.answers import CatalogColumn, Count, Numbers
+from visnet.serving.app.answers.catalog import CatalogColumn
+from visnet.serving.app.answers.counts import Count, Numbers
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.facets import described, facets
 from visnet.serving.app.facts import Facts, shown_attributes

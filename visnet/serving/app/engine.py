@@ -13,7 +13,7 @@ from visnet.errors import Damaged, NotReady
 from visnet.localizing.localizer import Localizer, Proposal
 from visnet.photos import codec
 from visnet.photos.cutting import Box
-from visnet.serving.app.answers import Lineage
+from visnet.serving.app.answers.answer import Lineage
 from visnet.serving.app.batches import Together
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.current import Current

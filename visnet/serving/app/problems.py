@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from visnet import errors
 from visnet.photos.codec import Undecodable
-from visnet.serving.app.answers import Problem
+from visnet.serving.app.answers.problem import Problem
 
 log = logging.getLogger("visnet.serving")
 MEDIA = "application/problem+json"

@@ -10,7 +10,8 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from visnet.serving.app import state
-from visnet.serving.app.answers import CompareAnswer, SearchAnswer
+from visnet.serving.app.answers.catalog import CompareAnswer
+from visnet.serving.app.answers.search import SearchAnswer
 from visnet.serving.app.api import of_type
 from visnet.serving.app.engine import DEPTH, Engine
 from visnet.serving.app.facets import FACETS

@@ -6,16 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from visnet.serving.app.answers import (
-    AskedPhoto,
-    Count,
-    Numbers,
-    Result,
-    SearchAnswer,
-    ShownBox,
-    SimilarAnswer,
-    asked_photo_url,
-)
+from visnet.serving.app.answers.catalog import SimilarAnswer
+from visnet.serving.app.answers.counts import Count, Numbers
+from visnet.serving.app.answers.search import AskedPhoto, Result, SearchAnswer, ShownBox, asked_photo_url
 from visnet.serving.app.columns import Where
 from visnet.serving.app.engine import DEPTH, Engine
 from visnet.serving.app.facets import asked
