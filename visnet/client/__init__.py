@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import quote
 
 import httpx
@@ -19,6 +19,7 @@ from visnet.serving.events import Event
 __all__ = ["Client", "Event", "ServiceError"]
 
 Photo = Path | bytes
+Box = tuple[float, float, float, float]
 Filter = Mapping[str, Any]
 Told = TypeVar("Told", bound=BaseModel)
 TIMEOUT_S = 30.0
@@ -59,7 +60,8 @@ class Client:
         *photos: Photo,
         query_id: str | None = None,
         url: str | None = None,
-        box: tuple[float, float, float, float] | None = None,
+        box: Box | Sequence[Box] | None = None,
+        group_by: Literal["box"] | None = None,
         category: str | None = None,
         limit: int = 24,
         offset: int = 0,
@@ -69,15 +71,17 @@ class Client:
     ) -> SearchAnswer:
         """Find the products most like a thing, by 1 to 8 photos of it, an earlier query, or a photo's address.
 
-        box: left, top, right, bottom in pixels of the first photo, upright. filter: which products may answer, such as
+        box: left, top, right, bottom in pixels of the first photo, upright; or several, which are looks at one thing.
+        group_by: "box" searches for each box alone, or without boxes for each thing that the localizer is sure of; the
+        answer's `groups` have what is found. filter: which products may answer, such as
         {"column": "price", "range": {"max": 30}}, by the grammar of `visnet.serving.app.filters`. facets: the columns
         whose values are counted.
         """
-        corners = None if box is None else ",".join(f"{side:g}" for side in box)
         fields: dict[str, Any] = {
             "query_id": query_id,
             "url": url,
-            "box": corners,
+            "box": _corners(box),
+            "group_by": group_by,
             "category": category,
             "limit": limit,
             "offset": offset,
@@ -170,6 +174,12 @@ class Client:
 
 def _files(photos: Sequence[Photo]) -> list[tuple[str, tuple[str, bytes]]]:
     return [("photo", ("photo", photo.read_bytes() if isinstance(photo, Path) else photo)) for photo in photos]
+
+
+def _corners(box: Box | Sequence[Box] | None) -> list[str]:
+    """Say boxes as the service reads them: one, or several."""
+    several = [box] if box and isinstance(box[0], float | int) else box or []
+    return [",".join(f"{side:g}" for side in one) for one in cast(Sequence[Box], several)]
 
 
 def _product(product_id: str) -> str:

@@ -98,6 +98,6 @@ def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
         assert all(parsed(example) for example in field["examples"])
     assert len(fields) == 2
     schemas = document["components"]["schemas"]
-    assert all(schemas[name]["examples"] for name in ("SearchAnswer", "Result", "ChangesAnswer", "Problem"))
+    assert all(schemas[name]["examples"] for name in ("SearchAnswer", "Group", "Result", "ChangesAnswer", "Problem"))
     assert {"get", "put", "delete"} <= document["paths"]["/v1/products/{product_id}"].keys()
     assert client.get("/docs").status_code == 404

@@ -13,7 +13,7 @@ from visnet.errors import Damaged, NotReady
 from visnet.localizing.localizer import Localizer, Proposal
 from visnet.photos import codec
 from visnet.photos.cutting import Box
-from visnet.serving.app.answers.answer import Lineage
+from visnet.serving.app.answers.reply import Lineage
 from visnet.serving.app.batches import Together
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.current import Current
@@ -112,11 +112,15 @@ class Engine:
 
     async def embed(self, squares: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return one unit vector [D] of photos of one thing: theirs averaged, and made unit again."""
-        vectors = await asyncio.gather(*(self._embedding.ask(square) for square in squares))
+        vectors = await self.embed_each(squares)
         if len(vectors) == 1:
             return vectors[0]
-        mean = torch.stack(vectors).mean(0)
+        mean = vectors.mean(0)
         return mean / mean.norm().clamp_min(1e-12)
+
+    async def embed_each(self, squares: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the unit vectors [B, D] of photos, which go through the network together."""
+        return torch.stack(await asyncio.gather(*(self._embedding.ask(square) for square in squares)))
 
     async def propose(self, picture: Image.Image) -> list[Proposal]:
         """Return the boxes that the localizer is sure of, best first; none where there is no localizer."""
@@ -125,6 +129,10 @@ class Engine:
     async def rank(self, vector: torch.Tensor, where: Where = ANYWHERE, k: int = DEPTH) -> Ranking:
         """Rank the k products nearest to a vector; `NotFound` for an unknown category."""
         return await self._searching.ask(Question(vector, where, k=k))
+
+    async def rank_each(self, vectors: torch.Tensor, where: Where = ANYWHERE, k: int = DEPTH) -> list[Ranking]:
+        """Rank as `rank` for each of the vectors [B, D], all in one search."""
+        return list(await asyncio.gather(*(self.rank(vector, where, k) for vector in vectors)))
 
     async def like(self, product_id: str, where: Where, k: int = DEPTH) -> Ranking:
         """Rank the other products by their nearness to any photo of a product; `NotFound` as `rank`, or without it."""

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from visnet.serving.app.answers.answer import Lineage, Reply, shown_by
 from visnet.serving.app.answers.counts import Count, Facets
+from visnet.serving.app.answers.reply import Lineage, Reply, shown_by
 from visnet.serving.app.answers.search import Result
 
 

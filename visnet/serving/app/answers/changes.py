@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from visnet.serving.app.answers.answer import Reply, shown_by
+from visnet.serving.app.answers.reply import Reply, shown_by
 
 
 class EventsAnswer(Reply):

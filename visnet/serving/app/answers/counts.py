@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from visnet.serving.app.answers.answer import Reply
+from visnet.serving.app.answers.reply import Reply
 
 
 class Count(Reply):

@@ -1,6 +1,6 @@
 """Why there is no answer."""
 
-from visnet.serving.app.answers.answer import Reply, shown_by
+from visnet.serving.app.answers.reply import Reply, shown_by
 
 
 class Problem(Reply):

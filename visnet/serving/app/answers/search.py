@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from visnet.serving.app.answers.answer import LINEAGE, Lineage, Reply, shown_by
 from visnet.serving.app.answers.counts import Facets
+from visnet.serving.app.answers.reply import LINEAGE, Lineage, Reply, shown_by
 
 RESULT: dict[str, Any] = {
     "product_id": "bags/17",
@@ -37,7 +37,7 @@ class Result(Reply):
 
 
 class ShownBox(Reply):
-    """A part of the photo, left, top, right, bottom in its pixels; the used one was searched for."""
+    """A part of the photo, left, top, right, bottom in its pixels; what is used was searched for."""
 
     box: tuple[float, float, float, float]
     score: float | None = None
@@ -53,8 +53,31 @@ class AskedPhoto(Reply):
     url: Annotated[str | None, Field(description="null where queries are not kept")]
 
 
+class Group(Reply):
+    """The products nearest to a part of the photo: what a search with that box alone answers."""
+
+    model_config = shown_by(
+        {
+            "query_id": "q_3f9c2b1d5e6f708192a3b4c5d6e7f809-1",
+            "box": [12.0, 8.0, 540.0, 580.0],
+            "results": [RESULT],
+            "total": 312,
+            "facets": {"category": [{"value": "bags", "count": 211}]},
+        }
+    )
+
+    query_id: Annotated[str | None, Field(description="of that search: its link, further pages of it, and events")]
+    box: tuple[float, float, float, float]
+    results: list[Result]
+    total: int
+    facets: Facets
+
+
 class SearchAnswer(Reply):
-    """The products nearest to a photo: a page of them, and what all of them are."""
+    """The products nearest to a photo: a page of them, and what all of them are.
+
+    Grouped by box, `groups` has a page for each used box, in their order, and all others are of the first of them.
+    """
 
     model_config = shown_by(
         {
@@ -73,6 +96,7 @@ class SearchAnswer(Reply):
                 "category": [{"value": "bags", "count": 211}],
                 "colour": [{"value": "red", "count": 20}],
             },
+            "groups": None,
             "lineage": LINEAGE,
         }
     )
@@ -85,12 +109,8 @@ class SearchAnswer(Reply):
     offset: int
     limit: int
     facets: Annotated[Facets, Field(description="over the best 2,048 answers")]
+    groups: Annotated[list[Group] | None, Field(description="with group_by=box; else null")] = None
     lineage: Lineage
-
-    def under(self, query_id: str | None) -> "SearchAnswer":
-        """Return the same answer with the id under which its query was kept, None for none."""
-        photo = self.photo.model_copy(update={"url": asked_photo_url(query_id)})
-        return self.model_copy(update={"query_id": query_id, "photo": photo})
 
 
 def asked_photo_url(query_id: str | None) -> str | None:
