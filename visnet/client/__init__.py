@@ -68,6 +68,7 @@ class Client:
         min_probability: float | None = None,
         filter: Filter | None = None,
         facets: Sequence[str] | None = None,
+        collapse: Literal["duplicates"] | None = None,
     ) -> SearchAnswer:
         """Find the products most like a thing, by 1 to 8 photos of it, an earlier query, or a photo's address.
 
@@ -75,7 +76,7 @@ class Client:
         group_by: "box" searches for each box alone, or without boxes for each thing that the localizer is sure of; the
         answer's `groups` have what is found. filter: which products may answer, such as
         {"column": "price", "range": {"max": 30}}, by the grammar of `visnet.serving.app.filters`. facets: the columns
-        whose values are counted.
+        whose values are counted. collapse: "duplicates" has one answer of each confirmed double listing.
         """
         fields: dict[str, Any] = {
             "query_id": query_id,
@@ -86,20 +87,20 @@ class Client:
             "limit": limit,
             "offset": offset,
         }
-        fields |= {"min_probability": min_probability, "filter": filter, "facets": facets}
+        fields |= {"min_probability": min_probability, "filter": filter, "facets": facets, "collapse": collapse}
         return self._post(SearchAnswer, "/v1/search", photos, fields)
 
     def query(self, query_id: str, **narrowed: Any) -> SearchAnswer:
         """Answer an earlier search by the catalog of now.
 
-        narrowed: limit, offset, category, min_probability, filter, facets, as in `search`.
+        narrowed: limit, offset, category, min_probability, filter, facets, collapse, as in `search`.
         """
         return self._get(SearchAnswer, f"/v1/queries/{quote(query_id, safe='')}", narrowed)
 
     def similar(self, product_id: str, **narrowed: Any) -> SimilarAnswer:
         """Return the products most like one of the catalog: of its published list or, with a filter, of all it finds.
 
-        narrowed: limit, offset, filter, facets, as in `search`.
+        narrowed: limit, offset, filter, facets, collapse, as in `search`.
         """
         return self._get(SimilarAnswer, f"{_product(product_id)}/similar", narrowed)
 

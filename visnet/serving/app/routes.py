@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
 from pydantic import WithJsonSchema
-from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from visnet.serving.app import state
@@ -17,8 +16,8 @@ from visnet.serving.app.engine import DEPTH, Engine
 from visnet.serving.app.facets import FACETS
 from visnet.serving.app.filters import DOCUMENTED
 from visnet.serving.app.problems import Refusal
-from visnet.serving.app.search import Narrowed, answered
-from visnet.serving.app.searches import Asked
+from visnet.serving.app.search import COLLAPSE, NO_TEXT, Narrowed, answered
+from visnet.serving.app.searches import AskedSearch
 from visnet.serving.app.uploads import Wanted
 
 MOST_PHOTOS = MOST_BOXES = 8
@@ -27,7 +26,6 @@ GROUP_BY = "each box is searched for alone; without boxes, each part that the lo
 FORM = Depends(of_type("multipart/form-data", "application/x-www-form-urlencoded"))
 LIMIT, OFFSET = Query(ge=1, le=DEPTH), Query(ge=0, lt=DEPTH)
 SHARE = WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
-NO_TEXT = SkipJsonSchema[None]  # a form has no null: what is left out is not there
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
@@ -46,6 +44,7 @@ async def search(
     min_probability: Annotated[float | None, Form(ge=0, le=1), SHARE] = None,
     filter: Annotated[str | None, Form(**DOCUMENTED)] = None,
     facets: Annotated[str | None, Form(description=FACETS)] = None,
+    collapse: Annotated[Literal["duplicates"] | NO_TEXT, Form(description=COLLAPSE)] = None,
 ) -> Response:
     """Find the products most like a photo.
 
@@ -60,14 +59,20 @@ async def search(
     if len(photo) > MOST_PHOTOS:
         raise Refusal(422, f"photo: {len(photo)} files were given; allowed are 1 to {MOST_PHOTOS}")
     narrowed = Narrowed.of(
-        limit=limit, offset=offset, category=category, min_probability=min_probability, filter=filter, facets=facets
+        limit=limit,
+        offset=offset,
+        category=category,
+        min_probability=min_probability,
+        filter=filter,
+        facets=facets,
+        collapse=collapse,
     )
     data = [await file.read() for file in photo]
     if url is not None and there.remote is not None:
         data = [await there.remote.photo(url)]
     async with there.engines.lease() as engine:
         narrowed.within(engine)  # refused before a photo is decoded
-        asked = Asked(data, query_id, [one for one in box if one], group_by is not None)
+        asked = AskedSearch(data, query_id, [one for one in box if one], group_by is not None)
         query, known = await there.searches.query(engine, asked)
         told = await answered(engine, query, known or await there.searches.keep(query), narrowed)
     return Response(told.model_dump_json(), media_type="application/json")
@@ -84,11 +89,18 @@ async def again(
     min_probability: Annotated[float | None, Query(ge=0, le=1), SHARE] = None,
     filter: Annotated[str | None, Query(**DOCUMENTED)] = None,
     facets: Annotated[str | None, Query(description=FACETS)] = None,
+    collapse: Annotated[Literal["duplicates"] | NO_TEXT, Query(description=COLLAPSE)] = None,
 ) -> Response:
     """Answer an earlier search by the catalog of now."""
     there = state.of(request)
     narrowed = Narrowed.of(
-        limit=limit, offset=offset, category=category, min_probability=min_probability, filter=filter, facets=facets
+        limit=limit,
+        offset=offset,
+        category=category,
+        min_probability=min_probability,
+        filter=filter,
+        facets=facets,
+        collapse=collapse,
     )
     async with there.engines.lease() as engine:
         narrowed.within(engine)

@@ -1,10 +1,10 @@
 """From a query to its answer: the products ranked, and told page by page."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from visnet.serving.app.answers.catalog import SimilarAnswer
-from visnet.serving.app.answers.counts import Count, Numbers
+from pydantic.json_schema import SkipJsonSchema
+
 from visnet.serving.app.answers.search import AskedPhoto, Group, Result, SearchAnswer, ShownBox, asked_photo_url
 from visnet.serving.app.columns import Where
 from visnet.serving.app.engine import DEPTH, Engine
@@ -12,8 +12,12 @@ from visnet.serving.app.facets import asked
 from visnet.serving.app.filters import Filter, parsed
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import Query, part_id
+from visnet.serving.app.within import Grouped
 from visnet.serving.searcher import Ranking
 
+NO_TEXT = SkipJsonSchema[None]  # a form or an address has no null: what is left out is not there
+COLLAPSE = "of the products of a confirmed double listing, only the nearest answers; it names the others in `also`"
+APART = Grouped({})  # of an answer that collapses nothing
 SIZES = (32, 256)  # of a ranking that nothing is counted over
 
 
@@ -27,6 +31,7 @@ class Narrowed:
     facets: tuple[str, ...]
     category: str | None = None
     min_probability: float | None = None
+    collapse: Literal["duplicates"] | None = None
 
     @classmethod
     def of(cls, *, filter: str | None, facets: str | None, category: str | None = None, **others: Any) -> "Narrowed":
@@ -54,7 +59,7 @@ class Narrowed:
 async def answered(engine: Engine, query: Query, query_id: str | None, wanted: Narrowed) -> SearchAnswer:
     """Rank the products for a query, and tell a page of them; of each of its boxes, if it is grouped."""
     where = wanted.within(engine)
-    rankings = await engine.rank_each(query.vectors, where, wanted.deep)
+    rankings = await engine.rank_each(query.vectors, where, wanted.deep, collapse=wanted.collapse is not None)
     pages = [_told(engine, ranking, where, wanted) for ranking in rankings]
     used = [box.box for box in query.boxes if box.used]
     groups = [
@@ -75,42 +80,18 @@ async def answered(engine: Engine, query: Query, query_id: str | None, wanted: N
 
 def _told(engine: Engine, ranking: Ranking, where: Where, wanted: Narrowed) -> dict[str, Any]:
     """Return the results of a page, how many products can answer, and what they have in columns."""
-    total = engine.current.within(where).products
+    grouped = engine.current.grouped(where) if wanted.collapse else APART
+    total = engine.current.within(where).products - grouped.surplus
     if wanted.min_probability is not None and ranking.probability is not None:
         likely = ranking.probability >= wanted.min_probability
         ranking = Ranking(ranking.row[likely], ranking.sq_distance[likely], ranking.probability[likely])
         total = len(ranking.row)
     facets = engine.current.counted(wanted.facets, ranking)
-    return {"results": _page(engine, ranking, wanted), "total": total, "facets": facets}
+    return {"results": page(engine, ranking, wanted, grouped), "total": total, "facets": facets}
 
 
-async def similar_ones(engine: Engine, product_id: str, wanted: Narrowed) -> SimilarAnswer:
-    """Tell a page of the products most like one: of its published list or, with a filter, of a search within that.
-
-    A list that a change may have touched is searched for.
-    """
-    where = wanted.within(engine)
-    ranking = engine.current.listed(product_id) if wanted.filter is None else await engine.like(product_id, where)
-    if ranking is None:
-        own = str(engine.current.said("category", engine.current.rows(product_id)[:1])[0])
-        ranking = await engine.like(product_id, Where(own), engine.facts.similar_k)
-    total, counts = len(ranking.row), dict[str, list[Count] | Numbers]()
-    if wanted.filter is not None or wanted.facets:
-        of_all, counts = engine.current.others(wanted.facets, product_id, where)
-        total = total if wanted.filter is None else of_all
-    return SimilarAnswer(
-        product_id=product_id,
-        results=_page(engine, ranking, wanted),
-        total=total,
-        offset=wanted.offset,
-        limit=wanted.limit,
-        facets=counts,
-        lineage=engine.lineage,
-    )
-
-
-def _page(engine: Engine, ranking: Ranking, wanted: Narrowed) -> list[Result]:
-    """Return what is told of the products that answer, a page of them."""
+def page(engine: Engine, ranking: Ranking, wanted: Narrowed, grouped: Grouped) -> list[Result]:
+    """Return what is told of the products that answer, a page of them, each with the others of its group."""
     start, stop = wanted.offset, wanted.offset + wanted.limit
     told = []
     for row, hit in zip(ranking.row[start:stop].tolist(), engine.current.hits(ranking, start, stop), strict=True):
@@ -124,6 +105,7 @@ def _page(engine: Engine, ranking: Ranking, wanted: Narrowed) -> list[Result]:
             attributes=engine.current.attributes(row),
             sq_distance=hit.sq_distance,
             probability=hit.probability,
+            also=grouped.others(hit.product_id),
         )
         told.append(one)
     return told

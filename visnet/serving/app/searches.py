@@ -12,7 +12,7 @@ from visnet.serving.app.uploads import Decoders, Prepared, Wanted
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedSearch:
     """What a search is asked with: photos of one thing, or an earlier query; and boxes of the first photo, in words.
 
     grouped: each box is searched for alone, or each that the localizer is sure of where none is given.
@@ -31,7 +31,7 @@ class Searches:
         """Take None for `queries` to keep none."""
         self._decoders, self._queries = decoders, queries
 
-    async def query(self, engine: Engine, asked: Asked) -> tuple[Query, str | None]:
+    async def query(self, engine: Engine, asked: AskedSearch) -> tuple[Query, str | None]:
         """Make a query, or find an earlier one; with its id where it is kept as it is, None where it is a new one."""
         if asked.query_id is None:
             return await self._made(engine, asked), None
@@ -71,13 +71,13 @@ class Searches:
             log.error("a query could not be kept: %s", error)
             return None
 
-    async def _made(self, engine: Engine, asked: Asked) -> Query:
+    async def _made(self, engine: Engine, asked: AskedSearch) -> Query:
         keep = self._queries is not None
         first, others = Wanted(asked.boxes, keep, every=asked.grouped), Wanted(keep=keep)
         made = await self._decoders.prepare(_of_one(asked.photos, asked), engine, first, others)
         return await self._embedded(engine, made, [one.jpeg or b"" for one in made], grouped=asked.grouped)
 
-    async def _boxed(self, engine: Engine, earlier: Query, asked: Asked) -> Query:
+    async def _boxed(self, engine: Engine, earlier: Query, asked: AskedSearch) -> Query:
         """Make a query of the photos of an earlier one with other boxes, or its own apart; what was proposed stays."""
         photos = _of_one(earlier.photos, asked)
         of_kind = {kind: [box for box in earlier.boxes if box.kind == kind] for kind in ("given", "proposed")}
@@ -98,7 +98,7 @@ class Searches:
         return Query(photos, first.width, first.height, first.boxes, engine.model, vectors, grouped)
 
 
-def _of_one(photos: Sequence[bytes], asked: Asked) -> Sequence[bytes]:
+def _of_one(photos: Sequence[bytes], asked: AskedSearch) -> Sequence[bytes]:
     """Refuse to group the boxes of several photos."""
     if asked.grouped and len(photos) > 1:
         raise Refusal(422, f"group_by=box: {len(photos)} photos of one thing were given; allowed is 1")

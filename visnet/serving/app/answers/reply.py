@@ -10,6 +10,7 @@ LINEAGE: dict[str, Any] = {
     "model": "483755ec",
     "mlflow_run": None,
     "exact": True,
+    "duplicate_groups": 41,
 }
 
 
@@ -30,3 +31,7 @@ class Lineage(Reply):
     model: Annotated[str, Field(description="the beginning of the digest of its weights")]
     mlflow_run: str | None = None
     exact: Annotated[bool, Field(description="whether no nearer product can have been left out")] = True
+    duplicate_groups: Annotated[
+        int,
+        Field(description="how many double listings were confirmed, which collapse=duplicates brings together"),
+    ] = 0

@@ -17,6 +17,7 @@ RESULT: dict[str, Any] = {
     "sq_distance": 0.31,
     "probability": 0.94,
     "exact": True,
+    "also": ["bags/18"],
 }
 
 
@@ -34,6 +35,10 @@ class Result(Reply):
     sq_distance: Annotated[float, Field(description="of unit vectors, 0 to 4")]
     probability: Annotated[float | None, Field(description="that the photo shows this product, if the shop has it")]
     exact: bool = True
+    also: Annotated[
+        list[str],
+        Field(default_factory=list, description="with collapse=duplicates: its other listings that could answer here"),
+    ]
 
 
 class ShownBox(Reply):
