@@ -172,15 +172,17 @@ class Searcher:
         """Return the ranking of where no product may answer."""
         return self._ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), whole=True)
 
-    def probability(self, sq_distance: np.ndarray, category: np.ndarray, *, whole: bool) -> np.ndarray | None:
+    def probability(
+        self, sq_distance: np.ndarray, category: np.ndarray, *, whole: bool, after: int = 0
+    ) -> np.ndarray | None:
         """Return the probabilities [N] of all answers to a photo, nearest first; None without a calibration.
 
-        whole: the search was not narrowed to a category.
+        whole: the search was not narrowed to a category. after: how many nearer answers were left out.
         """
         if self._calibration is None:
             return None
         curves = self._calibration.whole if whole else self._calibration.within
-        return curves.probability(sq_distance, category, np.arange(len(sq_distance)) == 0)
+        return curves.probability(sq_distance, category, after + np.arange(len(sq_distance)) == 0)
 
     def _ranking(self, row: np.ndarray, sq_distance: np.ndarray, *, whole: bool) -> Ranking:
         return Ranking(row, sq_distance, self.probability(sq_distance, self.said["category"][row], whole=whole))

@@ -32,7 +32,7 @@ async def similar(
     facets: Annotated[str, Query(description="columns whose values are counted over all other products")] = "",
     collapse: Annotated[Literal["duplicates"] | NO_TEXT, Query(description=COLLAPSE)] = None,
 ) -> Response:
-    """Return the products most like one of the catalog: other ones, so no probability is told that they are the same.
+    """Return the products most like one of the catalog, with the probabilities of a search for its own photo.
 
     Without a filter they are its published list, of its own category; with one, its stored photos are searched for
     among all products that the filter finds. Either is exact. Where double listings are collapsed, the product's own is

@@ -1,5 +1,6 @@
 """The catalog of now: a version, and what was changed since. Rows are those of `visnet.serving.live.overlay`."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -87,6 +88,15 @@ class Current:
         found = dict(zip(self._searcher.said["product_id"][rows], listings.code[rows].tolist(), strict=True))
         found |= {one.product_id: one.listing for one in within.changed if one.listing is not None}
         return Grouped(found)
+
+    def after_itself(self, ranking: Ranking, *, whole: bool) -> Ranking:
+        """Return the ranking of the other products with the probabilities of a search for a product's own photo.
+
+        There the product itself comes first, so that these are later answers. whole: of all categories.
+        """
+        category = self.said("category", ranking.row)
+        likely = self._searcher.probability(ranking.sq_distance, category, whole=whole, after=1)
+        return dataclasses.replace(ranking, probability=likely)
 
     def described(self) -> list[CatalogColumn]:
         """Say what columns there are, and which values products have in each."""

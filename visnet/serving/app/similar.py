@@ -23,6 +23,7 @@ async def similar_ones(engine: Engine, product_id: str, wanted: Narrowed) -> Sim
     if ranking is None:
         k = DEPTH if wanted.filter is not None else engine.facts.similar_k
         ranking = await engine.like(product_id, among, k, collapse=collapse)
+    ranking = engine.current.after_itself(ranking, whole=among.category is None)
     grouped = engine.current.grouped(among) if collapse else APART
     total, counts = len(ranking.row), dict[str, list[Count] | Numbers]()
     if wanted.filter is not None or wanted.facets:
