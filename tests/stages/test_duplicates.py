@@ -167,8 +167,20 @@ def test_what_a_person_decided_is_honoured_published_and_outlives_scores(shop: P
     run(shop, "publish")
     with catalog.open_current(shop / "data") as version:
         assert duplicate_groups(version) == confirmed
+    decide(shop, CONFIRMED, "p000", "p101")
+    run(shop, "duplicates", "publish")
+    with catalog.open_current(shop / "data") as version:
+        assert duplicate_groups(version) == {**confirmed, "p000": "p000", "p101": "p000"}, "decided at another time"
     run(shop, "duplicates", score_min=0.99)
-    assert [pair[:2] for pair in pairs(shop) if pair[3] == CONFIRMED] == [("p003", "p102"), ("p005", "p103")]
+    assert [pair[:2] for pair in pairs(shop) if pair[3] == CONFIRMED] == [
+        ("p000", "p101"),
+        ("p003", "p102"),
+        ("p005", "p103"),
+    ]
+    (shop / "duplicates.csv").unlink()
+    run(shop, "duplicates", "publish")
+    with catalog.open_current(shop / "data") as version:
+        assert duplicate_groups(version) == {}, "all of it was taken back"
 
 
 def test_switched_off_nothing_is_left(shop: Path) -> None:
