@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from visnet.serving.app.answers.catalog import CatalogAnswer, CompareAnswer, ProductAnswer, SimilarAnswer
 from visnet.serving.app.answers.changes import ChangesAnswer, EventsAnswer
+from visnet.serving.app.answers.copies import DuplicatesAnswer
 from visnet.serving.app.answers.search import SearchAnswer
 from visnet.serving.events import Event
 
@@ -113,6 +114,11 @@ class Client:
         photos = [thing for thing in things if not isinstance(thing, str)]
         products = [thing for thing in things if isinstance(thing, str)]
         return self._post(CompareAnswer, "/v1/compare", photos, {"product_id": products})
+
+    def duplicates(self, thing: Photo | str) -> DuplicatesAnswer:
+        """Find the products that show the same picture as a photo (a path or bytes) or a product (its id, a text)."""
+        photos, product = ([], thing) if isinstance(thing, str) else ([thing], None)
+        return self._post(DuplicatesAnswer, "/v1/duplicates", photos, {"product_id": product})
 
     def catalog(self) -> CatalogAnswer:
         """Say what is served."""

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from kernels.nearest import Gallery
+from kernels.nearest import Gallery, nearest
 from visnet.embedding.crop_dataset import square
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.together import ALONE, embed_together, sizes_alike
@@ -155,6 +155,15 @@ class Searcher:
             there = row >= 0
             rankings.append(self._ranking(row[there], sq_distance[there], whole=category is None))
         return rankings
+
+    def photos(self, vector: torch.Tensor, k: int, valid: torch.Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k photos nearest to a vector [D], whatever their products, and their squared distances.
+
+        valid: the photos that may answer, as in `rank`.
+        """
+        found = nearest(vector[None], self._gallery, k, valid=valid)
+        there = found.row[0] >= 0
+        return found.row[0][there].numpy(), found.score[0][there].numpy()
 
     def search(self, vectors: torch.Tensor, k: int, category: str | None = None) -> list[list[Hit]]:
         """Return the k products nearest to each of the vectors [B, D], nearest first, as `rank` finds them."""

@@ -1,8 +1,8 @@
 """What stands on disk against what was written: a checksum of every mebibyte of an artefact's files.
 
-Lance's data files are never written to twice, and other files by stages alone, so a file that is not as it was after the
-stage is damaged: by a disk, a copy that broke off, another program. Lance's manifests are numbered, and a table that
-takes the place of another has the same numbers: of them, only that the latest one can be read is looked at.
+Lance's data files are never written to twice, and other files by stages alone, so a file that is not as it was after
+the stage is damaged: by a disk, a copy that broke off, another program. Lance's manifests are numbered, and a table
+that takes the place of another has the same numbers: of them, only that the latest one can be read is looked at.
 
 `check` samples before a stage builds on it, `damaged` with no limit reads all.
 """

@@ -10,7 +10,7 @@ from visnet.serving.app.problems import Refusal
 from visnet.serving.app.rates import Rate
 from visnet.serving.app.settings import Settings
 
-WORKING = ("/v1/search", "/v1/compare", "/v1/queries/")  # what takes a network's time
+WORKING = ("/v1/search", "/v1/compare", "/v1/duplicates", "/v1/queries/")  # what takes a network's time
 HEALTH = ("/healthz", "/readyz", "/metrics")
 ASKS = {"WWW-Authenticate": 'Bearer realm="visnet"'}
 HOW = "send a key as `Authorization: Bearer vn_…`; `python -m visnet keys add NAME` makes one"

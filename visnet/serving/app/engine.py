@@ -16,6 +16,7 @@ from visnet.photos.cutting import Box
 from visnet.serving.app.answers.reply import Lineage
 from visnet.serving.app.batches import Together
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
+from visnet.serving.app.copies import Copies
 from visnet.serving.app.current import Current
 from visnet.serving.app.facts import Facts
 from visnet.serving.app.metrics import Metrics
@@ -82,6 +83,7 @@ class Engine:
         self.ranks = Ranks(version)
         self.overlay = Overlay(self.searcher, self.ranks, store, self.model, self._of_crops)
         self.current = Current(self.searcher, self.facts, self.columns, self.overlay, store)
+        self.copies = Copies(version, self.searcher, self.current, self.overlay)
         self._embedding = Together(self._embed, network, AT_ONCE, metrics.batch("embed"))
         self._proposing = Together(self._propose, network, AT_ONCE, metrics.batch("propose"))
         self._searching = Together(self._search, search, AT_ONCE, metrics.batch("search"))
@@ -135,9 +137,12 @@ class Engine:
         """Return the boxes that the localizer is sure of, best first; none where there is no localizer."""
         return [] if self.localizer is None else await self._proposing.ask(picture)
 
-    async def rank(self, vector: torch.Tensor, where: Where = ANYWHERE, k: int = DEPTH) -> Ranking:
-        """Rank the k products nearest to a vector; `NotFound` for an unknown category."""
-        return await self._searching.ask(Question(vector, where, k=k))
+    async def rank(self, vector: torch.Tensor, where: Where = ANYWHERE, k: int = DEPTH, but: int = -1) -> Ranking:
+        """Rank the k products nearest to a vector; `NotFound` for an unknown category.
+
+        but: a photo whose product does not answer, -1 for none.
+        """
+        return await self._searching.ask(Question(vector, where, but, k))
 
     async def rank_each(self, vectors: torch.Tensor, where: Where, k: int, *, collapse: bool) -> list[Ranking]:
         """Rank as `rank` for each of the vectors [B, D], all in one search."""
