@@ -26,7 +26,7 @@ from visnet.storage.fingerprints import fingerprint
 from visnet.storage.table import Table, tables_of, wanted_rows
 
 IN_PLACE = True
-VERSION = 1  # raise when the same photos are compared otherwise than before
+VERSION = 2  # raise when the same photos are compared otherwise than before
 SHOWN_GROUPS, SHOWN_PRODUCTS = 24, 6
 
 
