@@ -7,11 +7,12 @@ import numpy as np
 from torch import Tensor
 
 from visnet.duplicates.candidates import Hashes, Numbers, hashed_like
+from visnet.duplicates.compared_pairs import CROWD
 from visnet.duplicates.comparison import compare
 from visnet.duplicates.rule import Rule
 from visnet.duplicates.verdict import relations, scores
 
-MOST = 64  # photos that are compared for their embeddings alone, the nearest: as `nearest_pairs` has it of all pairs
+MOST = CROWD  # photos that are compared for their embeddings alone, the nearest: so many per photo has the stage
 
 
 @dataclass(frozen=True)

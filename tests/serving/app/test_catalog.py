@@ -106,6 +106,7 @@ def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
         "/v1/changes/{batch}",
         "/v1/photos/{photo_id}",
         "/v1/compare",
+        "/v1/duplicates",
         "/v1/catalog",
         "/v1/events",
     }
@@ -119,6 +120,7 @@ def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
         assert all(parsed(example) for example in field["examples"])
     assert len(fields) == 2
     schemas = document["components"]["schemas"]
-    assert all(schemas[name]["examples"] for name in ("SearchAnswer", "Group", "Result", "ChangesAnswer", "Problem"))
+    shown = ("SearchAnswer", "Group", "Result", "ChangesAnswer", "Copy", "DuplicatesAnswer", "Problem")
+    assert all(schemas[name]["examples"] for name in shown)
     assert {"get", "put", "delete"} <= document["paths"]["/v1/products/{product_id}"].keys()
     assert client.get("/docs").status_code == 404

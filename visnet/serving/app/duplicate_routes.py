@@ -9,7 +9,6 @@ import torch
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from starlette.responses import Response
 
-from visnet.duplicates.candidates import Hashes
 from visnet.duplicates.one_photo import Copied
 from visnet.duplicates.views import SIDE_PX, hashes
 from visnet.embedding.crop_dataset import square
@@ -49,8 +48,9 @@ async def duplicates(
             raise Refusal(409, OFF)
         if product_id is None:
             data = await photo[0].read()
-            picture, small, hashed = await there.decoders.run(_opened, data, engine)
-            asked = [AskedPicture(small, await engine.embed([picture]), hashed)]
+            picture, small = await there.decoders.run(_opened, data, engine)
+            vector, hashed = await asyncio.gather(engine.embed([picture]), there.decoders.run(hashes, small[None]))
+            asked = [AskedPicture(small, vector, hashed[0])]
             names, where = list[str | None]([None]), ANYWHERE
         else:
             rows = engine.current.rows(product_id).tolist()
@@ -63,12 +63,11 @@ async def duplicates(
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def _opened(data: bytes, engine: Engine) -> tuple[torch.Tensor, torch.Tensor, Hashes]:
-    """Decode a photo: as the network takes it, as it is compared, and the hashes of its views."""
+def _opened(data: bytes, engine: Engine) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decode a photo: as the network takes it, and as it is compared."""
     try:
         with codec.decoded(data) as picture:
-            small = square(picture, SIDE_PX)
-            return engine.square(picture, None), small, hashes(small[None])[0]
+            return engine.square(picture, None), square(picture, SIDE_PX)
     except codec.Undecodable as error:
         raise unreadable("photo", error) from None
 
