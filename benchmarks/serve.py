@@ -12,15 +12,10 @@ the service is killed and started again, and versions are published under load.
 
 import argparse
 import contextlib
-import json
 import os
 import platform
-import signal
 import statistics
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +23,12 @@ from pathlib import Path
 import psutil
 import serve_load as load
 import serve_shop
+from serve_requests import by_photo, similar
 from serve_systems import OURS, PLAIN, UNBATCHED, UNKEPT, Service, bare_ms, started
+from serve_versions import SHARE, refreshed, restarted
 
-SHARE = 0.7
 CLIENTS = (1, 2, 4, 8, 16, 32)
 RESULTS = Path(__file__).parent / "results"
-LIMIT = 12  # answers of each
 
 
 @dataclass
@@ -52,24 +47,6 @@ class Measured:
         cpu_ms = statistics.median(self.cpu_ms)
         rate = statistics.median(self.rates)
         return f"{cpu_ms:.2f} | {rate:,.0f} | {p50:.1f} | {p99:.1f} | {p99 / p50:.1f} | {self.failed}"
-
-
-def similar(workspace: Path, count: int = 500) -> dict[str, list[bytes]]:
-    """Return requests for products like one, of each service."""
-    from visnet.serving import catalog
-
-    with catalog.open_current(workspace / "data") as version:
-        names = sorted(set(version.vectors().of(side="shop").rows["product_id"]))
-    some = names[:: max(1, len(names) // count)]
-    ours = [load.get(f"/v1/products/{name}/similar?limit={LIMIT}") for name in some]
-    return {PLAIN: [load.get(f"/products/{name}/similar") for name in some], OURS: ours}
-
-
-def by_photo(workspace: Path) -> dict[str, list[bytes]]:
-    """Return requests with photos, of each service."""
-    photos = serve_shop.photos(workspace, 64)
-    ours = [load.post("/v1/search", photo, limit=str(LIMIT)) for photo in photos]
-    return {PLAIN: [load.post("/search", photo) for photo in photos], OURS: ours}
 
 
 def measure(
@@ -103,83 +80,6 @@ def by_clients(
             cpu_s = one.cpu_s()
             most = load.fastest(one.port, requests.get(one.name, requests[OURS]), clients, seconds)
             found[one.name].append((most.rate, (one.cpu_s() - cpu_s) / max(1, len(most.times_s)) * 1e3))
-    return found
-
-
-def refreshed(big: Path, minutes: float, every_s: float) -> list[str]:
-    """Publish versions under load; return what to tell of it."""
-    with started(OURS, big) as service:
-        requests = similar(big)[OURS]
-        rate = SHARE * load.fastest(service.port, requests, 16, 3.0).rate
-        alone = load.steady(service.port, requests, rate, 20.0, lambda body: serve_shop.editions(json.loads(body)))
-        before_mb, published, stop = service.rss_mb(), [], threading.Event()
-
-        def publish() -> None:
-            while not stop.wait(every_s):
-                begun_s = time.perf_counter()
-                # In a process of its own, as a refresh is: in this one it would hold up the load, and be measured.
-                subprocess.run(["nice", "-n", "19", sys.executable, serve_shop.__file__, str(big)], check=True)
-                published.append(time.perf_counter() - begun_s)
-
-        thread = threading.Thread(target=publish)
-        thread.start()
-        sizes = Sizes(service)
-        under = load.steady(
-            service.port, requests, rate, minutes * 60, lambda body: serve_shop.editions(json.loads(body))
-        )
-        stop.set()
-        thread.join()
-        sizes.stop()
-        quarters = ", ".join(f"{one:,.0f}" for one in sizes.by_quarter())
-        return [
-            f"{len(published)} versions in {minutes:g} minutes, one every {every_s:g} s and "
-            f"{statistics.median(published or [0]):.1f} s of work each at the lowest priority (nice 19), at "
-            f"{rate:,.0f} requests/s (70 %):",
-            f"{len(under.times_s):,} answered, {under.failed} failed{_why(under)}, {under.torn} torn (a product of "
-            "another edition than that of the lineage).",
-            f"p50 and p99: {alone.at(0.5):.1f} and {alone.at(0.99):.1f} ms before, {under.at(0.5):.1f} and "
-            f"{under.at(0.99):.1f} ms while versions came.",
-            f"Memory: {before_mb:,.0f} MB before, {quarters} MB at the end of each quarter, {max(sizes.seen):,.0f} MB "
-            "at the most.",
-        ]
-
-
-def _why(one: load.Load) -> str:
-    return f" ({', '.join(f'{count} with {status}' for status, count in one.statuses.items())})" if one.failed else ""
-
-
-class Sizes:
-    """The resident size of a service, looked at each second."""
-
-    def __init__(self, service: Service) -> None:
-        self.seen: list[float] = [service.rss_mb()]
-        self._service, self._stop = service, threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self._thread.start()
-
-    def by_quarter(self) -> list[float]:
-        """Return the sizes at the ends of the four quarters."""
-        return (
-            [self.seen[(len(self.seen) * part) // 4 - 1] for part in (1, 2, 3, 4)] if len(self.seen) > 4 else self.seen
-        )
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._stop.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._stop.wait(1.0):
-            self.seen.append(self._service.rss_mb())
-
-
-def restarted(big: Path, times: int = 3) -> list[tuple[float, float]]:
-    """Kill the service and start it again; return the seconds until it was ready, and of processor time till then."""
-    found = []
-    for _ in range(times):
-        with started(OURS, big) as service:
-            found.append((service.ready_s, service.cpu_s()))
-            os.kill(service.pid, signal.SIGKILL)
     return found
 
 

@@ -6,6 +6,7 @@ python benchmarks/serve_shop.py FOLDER      # publishes the next version of one
 import hashlib
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,28 +33,36 @@ def write(folder: Path, model_of_shop: Path, products: int) -> Path:
     Every product has one photo, and all photos are one tiny picture. The first of them has the vector that the model
     gives it, by which a service knows that it works; the others have random unit vectors.
     """
-    data = folder / "data"
-    data.mkdir(parents=True)
     with catalog.open_current(model_of_shop / "data") as version:
-        searcher, model = Searcher(version.trained_model, version.folder), model_of(version.folder)
-        (data / "trained_model").symlink_to(version.trained_model.resolve())
+        searcher = Searcher(version.trained_model, version.folder)
     rng = np.random.default_rng(1)
     picture = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((48, 48))
     jpeg = codec.encode(picture)
     vectors = rng.standard_normal((products, DIMENSIONS)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors[0] = searcher.embed([codec.decode(jpeg)])[0].numpy()
+    put(folder, model_of_shop, [jpeg] * products, vectors)
+    return publish(folder)
+
+
+def put(folder: Path, model_of_shop: Path, jpegs: Sequence[bytes], vectors: np.ndarray) -> None:
+    """Write a line's tables: a product for each photo, with its vector [N, D] float32 by the model of a shop."""
+    data, products = folder / "data", len(jpegs)
+    data.mkdir(parents=True)
+    with catalog.open_current(model_of_shop / "data") as version:
+        model = model_of(version.folder)
+        (data / "trained_model").symlink_to(version.trained_model.resolve())
     names = [f"product-{number:07d}" for number in range(products)]
     category = [f"category-{number * CATEGORIES // products:02d}" for number in range(products)]
     crops = _rows(names, category) | {
-        "image": pa.array([jpeg] * products, pa.large_binary()),
+        "image": pa.array(jpegs, pa.large_binary()),
         **{side: pa.nulls(products, pa.float64()) for side in ("left", "top", "width", "height")},
         "lost": pa.nulls(products, pa.string()),
     }
     order = ["crop_id", "photo_id", "product_id", "category", "side", "split", "colour", "gender"]
     order += ["left", "top", "width", "height", "image", "lost", "source", "content"]
     Table(data / "crops/crops.lance", "crop_id").put(pa.table({name: crops[name] for name in order}))
-    flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIMENSIONS)
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     embedded = _rows(names, category) | {"model": [model] * products, "embedding": flat}
     order = ["crop_id", "product_id", "category", "side", "colour", "model", "embedding", "source", "content"]
     table = Table(data / "catalog_embeddings/embeddings.lance", "crop_id")
@@ -61,7 +70,6 @@ def write(folder: Path, model_of_shop: Path, products: int) -> Path:
     lists = data / "knn_results"
     lists.mkdir()
     knn_results.build(data / "catalog_embeddings", out=lists, params=knn_results.Params(), log=SILENT)
-    return publish(folder)
 
 
 def publish(folder: Path) -> Path:

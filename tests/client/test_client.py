@@ -7,7 +7,7 @@ import pytest
 
 from tests.serving.app.running import photo_of, served, whole
 from visnet.client import Client, ServiceError
-from visnet.serving.app.answers import Numbers
+from visnet.serving.app.answers.counts import Numbers
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,10 @@ def test_a_photo_a_product_and_a_catalog(client: Client, place: Path) -> None:
     assert client.search(query_id=found.query_id, limit=3, category="hat") == found
     boxed = client.search(query_id=found.query_id, box=(0, 0, 16, 32))
     assert boxed.boxes[0].box == (0, 0, 16, 32)
+    halves = client.search(photo, box=[(0, 0, 16, 32), (16, 0, 32, 32)], group_by="box", limit=1)
+    assert halves.groups
+    assert [(one.box[0], len(one.results)) for one in halves.groups] == [(0, 1), (16, 1)]
+    assert client.query(str(halves.groups[1].query_id), limit=1).results == halves.groups[1].results
     assert client.product("p000").attributes["title"] == "A red bag"
     assert client.similar("p000", limit=2).results[0].product_id != "p000"
     straw = {"and": [{"column": "material", "equals": "straw"}, {"column": "price", "range": {"max": 12}}]}

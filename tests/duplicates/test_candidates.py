@@ -6,7 +6,7 @@ import torch
 
 from tests.duplicates.pictures import MADE, drawn, stacked
 from visnet.duplicates import candidates
-from visnet.duplicates.candidates import hash_pairs, nearest_pairs, vector_pairs
+from visnet.duplicates.candidates import hash_pairs, hashed_like, nearest_pairs, vector_pairs
 from visnet.duplicates.views import VIEWS, hashes
 
 
@@ -57,3 +57,16 @@ def test_embedded_pairs_of_some_and_of_all_agree() -> None:
     gaps = (unit[every[:, 0]] - unit[every[:, 1]]).square().sum(1)
     assert len(best) == 5
     assert {*map(tuple, best.tolist())} == {*map(tuple, every[gaps.argsort()[:5].numpy()].tolist())}
+
+
+def test_one_photo_meets_those_that_it_is_paired_with() -> None:
+    rng = np.random.default_rng(5)
+    hashes = rng.integers(1, 2**63, (300, len(VIEWS)), np.uint64)
+    for row in range(0, 200, 4):  # a view of one, or the whole, is nearly the whole, or a view, of another
+        bits = sum(1 << int(bit) for bit in rng.choice(64, rng.integers(6, 14), replace=False))
+        one, view = hashes[row], int(rng.integers(len(VIEWS)))
+        hashes[row + 1, 0 if row % 8 else view] = one[view if row % 8 else 0] ^ np.uint64(bits)
+    for row in range(0, 300, 3):
+        new = np.arange(len(hashes)) == row
+        paired = {int(other) for pair in hash_pairs(hashes, new) for other in pair if other != row}
+        assert set(hashed_like(hashes[row], hashes).tolist()) - {row} == paired

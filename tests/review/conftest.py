@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.review.marking import KINDS, PRODUCTS, TRIPLETS, crop, served
+from tests.review.marking import KINDS, PRODUCTS, TRIPLETS, crop, judged, served
 from visnet.storage.table import Table
 
 
@@ -56,5 +56,5 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(data: Path, path: Path) -> Iterator[httpx.Client]:
-    with served(data, path) as url, httpx.Client(base_url=url) as client:
+    with served(judged(data, path)) as url, httpx.Client(base_url=url) as client:
         yield client

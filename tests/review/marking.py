@@ -1,18 +1,26 @@
-"""Triplets of four products, the page that shows them, and a mark as the page sends it."""
+"""Triplets of four products; pages that are judged on, a browser that opens one, and a mark as a page sends it."""
 
 import contextlib
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 import uvicorn
 
 from visnet.review import triplets
-from visnet.review.server import app
+from visnet.review.server import Judged, app
 from visnet.review.shown import choose
 
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 PRODUCTS = ["a", "b", "c", "d"]
 KINDS = ["product/in", "product/out", "colour/in"]
 
@@ -29,15 +37,35 @@ TRIPLETS = [  # query, positive, negative, kind; the last one twice
 ]
 
 
+def judged(data: Path, path: Path) -> Judged:
+    """Return the triplets as their page shows them."""
+    return triplets.judged(choose(data, "train", 100), path)
+
+
 @contextlib.contextmanager
-def served(data: Path, path: Path) -> Iterator[str]:
-    """Serve the page from a thread; give its address."""
+def opened(url: str, width: int, height: int) -> Iterator[tuple["BrowserContext", "Page"]]:
+    """Open a page in a browser; lend its window and the page, on which there must be no error to the end."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        window = browser.new_context(viewport={"width": width, "height": height})
+        page, errors = window.new_page(), list[str]()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        page.goto(url)
+        yield window, page
+        assert not errors
+        browser.close()
+
+
+@contextlib.contextmanager
+def served(judged: Judged) -> Iterator[str]:
+    """Serve a page from a thread; give its address."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        server = uvicorn.Server(
-            uvicorn.Config(app(triplets.judged(choose(data, "train", 100), path), "127.0.0.1"), log_level="warning")
-        )
+        server = uvicorn.Server(uvicorn.Config(app(judged, "127.0.0.1"), log_level="warning"))
         thread = threading.Thread(target=server.run, args=([listening],), name="review")
         thread.start()
         try:

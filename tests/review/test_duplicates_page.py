@@ -1,23 +1,20 @@
 """The page of double listings: undecided pairs, decided by keyboard, written at once and never asked again."""
 
 import shutil
-import socket
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pandas as pd
 import pyarrow as pa
 import pytest
-import uvicorn
 
 from tests.duplicates.pictures import drawn
-from tests.review.test_person import CHROMIUM
+from tests.review.marking import needs_chromium, opened, served
 from visnet.duplicates import decisions
 from visnet.duplicates.listing import PAIRS
 from visnet.photos import codec
 from visnet.review import duplicates
-from visnet.review.server import app
 from visnet.storage.table import Table
 
 NAMES = ["a", "b", "c", "d"]
@@ -46,19 +43,9 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def url(data: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        judged = duplicates.judged(data, 100, tmp_path / "duplicates.csv")
-        server = uvicorn.Server(uvicorn.Config(app(judged, "127.0.0.1"), log_level="warning"))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+def url(data: Path, tmp_path: Path) -> Iterator[str]:
+    with served(duplicates.judged(data, 100, tmp_path / "duplicates.csv")) as url:
+        yield url
 
 
 def test_pairs_between_products_are_asked_surest_first_and_decided_ones_never_again(
@@ -85,18 +72,13 @@ def test_pairs_between_products_are_asked_surest_first_and_decided_ones_never_ag
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+@needs_chromium
 @pytest.mark.parametrize("width", [1440, 390])
 def test_a_person_decides_by_keyboard_and_takes_it_back(width: int, url: str, tmp_path: Path) -> None:
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     path = tmp_path / "duplicates.csv"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page, errors = browser.new_page(viewport={"width": width, "height": 844}), []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-        page.goto(url)
+    with opened(url, width, 844) as (_, page):
         expect(page.locator("h2")).to_have_text("1 / 3 mirrored")
         page.keyboard.press("y")
         expect(page.locator("h2")).to_have_text("2 / 3 mirrored")
@@ -111,5 +93,3 @@ def test_a_person_decides_by_keyboard_and_takes_it_back(width: int, url: str, tm
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.reload()
         expect(page.locator("h2")).to_have_text("2 / 3 mirrored")
-        assert not errors
-        browser.close()

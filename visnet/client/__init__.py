@@ -5,26 +5,22 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
 
-from visnet.serving.app.answers import (
-    CatalogAnswer,
-    ChangesAnswer,
-    CompareAnswer,
-    EventsAnswer,
-    ProductAnswer,
-    SearchAnswer,
-    SimilarAnswer,
-)
+from visnet.serving.app.answers.catalog import CatalogAnswer, CompareAnswer, ProductAnswer, SimilarAnswer
+from visnet.serving.app.answers.changes import ChangesAnswer, EventsAnswer
+from visnet.serving.app.answers.copies import DuplicatesAnswer
+from visnet.serving.app.answers.search import SearchAnswer
 from visnet.serving.events import Event
 
 __all__ = ["Client", "Event", "ServiceError"]
 
 Photo = Path | bytes
+Box = tuple[float, float, float, float]
 Filter = Mapping[str, Any]
 Told = TypeVar("Told", bound=BaseModel)
 TIMEOUT_S = 30.0
@@ -65,43 +61,47 @@ class Client:
         *photos: Photo,
         query_id: str | None = None,
         url: str | None = None,
-        box: tuple[float, float, float, float] | None = None,
+        box: Box | Sequence[Box] | None = None,
+        group_by: Literal["box"] | None = None,
         category: str | None = None,
         limit: int = 24,
         offset: int = 0,
         min_probability: float | None = None,
         filter: Filter | None = None,
         facets: Sequence[str] | None = None,
+        collapse: Literal["duplicates"] | None = None,
     ) -> SearchAnswer:
         """Find the products most like a thing, by 1 to 8 photos of it, an earlier query, or a photo's address.
 
-        box: left, top, right, bottom in pixels of the first photo, upright. filter: which products may answer, such as
+        box: left, top, right, bottom in pixels of the first photo, upright; or several, which are looks at one thing.
+        group_by: "box" searches for each box alone, or without boxes for each thing that the localizer is sure of; the
+        answer's `groups` have what is found. filter: which products may answer, such as
         {"column": "price", "range": {"max": 30}}, by the grammar of `visnet.serving.app.filters`. facets: the columns
-        whose values are counted.
+        whose values are counted. collapse: "duplicates" has one answer of each confirmed double listing.
         """
-        corners = None if box is None else ",".join(f"{side:g}" for side in box)
         fields: dict[str, Any] = {
             "query_id": query_id,
             "url": url,
-            "box": corners,
+            "box": _corners(box),
+            "group_by": group_by,
             "category": category,
             "limit": limit,
             "offset": offset,
         }
-        fields |= {"min_probability": min_probability, "filter": filter, "facets": facets}
+        fields |= {"min_probability": min_probability, "filter": filter, "facets": facets, "collapse": collapse}
         return self._post(SearchAnswer, "/v1/search", photos, fields)
 
     def query(self, query_id: str, **narrowed: Any) -> SearchAnswer:
         """Answer an earlier search by the catalog of now.
 
-        narrowed: limit, offset, category, min_probability, filter, facets, as in `search`.
+        narrowed: limit, offset, category, min_probability, filter, facets, collapse, as in `search`.
         """
         return self._get(SearchAnswer, f"/v1/queries/{quote(query_id, safe='')}", narrowed)
 
     def similar(self, product_id: str, **narrowed: Any) -> SimilarAnswer:
         """Return the products most like one of the catalog: of its published list or, with a filter, of all it finds.
 
-        narrowed: limit, offset, filter, facets, as in `search`.
+        narrowed: limit, offset, filter, facets, collapse, as in `search`.
         """
         return self._get(SimilarAnswer, f"{_product(product_id)}/similar", narrowed)
 
@@ -114,6 +114,11 @@ class Client:
         photos = [thing for thing in things if not isinstance(thing, str)]
         products = [thing for thing in things if isinstance(thing, str)]
         return self._post(CompareAnswer, "/v1/compare", photos, {"product_id": products})
+
+    def duplicates(self, thing: Photo | str) -> DuplicatesAnswer:
+        """Find the products that show the same picture as a photo (a path or bytes) or a product (its id, a text)."""
+        photos, product = ([], thing) if isinstance(thing, str) else ([thing], None)
+        return self._post(DuplicatesAnswer, "/v1/duplicates", photos, {"product_id": product})
 
     def catalog(self) -> CatalogAnswer:
         """Say what is served."""
@@ -176,6 +181,12 @@ class Client:
 
 def _files(photos: Sequence[Photo]) -> list[tuple[str, tuple[str, bytes]]]:
     return [("photo", ("photo", photo.read_bytes() if isinstance(photo, Path) else photo)) for photo in photos]
+
+
+def _corners(box: Box | Sequence[Box] | None) -> list[str]:
+    """Say boxes as the service reads them: one, or several."""
+    several = [box] if box and isinstance(box[0], float | int) else box or []
+    return [",".join(f"{side:g}" for side in one) for one in cast(Sequence[Box], several)]
 
 
 def _product(product_id: str) -> str:

@@ -100,7 +100,7 @@ def _sources(data: Path, wanted: Parts, locked: ExitStack) -> Iterator[dict[str,
     for number in reversed(versions.numbers(publish)):
         if not versions.damage(publish, number) and versions.facts(publish, number).get("parts") == wanted:
             yield candidate.of_version(versions.folder(publish, number), wanted)
-    for name in (runner.TABLES.name, *candidate.STAGE_OF.values()):
+    for name in (runner.TABLES.name, *dict.fromkeys(candidate.STAGE_OF.values())):
         locked.enter_context(locks.held(data / name, shared=True))
     line = candidate.of_line(data)
     for part in wanted:

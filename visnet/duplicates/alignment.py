@@ -1,12 +1,13 @@
 """Lay one picture on another: from a rough guess to an affine map, by Gauss-Newton steps on robust differences."""
 
+import functools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from visnet.duplicates.views import blurred, halved, seen, views
+from visnet.duplicates.views import blurred, halved, views
 
 GUESS_PX = 16
 GUESSES = 5  # that are followed
@@ -89,23 +90,21 @@ def _slopes(light: Tensor) -> Tensor:
 
 
 def _step(wanted: Tensor, slope: Tensor, maps: Tensor, power: float) -> Tensor:
-    side_px = wanted.shape[-1]
-    found = seen(slope, maps, side_px).flatten(2)
-    light, dx, dy = found.unbind(1)
-    y, x = _points(side_px)
-    target = wanted.flatten(1)
-    inside = _inside(maps, x, y)
+    basis = _points(wanted.shape[-1])
+    points = maps @ basis
+    found = _laid(slope, points).flatten(2)
+    light, target = found[:, 0], wanted.flatten(1)
+    inside = (points.abs().amax(1) <= 1.0).float()
     mean_, deviation = _moments(light, inside)
     goal, spread = _moments(target, inside)
     gain = (spread / deviation.clamp_min(1e-2)).clamp(0.5, 2.0)
     off = (light - mean_) * gain - (target - goal)
     weight = inside / (1 + (off / CUT).square()).pow(power)
-    ones = torch.ones_like(x)
-    sides = torch.stack([dx * x, dx * y, dx * ones, dy * x, dy * y, dy * ones], dim=-1) * gain[..., None]
-    left = sides.transpose(1, 2) @ (weight[..., None] * sides)
-    right = sides.transpose(1, 2) @ (weight * off)[..., None]
-    trace = left.diagonal(dim1=1, dim2=2).mean(-1)
-    left = left + (DAMPING * trace + 1e-6)[:, None, None] * torch.eye(6)
+    sides = ((found[:, 1:] * gain[:, None])[:, :, None] * basis).flatten(1, 2)  # by the map's numbers, [P, 6, S * S]
+    left = (sides * weight[:, None]) @ sides.transpose(1, 2)
+    right = sides @ (weight * off)[..., None]
+    diagonal = left.diagonal(dim1=1, dim2=2)
+    diagonal += DAMPING * diagonal.mean(-1, keepdim=True) + 1e-6
     return -torch.linalg.solve(left, right)[..., 0].view(-1, 2, 3).clamp(-0.25, 0.25)
 
 
@@ -115,9 +114,9 @@ def _alike(wanted: Tensor, there: Tensor, maps: Tensor) -> Tensor:
     An overlay costs only the blocks that it covers, whatever its contrast.
     """
     side_px = wanted.shape[-1]
-    laid = seen(there, maps, side_px)
-    y, x = _points(side_px)
-    inside = _blocks(_inside(maps, x, y).view(-1, side_px, side_px)).mean(-1)
+    points = maps @ _points(side_px)
+    laid = _laid(there, points)
+    inside = _blocks((points.abs().amax(1) <= 1.0).float().view(-1, side_px, side_px)).mean(-1)
     off, goal = (blocks - blocks.mean(-1, keepdim=True) for blocks in (_blocks(laid[:, 0]), _blocks(wanted[:, 0])))
     a, b = (one.square().mean(-1).sqrt() for one in (off, goal))
     correlation = (off * goal).mean(-1) / (a * b).clamp_min(FAINT**2)
@@ -131,15 +130,19 @@ def _blocks(light: Tensor) -> Tensor:
     return light.view(-1, count, BLOCK_PX, count, BLOCK_PX).transpose(2, 3).reshape(-1, count * count, BLOCK_PX**2)
 
 
-def _points(side_px: int) -> tuple[Tensor, Tensor]:
+def _laid(pictures: Tensor, points: Tensor) -> Tensor:
+    """Sample square pictures [P, C, S, S] at as many points [P, 2, S * S]; beyond the edge they repeat."""
+    side_px = pictures.shape[-1]
+    grid = points.transpose(1, 2).reshape(-1, side_px, side_px, 2)
+    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+@functools.cache
+def _points(side_px: int) -> Tensor:
+    """Return the centres of a picture's pixels, in -1..1, as x, y and 1: [3, S * S]."""
     at = (torch.arange(side_px) * 2 + 1) / side_px - 1
     y, x = torch.meshgrid(at, at, indexing="ij")
-    return y.reshape(-1), x.reshape(-1)
-
-
-def _inside(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    points = maps @ torch.stack([x, y, torch.ones_like(x)])
-    return (points.abs().amax(1) <= 1.0).float()
+    return torch.stack([x.reshape(-1), y.reshape(-1), torch.ones(side_px**2)])
 
 
 def _moments(light: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,6 +29,13 @@ def hash_pairs(hashes: Hashes, new: NDArray[np.bool_], bits_max: int = HASH_BITS
     return unique(np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64))
 
 
+def hashed_like(own: Hashes, hashes: Hashes, bits_max: int = HASH_BITS_MAX) -> Numbers:
+    """List the rows of hashes [N, V] that `hash_pairs` would pair with one photo's own, [V]; int64, in order."""
+    found = [whole for _, whole in _near(own, hashes[:, 0], bits_max)]
+    found += [view // hashes.shape[1] for _, view in _near(own[:1], hashes.reshape(-1), bits_max)]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+
 def vector_pairs(vectors: Tensor, new: NDArray[np.bool_], sq_limit: float) -> Numbers:
     """List the pairs whose embeddings are within a limit, as rows, int64 [P, 2].
 

@@ -1,4 +1,4 @@
-"""The table of pairs, and the file of confirmed groups, which is published with the catalog."""
+"""The tables of pairs and of hashes, and the file of confirmed groups, which is published with the catalog."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from visnet.storage import atomic
 
-TABLE = "duplicates.lance"
+TABLE, HASHES = "duplicates.lance", "photos.lance"
 FILE = "duplicate_groups.json"  # product -> its group; not there where nobody has confirmed a pair
 
 

@@ -59,8 +59,8 @@ def listed(compared: pa.Table, photos: pd.DataFrame, decided: Mapping[Pair, str]
     rows = rows[(rows["score"] >= score_min) | (rows["decision"] == CONFIRMED)].reset_index(drop=True)
     groups = grouped(_products(rows[rows["decision"] != DISMISSED]))
     a, b = rows["a_product_id"], rows["b_product_id"]
-    of = a.map(groups).fillna("")
-    rows["group"] = of.where((a != b) & (of == b.map(groups).fillna("")), "")
+    of, other = (side.map(lambda product: groups.get(product, "")) for side in (a, b))  # also where there are none
+    rows["group"] = of.where((a != b) & (of == other), "")
     return Listed(rows, groups, grouped(_products(rows[rows["decision"] == CONFIRMED])))
 
 

@@ -1,5 +1,6 @@
 // One pair at a time: one listing or two. The server's file is the truth about decisions, and is written at once.
-const $ = (id) => document.getElementById(id);
+import { $, element, keys, marks, photo } from "./judging.js";
+
 const about = await (await fetch("duplicates")).json();
 const items = about.pairs.map((pair) => ({ ...pair, name: JSON.stringify(pair.keys) }));
 const SIGNS = { confirmed: "✓", dismissed: "✗" };
@@ -7,54 +8,19 @@ const WORDS = { confirmed: "one listing", dismissed: "two listings" };
 
 let decided = new Map();             // pair -> decision
 let here = 0;
-let waiting = 0;                     // requests under way: one after the other, in the order of the keys
-let last = Promise.resolve();
 const done = [];                     // what undo takes back, last last
 
-function element(tag, props = {}, ...inside) {
-  const made = Object.assign(document.createElement(tag), props);
-  made.append(...inside);
-  return made;
-}
-
-const photo = (crop) => `photo?crop=${encodeURIComponent(crop)}`;
-
-async function ask(options) {
-  let answer;
-  try {
-    answer = await fetch("marks", options);
-  } catch {
-    throw new Error("The server does not answer: start it again, then reload this page.");
-  }
-  if (!answer.ok) throw new Error(await answer.text());
-  return answer.json();
-}
-
 let written = [];                    // the decisions as the server last said them
-function request(options) {          // show what the file says once it has answered, or why it does not
-  waiting += 1;
-  last = last.then(async () => {
-    try {
-      written = await ask(options);
-      $("trouble").hidden = true;
-    } catch (error) {
-      $("trouble").textContent = options ? `Not saved. ${error.message}` : error.message;
-      $("trouble").hidden = false;
-    }
-    waiting -= 1;
-    if (waiting) return;             // later decisions are shown already
-    decided = new Map(written.map(([what, a, b]) => [JSON.stringify([a, b]), what]));
-    draw();
-  });
-  return last;
-}
+const request = marks((rows) => {
+  written = rows;
+  decided = new Map(written.map(([what, a, b]) => [JSON.stringify([a, b]), what]));
+  draw();
+});
 
 function put(item, what, on) {
   if (on) decided.set(item.name, what); else decided.delete(item.name);   // shown at once, again when written
   const [a, b] = item.keys;
-  return request({
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ what, a, b, on }),
-  });
+  return request({ what, a, b, on });
 }
 
 function decide(what) {
@@ -147,13 +113,9 @@ const KEYS = {
   y: () => decide("confirmed"), n: () => decide("dismissed"), u: undo, " ": () => go(here + 1),
   ArrowRight: () => go(here + 1), j: () => go(here + 1), ArrowLeft: () => go(here - 1), k: () => go(here - 1),
 };
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+keys((event) => {
   if (event.key === " " && event.target.tagName === "BUTTON") event.target.blur();
-  const act = KEYS[event.key];
-  if (!act) return;
-  event.preventDefault();
-  act();
+  return KEYS[event.key];
 });
 $("confirm").onclick = () => decide("confirmed");
 $("dismiss").onclick = () => decide("dismissed");

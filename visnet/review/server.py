@@ -51,7 +51,8 @@ class Judged:
 
 def app(judged: Judged, host: str) -> Starlette:
     """Return the server's application. Bound to loopback, it answers under no other name."""
-    files = {"/": f"{judged.name}.html", **{f"/{name}": name for name in ("page.css", f"{judged.name}.js")}}
+    beside = ("page.css", "judging.js", f"{judged.name}.js")
+    files = {"/": f"{judged.name}.html", **{f"/{name}": name for name in beside}}
     # `place` keeps apart what the browser remembers of two projects.
     about = {**judged.about, "file": str(judged.file), "place": fingerprint(str(judged.file.resolve()))}
     mark_is = f'{{"what": {" | ".join(map(json.dumps, judged.words))}, "a": …, "b": …, "on": true | false}}'

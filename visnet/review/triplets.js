@@ -1,6 +1,7 @@
 // One triplet at a time, judged by keyboard or mouse. The server's file is the truth about marks; which triplets have
 // been looked at is remembered by the browser only.
-const $ = (id) => document.getElementById(id);
+import { $, element, keys, marks, photo } from "./judging.js";
+
 const about = await (await fetch("triplets")).json();
 const items = about.triplets.map(([q, p, n, kind]) => ({ crops: [q, p, n], kind, name: JSON.stringify([q, p, n]) }));
 const ROLES = [
@@ -17,17 +18,11 @@ let filter = "all";
 let view = items.map((_, i) => i);   // what the filter shows; fixed until another is chosen
 let here = 0;                        // a place in view
 const done = [];                     // what undo takes back, last last
-let written = [];                    // the marks as the server last said them
-let waiting = 0;                     // requests under way: one after the other, in the order of the keys
-let last = Promise.resolve();
+const request = marks((rows) => {    // the file is looked at again by other tabs when it was written
+  marked = new Set(rows.map((one) => key(...one)));
+  draw();
+}, () => news.postMessage("marked"));
 
-function element(tag, props = {}, ...inside) {
-  const made = Object.assign(document.createElement(tag), props);
-  made.append(...inside);
-  return made;
-}
-
-const photo = (crop) => `photo?crop=${encodeURIComponent(crop)}`;
 const key = (what, a, b) => JSON.stringify(what === "photo" ? [what, a] : [what, ...[a, b].sort()]);
 const row = (item, role, what) =>
   what === "photo" ? [what, item.crops[role], ""] : [what, item.crops[0], item.crops[role]];
@@ -48,43 +43,11 @@ function remember(item, on) {
   news.postMessage("judged");
 }
 
-async function ask(options) {
-  let answer;
-  try {
-    answer = await fetch("marks", options);
-  } catch {
-    throw new Error("The server does not answer: start it again, then reload this page.");
-  }
-  if (!answer.ok) throw new Error(await answer.text());
-  return answer.json();
-}
-
-function request(options) {          // show what the file says once it has answered, or why it does not
-  waiting += 1;
-  last = last.then(async () => {
-    try {
-      written = await ask(options);
-      if (options) news.postMessage("marked");
-      $("trouble").hidden = true;
-    } catch (error) {
-      $("trouble").textContent = options ? `Not saved. ${error.message}` : error.message;
-      $("trouble").hidden = false;
-    }
-    waiting -= 1;
-    if (waiting) return;             // later marks are shown already
-    marked = new Set(written.map((one) => key(...one)));
-    draw();
-  });
-  return last;
-}
-
 function put(one, on) {
   marked[on ? "add" : "delete"](key(...one));   // shown at once, and again when it is written
   draw();
   const [what, a, b] = one;
-  return request({
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ what, a, b, on }),
-  });
+  return request({ what, a, b, on });
 }
 
 function toggle(role, what) {
@@ -223,14 +186,12 @@ const KEYS = {
   },
 };
 
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+keys((event) => {
   const digit = /^(?:Digit|Numpad)([123])$/.exec(event.code);   // by place: shift changes what the key writes
   const act = digit ? () => toggle(digit[1] - 1, event.shiftKey ? "photo" : ROLES[digit[1] - 1].marks[0][0])
     : KEYS[event.key];
-  if (!act || ([" ", "Enter"].includes(event.key) && document.activeElement.matches("button:focus-visible"))) return;
-  event.preventDefault();
-  act();
+  const pressed = [" ", "Enter"].includes(event.key) && document.activeElement.matches("button:focus-visible");
+  return pressed ? null : act;
 });
 // A click leaves no focus behind, so that space goes on meaning "fine, next".
 document.addEventListener("click", (event) => event.detail && document.activeElement.blur());

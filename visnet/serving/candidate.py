@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from visnet.duplicates.files import FILE as DUPLICATES
+from visnet.duplicates.files import HASHES
+from visnet.duplicates.rule import FILE as RULE
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.vectors import model_of
 from visnet.errors import Damaged
@@ -21,14 +23,22 @@ from visnet.storage.links import Transfer
 from visnet.storage.table import Table
 from visnet.zoo import weights
 
-TABLES = {"crops": "crops", "embeddings": "catalog_embeddings", "knn": "knn_results", "catalog": "raw_images"}
+TABLES = {
+    "crops": "crops",
+    "embeddings": "catalog_embeddings",
+    "knn": "knn_results",
+    "catalog": "raw_images",
+    "hashes": "duplicates",
+}
 STAGE_OF = {  # who makes it
     **TABLES,
     "model": "trained_model",
     "calibration": "evaluation",
     "localizer": "localizer",
     "duplicates": "duplicates",
+    "rule": "duplicates",
 }
+SINGLE = {"calibration": calibration.FILE, "duplicates": DUPLICATES, "rule": RULE}  # parts that are one file
 MODEL = ("model.safetensors", "model.toml")
 SHOWN = 24
 
@@ -47,29 +57,27 @@ def of_line(data: Path) -> dict[str, Path]:
     """Return part -> where the line has it.
 
     `catalog` only where the source has more than photos, `calibration` where the evaluation could fit one, `localizer`
-    where one is trained, `duplicates` where a person has confirmed some.
+    where one is trained, `duplicates` where a person has confirmed some, `hashes` and `rule` where they are looked for.
     """
     places = {part: data / stage / f"{part}.lance" for part, stage in TABLES.items()}
     fitted, finds = data / STAGE_OF["calibration"] / calibration.FILE, data / STAGE_OF["localizer"]
     places |= {"model": data / STAGE_OF["model"], "calibration": fitted, "localizer": finds}
-    places["duplicates"] = data / STAGE_OF["duplicates"] / DUPLICATES
+    places |= {part: data / STAGE_OF[part] / SINGLE[part] for part in ("duplicates", "rule")}
+    places["hashes"] = data / STAGE_OF["hashes"] / HASHES
     there = {
         "catalog": Table(places["catalog"]).exists(),
         "calibration": fitted.exists(),
         "localizer": is_trained(finds),
         "duplicates": places["duplicates"].exists(),
+        "rule": places["rule"].exists(),
+        "hashes": places["rule"].exists() and Table(places["hashes"]).exists(),
     }
     return {part: path for part, path in places.items() if there.get(part, True)}
 
 
 def of_version(version: Path, parts: Parts) -> dict[str, Path]:
     """Return part -> where a version has it."""
-    names = {
-        "model": "trained_model",
-        "calibration": calibration.FILE,
-        "localizer": "localizer",
-        "duplicates": DUPLICATES,
-    }
+    names = {"model": "trained_model", "localizer": "localizer", **SINGLE}
     return {part: version / names.get(part, f"{part}.lance") for part in parts}
 
 
@@ -84,7 +92,7 @@ def assemble(places: Mapping[str, Path], folder: Path) -> Candidate:
     for file in MODEL:
         brought += links.link_or_copy(places["model"] / file, folder / "trained_model" / file)
     atomic.sync(folder / "trained_model")
-    for part, file in (("calibration", calibration.FILE), ("duplicates", DUPLICATES)):
+    for part, file in SINGLE.items():
         if part in places:
             brought += links.link_or_copy(places[part], folder / file)
             parts[part] = digest(folder / file)

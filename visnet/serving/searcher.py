@@ -1,15 +1,16 @@
 """Answer photos from one version of the catalog: its model and its matrix are held in memory, and nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
 
-from kernels.nearest import Gallery
+from kernels.nearest import Gallery, nearest
 from visnet.embedding.crop_dataset import square
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.together import ALONE, embed_together, sizes_alike
@@ -17,8 +18,10 @@ from visnet.embedding.vectors import read_vectors
 from visnet.errors import NotFound, NotReady
 from visnet.evaluation.calibration import load
 from visnet.search.products import nearest_products
+from visnet.serving.duplicates import Listings
 from visnet.zoo import weights
 
+NO_GROUPS: Mapping[str, str] = MappingProxyType({})
 SAID = ("product_id", "crop_id", "category", "colour")
 
 
@@ -54,9 +57,16 @@ class Ranking:
 class Searcher:
     """The shop photos of a version, searched exactly. Nothing is read once it is made: the folders may go."""
 
-    def __init__(self, trained_model: Path, embeddings: Path, calibration: Path | None = None) -> None:
+    def __init__(
+        self,
+        trained_model: Path,
+        embeddings: Path,
+        calibration: Path | None = None,
+        groups: Mapping[str, str] = NO_GROUPS,
+    ) -> None:
         """Read a model's folder, the folder of its embeddings and, if given, the one in which its calibration may be.
 
+        groups: product -> the group of products that are one listing (`visnet.serving.duplicates`).
         `NotReady` when the embeddings or the calibration are of another model.
         """
         self._model, entry = weights.load(trained_model)
@@ -72,6 +82,7 @@ class Searcher:
         self._gallery = Gallery(shop.matrix[torch.from_numpy(order)], metric="sq_euclidean")
         self.said = {name: rows[name].fillna("").to_numpy(object) for name in SAID}
         self._product = pd.factorize(rows["product_id"])[0]
+        self.listings = Listings(self.said["product_id"], groups)
         categories, first = np.unique(rows["category"].to_numpy(object), return_index=True)
         ends = [*first[1:], len(rows)]
         self._range = dict(zip(categories, zip(first.tolist(), ends, strict=True), strict=True))
@@ -123,23 +134,36 @@ class Searcher:
         category: str | None = None,
         valid: torch.Tensor | None = None,
         but: Sequence[int] | None = None,
+        *,
+        collapse: bool = False,
     ) -> list[Ranking]:
         """Return for each of the vectors [B, D] the k products nearest to it; fewer where there are fewer.
 
         category: only its photos answer. valid: the photos that may answer, bits of `kernels.nearest.pack_bits` of all
-        rows. but: for each vector a photo whose product does not answer, -1 for none. Errors: `ValueError` for k below
-        1, `NotFound` for an unknown category.
+        rows. but: for each vector a photo whose product does not answer, -1 for none. collapse: of a listing only the
+        nearest product answers, and `but` leaves all of its own out. Errors: `ValueError` for k below 1, `NotFound` for
+        an unknown category.
         """
         if k < 1:
             raise ValueError(f"k {k}: at least 1 product must be asked for")
         within = self._rows_of(category)
-        exclude = None if but is None or max(but) < 0 else np.where(np.array(but) < 0, -1, self._product[but])
-        found = nearest_products(vectors, self._gallery, self._product, k, exclude, within if category else None, valid)
+        answers = self.listings.code if collapse else self._product
+        exclude = None if but is None or max(but) < 0 else np.where(np.array(but) < 0, -1, answers[but])
+        found = nearest_products(vectors, self._gallery, answers, k, exclude, within if category else None, valid)
         rankings = []
         for row, sq_distance in zip(found.row, found.sq_distance, strict=True):
             there = row >= 0
             rankings.append(self._ranking(row[there], sq_distance[there], whole=category is None))
         return rankings
+
+    def photos(self, vector: torch.Tensor, k: int, valid: torch.Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k photos nearest to a vector [D], whatever their products, and their squared distances.
+
+        valid: the photos that may answer, as in `rank`.
+        """
+        found = nearest(vector[None], self._gallery, k, valid=valid)
+        there = found.row[0] >= 0
+        return found.row[0][there].numpy(), found.score[0][there].numpy()
 
     def search(self, vectors: torch.Tensor, k: int, category: str | None = None) -> list[list[Hit]]:
         """Return the k products nearest to each of the vectors [B, D], nearest first, as `rank` finds them."""
@@ -157,15 +181,17 @@ class Searcher:
         """Return the ranking of where no product may answer."""
         return self._ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), whole=True)
 
-    def probability(self, sq_distance: np.ndarray, category: np.ndarray, *, whole: bool) -> np.ndarray | None:
+    def probability(
+        self, sq_distance: np.ndarray, category: np.ndarray, *, whole: bool, after: int = 0
+    ) -> np.ndarray | None:
         """Return the probabilities [N] of all answers to a photo, nearest first; None without a calibration.
 
-        whole: the search was not narrowed to a category.
+        whole: the search was not narrowed to a category. after: how many nearer answers were left out.
         """
         if self._calibration is None:
             return None
         curves = self._calibration.whole if whole else self._calibration.within
-        return curves.probability(sq_distance, category, np.arange(len(sq_distance)) == 0)
+        return curves.probability(sq_distance, category, after + np.arange(len(sq_distance)) == 0)
 
     def _ranking(self, row: np.ndarray, sq_distance: np.ndarray, *, whole: bool) -> Ranking:
         return Ranking(row, sq_distance, self.probability(sq_distance, self.said["category"][row], whole=whole))

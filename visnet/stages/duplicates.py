@@ -8,41 +8,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
 
-from visnet.duplicates import compared_pairs, decisions, files, listing
+from visnet.duplicates import compared_pairs, decisions, files, listing, rule
 from visnet.duplicates.candidates import Numbers
 from visnet.duplicates.decisions import CONFIRMED, DISMISSED
 from visnet.duplicates.groups import members
 from visnet.duplicates.listing import Listed
+from visnet.duplicates.rule import Rule
 from visnet.duplicates.shown_photos import HASHED, hash_all, hashed_rows, hashes_of, shop_photos
 from visnet.duplicates.views import VIEWS
 from visnet.embedding.vectors import read_vectors
 from visnet.pipeline.log import Log
-from visnet.pipeline.stage import Frozen, Report
+from visnet.pipeline.stage import Report
 from visnet.sheets import contact_sheet
 from visnet.storage import atomic
 from visnet.storage.fingerprints import fingerprint
 from visnet.storage.table import Table, tables_of, wanted_rows
 
 IN_PLACE = True
-VERSION = 1  # raise when the same photos are compared otherwise than before
+VERSION = 2  # raise when the same photos are compared otherwise than before
 SHOWN_GROUPS, SHOWN_PRODUCTS = 24, 6
 
 
-class Params(Frozen):
-    """Whether double listings are looked for, which pairs are compared, and from which score on one is shown.
-
-    A pair is compared for the cosine of its embeddings (alike_min), for its perceptual hashes (hash_bits_max of 64 may
-    differ), or because one is among the nearest others of its category, for each product that many (nearest).
-    score_min: how probable it must be that both photos show one picture. decisions: what a person has said of pairs.
-    """
+class Params(Rule):
+    """Whether double listings are looked for, by which rule, and where it stands what a person has said of pairs."""
 
     enabled: bool = False
-    alike_min: float = Field(0.95, ge=0.5, le=1)
-    hash_bits_max: int = Field(10, ge=0, le=16)
-    nearest: int = Field(5, ge=0, le=100)
-    score_min: float = Field(0.6, gt=0, lt=1)
     decisions: str = "duplicates.csv"
 
 
@@ -57,7 +48,7 @@ def build(
     made = fingerprint(VERSION, params.alike_min, params.hash_bits_max, list(VIEWS))
     photos = shop_photos(raw_images, crops, vectors, made)
     matrix = vectors.at(photos["crop_id"])
-    hashed, compared = Table(out / "photos.lance", "crop_id"), Table(out / "compared.lance", "pair_id")
+    hashed, compared = Table(out / files.HASHES, "crop_id"), Table(out / "compared.lance", "pair_id")
     if not hashed.exists():
         hashed.put(HASHED.empty_table())
     photos_before = hashed.count()
@@ -76,7 +67,7 @@ def build(
     pairs = compared_pairs.wanted_pairs(
         photos, compared, hashes=hashes, vectors=matrix, new=new, other=other,
         photos_before=photos_before,
-        bits_max=params.hash_bits_max, sq_limit=2 - 2 * params.alike_min,
+        bits_max=params.hash_bits_max, sq_limit=params.sq_limit,
     )  # fmt: skip
     news = compared_pairs.bring(compared, pairs, photos, path, log)
     found = listing.listed(compared.opened().to_table().sort_by("pair_id"), photos, decided.of(), params.score_min)
@@ -84,6 +75,7 @@ def build(
     # Last of all: until then a run that was killed is repeated, since its photos are still new.
     hashed.delete(change.gone)
     hashed.put(hashed_rows(photos[new], hashes[new]), change.changed)
+    rule.write(out, params)
     _picture(path, found, log)
     return _report(found, photos, decided, out) | {
         "compared": len(pairs),
@@ -98,6 +90,7 @@ def _switched_off(out: Path, log: Log) -> Report:
     for table in tables_of(out):
         atomic.remove(table.path)
     files.write(out, {})
+    (out / rule.FILE).unlink(missing_ok=True)
     log.picture(contact_sheet.sheet([], "No double listings: the stage is switched off"))
     return {"enabled": False, "pairs": None, "groups": None, "digest": fingerprint("switched off")}
 

@@ -1,8 +1,8 @@
 """What stands on disk against what was written: a checksum of every mebibyte of an artefact's files.
 
-Lance's data files and what the stages make are never written to twice, so a file that is not as it was recorded is
-damaged: by a disk, a copy that broke off, another program. Lance's manifests are numbered, and a table that takes the
-place of another has the same numbers: of them, only that the latest one can be read is looked at.
+Lance's data files are never written to twice, and other files by stages alone, so a file that is not as it was after
+the stage is damaged: by a disk, a copy that broke off, another program. Lance's manifests are numbered, and a table
+that takes the place of another has the same numbers: of them, only that the latest one can be read is looked at.
 
 `check` samples before a stage builds on it, `damaged` with no limit reads all.
 """
@@ -27,10 +27,10 @@ Checksums = dict[str, list[int]]  # relative path -> size, then the CRC-32 of ea
 
 
 def record(folder: Path) -> None:
-    """Note the checksums of the files that are new in an artefact's folder; no file is read a second time."""
-    known = read(folder)
+    """Note the checksums of an artefact's files after its stage; no file of a table is read a second time."""
+    known = {name: sums for name, sums in read(folder).items() if ".lance/" in name}
     found = {name: known.get(name) or _sums(path) for name, path in _files(folder)}
-    if found == known:
+    if found == read(folder):
         return
     rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(sums)}" for name, sums in sorted(found.items()))
     atomic.put_text(folder / CHECKSUMS, f"{{\n{rows}\n}}\n")

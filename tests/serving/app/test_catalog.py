@@ -4,8 +4,10 @@ import io
 from pathlib import Path
 
 import httpx
+import pytest
 from PIL import Image
 
+from tests.serving.app.running import search, served
 from visnet.serving import catalog
 from visnet.serving.app.filters import parsed
 
@@ -32,7 +34,26 @@ def test_the_similar_ones_are_those_of_the_published_list(client: httpx.Client, 
     url = f"/v1/products/{lists[0]['product_id']}/similar"
     page = client.get(url, params={"limit": 1, "offset": 1}).json()
     assert [one["product_id"] for one in page["results"]] == lists[0]["products"][1:2]
-    assert page["results"][0]["probability"] is None, "another product is not the same, however near"
+
+
+def test_similar_ones_are_as_likely_as_a_search_for_the_products_own_photo_says(
+    client: httpx.Client, shop: Path
+) -> None:
+    photo = client.get(client.get("/v1/products/p003").json()["photos"][0]["url"]).content
+    for asked in ({"category": "hat"}, {"filter": '{"column": "category", "in": ["bag", "hat"]}'}):
+        found = search(client, photo, limit=2048, **asked).json()["results"]
+        assert found[0]["product_id"] == "p003"
+        likely = {one["product_id"]: one for one in found[1:]}
+        narrowed = {"limit": 2048} | {name: text for name, text in asked.items() if name == "filter"}
+        alike = client.get("/v1/products/p003/similar", params=narrowed).json()["results"]
+        by_this = [one for one in alike if abs(one["sq_distance"] - likely[one["product_id"]]["sq_distance"]) < 1e-6]
+        assert by_this, "the others are nearer to its second photo"
+        for one in by_this:
+            assert one["probability"] == pytest.approx(likely[one["product_id"]]["probability"], abs=1e-4)
+        assert [one["probability"] for one in alike] == sorted((one["probability"] for one in alike), reverse=True)
+    with served(shop / "data") as other:
+        (one, *_) = other.get("/v1/products/p003/similar").json()["results"]
+        assert one["probability"] is None, "this version has no calibration"
 
 
 def test_a_photo_is_as_large_as_wanted_and_kept_for_ever(client: httpx.Client) -> None:
@@ -85,6 +106,7 @@ def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
         "/v1/changes/{batch}",
         "/v1/photos/{photo_id}",
         "/v1/compare",
+        "/v1/duplicates",
         "/v1/catalog",
         "/v1/events",
     }
@@ -98,6 +120,7 @@ def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
         assert all(parsed(example) for example in field["examples"])
     assert len(fields) == 2
     schemas = document["components"]["schemas"]
-    assert all(schemas[name]["examples"] for name in ("SearchAnswer", "Result", "ChangesAnswer", "Problem"))
+    shown = ("SearchAnswer", "Group", "Result", "ChangesAnswer", "Copy", "DuplicatesAnswer", "Problem")
+    assert all(schemas[name]["examples"] for name in shown)
     assert {"get", "put", "delete"} <= document["paths"]["/v1/products/{product_id}"].keys()
     assert client.get("/docs").status_code == 404

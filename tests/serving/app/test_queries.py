@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from visnet.errors import NotFound
-from visnet.serving.app.queries import KeptBox, Query, QueryStore
+from visnet.serving.app.queries import KeptBox, Query, QueryStore, part_id
 
 
 def query(*photos: bytes) -> Query:
     boxes = [KeptBox((1.0, 2.0, 3.5, 4.0), 0.75, "proposed", True), KeptBox((0.0, 0.0, 9.0, 8.0), None, "whole", False)]
-    return Query(photos, 9, 8, boxes, "a model", torch.tensor([0.1, -0.2]))
+    return Query(photos, 9, 8, boxes, "a model", torch.tensor([[0.1, -0.2]]))
 
 
 def count(path: Path, table: str) -> int:
@@ -29,7 +29,24 @@ def test_what_is_kept_is_found_as_it_was(tmp_path: Path) -> None:
     found = store.get(store.put(asked))
     assert (list(found.photos), found.boxes, found.model) == ([b"front", b"back", b"front"], asked.boxes, "a model")
     assert (found.width, found.height) == (9, 8)
-    assert torch.equal(found.vector, asked.vector)
+    assert torch.equal(found.vectors, asked.vectors)
+    store.close()
+
+
+def test_each_box_of_a_grouped_query_is_one_of_its_own(tmp_path: Path) -> None:
+    store = QueryStore(tmp_path / "queries.sqlite", 10)
+    boxes = [KeptBox((1.0, 2.0, 3.5, 4.0), None, "given", True), KeptBox((5.0, 2.0, 6.0, 4.0), None, "given", True)]
+    boxes.append(KeptBox((0.0, 0.0, 9.0, 8.0), None, "whole", False))
+    asked = Query([b"front"], 9, 8, boxes, "a model", torch.tensor([[0.1, -0.2], [0.3, 0.4]]), grouped=True)
+    name = store.put(asked)
+    found, second = store.get(name), store.get(str(part_id(name, 2)))
+    assert (found.grouped, found.boxes) == (True, boxes)
+    assert torch.equal(found.vectors, asked.vectors)
+    assert (second.grouped, [box.used for box in second.boxes]) == (False, [False, True, False])
+    assert torch.equal(second.vectors, asked.vectors[1:])
+    for none in (f"{name}-0", f"{name}-3", f"{name}-", f"{store.put(query(b'front'))}-1"):
+        with pytest.raises(NotFound, match="is no part of"):
+            store.get(none)
     store.close()
 
 

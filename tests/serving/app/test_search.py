@@ -52,6 +52,7 @@ def test_the_answers_are_the_searchers_to_the_bit(
         "model": found["lineage"]["model"],
         "mlflow_run": None,
         "exact": True,
+        "duplicate_groups": 0,
     }
 
 

@@ -107,8 +107,17 @@ def test_sigterm_ends_it_after_the_request_that_is_under_way(shop: Path) -> None
         assert (child.returncode, said.splitlines()[-1], trouble) == (0, "Stopped.", "")
 
 
-def test_two_processes_share_the_port_the_queries_and_the_counts(shop: Path) -> None:
-    with process(shop, "--workers", "2") as (child, url):
+SLOWER = """
+from visnet.serving.app.settings import Settings
+Settings.model_fields["searches_per_s"].default = 10.0
+Settings.model_rebuild(force=True)
+from visnet.__main__ import main
+main()
+"""
+
+
+def test_two_processes_share_the_port_the_queries_the_counts_and_the_rates(shop: Path) -> None:
+    with process(shop, "--workers", "2", python=("-c", SLOWER)) as (child, url):
         ready(url)
         with httpx.Client(base_url=url) as client:
             link = search(client, photo_of(shop, "p003-0-1")).json()["query_id"]
@@ -122,6 +131,10 @@ def test_two_processes_share_the_port_the_queries_and_the_counts(shop: Path) -> 
         counted = re.search(r'route="/v1/queries/\{query_id\}",status="200"\} (\d+)', httpx.get(f"{url}metrics").text)
         assert counted
         assert int(counted[1]) == 10
+        begun_s = time.monotonic()
+        statuses = Counter(httpx.get(f"{url}v1/queries/none").status_code for _ in range(150))
+        assert statuses[404] <= 50 + 10 * (time.monotonic() - begun_s), "as many as one process alone lets through"
+        assert statuses[404] + statuses[429] == 150
         child.send_signal(signal.SIGTERM)
         assert child.wait(20) == 0
 

@@ -1,5 +1,6 @@
 """Writes that are refused, or die, say why; and nothing of them is seen."""
 
+import itertools
 import json
 import os
 import re
@@ -104,15 +105,19 @@ def test_who_writes_too_often_is_told_when_to_come_again(shop: Path) -> None:
         assert http.get("/v1/catalog").status_code == 200
 
 
-def test_a_bucket_fills_at_its_rate() -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_bucket_fills_at_its_rate_however_many_processes_take_of_it(processes: int, tmp_path: Path) -> None:
     now = [0.0]
-    rate = Rate(10, lambda: now[0])
+    shared = tmp_path / "rates.sqlite" if processes > 1 else None
+    rates = itertools.cycle([Rate(10, shared, lambda: now[0]) for _ in range(processes)])
     burst = int(10 * BURST_S)
-    assert [rate.wait_s("a") for _ in range(burst)] == [0.0] * burst
-    assert rate.wait_s("a") == pytest.approx(0.1)
-    assert rate.wait_s("b") == 0
+    assert [next(rates).wait_s("a") for _ in range(burst)] == [0.0] * burst
+    assert [next(rates).wait_s("a") for _ in range(processes)] == [pytest.approx(0.1)] * processes
+    assert next(rates).wait_s("b") == 0
     now[0] = 0.1
-    assert [rate.wait_s("a") > 0 for _ in range(2)] == [False, True]
+    assert [next(rates).wait_s("a") > 0 for _ in range(3)] == [False, True, True]
+    next(rates).owe("a", 10)
+    assert next(rates).wait_s("a") == pytest.approx(1.1)
 
 
 @pytest.mark.parametrize(

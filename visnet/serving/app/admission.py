@@ -10,7 +10,7 @@ from visnet.serving.app.problems import Refusal
 from visnet.serving.app.rates import Rate
 from visnet.serving.app.settings import Settings
 
-WORKING = ("/v1/search", "/v1/compare", "/v1/queries/")  # what takes a network's time
+WORKING = ("/v1/search", "/v1/compare", "/v1/duplicates", "/v1/queries/")  # what takes a network's time
 HEALTH = ("/healthz", "/readyz", "/metrics")
 ASKS = {"WWW-Authenticate": 'Bearer realm="visnet"'}
 HOW = "send a key as `Authorization: Bearer vn_…`; `python -m visnet keys add NAME` makes one"
@@ -21,7 +21,8 @@ class Admission:
 
     def __init__(self, settings: Settings) -> None:
         self._keys, self._for_reading = Keys(settings.data), settings.keys_for_reading
-        self._reads, self._writes = Rate(settings.searches_per_s), Rate(settings.writes_per_s)
+        files = (None if settings.rates is None else settings.rates / f"{of}.sqlite" for of in ("reads", "writes"))
+        self._reads, self._writes = map(Rate, (settings.searches_per_s, settings.writes_per_s), files)
 
     def check(self, scope: Scope, headers: Headers) -> None:
         """Refuse with 401, 403 or 429; note in the request's state who holds the key."""

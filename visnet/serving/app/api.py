@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Match, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from visnet.serving.app.answers import Problem
+from visnet.serving.app.answers.problem import Problem
 from visnet.serving.app.problems import MEDIA, Refusal
 
 PROBLEMS = (400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 422, 429, 500, 503, 504)

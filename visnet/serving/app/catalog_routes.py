@@ -1,15 +1,17 @@
 """The API's routes for what is in the catalog: products, their lists, photos, and what is served."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from visnet.serving.app import state
-from visnet.serving.app.answers import CatalogAnswer, Count, ProductAnswer, ProductPhoto, SimilarAnswer
+from visnet.serving.app.answers.catalog import CatalogAnswer, ProductAnswer, ProductPhoto, SimilarAnswer
+from visnet.serving.app.answers.counts import Count
 from visnet.serving.app.engine import DEPTH, Engine
 from visnet.serving.app.filters import DOCUMENTED
-from visnet.serving.app.search import Narrowed, photo_url, similar_ones
+from visnet.serving.app.search import COLLAPSE, NO_TEXT, Narrowed, photo_url
+from visnet.serving.app.similar import similar_ones
 from visnet.serving.app.uploads import shrunk
 
 router = APIRouter(prefix="/v1", tags=["catalog"])
@@ -28,13 +30,15 @@ async def similar(
     offset: Annotated[int, Query(ge=0, lt=DEPTH)] = 0,
     filter: Annotated[str | None, Query(**DOCUMENTED)] = None,
     facets: Annotated[str, Query(description="columns whose values are counted over all other products")] = "",
+    collapse: Annotated[Literal["duplicates"] | NO_TEXT, Query(description=COLLAPSE)] = None,
 ) -> Response:
-    """Return the products most like one of the catalog: other ones, so no probability is told that they are the same.
+    """Return the products most like one of the catalog, with the probabilities of a search for its own photo.
 
     Without a filter they are its published list, of its own category; with one, its stored photos are searched for
-    among all products that the filter finds. Either is exact.
+    among all products that the filter finds. Either is exact. Where double listings are collapsed, the product's own is
+    left out with it, and facets are counted over the best 2,048 answers.
     """
-    narrowed = Narrowed.of(limit=limit, offset=offset, filter=filter, facets=facets)
+    narrowed = Narrowed.of(limit=limit, offset=offset, filter=filter, facets=facets, collapse=collapse)
     async with state.of(request).engines.lease() as engine:
         told = await similar_ones(engine, product_id, narrowed)
     return Response(told.model_dump_json(), media_type="application/json")

@@ -1,18 +1,21 @@
 """The catalog of now: a version, and what was changed since. Rows are those of `visnet.serving.live.overlay`."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from visnet.errors import NotFound
-from visnet.serving.app.answers import CatalogColumn, Count, Numbers
+from visnet.serving.app.answers.catalog import CatalogColumn
+from visnet.serving.app.answers.counts import Count, Numbers
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.facets import described, facets
 from visnet.serving.app.facts import Facts, shown_attributes
-from visnet.serving.app.within import Narrowing, Within
+from visnet.serving.app.within import Grouped, Narrowing, Within
 from visnet.serving.live import merging
-from visnet.serving.live.overlay import LivePhoto, Overlay
+from visnet.serving.live.overlay import Overlay
+from visnet.serving.live.products import LivePhoto
 from visnet.serving.live.store import LiveStore
 from visnet.serving.searcher import SAID, Hit, Ranking, Searcher
 
@@ -31,20 +34,28 @@ class Current:
         self._described = described(columns, self.within(ANYWHERE))
 
     def rank(
-        self, vectors: torch.Tensor, k: int, where: Where = ANYWHERE, but: Sequence[int] | None = None
+        self,
+        vectors: torch.Tensor,
+        k: int,
+        where: Where = ANYWHERE,
+        but: Sequence[int] | None = None,
+        *,
+        collapse: bool = False,
     ) -> list[Ranking]:
         """Return for each of the vectors [B, D] the k products nearest to it; `NotFound` for an unknown category.
 
-        but: for each vector a photo whose product does not answer, -1 for none.
+        but: for each vector a photo whose product does not answer, -1 for none. collapse: of a double listing only the
+        nearest product answers.
         """
         if self.overlay.empty:
             among = self._narrowing.of_version(where).among
             if not among.standing:
                 return [self._searcher.nothing()] * len(vectors)
-            return self._searcher.rank(vectors, min(k, among.standing), among.category, among.valid, but)
+            asked = vectors, min(k, among.standing), among.category, among.valid, but
+            return self._searcher.rank(*asked, collapse=collapse)
         with self.overlay.moment() as moment:
             among = self._narrowing.at(where, moment).among
-            return merging.rank(self._searcher, moment, vectors, k, among, but)
+            return merging.rank(self._searcher, moment, vectors, k, among, but, collapse=collapse)
 
     def within(self, where: Where = ANYWHERE) -> Within:
         """Say what may answer now; `NotFound` for an unknown category."""
@@ -53,7 +64,7 @@ class Current:
         with self.overlay.moment() as moment:
             return self._narrowing.at(where, moment)
 
-    def joined(self, rankings: Sequence[Ranking], k: int) -> Ranking:
+    def joined(self, rankings: Sequence[Ranking], k: int, *, collapse: bool = False) -> Ranking:
         """Return the k products nearest to any of several vectors, of which these are the rankings of k each.
 
         It has no probabilities: they are of one photo.
@@ -61,9 +72,31 @@ class Current:
         row = np.concatenate([one.row for one in rankings])
         sq_distance = np.concatenate([one.sq_distance for one in rankings])
         order = np.lexsort((row, sq_distance))
-        _, first = np.unique(self.said("product_id", row[order]).astype(str), return_index=True)
+        names = self.listings(row[order]) if collapse else self.said("product_id", row[order]).astype(str)
+        _, first = np.unique(names, return_index=True)
         best = order[np.sort(first)[:k]]
         return Ranking(row[best], sq_distance[best], None)
+
+    def listings(self, rows: np.ndarray) -> np.ndarray:
+        """Return the numbers of the listings that rows [N] are of: of a confirmed group, or of a product alone."""
+        return merging.listings_of(self._searcher, self.overlay.listing, rows)
+
+    def grouped(self, where: Where) -> Grouped:
+        """Say which products of confirmed groups may answer now."""
+        within, listings, rows = self.within(where), self._searcher.listings, self._searcher.listings.grouped
+        rows = rows[within.entries[self._columns.entries(rows)]]
+        found = dict(zip(self._searcher.said["product_id"][rows], listings.code[rows].tolist(), strict=True))
+        found |= {one.product_id: one.listing for one in within.changed if one.listing is not None}
+        return Grouped(found)
+
+    def after_itself(self, ranking: Ranking, *, whole: bool) -> Ranking:
+        """Return the ranking of the other products with the probabilities of a search for a product's own photo.
+
+        There the product itself comes first, so that these are later answers. whole: of all categories.
+        """
+        category = self.said("category", ranking.row)
+        likely = self._searcher.probability(ranking.sq_distance, category, whole=whole, after=1)
+        return dataclasses.replace(ranking, probability=likely)
 
     def described(self) -> list[CatalogColumn]:
         """Say what columns there are, and which values products have in each."""

@@ -13,13 +13,15 @@ from visnet.errors import Damaged, NotReady
 from visnet.localizing.localizer import Localizer, Proposal
 from visnet.photos import codec
 from visnet.photos.cutting import Box
-from visnet.serving.app.answers import Lineage
+from visnet.serving.app.answers.reply import Lineage
 from visnet.serving.app.batches import Together
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
+from visnet.serving.app.copies import Copies
 from visnet.serving.app.current import Current
 from visnet.serving.app.facts import Facts
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.catalog import Serving
+from visnet.serving.duplicates import duplicate_groups
 from visnet.serving.live import photos
 from visnet.serving.live.overlay import Overlay
 from visnet.serving.live.ranks import Ranks
@@ -36,13 +38,14 @@ ALIKE = 1e-3  # squared distance at which a photo of the catalog, embedded here,
 class Question:
     """A unit vector [D], of which the k nearest products that may answer are wanted.
 
-    but: a photo whose product does not answer, -1 for none.
+    but: a photo whose product does not answer, -1 for none. collapse: of a double listing only the nearest answers.
     """
 
     vector: torch.Tensor
     where: Where = ANYWHERE
     but: int = -1
     k: int = DEPTH
+    collapse: bool = False
 
 
 class Engine:
@@ -61,18 +64,26 @@ class Engine:
         store: of changes that are laid over it once `warm` is done; None for none.
         """
         self._version, self.number, facts = version, version.number, version.facts()
-        self.searcher = Searcher(version.trained_model, version.folder, version.folder)
+        groups = duplicate_groups(version)
+        self.searcher = Searcher(version.trained_model, version.folder, version.folder, groups)
         self.facts = Facts(version, self.searcher)
         self.columns = ProductColumns(self.searcher.said, self.facts.table)
         self.localizer = None if version.localizer is None else Localizer.load(version.localizer)
         self.model = str(facts["model"])
         published = str(facts["created_at"]).replace("Z", "+00:00")
         run = facts.get("mlflow_run")  # of a version that was published before this was noted, none is known
-        self.lineage = Lineage(catalog_version=self.number, published=published, model=self.model[:8], mlflow_run=run)
+        self.lineage = Lineage(
+            catalog_version=self.number,
+            published=published,
+            model=self.model[:8],
+            mlflow_run=run,
+            duplicate_groups=self.searcher.listings.groups,
+        )
         self.sizes: tuple[int, ...] = (1,)
         self.ranks = Ranks(version)
         self.overlay = Overlay(self.searcher, self.ranks, store, self.model, self._of_crops)
         self.current = Current(self.searcher, self.facts, self.columns, self.overlay, store)
+        self.copies = Copies(version, self.searcher, self.current, self.overlay)
         self._embedding = Together(self._embed, network, AT_ONCE, metrics.batch("embed"))
         self._proposing = Together(self._propose, network, AT_ONCE, metrics.batch("propose"))
         self._searching = Together(self._search, search, AT_ONCE, metrics.batch("search"))
@@ -112,25 +123,38 @@ class Engine:
 
     async def embed(self, squares: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return one unit vector [D] of photos of one thing: theirs averaged, and made unit again."""
-        vectors = await asyncio.gather(*(self._embedding.ask(square) for square in squares))
+        vectors = await self.embed_each(squares)
         if len(vectors) == 1:
             return vectors[0]
-        mean = torch.stack(vectors).mean(0)
+        mean = vectors.mean(0)
         return mean / mean.norm().clamp_min(1e-12)
+
+    async def embed_each(self, squares: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the unit vectors [B, D] of photos, which go through the network together."""
+        return torch.stack(await asyncio.gather(*(self._embedding.ask(square) for square in squares)))
 
     async def propose(self, picture: Image.Image) -> list[Proposal]:
         """Return the boxes that the localizer is sure of, best first; none where there is no localizer."""
         return [] if self.localizer is None else await self._proposing.ask(picture)
 
-    async def rank(self, vector: torch.Tensor, where: Where = ANYWHERE, k: int = DEPTH) -> Ranking:
-        """Rank the k products nearest to a vector; `NotFound` for an unknown category."""
-        return await self._searching.ask(Question(vector, where, k=k))
+    async def rank(self, vector: torch.Tensor, where: Where = ANYWHERE, k: int = DEPTH, but: int = -1) -> Ranking:
+        """Rank the k products nearest to a vector; `NotFound` for an unknown category.
 
-    async def like(self, product_id: str, where: Where, k: int = DEPTH) -> Ranking:
+        but: a photo whose product does not answer, -1 for none.
+        """
+        return await self._searching.ask(Question(vector, where, but, k))
+
+    async def rank_each(self, vectors: torch.Tensor, where: Where, k: int, *, collapse: bool) -> list[Ranking]:
+        """Rank as `rank` for each of the vectors [B, D], all in one search."""
+        asked = [Question(vector, where, k=k, collapse=collapse) for vector in vectors]
+        return list(await asyncio.gather(*map(self._searching.ask, asked)))
+
+    async def like(self, product_id: str, where: Where, k: int = DEPTH, *, collapse: bool = False) -> Ranking:
         """Rank the other products by their nearness to any photo of a product; `NotFound` as `rank`, or without it."""
         rows = self.current.rows(product_id)
-        asked = [Question(vector, where, int(rows[0]), k) for vector in self.current.stored(rows)]
-        return self.current.joined(await asyncio.gather(*map(self._searching.ask, asked)), k)
+        asked = [Question(vector, where, int(rows[0]), k, collapse) for vector in self.current.stored(rows)]
+        rankings = await asyncio.gather(*map(self._searching.ask, asked))
+        return self.current.joined(rankings, k, collapse=collapse)
 
     def square(self, picture: Image.Image, box: Box | None) -> torch.Tensor:
         """Cut a box, left, top, width, height, out of a picture, and make it what the network takes."""
@@ -160,10 +184,11 @@ class Engine:
 
     def _search(self, questions: Sequence[Question]) -> Sequence[Ranking]:
         found: dict[int, Ranking] = {}
-        asked = [(question.where, question.k) for question in questions]
-        for where, k in dict.fromkeys(asked):
-            mine = [at for at, other in enumerate(asked) if other == (where, k)]
+        asked = [(question.where, question.k, question.collapse) for question in questions]
+        for where, k, collapse in dict.fromkeys(asked):
+            mine = [at for at, other in enumerate(asked) if other == (where, k, collapse)]
             vectors = torch.stack([questions[at].vector for at in mine])
             but = [questions[at].but for at in mine]
-            found |= dict(zip(mine, self.current.rank(vectors, k, where, but), strict=True))
+            rankings = self.current.rank(vectors, k, where, but, collapse=collapse)
+            found |= dict(zip(mine, rankings, strict=True))
         return [found[at] for at in range(len(questions))]

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag
 from starlette.responses import Response
 
 from visnet.serving.app import state
-from visnet.serving.app.answers import EventsAnswer
+from visnet.serving.app.answers.changes import EventsAnswer
 from visnet.serving.app.api import of_type
 from visnet.serving.app.problems import Refusal, busy
 from visnet.serving.app.queries import Query

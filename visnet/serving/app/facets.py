@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from visnet.serving.app.answers import Bin, CatalogColumn, Count, Numbers
+from visnet.serving.app.answers.catalog import CatalogColumn
+from visnet.serving.app.answers.counts import Bin, Count, Numbers
 from visnet.serving.app.column_values import Column, NumberColumn, TextColumn, alike
 from visnet.serving.app.columns import ProductColumns
 from visnet.serving.app.within import Within
-from visnet.serving.live.overlay import LiveProduct
+from visnet.serving.live.products import LiveProduct
 
 VALUES = 100  # of a text column that are told, the most frequent ones
 BINS = 10

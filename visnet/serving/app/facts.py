@@ -81,7 +81,7 @@ class Facts:
     def similar(self, product_id: str) -> Ranking:
         """Return the published list of a product; `NotFound` when it is not in the catalog.
 
-        It has no probabilities: these are other products.
+        It has no probabilities: `Current.after_itself` gives them.
         """
         self.rows(product_id)
         at = self._list_of.get(product_id)

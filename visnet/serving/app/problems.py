@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from visnet import errors
 from visnet.photos.codec import Undecodable
-from visnet.serving.app.answers import Problem
+from visnet.serving.app.answers.problem import Problem
 
 log = logging.getLogger("visnet.serving")
 MEDIA = "application/problem+json"
@@ -87,5 +87,5 @@ def document(refused: Refusal, request_id: str) -> Response:
 
 def _invalid(error: RequestValidationError) -> Refusal:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:]) or "request"
+    where = ".".join(part for part in map(str, first["loc"][1:]) if "[" not in part) or "request"  # of a union's parts
     return Refusal(422 if first["type"] in BEYOND else 400, f"{where}: {first['msg']}")

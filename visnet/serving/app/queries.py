@@ -1,6 +1,7 @@
 """Photos that were asked with, kept for permalinks: a small database that several processes may share."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import secrets
@@ -43,7 +44,7 @@ class KeptBox:
 class Query:
     """What was asked: photos of one thing as JPEG, the first one's size before it was shrunk, and its boxes.
 
-    vector: what `model` made of it, [D] float32.
+    vectors: what `model` made of it, [1, D] float32; if it is grouped, of each used box alone, [V, D].
     """
 
     photos: Sequence[bytes]
@@ -51,7 +52,24 @@ class Query:
     height: int
     boxes: Sequence[KeptBox]
     model: str
-    vector: torch.Tensor
+    vectors: torch.Tensor
+    grouped: bool = False
+
+    @property
+    def vector(self) -> torch.Tensor:
+        """What it is searched for by, [D]; if it is grouped, the first box."""
+        return self.vectors[0]
+
+    def part(self, number: int) -> "Query":
+        """Return the query of one of the used boxes alone, from 1."""
+        used = [at for at, box in enumerate(self.boxes) if box.used]
+        boxes = [dataclasses.replace(box, used=at == used[number - 1]) for at, box in enumerate(self.boxes)]
+        return dataclasses.replace(self, boxes=boxes, vectors=self.vectors[number - 1 : number], grouped=False)
+
+
+def part_id(query_id: str | None, number: int) -> str | None:
+    """Return the id of the query of one of the used boxes alone, from 1; None where the whole is not kept."""
+    return None if query_id is None else f"{query_id}-{number}"
 
 
 class QueryStore:
@@ -66,7 +84,8 @@ class QueryStore:
         """Keep a query, and forget those beyond the newest; return its id, which cannot be guessed."""
         query_id = f"q_{secrets.token_hex(16)}"
         facts = {"width": query.width, "height": query.height, "boxes": [vars(box) for box in query.boxes]}
-        vector = query.vector.numpy().astype("<f4").tobytes()
+        facts |= {"grouped": True} if query.grouped else {}
+        vector = query.vectors.numpy().astype("<f4").tobytes()
         names = [hashlib.sha256(photo).hexdigest()[:32] for photo in query.photos]
         with self._writing() as database:
             number = database.execute(
@@ -82,18 +101,26 @@ class QueryStore:
         return query_id
 
     def get(self, query_id: str) -> Query:
-        """Return a query; `NotFound` when it was not kept, or is no more."""
+        """Return a query, or the part of one (`part_id`); `NotFound` when it was not kept, or is no more."""
+        whole, _, part = query_id.partition("-")
         with self._own:
             row = self._database.execute(
-                "SELECT number, facts, model, vector FROM queries WHERE query_id = ?", (query_id,)
+                "SELECT number, facts, model, vector FROM queries WHERE query_id = ?", (whole,)
             ).fetchone()
             photos = [] if row is None else self._photos(row[0])
         if row is None or not photos:
             raise NotFound(f"query {query_id[:80]!r} is not kept; the newest {self._keep:,} are")
         facts = json.loads(row[1])
+        grouped = facts.get("grouped", False)
         boxes = [KeptBox(**{**box, "box": tuple(box["box"])}) for box in facts["boxes"]]
-        vector = torch.from_numpy(np.frombuffer(row[3], "<f4").astype(np.float32))
-        return Query(photos, facts["width"], facts["height"], boxes, row[2], vector)
+        count = sum(box.used for box in boxes) if grouped else 1
+        vectors = torch.from_numpy(np.frombuffer(row[3], "<f4").astype(np.float32)).view(count, -1)
+        found = Query(photos, facts["width"], facts["height"], boxes, row[2], vectors, grouped)
+        if whole == query_id:
+            return found
+        if not grouped or part not in map(str, range(1, count + 1)):
+            raise NotFound(f"query {query_id[:80]!r} is no part of {whole[:80]}, which has {count if grouped else 0}")
+        return found.part(int(part))
 
     def close(self) -> None:
         """Close the file."""

@@ -1,29 +1,31 @@
 """The API's routes for photos that are asked with: search, permalinks, comparing."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
 from pydantic import WithJsonSchema
-from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from visnet.serving.app import state
-from visnet.serving.app.answers import CompareAnswer, SearchAnswer
+from visnet.serving.app.answers.catalog import CompareAnswer
+from visnet.serving.app.answers.search import SearchAnswer
 from visnet.serving.app.api import of_type
 from visnet.serving.app.engine import DEPTH, Engine
 from visnet.serving.app.facets import FACETS
 from visnet.serving.app.filters import DOCUMENTED
 from visnet.serving.app.problems import Refusal
-from visnet.serving.app.search import Narrowed, answered
+from visnet.serving.app.search import COLLAPSE, NO_TEXT, Narrowed, answered
+from visnet.serving.app.searches import AskedSearch
 from visnet.serving.app.uploads import Wanted
 
-MOST_PHOTOS = 8
+MOST_PHOTOS = MOST_BOXES = 8
+BOXES = "left,top,right,bottom in pixels of the first photo; several are looks at one thing, unless they are grouped"
+GROUP_BY = "each box is searched for alone; without boxes, each part that the localizer is sure of"
 FORM = Depends(of_type("multipart/form-data", "application/x-www-form-urlencoded"))
 LIMIT, OFFSET = Query(ge=1, le=DEPTH), Query(ge=0, lt=DEPTH)
 SHARE = WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
-NO_TEXT = SkipJsonSchema[None]  # a form has no null: what is left out is not there
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
@@ -34,18 +36,20 @@ async def search(
     photo: Annotated[list[UploadFile], File(description="1 to 8 photos of one thing")] = [],  # noqa: B006
     query_id: Annotated[str | NO_TEXT, Form(description="an earlier search, instead of photos")] = None,
     url: Annotated[str | NO_TEXT, Form(max_length=2048, description="where a photo is, if this is allowed")] = None,
-    box: Annotated[str | NO_TEXT, Form(description="left,top,right,bottom in pixels of the first photo")] = None,
+    box: Annotated[list[str], Form(description=BOXES, examples=[["12,8,540,580"]], max_length=MOST_BOXES)] = [],  # noqa: B006
+    group_by: Annotated[Literal["box"] | NO_TEXT, Form(description=GROUP_BY)] = None,
     category: Annotated[str | NO_TEXT, Form(description="only this one")] = None,
     limit: Annotated[int, Form(ge=1, le=DEPTH)] = 24,
     offset: Annotated[int, Form(ge=0, lt=DEPTH)] = 0,
     min_probability: Annotated[float | None, Form(ge=0, le=1), SHARE] = None,
     filter: Annotated[str | None, Form(**DOCUMENTED)] = None,
     facets: Annotated[str | None, Form(description=FACETS)] = None,
+    collapse: Annotated[Literal["duplicates"] | NO_TEXT, Form(description=COLLAPSE)] = None,
 ) -> Response:
     """Find the products most like a photo.
 
-    Several photos are of one thing: their unit vectors are averaged. Without a box, the one that the localizer proposes
-    is used, or the whole photo. Each product answers once, by its nearest photo.
+    Several photos are of one thing, and so are several boxes: their unit vectors are averaged. Without a box, the one
+    that the localizer proposes is used, or the whole photo. Each product answers once, by its nearest photo.
     """
     there = state.of(request)
     if bool(photo) + (query_id is not None) + (url is not None) != 1:
@@ -55,23 +59,23 @@ async def search(
     if len(photo) > MOST_PHOTOS:
         raise Refusal(422, f"photo: {len(photo)} files were given; allowed are 1 to {MOST_PHOTOS}")
     narrowed = Narrowed.of(
-        limit=limit, offset=offset, category=category, min_probability=min_probability, filter=filter, facets=facets
+        limit=limit,
+        offset=offset,
+        category=category,
+        min_probability=min_probability,
+        filter=filter,
+        facets=facets,
+        collapse=collapse,
     )
     data = [await file.read() for file in photo]
     if url is not None and there.remote is not None:
         data = [await there.remote.photo(url)]
     async with there.engines.lease() as engine:
         narrowed.within(engine)  # refused before a photo is decoded
-        if query_id is None:
-            query = await there.searches.make(engine, data, box)
-        elif box is None:
-            query = await there.searches.find(engine, query_id)
-        else:
-            query = await there.searches.boxed(engine, query_id, box)
-        told = await answered(engine, query, None, narrowed)
-    if query_id is None or box is not None:
-        query_id = await there.searches.keep(query)
-    return Response(told.under(query_id).model_dump_json(), media_type="application/json")
+        asked = AskedSearch(data, query_id, [one for one in box if one], group_by is not None)
+        query, known = await there.searches.query(engine, asked)
+        told = await answered(engine, query, known or await there.searches.keep(query), narrowed)
+    return Response(told.model_dump_json(), media_type="application/json")
 
 
 @router.get("/queries/{query_id}", response_model=SearchAnswer)
@@ -85,11 +89,18 @@ async def again(
     min_probability: Annotated[float | None, Query(ge=0, le=1), SHARE] = None,
     filter: Annotated[str | None, Query(**DOCUMENTED)] = None,
     facets: Annotated[str | None, Query(description=FACETS)] = None,
+    collapse: Annotated[Literal["duplicates"] | NO_TEXT, Query(description=COLLAPSE)] = None,
 ) -> Response:
     """Answer an earlier search by the catalog of now."""
     there = state.of(request)
     narrowed = Narrowed.of(
-        limit=limit, offset=offset, category=category, min_probability=min_probability, filter=filter, facets=facets
+        limit=limit,
+        offset=offset,
+        category=category,
+        min_probability=min_probability,
+        filter=filter,
+        facets=facets,
+        collapse=collapse,
     )
     async with there.engines.lease() as engine:
         narrowed.within(engine)
@@ -122,7 +133,7 @@ async def compare(
     async with there.engines.lease() as engine:
         rows = [engine.current.rows(product) for product in product_id]
         made = await there.decoders.prepare(data, engine, Wanted(), Wanted())
-        vectors = [(await engine.embed([one.square])).numpy()[None] for one in made]
+        vectors = [(await engine.embed(one.squares)).numpy()[None] for one in made]
         vectors += [engine.current.stored(mine).numpy() for mine in rows]
         differences = vectors[0].astype(np.float64)[:, None] - vectors[1].astype(np.float64)[None]
         sq_distances = np.square(differences).sum(2)

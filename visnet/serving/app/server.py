@@ -4,6 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -17,7 +18,7 @@ from uvicorn.supervisors import Multiprocess
 import visnet
 from visnet.pipeline import budget
 from visnet.serving import catalog
-from visnet.serving.app import catalog_routes, event_routes, metrics, pages, routes, write_routes
+from visnet.serving.app import catalog_routes, duplicate_routes, event_routes, metrics, pages, routes, write_routes
 from visnet.serving.app.api import OTHERS, Api, Files, allowed
 from visnet.serving.app.guard import Door
 from visnet.serving.app.metrics import Metrics
@@ -53,6 +54,7 @@ def application(settings: Settings) -> FastAPI:
     )
     routers = (
         routes.router,
+        duplicate_routes.router,
         write_routes.router,
         catalog_routes.router,
         event_routes.router,
@@ -110,8 +112,9 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             with contextlib.suppress(KeyboardInterrupt):  # the server has ended, and passes the signal on
                 uvicorn.Server(config).run(sockets=[listening])
         else:
-            os.environ[SETTINGS] = settings.model_dump_json()
-            os.environ[metrics.SHARED] = held.enter_context(tempfile.TemporaryDirectory(prefix="visnet-metrics-"))
+            shared = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="visnet-serve-")))
+            os.environ[SETTINGS] = settings.model_copy(update={"rates": shared / "rates"}).model_dump_json()
+            os.environ[metrics.SHARED] = str(shared)
             factory = f"{__name__}:{from_environment.__name__}"
             config = uvicorn.Config(factory, factory=True, workers=workers, **options)  # type: ignore[arg-type]
             Multiprocess(config, sockets=[listening]).run()

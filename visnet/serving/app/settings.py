@@ -21,7 +21,8 @@ class Settings(BaseModel):
     any if empty. url_photos: whether a photo may be given by its address on the public web; url_hosts: names, addresses
     and networks that may be asked for one though they are not public. watch_s: how often it looks for a newer version.
     line: where changes go, or why none are taken. file_s: how often they are written into the feed. keys_for_reading:
-    nothing but health is answered without a key. searches_per_s, writes_per_s: of one client, at one process.
+    nothing but health is answered without a key. searches_per_s, writes_per_s: of one client. rates: the folder where
+    several processes count these together, None for a process that is alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +42,7 @@ class Settings(BaseModel):
     keys_for_reading: bool = False
     searches_per_s: Annotated[float, Field(gt=0)] = 100.0
     writes_per_s: Annotated[float, Field(gt=0)] = 200.0
+    rates: Path | None = None
 
     @property
     def queries(self) -> Path:

@@ -17,7 +17,7 @@ from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import QueryStore
 from visnet.serving.app.remote import Remote
-from visnet.serving.app.search import Searches
+from visnet.serving.app.searches import Searches
 from visnet.serving.app.settings import Settings
 from visnet.serving.app.uploads import Decoders
 from visnet.serving.app.writes import Writes

@@ -26,9 +26,12 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A photo as the network takes it, uint8 [3, S, S]; its size and boxes; and as it is kept, None if it is not."""
+    """A photo's used boxes as the network takes them, each uint8 [3, S, S]; its size and boxes; and as it is kept.
 
-    square: torch.Tensor
+    jpeg: None if it is not.
+    """
+
+    squares: list[torch.Tensor]
     width: int
     height: int
     boxes: list[KeptBox]
@@ -37,14 +40,16 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be done with a photo: cut the box out that is given, in its own text or in its pixels; keep it.
+    """What is to be done with a photo: cut the boxes out that are given, in their own text or in its pixels; keep it.
 
-    width: of the photo before it was shrunk, where it was: boxes are in its pixels.
+    width: of the photo before it was shrunk, where it was: boxes are in its pixels. every: where no box is given, all
+    that the localizer is sure of are used, not the best one alone.
     """
 
-    box: str | Corners | None = None
+    boxes: Sequence[str | Corners] = ()
     keep: bool = False
     width: int | None = None
+    every: bool = False
 
 
 class Decoders:
@@ -77,10 +82,9 @@ def _prepared(data: bytes, name: str, wanted: Wanted, engine: Engine, loop: asyn
             scale = picture.width / width
             height = round(picture.height / scale)
             boxes = _boxes(picture, wanted, (width, height), engine, loop)
-            used = next(box for box in boxes if box.used)
-            cut = None if used.kind == "whole" else _cut(used.box, scale)
+            cuts = [None if box.kind == "whole" else _cut(box.box, scale) for box in boxes if box.used]
             jpeg = _kept(picture) if wanted.keep else None
-            return Prepared(engine.square(picture, cut), width, height, boxes, jpeg)
+            return Prepared([engine.square(picture, cut) for cut in cuts], width, height, boxes, jpeg)
     except codec.Undecodable as error:
         raise unreadable(name, error) from None
 
@@ -88,16 +92,16 @@ def _prepared(data: bytes, name: str, wanted: Wanted, engine: Engine, loop: asyn
 def _boxes(
     picture: Image.Image, wanted: Wanted, size: tuple[int, int], engine: Engine, loop: asyncio.AbstractEventLoop
 ) -> list[KeptBox]:
-    """Return the boxes of a photo: one is used, the others are there to be chosen."""
+    """Return the boxes of a photo: those that are used, in their order, and others that are there to be chosen."""
     whole = 0.0, 0.0, float(size[0]), float(size[1])
-    if wanted.box is not None:
-        box = parsed_box(wanted.box, *size) if isinstance(wanted.box, str) else wanted.box
-        return [KeptBox(box, None, "given", True), KeptBox(whole, None, "whole", False)]
+    if wanted.boxes:
+        given = [parsed_box(box, *size) if isinstance(box, str) else box for box in wanted.boxes]
+        return [*(KeptBox(box, None, "given", True) for box in given), KeptBox(whole, None, "whole", False)]
     found = asyncio.run_coroutine_threadsafe(engine.propose(picture), loop).result(WAIT_S) if engine.localizer else []
     boxes = []
     for at, one in enumerate(found):
         left, top, width, height = (side * size[0] / picture.width for side in one.box)
-        boxes.append(KeptBox((left, top, left + width, top + height), one.score, "proposed", at == 0))
+        boxes.append(KeptBox((left, top, left + width, top + height), one.score, "proposed", at == 0 or wanted.every))
     return [*boxes, KeptBox(whole, None, "whole", not boxes)]
 
 

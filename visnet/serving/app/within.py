@@ -1,8 +1,9 @@
 """What may answer at a moment: of the version, less what was changed since, and of the changes."""
 
+import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -12,7 +13,7 @@ from visnet.serving.app.column_values import alike
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.filters import truth
 from visnet.serving.live.merging import Among
-from visnet.serving.live.overlay import LiveProduct, Moment
+from visnet.serving.live.products import LiveProduct, Moment
 
 KEPT = 64  # of what was asked for last
 
@@ -29,6 +30,34 @@ class Within:
     def products(self) -> int:
         """How many products may answer."""
         return self.among.standing + self.among.changed
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """Products of confirmed groups that may answer, each with the number of its group."""
+
+    listing: Mapping[str, int]
+
+    @property
+    def surplus(self) -> int:
+        """How many of them are not the only one that answers for its group."""
+        return len(self.listing) - len(self._members)
+
+    def others(self, product_id: str) -> list[str]:
+        """Return the other products of a product's group that may answer, in order."""
+        members = self._members.get(self.listing.get(product_id, -1), [])
+        return [name for name in members if name != product_id]
+
+    def any_of(self, listing: int) -> bool:
+        """Whether a product of a group may answer."""
+        return listing in self._members
+
+    @functools.cached_property
+    def _members(self) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for product_id, listing in sorted(self.listing.items()):
+            found.setdefault(listing, []).append(product_id)
+        return found
 
 
 class Narrowing:

@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from visnet.serving.app import state
-from visnet.serving.app.answers import ChangesAnswer, ChangeTold
+from visnet.serving.app.answers.changes import ChangesAnswer, ChangeTold
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.state import State

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from visnet.serving.live.overlay import LivePhoto, Moment
+from kernels.nearest.snapshot import Snapshot
+from visnet.serving.live.products import LivePhoto, Moment
 from visnet.serving.searcher import Ranking, Searcher
 
 MORE = 64  # photos of changes that are asked for beside those that are likely enough
@@ -35,26 +36,37 @@ def rank(
     k: int,
     among: Among,
     but: Sequence[int] | None = None,
+    *,
+    collapse: bool = False,
 ) -> list[Ranking]:
     """Return for each of the vectors [B, D] the k nearest products, of the version and of its changes.
 
     Rows of changes are numbered on from the version's. Where both are equally far, the version's come first. but: for
-    each vector a row whose product does not answer, -1 for none.
+    each vector a row whose product does not answer, -1 for none. collapse: of a listing only the nearest answers. What
+    is among the k nearest of all is among the k nearest of its side, so that none is missed.
     """
-    first = len(searcher.said["product_id"])
+    first, listings = len(searcher.said["product_id"]), searcher.listings
     apart = np.full(len(vectors), -1) if but is None else np.asarray(but)
     base = [searcher.nothing()] * len(vectors)
+    numbers = moment.listing if collapse else moment.product
+    of_changed = numbers[np.maximum(apart - first, 0)]
+    own, without = np.where(apart < first, apart, -1), np.where(apart < first, -1, of_changed)
+    if collapse:  # a listing may have photos on both sides
+        without = np.where((apart >= 0) & (apart < first), listings.code[np.minimum(apart, first - 1)], without)
+        both = (apart >= first) & (of_changed < listings.count)
+        own = np.where(both, listings.row[np.minimum(of_changed, listings.count - 1)], own)
     if among.standing:
-        own = np.where(apart < first, apart, -1).tolist()
-        base = searcher.rank(vectors, min(k, among.standing), among.category, among.valid, own)
+        base = searcher.rank(
+            vectors, min(k, among.standing), among.category, among.valid, own.tolist(), collapse=collapse
+        )
     if not among.changed:
         return base
     reach = np.array([one.sq_distance[-1] if len(one.row) == k else np.inf for one in base], np.float32)
     share = min(1.0, k / max(1, among.standing))
-    without = np.where(apart < first, 0, moment.product[np.maximum(apart - first, 0)])  # codes begin with 1
-    near = _near(moment, vectors, k, reach, among.live, share, without)
+    seen = moment.seen if among.live is None else moment.seen.among(torch.from_numpy(among.live))
+    near = _near(seen, numbers, vectors, k, reach, share=share, without=without)
     return [
-        _merged(searcher, moment, one, rows, distances, k, first, whole=among.category is None)
+        _merged(searcher, moment, one, rows, distances, k, whole=among.category is None, collapse=collapse)
         for one, (rows, distances) in zip(base, near, strict=True)
     ]
 
@@ -71,23 +83,31 @@ def said(searcher: Searcher, photos: Mapping[int, LivePhoto], name: str, rows: n
     return found
 
 
+def listings_of(searcher: Searcher, changed: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the listings of rows [N] of a ranking, [N] int64; changed: those of the changed photos, by number."""
+    first, found = len(searcher.said["product_id"]), np.empty(len(rows), np.int64)
+    mine = rows < first
+    found[mine], found[~mine] = searcher.listings.code[rows[mine]], changed[rows[~mine] - first]
+    return found
+
+
 def _near(
-    moment: Moment,
+    seen: Snapshot,
+    numbers: np.ndarray,
     vectors: torch.Tensor,
     k: int,
     reach: np.ndarray,
-    live: np.ndarray | None,
+    *,
     share: float,
     without: np.ndarray,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return of each vector the nearest photo of the k nearest changed products that are not beyond its reach."""
-    seen = moment.seen if live is None else moment.seen.among(torch.from_numpy(live))
     count = len(seen)
     asked = min(count, MORE + int(2 * share * count))
     while asked:
         found = seen.search(vectors, asked)
         rows, distances = found.row.numpy(), found.score.numpy()
-        made = [_firsts(moment, own, k, code) for own, code in zip(rows, without, strict=True)]
+        made = [_firsts(numbers, own, k, code) for own, code in zip(rows, without, strict=True)]
         done = (distances[:, -1] > reach) | np.array([len(one) >= k for one in made])
         if asked == count or done.all():
             return [
@@ -99,11 +119,11 @@ def _near(
     return [(np.zeros(0, np.int64), np.zeros(0, np.float32))] * len(vectors)
 
 
-def _firsts(moment: Moment, rows: np.ndarray, k: int, without: int) -> np.ndarray:
-    """Return the places of the nearest photo of each of the k nearest products but one, in order."""
+def _firsts(numbers: np.ndarray, rows: np.ndarray, k: int, without: int) -> np.ndarray:
+    """Return the places of the nearest photo of each of the k nearest products, by their numbers, but one; in order."""
     there = np.flatnonzero(rows >= 0)
-    there = there[moment.product[rows[there]] != without]
-    _, first = np.unique(moment.product[rows[there]], return_index=True)
+    there = there[numbers[rows[there]] != without]
+    _, first = np.unique(numbers[rows[there]], return_index=True)
     return there[np.sort(first)][:k]
 
 
@@ -114,16 +134,20 @@ def _merged(
     rows: np.ndarray,
     distances: np.ndarray,
     k: int,
-    first: int,
     *,
     whole: bool,
+    collapse: bool,
 ) -> Ranking:
     if not len(rows):
         return base
+    first = len(searcher.said["product_id"])
     row = np.concatenate([base.row, rows + first])
     sq_distance = np.concatenate([base.sq_distance, distances]).astype(np.float32)
-    order = np.argsort(sq_distance, kind="stable")[:k]
-    row, sq_distance = row[order], sq_distance[order]
+    order = np.argsort(sq_distance, kind="stable")
+    if collapse:
+        _, nearest = np.unique(listings_of(searcher, moment.listing, row[order]), return_index=True)
+        order = order[np.sort(nearest)]
+    row, sq_distance = row[order[:k]], sq_distance[order[:k]]
     if not searcher.calibrated:
         return Ranking(row, sq_distance, None)
     category = said(searcher, moment.photos, "category", row)

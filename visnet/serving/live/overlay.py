@@ -6,87 +6,26 @@ its own that no other photo gets.
 
 import collections
 import contextlib
-import functools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from kernels.nearest import LiveGallery, pack_bits
-from kernels.nearest.snapshot import Snapshot
 from visnet.errors import NotFound
 from visnet.serving.live.changes import Change
+from visnet.serving.live.products import LivePhoto, LiveProduct, Moment
 from visnet.serving.live.ranks import Rank, Ranks
 from visnet.serving.live.store import LiveStore
 from visnet.serving.searcher import Searcher
-from visnet.sources.changefeed.records import Record, record
+from visnet.sources.changefeed.records import record
 
-COLUMNS = ("category", "colour", "gender", "title", "price")  # of a record; its other ones are its attributes
+SAME = 1e-3  # squared distance within which two vectors are of one picture
 HELD_S = 60.0  # for which the facts of a photo that is no more stay, for requests that found it
 Embed = Callable[[Sequence[bytes]], torch.Tensor]  # crops as JPEG -> [B, D]
-
-
-@dataclass(frozen=True, eq=False)
-class LiveProduct:
-    """A changed product; one that was withdrawn has no photos."""
-
-    product_id: str
-    rank: Rank
-    record: Record
-    rows: range
-
-    @property
-    def withdrawn(self) -> bool:
-        """Whether it was deleted."""
-        return self.record.op == "delete"
-
-    def said(self, column: str) -> str | float | bool | None:
-        """Return what its record says in a column of the catalog, None for nothing."""
-        if column in COLUMNS:
-            return getattr(self.record, column) or None if column != "price" else self.record.price
-        value: str | float | bool | None = self._attributes.get(column)
-        return value
-
-    @functools.cached_property
-    def _attributes(self) -> dict[str, Any]:
-        return dict(json.loads(self.record.attributes or "{}"))
-
-
-@dataclass(frozen=True, eq=False)
-class LivePhoto:
-    """A photo of a changed product: its crop's id, the name of its picture, and its vector [D]."""
-
-    product: LiveProduct
-    crop_id: str
-    picture: str
-    vector: torch.Tensor
-
-    @property
-    def photo_id(self) -> str:
-        """Its name in the API."""
-        return f"{self.crop_id}.{self.picture[:8]}"
-
-
-@dataclass(frozen=True, eq=False)
-class Moment:
-    """What answers at a moment: changed photos, by their numbers, and the bits of the version's rows, None for all.
-
-    epoch: another one whenever another thing answers. alive: of the version's rows, [G] bool. photos: by number;
-    product: the code of each number's product. products: all that were changed.
-    """
-
-    epoch: int
-    seen: Snapshot
-    valid: torch.Tensor | None
-    alive: np.ndarray
-    photos: Mapping[int, LivePhoto]
-    product: np.ndarray
-    products: Sequence[LiveProduct]
 
 
 class Overlay:
@@ -95,7 +34,7 @@ class Overlay:
     def __init__(self, searcher: Searcher, ranks: Ranks, store: LiveStore | None, model: str, embed: Embed) -> None:
         """Begin with nothing; embed: makes vectors that are by another model than the version's anew."""
         self._ranks, self._store, self._model, self._embed = ranks, store, model, embed
-        said = searcher.said
+        self._searcher, said = searcher, searcher.said
         self.base = len(said["product_id"])
         self._base_rows: dict[str, list[int]] = {}
         if store is not None:
@@ -110,7 +49,7 @@ class Overlay:
         self.photos: dict[int, LivePhoto] = {}
         self._crops: dict[str, LivePhoto] = {}  # by photo_id
         self._retired: collections.deque[tuple[float, list[int]]] = collections.deque()
-        self._product = np.zeros(1024, np.int64)
+        self._product, self.listing = np.zeros(1024, np.int64), np.zeros(1024, np.int64)
         self._epoch = 0
         self._listed: list[LiveProduct] | None = None  # the products, while none changes
         self.added: collections.Counter[str | None] = collections.Counter()  # products, by category, None for all
@@ -135,7 +74,8 @@ class Overlay:
                 seen = held.enter_context(self._gallery.snapshot())
                 if self._listed is None:
                     self._listed = list(self.products.values())
-                now = Moment(self._epoch, seen, self._valid, self._alive, self.photos, self._product, self._listed)
+                numbers = self._product, self.listing
+                now = Moment(self._epoch, seen, self._valid, self._alive, self.photos, *numbers, self._listed)
             yield now
 
     def catch_up(self) -> int:
@@ -177,7 +117,8 @@ class Overlay:
         for change in changes:
             shown = self._vectors(self._store.shown(change.number, self._model))
             rows = range(first, first + len(shown))
-            product = LiveProduct(change.product_id, change.rank, record(json.loads(change.record)), rows)
+            read, listing = record(json.loads(change.record)), self._listing_of(change.product_id, shown)
+            product = LiveProduct(change.product_id, change.rank, read, rows, listing)
             made.append((product, [LivePhoto(product, *one) for one in shown]))
             vectors += [vector for _, _, vector in shown]
             first = rows.stop
@@ -188,6 +129,8 @@ class Overlay:
             for row, photo in zip(product.rows, photos, strict=True):
                 self.photos[row] = photo
                 self._product[row] = self._counted
+                own = self._searcher.listings.count + self._counted
+                self.listing[row] = own if product.listing is None else product.listing
         numbers, alive = torch.arange(self._next, first), self._alive.copy()
         for change in changes:
             alive[self._base_rows.get(change.product_id, [])] = False
@@ -200,6 +143,20 @@ class Overlay:
                 self._stand(product, photos)
             self._epoch, self._listed = self._epoch + 1, None
         self._forget(retired)
+
+    def _listing_of(self, product_id: str, shown: Sequence[tuple[str, str, torch.Tensor]]) -> int | None:
+        """Return the group of a product that shows all the photos that were confirmed of it, None of any other."""
+        listing = self._searcher.listings.of(product_id)
+        if listing is None:
+            return None
+        rows, now = self._base_rows[product_id], {crop_id: vector for crop_id, _, vector in shown}
+        before = self._searcher.stored(np.array(rows))
+        crops = self._searcher.said["crop_id"][rows]
+        same = [
+            crop in now and float((now[crop] - vector).square().sum()) < SAME
+            for crop, vector in zip(crops, before, strict=True)
+        ]
+        return listing if all(same) else None
 
     def _stand(self, product: LiveProduct, photos: Sequence[LivePhoto]) -> None:
         before = self.products.get(product.product_id)
@@ -231,7 +188,7 @@ class Overlay:
     def _room(self, wanted: int) -> None:
         if wanted > len(self._product):
             more = max(wanted, 2 * len(self._product)) - len(self._product)
-            self._product = np.pad(self._product, (0, more))
+            self._product, self.listing = np.pad(self._product, (0, more)), np.pad(self.listing, (0, more))
 
     def _forget(self, retired: list[int]) -> None:
         now_s = time.monotonic()

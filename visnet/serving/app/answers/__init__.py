@@ -1,0 +1,1 @@
+"""What the API answers, as its documentation and its client have it."""

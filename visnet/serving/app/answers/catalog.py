@@ -1,0 +1,75 @@
+"""What is in the catalog."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from visnet.serving.app.answers.counts import Count, Facets
+from visnet.serving.app.answers.reply import Lineage, Reply, shown_by
+from visnet.serving.app.answers.search import Result
+
+
+class ProductPhoto(Reply):
+    """A photo of a product."""
+
+    photo_id: str
+    url: str
+
+
+class ProductAnswer(Reply):
+    """A product of the catalog."""
+
+    product_id: str
+    category: str
+    colour: str
+    attributes: dict[str, str]
+    photos: list[ProductPhoto]
+    lineage: Lineage
+
+
+class SimilarAnswer(Reply):
+    """A page of the products most like one of the catalog: of its published list, or of all that a filter finds."""
+
+    product_id: str
+    results: list[Result]
+    total: int
+    offset: int
+    limit: int
+    facets: Annotated[Facets, Field(description="over all other products that the filter finds")]
+    lineage: Lineage
+
+
+class CompareAnswer(Reply):
+    """How far two things are from each other: photos first, then products, in the order in which they were given."""
+
+    sq_distance: float
+    probability: Annotated[
+        float | None, Field(description="of a photo and a product, as a search would say; null of two of a kind")
+    ]
+    photos: Annotated[list[str | None], Field(description="the product's photo that was nearest; null of a photo")]
+    lineage: Lineage
+
+
+class CatalogColumn(Reply):
+    """A column that a filter may ask of, and what its products have in it."""
+
+    model_config = shown_by({"name": "price", "kind": "number", "distinct": None, "values": None, "min": 5, "max": 90})
+
+    name: str
+    kind: Literal["text", "number"]
+    distinct: Annotated[int | None, Field(description="how many texts there are")] = None
+    values: Annotated[list[Count] | None, Field(description="the 100 most frequent texts")] = None
+    min: float | None = None
+    max: float | None = None
+
+
+class CatalogAnswer(Reply):
+    """What is served."""
+
+    products: int
+    photos: int
+    categories: list[Count]
+    columns: list[CatalogColumn]
+    lineage: Lineage
+    localizer: bool
+    url_photos: Annotated[bool, Field(description="whether photos may be given by their address")] = False
