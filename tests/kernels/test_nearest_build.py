@@ -71,7 +71,13 @@ def test_what_a_library_depends_on_is_in_its_name(anew, monkeypatch, tmp_path):
     assert len(names) == 5
 
 
-@pytest.mark.parametrize("trouble", ["no compiler", "a compiler that fails", "a cache that cannot be written"])
+def without_a_home(path: type[Path]) -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+@pytest.mark.parametrize(
+    "trouble", ["no compiler", "a compiler that fails", "a cache that cannot be written", "no home"]
+)
 def test_without_a_library_torch_answers_and_one_line_says_why(trouble, anew, monkeypatch, caplog, tmp_path):
     if trouble == "no compiler":
         monkeypatch.setenv("CC", "no-such-compiler")
@@ -82,6 +88,11 @@ def test_without_a_library_torch_answers_and_one_line_says_why(trouble, anew, mo
         broken.chmod(0o755)
         monkeypatch.setenv("CC", str(broken))
         said = "scan.c: it is broken"
+    elif trouble == "no home":
+        monkeypatch.delenv(build.CACHE)
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr(Path, "home", classmethod(without_a_home))
+        said = "Could not determine home directory" if COMPILER else "no C compiler"
     else:
         anew.write_text("a file where the folder should be")
         monkeypatch.setenv("CC", COMPILER or "cc")

@@ -43,7 +43,7 @@ def _library(asked: str) -> ctypes.CDLL | None:
         return None
     try:
         return declared(ctypes.CDLL(str(built(variant))))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, ImportError, subprocess.SubprocessError) as error:  # also: no home, no file locks
         said = getattr(error, "stderr", "") or str(error)
         log.warning("the scan is not compiled, so torch does it, slower: %s", str(said).strip().splitlines()[0])
         return None
