@@ -42,6 +42,8 @@ def prepare(vectors: Tensor, metric: str, compute: str, *, keep: bool) -> Prepar
     except NoBoundError:
         return Prepared(vectors, metric, None)
     ready = Prepared(vectors, metric, coding, codes, sq_norms=sq_norms(vectors))
+    if build.library() is not None:  # whose thresholds come without a sample
+        return ready
     return replace(ready, sample=sample_of(ready.block, Admission(), *vectors.shape))
 
 
