@@ -9,6 +9,7 @@ from kernels.nearest.scale import Scale
 
 EXTRA = 5  # columns beside the D values: three parts of -h, |w|, |w - w'|
 ALIGN = 32  # columns of a scan code are a multiple of this
+ALIGN_INT8 = 64  # and of one of int8, beside which the others stand in float32
 UNIT = 2.0**-23  # of sums in float32, twice what IEEE says
 BOUND = {torch.float32: torch.float32, torch.bfloat16: torch.bfloat16, torch.int8: torch.float32}  # of a product
 
@@ -29,6 +30,8 @@ class Coding:
     @property
     def width(self) -> int:
         """Columns of a code."""
+        if self.dtype == torch.int8:
+            return -(-self.centre.numel() // ALIGN_INT8) * ALIGN_INT8
         return -(-(self.centre.numel() + EXTRA) // ALIGN) * ALIGN
 
     @property
@@ -72,7 +75,7 @@ class QueryCodes:
     """Encoded queries.
 
     codes: [H, width]. floor: [H] float64, what float64 and flushed denormals may take from a bound of s. terms: [H, 3]
-    float32, 1 and bounds of |x - x'| and |x'|. step: what a unit of the codes is worth.
+    float32, 1 and bounds of |x - x'| and |x'|. step: [H] float32, what a unit of the codes is worth.
     """
 
     coding: Coding
@@ -80,12 +83,12 @@ class QueryCodes:
     scale: Scale
     floor: Tensor
     terms: Tensor
-    step: float
+    step: Tensor
 
     def of(self, queries: Tensor) -> "QueryCodes":
         """Narrow to some of the queries."""
-        codes, floor, terms = self.codes[queries], self.floor[queries], self.terms[queries]
-        return QueryCodes(self.coding, codes, self.scale.of(queries), floor, terms, self.step)
+        codes, floor, terms, step = (part[queries] for part in (self.codes, self.floor, self.terms, self.step))
+        return QueryCodes(self.coding, codes, self.scale.of(queries), floor, terms, step)
 
     def multiply(self, rows: RowCodes, out: Tensor) -> Tensor:
         """Bound s from above for every pair of rows and queries, into the first W H of `out`: [W, H].
@@ -95,5 +98,5 @@ class QueryCodes:
         tile = out[: rows.codes.shape[0] * self.codes.shape[0]].view(-1, self.codes.shape[0])
         if rows.terms is None:
             return torch.mm(rows.codes, self.codes.T, out=tile)
-        tile.copy_(torch._int_mm(rows.codes, self.codes.T)).mul_(rows.terms[:, :1] * self.step)
+        tile.copy_(torch._int_mm(rows.codes, self.codes.T)).mul_(rows.terms[:, :1]).mul_(self.step)
         return tile.addmm_(rows.terms[:, 1:], self.terms.T)

@@ -3,15 +3,19 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes import CDLL
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from kernels.nearest import rounds
+from kernels.nearest import exact, rounds, survive
 from kernels.nearest.codes import QueryCodes
 from kernels.nearest.contract import Admission, Neighbors
 from kernels.nearest.encode import NoBoundError, coding_of, encode_queries
+from kernels.nearest.native import build, variants
+from kernels.nearest.native import search as native
 from kernels.nearest.prepared import Prepared, encode
 from kernels.nearest.resolve import Survivors
 from kernels.nearest.scale import Scale
@@ -38,11 +42,15 @@ def prepare(vectors: Tensor, metric: str, compute: str, *, keep: bool) -> Prepar
     except NoBoundError:
         return Prepared(vectors, metric, None)
     ready = Prepared(vectors, metric, coding, codes, sq_norms=sq_norms(vectors))
+    if build.library() is not None:  # whose thresholds come without a sample
+        return ready
     return replace(ready, sample=sample_of(ready.block, Admission(), *vectors.shape))
 
 
 def fastest() -> str:
-    """Name the type that this processor multiplies fastest, by its instructions."""
+    """Name the type that is scanned fastest here: what the compiled scan says, or torch by the processor."""
+    if build.library() is not None and (variant := variants.chosen()):
+        return variant.fastest
     if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
         return "bfloat16"
     return "int8" if torch.cpu._is_vnni_supported() else "float32"
@@ -57,32 +65,60 @@ def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) ->
         prepared = replace(prepared, coding=replace(prepared.coding, dtype=TYPES[fastest()]))
     limits = limits_of(k, admission, torch.float32 if prepared.coding is None else prepared.coding.dtype)
     step = min(limits.queries, QUERIES if prepared.codes is not None else ONE_SHOT_QUERIES)
+    library = build.library()
+    run = _by_torch if library is None else partial(_compiled, library)
     parts = []
-    with _ieee_matmul():
-        for start in range(0, queries.shape[0], step):
-            part = slice(start, start + step)
-            scan = _scan_of(queries[part], prepared, admission, limits)
-            parts.append(
-                rounds.answer(
-                    queries[part],
-                    prepared.vectors,
-                    k,
-                    prepared.metric,
-                    admission.of(part),
-                    scan=scan,
-                    wanted=limits.wanted,
-                    sq_norms=prepared.sq_norms,
-                )
-            )
+    for start in range(0, queries.shape[0], step):
+        part = slice(start, start + step)
+        parts.append(run(queries[part], prepared, k, admission.of(part), limits))
+    if len(parts) == 1:
+        return parts[0]
     return Neighbors(*(torch.cat([getattr(part, name) for part in parts]) for name in ("score", "row", "proven")))
+
+
+def _compiled(
+    library: CDLL, queries: Tensor, prepared: Prepared, k: int, admission: Admission, limits: Limits
+) -> Neighbors:
+    """Search with the compiled scan; what it cannot prove is recomputed."""
+    h = queries.shape[0]
+    try:
+        codes = _encoded(queries, prepared)
+        most = max(limits.survivors, survive.PENDING // h)
+        found = native.answer(library, queries, codes, prepared, k, admission, most)
+    except NoBoundError:
+        found = torch.empty((h, k)), torch.empty((h, k), dtype=torch.int64), torch.zeros(h, dtype=torch.bool)
+    score, row, proven = found
+    if not proven.all():
+        left = torch.nonzero(~proven)[:, 0]
+        score[left], row[left] = exact.search(queries[left], prepared.vectors, k, prepared.metric, admission.of(left))
+    return Neighbors(score, row, proven)
+
+
+def _by_torch(queries: Tensor, prepared: Prepared, k: int, admission: Admission, limits: Limits) -> Neighbors:
+    """Search with torch's products, where nothing is compiled."""
+    with _ieee_matmul():
+        return rounds.answer(
+            queries,
+            prepared.vectors,
+            k,
+            prepared.metric,
+            admission,
+            scan=_scan_of(queries, prepared, admission, limits),
+            wanted=limits.wanted,
+            sq_norms=prepared.sq_norms,
+        )
+
+
+def _encoded(queries: Tensor, prepared: Prepared) -> QueryCodes:
+    if prepared.coding is None:
+        raise NoBoundError
+    return encode_queries(prepared.coding, queries)
 
 
 def _scan_of(queries: Tensor, prepared: Prepared, admission: Admission, limits: Limits) -> "CpuScan | None":
     """Encode queries [H, D]; None where no bound holds for them or the gallery."""
-    if prepared.coding is None:
-        return None
     try:
-        codes = encode_queries(prepared.coding, queries)
+        codes = _encoded(queries, prepared)
         sample = prepared.sample
         if sample is None or (admission.valid is not None and not prepared.sample_stands):
             sample = sample_of(prepared.block, admission, *prepared.vectors.shape)

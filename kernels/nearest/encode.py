@@ -86,13 +86,13 @@ def encode_queries(coding: Coding, vectors: Tensor) -> QueryCodes:
     norm = torch.linalg.vector_norm(true, dim=1)
     _check(coding, norm)
     codes = torch.zeros((h, coding.width), dtype=coding.dtype, device=vectors.device)
-    step = 1.0
+    step = torch.ones(h, device=vectors.device)
     if coding.dtype == torch.int8:
-        step = float(step_of(true.abs().amax().float()))  # one for all, so that the product is scaled by row alone
-        codes[:, :d] = (true / step).round()
+        step = step_of(true.abs().amax(dim=1).float())
+        codes[:, :d] = (true / step[:, None]).round_()
     else:  # what is tiny is zero, so that no processor flushes it unseen
         codes[:, :d] = true.masked_fill(true.abs() < SMALLEST, 0.0)
-    rounded = codes[:, :d].double() * step
+    rounded = codes[:, :d].double() * step[:, None]
     kept = torch.linalg.vector_norm(rounded, dim=1)
     error = torch.linalg.vector_norm(true - rounded, dim=1) + coding.roundoff * kept
     terms = torch.stack((torch.ones_like(error), error * UP, kept * UP), dim=1)

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from kernels.nearest.contract import Admission
 from kernels.nearest.encode import coding_of
-from kernels.nearest.score import FLOAT64, nothing, pair_scores, sign
+from kernels.nearest.native.scores import pair_scores
+from kernels.nearest.score import FLOAT64, nothing, sign
 from kernels.nearest.select import best
 
 SCAN_BYTES = 4 << 20  # float64 bounds of one block of pairs; if all survive they cost up to sixteen times that

@@ -30,6 +30,15 @@ class Gallery:
         self.prepared = module(self.backend).prepare(vectors, metric, compute, keep=True)
 
     @property
+    def scan(self) -> str:
+        """Say what searches it: on a CPU the type of its codes and the compiled variant, or torch; else the backend."""
+        if self.backend != "cpu":
+            return self.backend
+        from kernels.nearest.native import build
+
+        return f"{self.prepared.scan} by {build.running()}"
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the scan's copy, which come on top of the vectors."""
         return int(self.prepared.nbytes)

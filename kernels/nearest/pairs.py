@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kernels.nearest.contract import check_pair, check_vectors
-from kernels.nearest.score import pair_scores
+from kernels.nearest.native.scores import list_scores
 
 SCAN_BYTES = 8 << 20  # float32 bounds of one block of pairs
 SINGLE = 2.0**-24  # unit roundoff of float32
@@ -142,7 +142,7 @@ def _near(x: Tensor, x_sq: Tensor, y: Tensor, y_sq: Tensor, sq_limit: Tensor) ->
 
 def _scores(queries: Tensor, gallery: Tensor, query: Tensor, row: Tensor) -> Tensor:
     parts = [
-        pair_scores(queries[query[part]], gallery, row[part, None], "sq_euclidean")[:, 0]
+        list_scores(queries, gallery, query[part], row[part], "sq_euclidean")
         for part in (slice(start, start + 65536) for start in range(0, query.numel(), 65536))
     ]
     return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float32, device=queries.device)

@@ -51,7 +51,7 @@ def pair_scores(
     low, high = (value - error).float(), value.add_(error).float()
     query, column = torch.nonzero((low != high) & (row >= 0), as_tuple=True)
     if query.numel():  # float64 cannot tell to which side to round: some pairs in a million, and near-duplicates
-        low[query, column] = _carefully(queries, gallery, query, row[query, column], metric)
+        low[query, column] = carefully(queries, gallery, query, row[query, column], metric)
     return low.add_(0.0).masked_fill_(row < 0, nothing(metric))  # no negative zero, whose bits would sort apart
 
 
@@ -82,7 +82,7 @@ def _products(queries: Tensor, gallery: Tensor, row: Tensor, gallery_sq_norms: T
     return dot, y_sq
 
 
-def _carefully(queries: Tensor, gallery: Tensor, query: Tensor, row: Tensor, metric: str) -> Tensor:
+def carefully(queries: Tensor, gallery: Tensor, query: Tensor, row: Tensor, metric: str) -> Tensor:
     """Score pairs [P]: a distance by the differences themselves, and by whole numbers what that leaves open."""
     scores, d = torch.empty(query.numel(), dtype=torch.float32, device=queries.device), queries.shape[1]
     block = _rows_at_once(d, queries.device)

@@ -59,27 +59,37 @@ class Snapshot:
         check_pair(queries, self.prepared.vectors, k)
         admit(queries, self.prepared.vectors, None, None, exclude)
         q, k = queries.shape[0], min(k, self.count)
-        found = Neighbors(
+        least = k + 1 + (exclude is not None)
+        with torch.autocast("cpu", enabled=False):  # a matmul of another type would void the bounds
+            if q and k:
+                # One row more shows whether the answer ends within a tie, where slots do not say who is first.
+                score, row, proven, settled = self._by_slots(queries, k, exclude, min(least, self.count))
+                if settled.all():
+                    return Neighbors(score, row, proven)
+                return self._widened(queries, k, exclude, least, Neighbors(score, row, proven), settled)
+        return Neighbors(
             torch.full((q, k), nothing(self.metric)),
             torch.full((q, k), -1, dtype=torch.int64),
             torch.ones(q, dtype=torch.bool),
         )
-        left = torch.arange(q if k else 0)
-        with torch.autocast("cpu", enabled=False):  # a matmul of another type would void the bounds
-            # One row more shows whether the answer ends within a tie, where slots do not say who is first.
-            least = k + 1 + (exclude is not None)
-            for asked in (least, WIDER * least + MORE, None):
-                if not left.numel():
-                    break
-                part, own = queries[left], None if exclude is None else exclude[left]
-                if asked is None:
-                    score, row, proven = self._by_rows(part, k, own)
-                    settled = torch.ones(left.numel(), dtype=torch.bool)
-                else:
-                    score, row, proven, settled = self._by_slots(part, k, own, min(asked, self.count))
-                done = left[settled]
-                found.score[done], found.row[done], found.proven[done] = score[settled], row[settled], proven[settled]
-                left = left[~settled]
+
+    def _widened(
+        self, queries: Tensor, k: int, exclude: Tensor | None, least: int, found: Neighbors, settled: Tensor
+    ) -> Neighbors:
+        """Settle the ties that are left open: by more rows, at last in the order of numbers."""
+        left = torch.nonzero(~settled)[:, 0]
+        for asked in (WIDER * least + MORE, None):
+            part, own = queries[left], None if exclude is None else exclude[left]
+            if asked is None:
+                score, row, proven = self._by_rows(part, k, own)
+                settled = torch.ones(left.numel(), dtype=torch.bool)
+            else:
+                score, row, proven, settled = self._by_slots(part, k, own, min(asked, self.count))
+            done = left[settled]
+            found.score[done], found.row[done], found.proven[done] = score[settled], row[settled], proven[settled]
+            left = left[~settled]
+            if not left.numel():
+                break
         return found
 
     def _by_slots(

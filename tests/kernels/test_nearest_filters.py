@@ -85,7 +85,7 @@ def test_a_category_is_all_that_is_read(monkeypatch):
     # The rest of the gallery is spoilt after it was checked; whoever reads it answers wrongly.
     queries, gallery, _ = data()
     expected = nearest(queries, gallery[100:200].clone(), K)
-    ready = Gallery(gallery)
+    ready = Gallery(gallery, compute="bfloat16")
     ready.prepared.codes.codes[:100], ready.prepared.codes.codes[200:] = torch.inf, torch.inf
     found = nearest(queries, ready, K, within=torch.tensor([[100, 200]] * Q))
     assert (found.row - 100).tolist() == expected.row.tolist()

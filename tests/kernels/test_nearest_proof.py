@@ -93,6 +93,7 @@ def test_far_clusters_of_near_duplicates(assert_same):
 def test_more_duplicates_than_survivors(k, monkeypatch, assert_same):
     # The k-th neighbour ties with more rows than a scan may keep.
     monkeypatch.setattr(survive, "LEAST_SURVIVORS", 8)
+    monkeypatch.setattr(survive, "PENDING", 56)
     gallery = normal(8, 6).repeat(400, 1)
     found = nearest(gallery[:7], gallery, k, backend="cpu")
     assert not found.proven.any()
@@ -102,6 +103,7 @@ def test_more_duplicates_than_survivors(k, monkeypatch, assert_same):
 @pytest.mark.parametrize("gallery", ["equal", "sorted", "reversed", "two values"])
 def test_galleries_made_to_overflow(gallery, monkeypatch, assert_same):
     monkeypatch.setattr(survive, "LEAST_SURVIVORS", 64)
+    monkeypatch.setattr(survive, "PENDING", 256)
     line = torch.linspace(0.0, 1.0, 9000)[:, None] * torch.ones(1, 4)
     rows = {
         "equal": line[:1].expand(9000, 4) + 3.0,
@@ -143,6 +145,7 @@ def test_an_arithmetic_that_breaks_the_bound_is_not_believed(monkeypatch, assert
         return mm(x.bfloat16().to(x.dtype), y.bfloat16().to(y.dtype), out=out)
 
     monkeypatch.setattr(torch, "mm", rounded)
+    monkeypatch.setenv("NEAREST_NATIVE", "none")  # test_nearest_native.py has the same of the compiled scan
     found = cpu.answer(queries, cpu.prepare(gallery, "sq_euclidean", "float32", keep=False), 5, Admission())
     assert not found.proven.any()
     monkeypatch.setattr(torch, "mm", mm)

@@ -1,0 +1,129 @@
+"""The compiled scan as a library: built at first use, kept in a cache, loaded once a process."""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kernels.nearest.native.variants import Variant, chosen
+
+CACHE = "NEAREST_CACHE"  # the environment variable that says where libraries are kept
+SOURCES = ("scan.c", "bounds.c", "settle.c", "score.c", "order.c")
+HEADERS = ("nearest.h", "tiles.h", "vectors.h")
+FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-fwrapv", "-fno-math-errno", "-Wno-psabi")
+HERE = Path(__file__).parent
+COMPILE_S = 120.0
+
+log = logging.getLogger("kernels.nearest")
+
+
+def library() -> ctypes.CDLL | None:
+    """Return the library of the variant that is chosen, None where there is none; why not is logged once."""
+    return _library(os.environ.get("NEAREST_NATIVE", ""))
+
+
+def running() -> str:
+    """Name the variant that scans on this CPU, "torch" where nothing is compiled."""
+    variant = chosen()
+    return "torch" if variant is None or library() is None else variant.name
+
+
+@functools.cache
+def _library(asked: str) -> ctypes.CDLL | None:
+    variant = chosen()
+    if variant is None:
+        return None
+    try:
+        return declared(ctypes.CDLL(str(built(variant))))
+    except (OSError, RuntimeError, ImportError, subprocess.SubprocessError) as error:  # also: no home, no file locks
+        said = getattr(error, "stderr", "") or str(error)
+        log.warning("the scan is not compiled, so torch does it, slower: %s", str(said).strip().splitlines()[0])
+        return None
+
+
+def declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    """Say what the functions take and return, as the sources have it."""
+    pointer, whole = ctypes.c_void_p, ctypes.c_int64
+    for name, returned, taken in (
+        ("search_lanes", whole, ()),
+        ("search_new", pointer, (pointer, whole, whole)),
+        ("search_free", None, (pointer,)),
+        ("search_scan", whole, (pointer, pointer, *[whole] * 5)),
+        ("search_settle", whole, (*[pointer] * 4, whole, whole, pointer, pointer, whole)),
+        ("search_patch", None, (pointer, pointer, ctypes.c_float)),
+        ("search_order", whole, (pointer, pointer, whole, whole, *[pointer] * 3)),
+        ("score_pairs", whole, (pointer, pointer, whole, pointer, pointer, *[whole] * 3, pointer, pointer)),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = returned, taken
+    return library
+
+
+def built(variant: Variant, folder: Path | None = None) -> Path:
+    """Return the path of a variant's library, compiled if it is not there.
+
+    Of several processes one compiles, and the others wait for it; a library appears under its name when it is whole.
+    OSError or SubprocessError where there is no compiler, it fails, or nothing can be written.
+    """
+    folder = cache() if folder is None else folder
+    path = path_of(variant, folder)
+    if path.is_file():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / f"{path.name}.lock"):
+        if not path.is_file():
+            with tempfile.TemporaryDirectory(dir=folder) as making:
+                made = Path(making) / path.name
+                sources = (str(HERE / name) for name in SOURCES)
+                subprocess.run(
+                    [*_command(variant), *sources, "-lm", "-o", str(made)],
+                    check=True, capture_output=True, text=True, timeout=COMPILE_S,
+                )  # fmt: skip
+                made.chmod(0o755)
+                made.replace(path)
+    return path
+
+
+def path_of(variant: Variant, folder: Path) -> Path:
+    """Name a variant's library by what it depends on: sources, compiler, flags, and the kind of machine."""
+    command = _command(variant)
+    version = subprocess.run(
+        [command[0], "--version"], check=True, capture_output=True, text=True, timeout=COMPILE_S
+    ).stdout
+    digest = hashlib.sha256("\0".join((version, platform.machine(), platform.system(), *command)).encode())
+    for name in (*SOURCES, *HEADERS):
+        digest.update((HERE / name).read_bytes())
+    return folder / f"nearest-{variant.name}-{digest.hexdigest()[:16]}.so"
+
+
+def cache() -> Path:
+    """Return the folder in which libraries are kept."""
+    if given := os.environ.get(CACHE):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kernels.nearest"
+
+
+def _command(variant: Variant) -> tuple[str, ...]:
+    """Find the C compiler, as Triton does: CC, or what the system has."""
+    names = (os.environ["CC"],) if os.environ.get("CC") else ("cc", "gcc", "clang")
+    for name in names:
+        if found := shutil.which(name):
+            return (found, *FLAGS, *variant.flags)
+    raise FileNotFoundError(f"no C compiler is found (looked for: {', '.join(names)})")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    import fcntl  # absent on Windows, where there is no scan either
+
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,273 @@
+/* The scan: for each unit of rows and each block of queries a tile of bounds, compared with the queries' thresholds;
+ * what reaches one is appended to its query's own segment. A threshold tightens when its segment is full. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "nearest.h"
+#include "tiles.h"
+
+#define UP (1.0 + 0x1p-7)
+enum { MOST_FEW = 8 };   /* queries; more stand in lanes */
+enum { FIRST = 64 };    /* one unit in so many is scanned before the others: more of them cost memory's speed */
+
+EXPORT int64_t search_lanes(void) { return LANES; }
+
+EXPORT void search_free(Search *search) {
+    if (!search) return;
+    for (int64_t i = 0; search->segment && i < search->q.h * search->q.parts; i++) {
+        free(search->segment[i].row);
+        free(search->segment[i].bound);
+        free(search->segment[i].lower);
+    }
+    for (int64_t i = 0; search->score && i < search->q.h; i++) free(search->score[i]);
+    free(search->panels);
+    free(search->least);
+    free(search->q_step);
+    free(search->bias);
+    free(search->segment);
+    free(search->score);
+    free(search);
+}
+
+static void *reserve(int64_t count, int64_t size) {
+    int64_t bytes = (count * size + VECTOR_BYTES) / 64 * 64 + 64;
+    void *room = aligned_alloc(64, (size_t)bytes);
+    if (room) memset(room, 0, (size_t)bytes);
+    return room;
+}
+
+/* Rearrange the queries into panels [lanes / LANES, words, LANES]. */
+static void pack(Search *search, int64_t bytes) {
+    for (int64_t query = 0; query < search->q.h; query++) {
+        const uint8_t *from = search->q.codes + query * bytes;
+        uint32_t *to = search->panels + query / LANES * LANES * search->words + query % LANES;
+        for (int64_t word = 0; word < search->words; word++) memcpy(to + word * LANES, from + 4 * word, 4);
+    }
+}
+
+/* Begin a search of queries whose codes have so many bytes each; NULL where memory is short. */
+EXPORT Search *search_new(const Queries *queries, int64_t type, int64_t bytes) {
+    Search *search = calloc(1, sizeof *search);
+    if (!search) return NULL;
+    search->q = *queries;
+    int64_t h = queries->h, lanes = search->lanes = (h + LANES - 1) / LANES * LANES;
+    search->words = bytes / 4;
+    search->least = reserve(queries->parts * lanes, 4);
+    search->q_step = reserve(4 * lanes, 4);
+    search->bias = reserve(lanes, 4);
+    search->segment = calloc((size_t)(h * queries->parts), sizeof(Segment));
+    search->score = calloc((size_t)h, sizeof(float *));
+    if (h > MOST_FEW) search->panels = reserve(lanes * search->words, 4);
+    if (!search->least || !search->q_step || !search->bias || !search->segment || !search->score ||
+        (h > MOST_FEW && !search->panels)) {
+        search_free(search);
+        return NULL;
+    }
+    search->q_error = search->q_step + lanes;
+    search->q_norm = search->q_error + lanes;
+    search->q_floor = search->q_norm + lanes;
+    for (int64_t i = 0; i < queries->parts * lanes; i++) search->least[i] = i % lanes < h ? -INFINITY : NAN;
+    for (int64_t query = 0; query < h; query++) {
+        search->q_step[query] = queries->step[query];
+        search->q_error[query] = queries->terms[3 * query + 1];
+        search->q_norm[query] = queries->terms[3 * query + 2];
+        search->q_floor[query] = (float)(queries->floor[query] * UP); /* or infinite: then nothing is bounded */
+        int32_t sum = 0;
+        for (int64_t at = 0; type == INT8 && at < bytes; at++) sum += (int8_t)queries->codes[query * bytes + at];
+        search->bias[query] = -UNSIGNED * sum;
+    }
+    if (search->panels) pack(search, bytes);
+    return search;
+}
+
+static int grow(Search *search, Segment *segment) {
+    int64_t most = search->q.most, room = segment->room ? 2 * segment->room : 2 * search->q.k + 128;
+    room = room < most ? room : most;
+    void *row = realloc(segment->row, (size_t)room * 4);
+    if (row) segment->row = row;
+    void *bound = realloc(segment->bound, (size_t)room * 4);
+    if (bound) segment->bound = bound;
+    void *lower = realloc(segment->lower, (size_t)room * 4);
+    if (lower) segment->lower = lower;
+    if (!row || !bound || !lower) return 0;
+    segment->room = room;
+    return 1;
+}
+
+/* Bounds of |w| and |w - w'| of the row that stands here. */
+static void row_errors(const Rows *rows, int64_t row, float *norm, float *error) {
+    if (rows->type == INT8) {
+        *norm = rows->terms[4 * row + 2];
+        *error = rows->terms[4 * row + 3];
+        return;
+    }
+    const uint8_t *code = rows->codes + row * rows->bytes;
+    if (rows->type == FLOAT32) {
+        memcpy(norm, code + 4 * (rows->d + 3), 4);
+        memcpy(error, code + 4 * (rows->d + 4), 4);
+        return;
+    }
+    uint16_t half[2];
+    memcpy(half, code + 2 * (rows->d + 3), 4);
+    uint32_t bits[2] = {(uint32_t)half[0] << 16, (uint32_t)half[1] << 16};
+    memcpy(norm, &bits[0], 4);
+    memcpy(error, &bits[1], 4);
+}
+
+/* Make room in a full segment, by a higher threshold or more memory; 0 where there is none for this bound. */
+static __attribute__((noinline)) int make_room(Search *search, const Rows *rows, int64_t part, int64_t query,
+                                               float bound) {
+    Segment *segment = search->segment + part * search->q.h + query;
+    float *least = search->least + part * search->lanes + query;
+    tighten(search, rows->group, part, query);
+    if (4 * segment->count > 3 * segment->room) {
+        if (segment->room < search->q.most && !grow(search, segment)) search->failed = 1;
+        if (segment->count == segment->room) {
+            segment->dead = 1;
+            *least = NAN;
+        }
+    }
+    return bound >= *least;
+}
+
+/* Append a row to the segments of the queries whose thresholds its bounds reach. lower: what s is at least. */
+static void append(Search *search, const Rows *rows, int64_t part, int64_t lane, int64_t row, uint32_t hits, vf bound,
+                   vf lower) {
+    const int64_t *exclude = search->q.exclude;
+    int64_t number = rows->first + row, own = exclude && rows->group ? rows->group[number] : number;
+    Segment *segments = search->segment + part * search->q.h + lane;
+    float bounds[LANES], lowers[LANES];
+    memcpy(bounds, &bound, sizeof bounds);
+    memcpy(lowers, &lower, sizeof lowers);
+    for (; hits; hits &= hits - 1) {
+        int at = __builtin_ctz(hits);
+        Segment *segment = segments + at;
+        if (exclude && exclude[lane + at] >= 0 && exclude[lane + at] == own) continue;
+        if (segment->count == segment->room && !make_room(search, rows, part, lane + at, bounds[at])) continue;
+        segment->row[segment->count] = (uint32_t)number;
+        segment->bound[segment->count] = bounds[at];
+        segment->lower[segment->count++] = lowers[at];
+    }
+}
+
+/* Compare a tile with the thresholds of its queries, in these lanes. number: which rows they are, NULL for `row` and
+ * those after it. */
+static void compare(Search *search, const Rows *rows, int64_t part, int64_t lane, int vectors, uint32_t lanes,
+                    const vf (*tile)[2], int64_t row, const int64_t *number, int count, uint32_t valid) {
+    const float *least = search->least + part * search->lanes + lane;
+    int squares = search->q.metric == SQ_EUCLIDEAN;
+    for (int v = 0; v < vectors; v++, lane += LANES, least += LANES) {
+        vf threshold = (vf)load(least), step = (vf)load(search->q_step + lane);
+        vf q_error = (vf)load(search->q_error + lane), q_norm = (vf)load(search->q_norm + lane);
+        vf floor = (vf)load(search->q_floor + lane);
+        for (int i = 0; i < count; i++) {
+            int64_t own = number ? number[i] : row + i;
+            vf bound = tile[i][v];
+            if (rows->type == INT8) {
+                const float *term = rows->terms + 4 * own;
+                vf rest = spread_float(term[1]) + spread_float(term[2]) * q_error + spread_float(term[3]) * q_norm;
+                bound = rest + bound * step * spread_float(term[0]);
+            }
+            uint32_t hits = reaching(bound, threshold) & lanes;
+            if (__builtin_expect(hits != 0, 0) && valid >> i & 1) {
+                float norm, error;
+                row_errors(rows, own, &norm, &error);
+                float rounding = squares ? (float)(2.0 * search->q.roundoff * UP * UP) * norm * norm : 0.0f;
+                vf slack = q_error * spread_float(norm) + q_norm * spread_float(error);
+                slack = slack * (float)(2.0 * UP * UP * UP) + spread_float(rounding) + floor;
+                /* Of float32, too: each sum and product here errs by 2^-24 at most, and UP once more covers that of
+                 * the slack. */
+                vf size = (vf)((vu)bound & 0x7fffffffu);
+                vf lower = bound - slack - size * 0x1p-21f - spread_float(0x1p-120f);
+                append(search, rows, part, lane, own, hits, bound, lower);
+                threshold = (vf)load(least);
+            }
+        }
+    }
+}
+
+/* Multiply a unit of rows with the queries from lane `from` to `to`, and keep what reaches its threshold. */
+static void unit(Search *search, const Rows *rows, int64_t part, int64_t from, int64_t to, const uint8_t *codes,
+                 int64_t row, const int64_t *number, int count, uint32_t valid) {
+    vf tile[UNIT][2];
+    if (!search->panels) {
+        for (int64_t query = from; query < to && query < search->q.h; query += FEW) {
+            int64_t some = search->q.h - query < FEW ? search->q.h - query : FEW;
+            const uint8_t *x = search->q.codes + query * rows->bytes;
+            float(*out)[2 * LANES] = (float(*)[2 * LANES])tile;
+            memset(tile, 0, sizeof tile);
+            if (rows->type == FLOAT32) few_float32(codes, rows->bytes, x, search->bias + query, (int)some, out);
+            if (rows->type == BFLOAT16) few_bfloat16(codes, rows->bytes, x, search->bias + query, (int)some, out);
+            if (rows->type == INT8) few_int8(codes, rows->bytes, x, search->bias + query, (int)some, out);
+            compare(search, rows, part, query, 1, (1u << some) - 1, tile, row, number, count, valid);
+        }
+        return;
+    }
+    for (int64_t lane = from; lane < to; lane += 2 * LANES) {
+        int vectors = to - lane > LANES ? 2 : 1;
+        const uint32_t *panel = search->panels + lane * search->words;
+        const int32_t *bias = search->bias + lane;
+        void (*multiply)(const uint8_t *, int64_t, const uint32_t *, const int32_t *, int64_t, vf(*)[2]) =
+            rows->type == FLOAT32    ? (vectors == 2 ? panel_float32_2 : panel_float32_1)
+            : rows->type == BFLOAT16 ? (vectors == 2 ? panel_bfloat16_2 : panel_bfloat16_1)
+                                     : (vectors == 2 ? panel_int8_2 : panel_int8_1);
+        multiply(codes, rows->bytes, panel, bias, search->words, tile);
+        compare(search, rows, part, lane, vectors, 0xffffffffu, tile, row, number, count, valid);
+    }
+}
+
+static uint32_t bits_of(const Rows *rows, int64_t row, int count) {
+    uint32_t all = count == 32 ? 0xffffffffu : (1u << count) - 1, bits = 0;
+    if (!rows->valid) return all;
+    for (int i = 0; i < count; i++) {
+        int64_t number = rows->first + row + i;
+        bits |= (uint32_t)(rows->valid[number / 8] >> number % 8 & 1) << i;
+    }
+    return bits;
+}
+
+/* Say whether fewer than half of the rows are valid. */
+static int sparse(const Rows *rows, int64_t start, int64_t stop) {
+    int64_t first = (rows->first + start + 7) / 8, last = (rows->first + stop) / 8, count = 0;
+    if (!rows->valid) return 0;
+    for (int64_t byte = first; byte < last; byte++) count += __builtin_popcount(rows->valid[byte]);
+    return 2 * count < 8 * (last - first);
+}
+
+/* Scan rows start to stop for the queries from lane `from` to `to`, a multiple of LANES, as one part of the gallery.
+ * One unit in so many comes first, from everywhere, so that thresholds are of use also where like rows stand together.
+ * Valid rows among many that are not, and the last rows, are copied together. Returns 0 where memory is short. */
+EXPORT int64_t search_scan(Search *search, const Rows *rows, int64_t part, int64_t from, int64_t to, int64_t start,
+                    int64_t stop) {
+    uint8_t *together = reserve(UNIT, rows->bytes);
+    int64_t number[UNIT], bytes = rows->bytes;
+    int held = 0, gathered = sparse(rows, start, stop);
+    if (!together) return 0;
+    for (int64_t query = from; query < to && query < search->q.h; query++) {
+        Segment *segment = search->segment + part * search->q.h + query;
+        if (!segment->room && !grow(search, segment)) search->failed = 1;
+    }
+    tiles_begin();
+    int64_t units = (stop - start + UNIT - 1) / UNIT, early = (units + FIRST - 1) / FIRST;
+    for (int64_t turn = 0; turn < units && !search->failed; turn++) {
+        int64_t late = turn - early, row = start + UNIT * (late < 0 ? turn * FIRST : late + late / (FIRST - 1) + 1);
+        int count = stop - row < UNIT ? (int)(stop - row) : UNIT;
+        uint32_t valid = bits_of(rows, row, count);
+        if (!gathered && count == UNIT) {
+            if (valid) unit(search, rows, part, from, to, rows->codes + row * bytes, row, NULL, count, valid);
+            continue;
+        }
+        for (; valid; valid &= valid - 1) {
+            number[held] = row + __builtin_ctz(valid);
+            memcpy(together + held * bytes, rows->codes + number[held] * bytes, (size_t)bytes);
+            if (++held == UNIT) {
+                unit(search, rows, part, from, to, together, 0, number, held, 0xffffffffu);
+                held = 0;
+            }
+        }
+    }
+    if (held) unit(search, rows, part, from, to, together, 0, number, held, 0xffffffffu);
+    tiles_end();
+    free(together);
+    return !search->failed;
+}

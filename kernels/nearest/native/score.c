@@ -1,0 +1,154 @@
+/* Exact scores of listed pairs: float64 with a bound of its error, as score.py has it. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "nearest.h"
+#include "vectors.h"
+
+typedef double vd __attribute__((vector_size(64)));
+enum { WIDE = 8 };
+
+static vd doubles(const double *at) {
+    vd value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+static double sum(vd value) {
+    double total = 0.0;
+    for (int lane = 0; lane < WIDE; lane++) total += value[lane];
+    return total;
+}
+
+static float half_to_float(uint16_t half) {
+    uint32_t bits = (uint32_t)(half & 0x7fff) << 13;
+    float value;
+    memcpy(&value, &bits, 4);
+    value *= 0x1p112f;
+    return half & 0x8000 ? -value : value;
+}
+
+/* Widen a row to float64, into `to` [d]. */
+void widen(const Vectors *vectors, int64_t row, double *to) {
+    int64_t step = vectors->column_stride, at = row * vectors->row_stride;
+    if (vectors->type == FLOAT32) {
+        const float *from = (const float *)vectors->data + at;
+        if (step == 1)
+            for (int64_t i = 0; i < vectors->d; i++) to[i] = from[i];
+        else
+            for (int64_t i = 0; i < vectors->d; i++) to[i] = from[i * step];
+    } else if (vectors->type == INT8) {
+        const int8_t *from = (const int8_t *)vectors->data + at;
+        for (int64_t i = 0; i < vectors->d; i++) to[i] = from[i * step];
+    } else {
+        const uint16_t *from = (const uint16_t *)vectors->data + at;
+        for (int64_t i = 0; i < vectors->d; i++) {
+            uint32_t bits = (uint32_t)from[i * step] << 16;
+            float value;
+            memcpy(&value, &bits, 4);
+            to[i] = vectors->type == BFLOAT16 ? value : half_to_float(from[i * step]);
+        }
+    }
+}
+
+/* Fetch a row from memory that will be read soon. */
+void fetch(const Vectors *vectors, int64_t row) {
+    static const int64_t bytes[] = {4, 2, 2, 1};
+    int64_t size = bytes[vectors->type], step = vectors->column_stride * size;
+    const uint8_t *from = (const uint8_t *)vectors->data + row * vectors->row_stride * size;
+    for (int64_t i = 0; i < vectors->d * size && step == size; i += 64) __builtin_prefetch(from + i);
+}
+
+/* Multiply up to four vectors with one, which is read once for all of them. */
+static inline __attribute__((always_inline)) void dots_of(const double *const *x, const double *y, int64_t d,
+                                                          const int count, double *out) {
+    vd sums[4][2];
+    int64_t at = 0;
+    memset(sums, 0, sizeof sums);
+    for (; at + 2 * WIDE <= d; at += 2 * WIDE)
+        _Pragma("GCC unroll 2") for (int part = 0; part < 2; part++) {
+            vd b = doubles(y + at + part * WIDE);
+            _Pragma("GCC unroll 4") for (int i = 0; i < count; i++)
+                sums[i][part] += doubles(x[i] + at + part * WIDE) * b;
+        }
+    for (int i = 0; i < count; i++) {
+        out[i] = sum(sums[i][0] + sums[i][1]);
+        for (int64_t rest = at; rest < d; rest++) out[i] += x[i][rest] * y[rest];
+    }
+}
+
+void dots(const double *const *x, const double *y, int64_t d, int count, double *out) {
+    if (count == 1) dots_of(x, y, d, 1, out);
+    if (count == 2) dots_of(x, y, d, 2, out);
+    if (count == 3) dots_of(x, y, d, 3, out);
+    if (count == 4) dots_of(x, y, d, 4, out);
+}
+
+double square(const double *x, int64_t d) {
+    double value;
+    dots(&x, x, d, 1, &value);
+    return value;
+}
+
+static double sq_distance(const double *x, const double *y, int64_t d) {
+    vd total = {0};
+    double rest = 0.0;
+    int64_t at = 0;
+    for (; at + WIDE <= d; at += WIDE) {
+        vd difference = doubles(x + at) - doubles(y + at);
+        total += difference * difference;
+    }
+    for (; at < d; at++) rest += (x[at] - y[at]) * (x[at] - y[at]);
+    return rest + sum(total);
+}
+
+/* Score a pair whose product is known. float64 with a bound of its error says how float32 rounds; *open: it does not.
+ * A distance that norms and product do not tell is summed of differences, so that near rows are scored as well as far
+ * ones. */
+float score_pair(double dot, const double *x, const double *y, int64_t d, int64_t metric, double x_sq, double y_sq,
+                 int *open) {
+    double share = 4.0 * (double)(d + 8) * 0x1p-53, norm = sqrt(x_sq * y_sq), value = dot, error = norm * share;
+    if (metric == SQ_EUCLIDEAN) {
+        value = x_sq + y_sq - 2.0 * dot;
+        error = (x_sq + y_sq) * share;
+    } else if (metric == COSINE) {
+        value = norm > 0.0 ? dot / norm : dot;
+        error = (norm > 0.0) * share;
+    }
+    float low = (float)(value - error), high = (float)(value + error);
+    if (low != high && metric == SQ_EUCLIDEAN) {
+        value = sq_distance(x, y, d);
+        low = (float)(value - value * share);
+        high = (float)(value + value * share);
+    }
+    *open = low != high;
+    return low + 0.0f; /* no negative zero, whose bits would sort apart */
+}
+
+/* Score pairs `from` to `to` of a list: a row, -1 for none, and a query, which is the pair's number by `c` where `query`
+ * is NULL. out: float32, left alone where there is no row. open: 1 where float64 cannot round. Returns 0 where memory is
+ * short. */
+EXPORT int64_t score_pairs(const Vectors *queries, const Vectors *gallery, int64_t metric, const int64_t *query,
+                    const int64_t *row, int64_t c, int64_t from, int64_t to, float *out, uint8_t *open) {
+    int64_t d = queries->d, now = -1;
+    double *x = malloc((size_t)(2 * d) * sizeof(double)), *y = x + d, x_sq = 0.0, dot;
+    const double *one = x;
+    for (int64_t at = from; x && at < to; at++) {
+        int64_t next = query ? query[at] : at / c;
+        int unsure;
+        open[at] = 0;
+        if (row[at] < 0) continue;
+        if (next != now) {
+            widen(queries, now = next, x);
+            x_sq = square(x, d);
+        }
+        if (at + 1 < to && row[at + 1] >= 0) fetch(gallery, row[at + 1]);
+        widen(gallery, row[at], y);
+        dots(&one, y, d, 1, &dot);
+        out[at] = score_pair(dot, x, y, d, metric, x_sq, gallery->sq_norm ? gallery->sq_norm[row[at]] : square(y, d),
+                             &unsure);
+        open[at] = (uint8_t)unsure;
+    }
+    free(x);
+    return x != NULL;
+}

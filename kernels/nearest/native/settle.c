@@ -1,0 +1,255 @@
+/* From survivors to scores, as resolve.py has it: what can be among the k first is scored exactly, and no other row can
+ * be when the thresholds of the scan are beyond the k-th. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nearest.h"
+
+enum { WINDOW_BYTES = 1 << 20 }; /* of rows that are scored together for all queries */
+
+/* Put survivors into the order of their rows; 0 where memory is short. */
+static int by_row(Segment *segment) {
+    int64_t n = segment->count;
+    if (!n) return 1;
+    Entry *entry = malloc((size_t)(2 * n + 1) * sizeof(Entry));
+    float *moved = malloc((size_t)(2 * n + 1) * sizeof(float));
+    int good = entry && moved;
+    for (int64_t i = 0; good && i < n; i++) entry[i] = (Entry){segment->row[i], (uint32_t)i};
+    Entry *sorted = good ? sort(entry, entry + n, n) : NULL;
+    for (int64_t i = 0; good && i < n; i++) {
+        segment->row[i] = sorted[i].key;
+        moved[i] = segment->bound[sorted[i].row];
+        moved[n + i] = segment->lower[sorted[i].row];
+    }
+    if (good) {
+        memcpy(segment->bound, moved, (size_t)n * sizeof(float));
+        memcpy(segment->lower, moved + n, (size_t)n * sizeof(float));
+    }
+    free(entry);
+    free(moved);
+    return good;
+}
+
+/* Bring all parts' survivors of a query into its first segment; 0 where they are not all there. */
+static int gather(Search *search, int64_t query) {
+    const Queries *q = &search->q;
+    int64_t total = 0;
+    for (int64_t part = 0; part < q->parts; part++) {
+        Segment *segment = search->segment + part * q->h + query;
+        if (segment->dead) return 0;
+        total += segment->count;
+    }
+    Segment *first = search->segment + query;
+    if (total > first->room) {
+        void *row = realloc(first->row, (size_t)total * 4), *bound, *lower;
+        if (row) first->row = row;
+        if ((bound = realloc(first->bound, (size_t)total * 4))) first->bound = bound;
+        if ((lower = realloc(first->lower, (size_t)total * 4))) first->lower = lower;
+        if (!row || !bound || !lower) return search->failed = 1, 0;
+        first->room = total;
+    }
+    for (int64_t part = 1; part < q->parts; part++) {
+        Segment *segment = search->segment + part * q->h + query;
+        if (!segment->count) continue; /* perhaps it has no room either */
+        memcpy(first->row + first->count, segment->row, (size_t)segment->count * 4);
+        memcpy(first->bound + first->count, segment->bound, (size_t)segment->count * 4);
+        memcpy(first->lower + first->count, segment->lower, (size_t)segment->count * 4);
+        first->count += segment->count;
+        segment->count = 0;
+    }
+    return 1;
+}
+
+/* What no row that is not listed costs less than. */
+static double cut_of(const Search *search, int64_t query) {
+    const Queries *q = &search->q;
+    double cut = INFINITY;
+    for (int64_t part = 0; part < q->parts; part++) {
+        double least = search->least[part * search->lanes + query];
+        if (least == -INFINITY) continue;
+        double own = cost_of(q, query, least + ROUNDING * fabs(least) + q->floor[query]);
+        cut = own < cut ? own : cut;
+    }
+    return cut;
+}
+
+/* Keep the rows that can be among the k first, by a bound of the k-th cost; say whether no other row can. */
+static int narrow(Search *search, int64_t query, double limit) {
+    float least = (float)threshold_of(&search->q, query, limit);
+    double cut = cut_of(search, query);
+    if (limit < INFINITY && !isnan(least))
+        compact(&search->q, search->segment + query, query, least, NULL, NULL, search->score[query]);
+    return cut == INFINITY || (float)cut > (float)limit;
+}
+
+/* A survivor whose score is wanted: of which query, and where it stands among that one's. */
+typedef struct {
+    int32_t query, place;
+} Wanted;
+
+/* Queries `from` to `to` as float64 with their squared norms; needed: from which lower bound on a score is wanted. */
+typedef struct {
+    const Vectors *gallery;
+    double *x, *x_sq, *y;
+    float *needed;
+    int64_t *place, *end, d, from, to, window, opened, room;
+    Wanted *wanted;
+    int64_t wanted_room;
+    Open *open;
+} Scoring;
+
+/* List what is wanted in the window of rows from `base` on, by row; `end` says where each row's ends. Returns the next
+ * row after it that any query has, INT64_MAX where there is none. */
+static int64_t list_window(Search *search, Scoring *own, int64_t base) {
+    int64_t next = INT64_MAX, total = 0;
+    memset(own->end, 0, (size_t)(own->window + 1) * sizeof(int64_t));
+    for (int fill = 0; fill < 2; fill++) {
+        for (int64_t i = 0; i < own->to - own->from; i++) {
+            Segment *segment = search->segment + own->from + i;
+            const float *score = search->score[own->from + i];
+            int64_t at = own->place[i];
+            for (; at < segment->count && segment->row[at] < base + own->window; at++) {
+                if (!isnan(score[at]) || segment->lower[at] < own->needed[i]) continue;
+                int64_t *end = own->end + (segment->row[at] - base);
+                if (fill) own->wanted[(*end)++] = (Wanted){(int32_t)i, (int32_t)at};
+                else end[1]++;
+            }
+            if (!fill) continue;
+            own->place[i] = at;
+            if (at < segment->count && segment->row[at] < next) next = segment->row[at];
+        }
+        if (fill) break;
+        for (int64_t row = 0; row < own->window; row++) own->end[row + 1] += own->end[row];
+        total = own->end[own->window];
+        if (total > own->wanted_room) {
+            Wanted *more = realloc(own->wanted, (size_t)(2 * total) * sizeof(Wanted));
+            if (!more) return search->failed = 1, INT64_MAX;
+            own->wanted = more;
+            own->wanted_room = 2 * total;
+        }
+    }
+    return next;
+}
+
+/* Score what has no score yet and whose lower bound is at least what is needed, a window of rows at a time for all
+ * queries: a row is read and widened once, and multiplied with four queries at a time. */
+static void score_hopeful(Search *search, Scoring *own) {
+    const Vectors *gallery = own->gallery;
+    int64_t d = own->d, next = 0;
+    memset(own->place, 0, (size_t)(own->to - own->from) * sizeof(int64_t));
+    while (next < INT64_MAX) {
+        int64_t base = next / own->window * own->window, begin = 0;
+        next = list_window(search, own, base);
+        if (search->failed) return;
+        for (int64_t i = 0; i < own->window; i++) {
+            int64_t end = own->end[i];
+            if (begin == end) continue;
+            if (end < own->end[own->window - 1]) {
+                const Wanted *soon = own->wanted + end;
+                fetch(gallery, search->segment[own->from + soon->query].row[soon->place]);
+            }
+            widen(gallery, base + i, own->y);
+            double y_sq = gallery->sq_norm ? gallery->sq_norm[base + i] : square(own->y, d);
+            for (; begin < end; begin += 4) {
+                int count = end - begin < 4 ? (int)(end - begin) : 4, unsure;
+                const Wanted *some = own->wanted + begin;
+                const double *x[4];
+                double dot[4];
+                for (int n = 0; n < count; n++) x[n] = own->x + some[n].query * d;
+                dots(x, own->y, d, count, dot);
+                for (int n = 0; n < count; n++) {
+                    int64_t query = own->from + some[n].query;
+                    search->score[query][some[n].place] = score_pair(
+                        dot[n], x[n], own->y, d, search->q.metric, own->x_sq[some[n].query], y_sq, &unsure);
+                    if (unsure && own->opened++ < own->room) own->open[own->opened - 1] = (Open){query, base + i};
+                }
+            }
+            begin = end;
+        }
+    }
+}
+
+/* Bound the k-th cost by the scores that are there; a step more, since float64 may not have told how to round. */
+static double kth_score(const Search *search, int64_t query, int32_t *key) {
+    float sign = search->q.metric == SQ_EUCLIDEAN ? -1.0f : 1.0f;
+    int64_t n = 0;
+    for (int64_t i = 0; i < search->segment[query].count; i++)
+        if (!isnan(search->score[query][i])) key[n++] = ordered(sign * search->score[query][i]);
+    return n < search->q.k ? INFINITY : nextafterf(-largest(key, n, search->q.k), INFINITY);
+}
+
+/* Say what the k-th of a query's survivors costs at most, and by which lower bound. */
+static double limit_of(Search *search, const int64_t *group, int64_t query, float *kth) {
+    Segment *segment = search->segment + query;
+    Groups best = {0};
+    *kth = -INFINITY;
+    if (segment->count >= search->q.k) {
+        *kth = group && !groups_new(&best, segment->count) ? NAN : kth_lower(segment, group, search->q.k, &best);
+        if (isnan(*kth)) search->failed = 1;
+        groups_free(&best);
+    }
+    return *kth > -INFINITY ? cost_of(&search->q, query, *kth) : INFINITY;
+}
+
+static int prepare(Search *search, Scoring *own, const Vectors *queries, const int64_t *group, uint8_t *proven) {
+    int64_t d = own->d;
+    for (int64_t query = own->from, i = 0; query < own->to; query++, i++) {
+        Segment *segment = search->segment + query;
+        if (!gather(search, query)) segment->count = proven[query] = 0;
+        else proven[query] = (uint8_t)narrow(search, query, limit_of(search, group, query, own->needed + i));
+        if (!by_row(segment)) search->failed = 1;
+        search->score[query] = realloc(search->score[query], (size_t)(segment->count + 1) * sizeof(float));
+        if (!search->score[query]) return 0;
+        for (int64_t at = 0; at < segment->count; at++) search->score[query][at] = NAN;
+        widen(queries, query, own->x + i * d);
+        own->x_sq[i] = square(own->x + i * d, d);
+        if (group) own->needed[i] = -INFINITY;
+    }
+    return !search->failed;
+}
+
+/* Score the hopeful rows of queries `from` to `to`: first the k whose bounds promise most, whose scores then say which
+ * of the others are hopeful. proven: [h]. Returns how many pairs are open; -1 where memory is short. */
+EXPORT int64_t search_settle(Search *search, const Vectors *queries, const Vectors *gallery, const int64_t *group,
+                      int64_t from, int64_t to, uint8_t *proven, Open *open, int64_t room) {
+    int64_t d = queries->d, h = to - from, most = 1;
+    Scoring own = {.gallery = gallery, .d = d, .from = from, .to = to, .room = room, .open = open};
+    own.window = WINDOW_BYTES / (4 * d) + 1;
+    own.x = malloc((size_t)(h * d) * sizeof(double));
+    own.x_sq = malloc((size_t)h * sizeof(double));
+    own.y = malloc((size_t)d * sizeof(double));
+    own.needed = malloc((size_t)h * sizeof(float));
+    own.place = malloc((size_t)h * sizeof(int64_t));
+    own.end = malloc((size_t)(own.window + 1) * sizeof(int64_t));
+    int good = own.x && own.x_sq && own.y && own.needed && own.place && own.end;
+    good = good && prepare(search, &own, queries, group, proven);
+    for (int64_t query = from; good && query < to; query++)
+        most = search->segment[query].count > most ? search->segment[query].count : most;
+    int32_t *key = good ? malloc((size_t)most * sizeof(int32_t)) : NULL;
+    if (key) {
+        score_hopeful(search, &own);
+        for (int64_t query = from; query < to && !group; query++) {
+            double limit = kth_score(search, query, key);
+            if (proven[query]) proven[query] = (uint8_t)narrow(search, query, limit);
+            own.needed[query - from] = -INFINITY;
+        }
+        if (!group) score_hopeful(search, &own);
+    }
+    free(key);
+    free(own.x);
+    free(own.x_sq);
+    free(own.y);
+    free(own.needed);
+    free(own.place);
+    free(own.end);
+    free(own.wanted);
+    return key && !search->failed ? own.opened : -1;
+}
+
+/* Give a pair that was open its score, if it is still hopeful. */
+EXPORT void search_patch(Search *search, const Open *open, float score) {
+    const Segment *segment = search->segment + open->query;
+    for (int64_t at = 0; at < segment->count; at++)
+        if (segment->row[at] == open->row) search->score[open->query][at] = score;
+}

@@ -1,0 +1,20 @@
+"""Which variants of the compiled scan this machine runs, and how a test forces one."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from kernels.nearest.native import variants
+
+COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+RUNNING = [variant.name for variant in variants.VARIANTS if COMPILER and variant.runs()]
+
+
+@contextmanager
+def forced(name: str) -> Iterator[None]:
+    """Have the scan run as one variant, or as "none", by torch."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(variants.CHOICE, name)
+        yield

@@ -1,0 +1,201 @@
+"""The compiled scan: every variant that this processor runs says what the reference says, to the bit."""
+
+import os
+import threading
+
+import pytest
+import torch
+
+from kernels.nearest import METRICS, Gallery, LiveGallery, Neighbors, cpu, exact, nearest, pairs_within, score, survive
+from kernels.nearest.contract import Admission
+from kernels.nearest.native import scores, search
+from tests.kernels import test_nearest_property as property_tests
+from tests.kernels.native import COMPILER, RUNNING, forced
+
+hypothesis = pytest.importorskip("hypothesis")
+pytestmark = pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
+WAYS = [*RUNNING, "none"]
+COMPUTES = ("float32", "bfloat16", "int8")
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    with forced(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def split(monkeypatch):
+    """Split even small work among three threads: blocks of queries, and parts of the gallery."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    monkeypatch.setattr(search, "WORTH", 1)
+    monkeypatch.setattr(search, "PAIRS_WORTH", 1)
+    monkeypatch.setattr(scores, "WORTH", 1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_whatever_the_values_and_filters_the_answer_is_the_same(way, split):
+    @hypothesis.settings(max_examples=40, deadline=None, derandomize=True, database=None)
+    @hypothesis.given(property_tests.problems(), property_tests.st.sampled_from(COMPUTES))
+    def check(problem, compute):
+        queries, gallery, k, metric, filters = problem
+        expected = nearest(queries, gallery, k, metric=metric, backend="reference", **filters)
+        for found in (
+            nearest(queries, gallery, k, metric=metric, compute=compute, backend="cpu", **filters),
+            nearest(queries, Gallery(gallery, metric=metric, compute=compute), k, **filters),
+        ):
+            assert found.row.tolist() == expected.row.tolist()
+            assert found.score.tolist() == expected.score.tolist()
+        if not filters:
+            score, row = exact.search(queries, gallery, min(k, len(gallery)), metric, Admission())
+            assert (row.tolist(), score.tolist()) == (expected.row.tolist(), expected.score.tolist())
+
+    check()
+
+
+@pytest.mark.parametrize("compute", COMPUTES)
+def test_blocks_of_queries_of_every_width_are_proven(way, compute, split, assert_same, no_fallback):
+    gallery = normal(1501, 77, seed=1) + 1.0
+    for at, q in enumerate((1, 3, 8, 9, 40, 70)):
+        queries, metric = normal(q, 77), METRICS[at % 3]
+        ready = Gallery(gallery, metric=metric, compute=compute)
+        expected = nearest(queries, gallery, 20, metric=metric, backend="reference")
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found = nearest(queries, ready, 20)
+            assert_same(found, expected)
+            assert found.proven.all()
+
+
+@pytest.mark.parametrize(("g", "d"), [(1, 1), (1, 4096), (13, 7), (300, 4096), (2000, 1)])
+def test_odd_sizes(way, g, d, assert_same):
+    queries, gallery = normal(9, d), normal(g, d, seed=1)
+    for compute in COMPUTES:
+        found = nearest(queries, Gallery(gallery, compute=compute), 5)
+        assert_same(found, nearest(queries, gallery, 5, backend="reference"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int8])
+def test_listed_pairs_are_scored_as_torch_scores_them(way, dtype, split):
+    # Of every type, at any stride, from unaligned memory; half of the pairs are near-duplicates, or none.
+    wide = (normal(200, 91) * 40).to(dtype)
+    wide[100:] = wide[:100]
+    gallery, queries = wide[:, 1:], wide[::25, ::1][:, 1:]
+    row = torch.randint(-1, 200, (8, 70), generator=torch.Generator().manual_seed(1))
+    for metric in METRICS:
+        for norms in (None, score.sq_norms(gallery)):
+            for x, y in ((queries, gallery), (queries[:, ::2], gallery[:, ::2])):
+                known = None if norms is None or y.shape[1] < 90 else norms
+                found = scores.pair_scores(x, y, row, metric, known)
+                assert found.tolist() == score.pair_scores(x, y, row, metric).tolist()
+                query = torch.arange(8).repeat_interleave(70)
+                there = row.view(-1) >= 0
+                listed = scores.list_scores(x, y, query[there], row.view(-1)[there], metric)
+                assert listed.tolist() == found.view(-1)[there].tolist()
+
+
+def test_what_float64_cannot_round_is_scored_by_whole_numbers(way):
+    # Squares of whole numbers that lie in the middle of two float32, or next to it.
+    queries = torch.tensor([[4097.0, 1.0, 0.0], [4097.0, 0.0, 2.0**-20], [4097.0, 2.0**-30, 0.0]])
+    gallery = torch.zeros(40, 3)
+    found = nearest(queries, gallery, 3, backend="cpu")
+    expected = nearest(queries, gallery, 3, backend="reference")
+    assert (found.row.tolist(), found.score.tolist()) == (expected.row.tolist(), expected.score.tolist())
+
+
+@pytest.mark.parametrize("order", ["nearest last", "nearest first", "in clusters"])
+@pytest.mark.parametrize("k", [3, 400])
+def test_thresholds_follow_galleries_in_any_order(way, order, k, assert_same):
+    gallery = normal(6000, 8)
+    queries = gallery[::1500] + 0.01
+    distance = (gallery - queries[0]).norm(dim=1)
+    if order == "in clusters":
+        gallery = gallery[::30].repeat_interleave(30, dim=0) + 1e-3 * normal(6000, 8, seed=1)
+    else:
+        gallery = gallery[distance.argsort(descending=order == "nearest last")]
+    group = torch.arange(6000) // 4
+    for compute in COMPUTES:
+        ready = Gallery(gallery, compute=compute)
+        for options in ({}, {"group": group, "exclude": group[::1500].clone()}, {"valid": torch.arange(6000) % 7 == 0}):
+            found = nearest(queries, ready, k, **options)
+            assert_same(found, nearest(queries, gallery, k, backend="reference", **options))
+
+
+def test_a_bound_that_is_not_kept_is_not_believed(way, assert_same):
+    queries, gallery = normal(9, 64), normal(257, 64, seed=1)
+    expected = nearest(queries, gallery, 5, backend="reference")
+    for compute in COMPUTES:
+        ready = Gallery(gallery, compute=compute)
+        codes = ready.prepared.codes.codes
+        codes[:, :8] = -codes[:, :8]  # as a miscompiled product would have it
+        found = nearest(queries, ready, 5)
+        assert not found.proven.all()
+        mended = found.proven.logical_not()
+        assert found.row[mended].tolist() == expected.row[mended].tolist()
+
+
+def test_more_ties_than_there_is_room_for_go_to_the_fallback(way, monkeypatch, assert_same):
+    monkeypatch.setattr(survive, "LEAST_SURVIVORS", 8)
+    monkeypatch.setattr(survive, "PENDING", 8)
+    gallery = normal(8, 6).repeat(400, 1)
+    found = nearest(gallery[:7], gallery, 5, backend="cpu")
+    assert not found.proven.any()
+    assert_same(found, nearest(gallery[:7], gallery, 5, backend="reference"))
+
+
+def test_many_threads_search_at_once(way, split):
+    gallery = normal(2000, 32)
+    ready, wrong = Gallery(gallery), []
+    expected = nearest(gallery[:80], gallery, 7, backend="reference").row.tolist()
+
+    def ask(start: int) -> None:
+        for _ in range(5):
+            if nearest(gallery[start : start + 10], ready, 7).row.tolist() != expected[start : start + 10]:
+                wrong.append(start)
+
+    threads = [threading.Thread(target=ask, args=(start,)) for start in range(0, 80, 10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.skipif(not RUNNING, reason="nothing is compiled here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_searches_on(split):
+    with forced(RUNNING[0]):
+        gallery = normal(2000, 32)
+        ready = Gallery(gallery)
+        expected = nearest(gallery[:20], ready, 7)  # the pool has threads now, which a fork does not take along
+        child = os.fork()
+        if child == 0:
+            same = nearest(gallery[:20], ready, 7).row.equal(expected.row)
+            os._exit(0 if same else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_all_kinds_of_search_agree(way):
+    gallery, queries = normal(1200, 24).mul_(2).round_(), normal(6, 24, seed=1).mul_(2).round_()
+    live = LiveGallery(24)
+    live.append(gallery)
+    expected = nearest(queries, gallery, 30, backend="reference")
+    for found in (live.search(queries, 30), nearest(queries, gallery, 30), nearest(queries, Gallery(gallery), 30)):
+        assert isinstance(found, Neighbors)
+        assert (found.row.tolist(), found.score.tolist()) == (expected.row.tolist(), expected.score.tolist())
+    pairs = pairs_within(queries, gallery, torch.full((1200,), float(expected.score[0, -1])))
+    own = pairs.query == 0
+    assert set(expected.row[0].tolist()) <= set(pairs.row[own].tolist())
+
+
+def test_a_gallery_says_what_scans_it(way):
+    ready = Gallery(normal(9, 4))
+    assert ready.scan == f"{cpu.fastest()} by {'torch' if way == 'none' else way}"
+    assert Gallery(normal(9, 4), compute="float32").scan.startswith("float32 by ")
+    assert Gallery(normal(9, 4), backend="reference").scan == "reference"
