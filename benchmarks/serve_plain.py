@@ -21,6 +21,7 @@ from fastapi import FastAPI, HTTPException, UploadFile
 from PIL import Image
 
 from visnet.embedding.crop_dataset import square
+from visnet.embedding.model_id import precision_of
 from visnet.models.inputs import as_floats
 from visnet.serving import catalog
 from visnet.zoo import weights
@@ -36,6 +37,7 @@ def application(workspace: Path) -> FastAPI:
         model, entry = weights.load(version.trained_model)
         vectors = version.vectors().of(side="shop")
     model.eval()
+    half = precision_of(vectors.model) == "bf16"
     products = vectors.rows["product_id"].tolist()
     index = faiss.IndexFlatL2(vectors.matrix.shape[1])
     index.add(vectors.matrix.numpy())
@@ -64,9 +66,9 @@ def application(workspace: Path) -> FastAPI:
     @app.post("/search")
     def search(photo: UploadFile) -> dict[str, Any]:
         picture = square(Image.open(photo.file).convert("RGB"), entry.side_px)
-        with torch.inference_mode():
-            vector = model(as_floats(picture[None]))[0]
-        return found(vector.numpy())
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+            vector = model(as_floats(picture[None], channels_last=True))[0]
+        return found(vector.float().numpy())
 
     @app.get("/products/{product_id:path}/similar")
     def similar(product_id: str) -> dict[str, Any]:

@@ -81,20 +81,25 @@ def _is_ready(url: str) -> bool:
 
 
 def bare_ms(workspace: Path, seconds: float) -> dict[int, float]:
-    """Return the milliseconds of processor time for a photo of the forward pass alone, by the size of the batch."""
+    """Return the milliseconds of processor time for a photo of the forward pass alone, by the size of the batch.
+
+    In the precision of the version's vectors, as the services have it.
+    """
     import torch
 
+    from visnet.embedding.model_id import precision_of
     from visnet.serving import catalog
     from visnet.zoo import weights
 
     torch.set_num_threads(1)
     with catalog.open_current(workspace / "data") as version:
         model, entry = weights.load(version.trained_model)
-    model.eval()
+        half = precision_of(version.vectors().model) == "bf16"
+    model.to(memory_format=torch.channels_last).eval()
     found = {}
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         for size in SIZES:
-            batch = torch.rand(size, 3, entry.side_px, entry.side_px)
+            batch = torch.rand(size, 3, entry.side_px, entry.side_px).to(memory_format=torch.channels_last)
             model(batch)
             begun_s, cpu_s, count = time.perf_counter(), time.process_time(), 0
             while time.perf_counter() < begun_s + seconds:
