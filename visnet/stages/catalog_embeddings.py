@@ -47,13 +47,13 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     Another model's vectors are made in `next.lance`, and take the place of the others when all of them are there.
     """
     model, entry = weights.load(trained_model)
-    precision = _precision(params.precision, weights.digest(model.state_dict()), out)
+    served = Table(out / TABLE, "crop_id")
+    precision = _precision(params.precision, weights.digest(model.state_dict()), served)
     made_by = model_id(weights.digest(model.state_dict()), precision)
     path = crops / "crops.lance"
     table = Table(path).read([*COLUMNS, "content"], WANTED).sort_by("crop_id")
     frame = table.to_pandas().assign(source=sources(table["content"], made_by, entry.side_px))
     wanted = wanted_rows(frame["crop_id"], frame["source"])
-    served = Table(out / "embeddings.lance", "crop_id")
     embeddings = _table(out, wanted)
     before = served.compare(wanted)
     change = before if embeddings == served else embeddings.compare(wanted)
@@ -100,15 +100,13 @@ def sources(contents: pa.Array | pa.ChunkedArray, made_by: str, side_px: int) ->
     return fingerprints(contents, model)
 
 
-def _precision(asked: embed.Precision, digest: str, out: Path) -> embed.Computed:
-    """Return the precision asked for; for "auto" that of a table by these weights, begun or served, if there is one."""
-    if asked == "auto":
-        for name in ("next.lance", TABLE):
-            table = Table(out / name)
-            made_by = set(table.read(["model"])["model"].unique().to_pylist()) if table.exists() else set()
-            for known in get_args(embed.Computed):
-                if made_by == {model_id(digest, known)}:
-                    return cast(embed.Computed, known)
+def _precision(asked: embed.Precision, digest: str, served: Table) -> embed.Computed:
+    """Return the precision asked for; for "auto" that of the vectors that stand by these weights, if there are some."""
+    if asked == "auto" and served.exists():
+        made_by = set(served.read(["model"])["model"].unique().to_pylist())
+        for known in get_args(embed.Computed):
+            if made_by == {model_id(digest, known)}:
+                return cast(embed.Computed, known)
     return embed.chosen_precision(asked, embed.chosen_device("auto"))
 
 

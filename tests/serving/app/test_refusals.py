@@ -155,10 +155,10 @@ def test_when_too_many_search_others_are_asked_to_come_again(place: Path, monkey
 def test_a_fault_of_ours_is_logged_and_not_told(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(self: Engine, *given: object) -> None:
+    def broken(self: Engine, *given: object, **named: object) -> None:
         raise RuntimeError("/secret/path")
 
-    monkeypatch.setattr(Engine, "rank", broken)
+    monkeypatch.setattr(Engine, "rank_each", broken)
     assert "a fault of the service's own" in problem(search(client, SMALL), 500)
     assert "/secret/path" in caplog.text
 
