@@ -92,7 +92,7 @@ def test_without_a_library_torch_answers_and_one_line_says_why(trouble, anew, mo
         monkeypatch.delenv(build.CACHE)
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
         monkeypatch.setattr(Path, "home", classmethod(without_a_home))
-        said = "Could not determine home directory" if COMPILER else "no C compiler"
+        said = "Could not determine home directory"
     else:
         anew.write_text("a file where the folder should be")
         monkeypatch.setenv("CC", COMPILER or "cc")
