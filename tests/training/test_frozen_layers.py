@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from visnet import zoo
+from visnet.models import TimmTrunk
 from visnet.training import Options
 from visnet.training.frozen_layers import frozen_in_bf16, frozen_layers
 
@@ -105,3 +106,46 @@ def test_the_largest_frozen_parts_of_a_network_are_found() -> None:
     assert all(not p.requires_grad for part in found for p in part.parameters())
     held = sum(p.numel() for part in found for p in part.parameters())
     assert held == sum(p.numel() for p in trunk.parameters() if not p.requires_grad)
+
+
+class Asks(nn.Module):
+    """Calls its layers as transformers do: with names, and for several tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = Named(), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen, counted = self.first(x, mask=None)
+        assert counted.dtype == torch.int64
+        found: torch.Tensor = self.second(seen)
+        return found
+
+
+class Named(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.layer(x), torch.ones(1, dtype=torch.int64)
+
+
+@pytest.mark.usefixtures("bf16")
+def test_layers_that_take_names_and_give_several_tensors() -> None:
+    model = Asks()
+    model.first.requires_grad_(False)
+    with frozen_in_bf16(model, options(), CPU):
+        model(torch.rand(2, 4)).sum().backward()
+    assert model.second.weight.grad is not None
+
+
+@pytest.mark.usefixtures("bf16")
+@pytest.mark.parametrize("network", ["vit_tiny_patch16_224", "tf_efficientnet_lite0", "convnextv2_atto", "resnet18"])
+def test_networks_of_timm_learn_with_some_blocks_frozen(network: str) -> None:
+    model = TimmTrunk(network=network, embedding=8, frozen_blocks=2).train()
+    photos = torch.rand(2, 3, 64, 64)
+    with frozen_in_bf16(model, options(), CPU):
+        model(photos).sum().backward()
+    learnt = {name for name, value in model.named_parameters() if value.requires_grad}
+    assert {name for name, value in model.named_parameters() if value.grad is not None} == learnt

@@ -47,9 +47,9 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     Another model's vectors are made in `next.lance`, and take the place of the others when all of them are there.
     """
     model, entry = weights.load(trained_model)
-    served = Table(out / TABLE, "crop_id")
-    precision = _precision(params.precision, weights.digest(model.state_dict()), served)
-    made_by = model_id(weights.digest(model.state_dict()), precision)
+    served, digest = Table(out / TABLE, "crop_id"), weights.digest(model.state_dict())
+    precision = _precision(params.precision, digest, served)
+    made_by = model_id(digest, precision)
     path = crops / "crops.lance"
     table = Table(path).read([*COLUMNS, "content"], WANTED).sort_by("crop_id")
     frame = table.to_pandas().assign(source=sources(table["content"], made_by, entry.side_px))

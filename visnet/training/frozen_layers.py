@@ -41,11 +41,19 @@ def frozen_layers(module: nn.Module) -> list[nn.Module]:
 
 
 def _in_bf16(forward: Callable[..., Any]) -> Callable[..., Any]:
-    def run(*inputs: Any) -> Any:
-        if any(isinstance(each, Tensor) and each.requires_grad for each in inputs):
-            return forward(*inputs)
+    def run(*inputs: Any, **named: Any) -> Any:
+        given = [*inputs, *named.values()]
+        if any(isinstance(each, Tensor) and each.requires_grad for each in given):
+            return forward(*inputs, **named)
         with torch.autocast("cpu", torch.bfloat16):
-            found = forward(*inputs)
-        return found.float() if isinstance(found, Tensor) else found
+            found = forward(*inputs, **named)
+        return _in_fp32(found)
 
     return run
+
+
+def _in_fp32(found: Any) -> Any:
+    """Return what a layer gave, its bf16 tensors in float32: the layers after it take no other."""
+    if isinstance(found, Tensor):
+        return found.float() if found.dtype == torch.bfloat16 else found
+    return type(found)(map(_in_fp32, found)) if type(found) in (tuple, list) else found

@@ -60,7 +60,8 @@ class Loop(Generic[Batch]):
     def run(self, progress: Progress, signals: StopSignals) -> None:
         """Train to the end; `Interrupted` once a signal has asked to stop and the checkpoint is written."""
         while not self.state.finished:
-            self._learn(progress, signals)
+            with frozen_in_bf16(self.task.model, self.options, self.fabric.device):
+                self._learn(progress, signals)
             self.updates.share_buffers()
             # What is best and when to stop is decided by each process: by the numbers of the first.
             measured = self.fabric.broadcast(self._validate(signals))
@@ -78,8 +79,7 @@ class Loop(Generic[Batch]):
             done, first = state.batch, self._at_update()
             state.batch += self.ranks
             last = self._at_update()
-            with frozen_in_bf16(task.model, self.options, self.fabric.device):
-                step = self.updates.make(state.epoch, number, batch, done=done, first=first, last=last)
+            step = self.updates.make(state.epoch, number, batch, done=done, first=first, last=last)
             self._sums.add(step, number)
             state.photos += step.photos * self.ranks
             now_s = time.perf_counter()

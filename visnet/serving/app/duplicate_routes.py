@@ -53,10 +53,10 @@ async def duplicates(
             asked = [AskedPicture(small, vector, hashed[0])]
             names, where = list[str | None]([None]), ANYWHERE
         else:
-            rows = engine.current.rows(product_id).tolist()
-            asked = [await there.reading.run(copies.asked, row) for row in rows]
-            names = [engine.current.photo_id(row) for row in rows]
-            where = Where(str(engine.current.said("category", engine.current.rows(product_id)[:1])[0]))
+            rows = engine.current.rows(product_id)
+            asked = [await there.reading.run(copies.asked, row) for row in rows.tolist()]
+            names = [engine.current.photo_id(row) for row in rows.tolist()]
+            where = Where(str(engine.current.said("category", rows[:1])[0]))
         found = await asyncio.gather(*(_copies(there, engine, copies, one, where) for one in asked))
         told = _told(engine, {name: copied for name, (copied, _) in zip(names, found, strict=True)})
     answer = DuplicatesAnswer(duplicates=told, compared=sum(count for _, count in found), lineage=engine.lineage)
