@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -56,8 +57,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByFile(config, log)
 
 
+@contextlib.contextmanager
+def unchanged(shop: Path) -> Iterator[Path]:
+    """Lend a folder that many tests share; fail if a test left a file in it, took one away or made it longer."""
+
+    def files() -> dict[str, int]:
+        found = (path for path in shop.rglob("*") if path.is_file() and not path.is_symlink())
+        passing = {".git", "__pycache__", ".dvc"}
+        return {
+            name.as_posix(): path.stat().st_size
+            for path in found
+            if not passing & set((name := path.relative_to(shop)).parts) and path.suffix != ".lock"
+        }
+
+    before = files()
+    yield shop
+    differing = sorted(dict(before.items() ^ files().items()))
+    assert not differing, f"a test changed what others share, {shop}: {', '.join(differing[:5])}"
+
+
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A small shop after one `dvc repro`, committed. Tests that change it copy it first.
 
     Of several pytest processes one builds it, and each has a copy of its own.
@@ -74,17 +94,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             workspace.shell(folder, "git", "add", "-A")
             workspace.shell(folder, "git", "commit", "-qm", "Built")
             whole.touch()
-    return Path(shutil.copytree(folder, mine / "shop", symlinks=True))
+    with unchanged(Path(shutil.copytree(folder, mine / "shop", symlinks=True))) as shop:
+        yield shop
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A shop of 24 products that was published once; it stays as it is."""
     from tests import refreshing  # torch and Lance, which not every test needs
 
     folder = refreshing.make(tmp_path_factory.mktemp("published") / "shop", refreshing.stock(24))
     refreshing.refresh(folder)
-    return folder
+    with unchanged(folder) as shop:
+        yield shop
 
 
 @pytest.fixture
@@ -94,22 +116,24 @@ def shop(published: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def learnable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def learnable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A tiny shop with its triplets, and a tracker that was told nothing; it stays as it is."""
     from tests import learning
 
-    return learning.make(tmp_path_factory.mktemp("learnable") / "shop")
+    with unchanged(learning.make(tmp_path_factory.mktemp("learnable") / "shop")) as shop:
+        yield shop
 
 
 @pytest.fixture(scope="session")
-def learnt(learnable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def learnt(learnable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The same after a training and its evaluation; it stays as it is."""
     from tests import learning
 
     shop = learning.copy(learnable, tmp_path_factory.mktemp("learnt") / "shop")
     learning.run(shop, "trained_model")
     learning.evaluate(shop)
-    return shop
+    with unchanged(shop):
+        yield shop
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_another_colour_and_another_picture_are_no_copies(client: Client) -> Non
 
 
 def test_what_is_no_question_is_refused_and_a_version_without_hashes_says_what_to_do(
-    client: Client, place: Path, published: Path
+    client: Client, place: Path, shop: Path
 ) -> None:
     address = "/v1/duplicates"
     with served(place / "data") as http:
@@ -84,7 +84,7 @@ def test_what_is_no_question_is_refused_and_a_version_without_hashes_says_what_t
             (415, [("photo", ("photo", b"no photo"))], {}),
         ):
             assert http.post(address, files=files or None, data=data).status_code == status, (status, data)
-    with served(published / "data") as http:
+    with served(shop / "data") as http:
         refused: httpx.Response = http.post(address, data={"product_id": "p003"})
         assert (refused.status_code, "set enabled = true in duplicates.toml" in refused.json()["detail"]) == (409, True)
 
