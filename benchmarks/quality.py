@@ -35,7 +35,9 @@ from visnet.models.inputs import as_floats, stack
 from visnet.pipeline.budget import keep_what_is_freed
 from visnet.pipeline.reports import DATA, read_report, write_report
 from visnet.runs import experiment, runner
+from visnet.training import Options
 from visnet.training.augment import augment, draw
+from visnet.training.frozen_layers import frozen_in_bf16
 from visnet.training.plans import ByProduct, ByTriplet
 from visnet.training.schedule import optimizer_of
 from visnet.zoo import weights
@@ -116,24 +118,26 @@ def peer_row(name: str, label: str, seed: int, budget: dict[str, Any], best: str
         optimizer, highest, total_steps=steps, pct_start=0.05, cycle_momentum=False
     )
     generator = torch.Generator().manual_seed(seed)
+    computing = frozen_in_bf16(model, Options.of(entry, seed=seed, precision=budget["precision"]), torch.device("cpu"))
     begun_s, seen, order = time.monotonic(), 0, iter(sampler)
-    for _ in range(steps):
-        rows = []
-        while len(rows) < 64:
-            try:
-                rows.append(int(next(order)))
-            except StopIteration:
-                order = iter(sampler)
-        floats = augment(as_floats(stack(images, rows)), amounts, draw(64, generator))
-        with torch.autocast("cpu", torch.bfloat16, enabled=budget["precision"] == "bf16"):
-            embeddings = model(floats.contiguous(memory_format=torch.channels_last))
-        embeddings = embeddings.float()
-        mined = miner(embeddings, labels[rows]) if miner else None
-        optimizer.zero_grad()
-        loss(embeddings, labels[rows], mined).backward()
-        optimizer.step()
-        schedule.step()
-        seen += 64
+    with computing:
+        for _ in range(steps):
+            rows = []
+            while len(rows) < 64:
+                try:
+                    rows.append(int(next(order)))
+                except StopIteration:
+                    order = iter(sampler)
+            floats = augment(as_floats(stack(images, rows)), amounts, draw(64, generator))
+            with torch.autocast("cpu", torch.bfloat16, enabled=budget["precision"] == "bf16"):
+                embeddings = model(floats.contiguous(memory_format=torch.channels_last))
+            embeddings = embeddings.float()
+            mined = miner(embeddings, labels[rows]) if miner else None
+            optimizer.zero_grad()
+            loss(embeddings, labels[rows], mined).backward()
+            optimizer.step()
+            schedule.step()
+            seen += 64
     artefact = here.artefact("trained_model")
     shutil.rmtree(artefact, ignore_errors=True)
     saved = dataclasses.replace(entry, name=name)
@@ -199,7 +203,7 @@ def main() -> None:
     parser.add_argument("--entries", nargs="*", default=["mildnet_small_hinge", *BIG[:4]])
     parser.add_argument("--side", type=int, help="of our best and of the peers, instead of the entry's own")
     parser.add_argument("--big-side", type=int, default=64)
-    parser.add_argument("--precision", default="bf16", choices=("fp32", "bf16"))
+    parser.add_argument("--precision", default="bf16", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--again", action="store_true")
     options = parser.parse_args()
@@ -211,7 +215,7 @@ def main() -> None:
     budget["side_px"] = options.side
     settings = {**budget, "threads": torch.get_num_threads()}
     best = options.best
-    asked = [(name, seed) for name in (best, *options.peers) for seed in options.seeds]
+    asked = [(name, seed) for name in (*options.peers, best) for seed in options.seeds]
     asked += [(name, options.seeds[0]) for name in options.entries]
     for name, seed in asked:
         if any(told["seed"] == seed for told in rows.get(name, [])):

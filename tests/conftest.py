@@ -63,7 +63,7 @@ def unchanged(shop: Path) -> Iterator[Path]:
 
     def files() -> dict[str, int]:
         found = (path for path in shop.rglob("*") if path.is_file() and not path.is_symlink())
-        passing = {".git", "__pycache__", ".dvc"}
+        passing = {".git", "__pycache__", ".dvc", ".mlflow"}  # a copy's MLflow knows where its experiment was made
         return {
             name.as_posix(): path.stat().st_size
             for path in found

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from visnet.embedding.embed import embed
 from visnet.pipeline.log import Log
 
-PHOTOS_MAX = 2_000  # of a larger catalog a sample tells as much: seconds instead of minutes
+PHOTOS_MAX = 1_000  # of a larger catalog a sample tells as much: seconds instead of minutes
 ENOUGH = 512  # photos: the mean of fewer is of these photos rather than of the shop
 POWER = 0.25  # of a direction's standard deviation is divided out; all of it would lift noise
 
