@@ -1,5 +1,6 @@
 """The embeddings table as one matrix, of one model."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,11 @@ def read_vectors(catalog_embeddings: Path) -> Vectors:
     rows = table.select(COLUMNS).append_column("source", source).append_column("content", source).take(order)
     width = table.schema.field("embedding").type.list_size
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return Vectors(rows.to_pandas(), torch.from_numpy(flat.reshape(-1, width)[order.to_numpy()]), model)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # it is read alone
+        matrix = torch.from_numpy(flat).reshape(-1, width)
+    # By torch: other threads go on meanwhile, which numpy would keep waiting.
+    return Vectors(rows.to_pandas(), matrix[torch.from_numpy(order.to_numpy().astype(np.int64))], model)
 
 
 def model_of(catalog_embeddings: Path) -> str:

@@ -92,6 +92,12 @@ def keep_what_a_service_frees() -> None:
     _mallopt(_ARENA_MAX, SERVICE_ARENAS)
 
 
+def return_what_was_freed() -> None:
+    """Have glibc give back, once, what it keeps of freed blocks: after something large was let go."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _mallopt(parameter: int, value: int) -> None:
     with contextlib.suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).mallopt(parameter, value)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
 from visnet.duplicates import files
 from visnet.serving.catalog import Serving
+from visnet.serving.product_rows import ProductRows
 
 
 def duplicate_groups(version: Serving) -> dict[str, str]:
@@ -24,19 +24,18 @@ class Listings:
     grouped: the photos of products that are in a group, [M] int64. groups: how many groups were confirmed.
     """
 
-    def __init__(self, product_id: np.ndarray, groups: Mapping[str, str]) -> None:
-        """Take the product of each photo, [G] object; and product -> group."""
-        product, names = pd.factorize(product_id)
-        self.count, self.groups = len(names), len({*groups.values()})
+    def __init__(self, products: ProductRows, groups: Mapping[str, str]) -> None:
+        """Take the products of the photos; and product -> group."""
+        self.count, self.groups = products.count, len({*groups.values()})
         number, self._of = np.arange(self.count), dict[str, int]()
         first: dict[str, int] = {}
-        for at, name in enumerate(names):
-            if name in groups:
-                number[at] = self._of[name] = first.setdefault(groups[name], at)
-        self.code: np.ndarray = number[product]
+        there = sorted((products.number[name], name) for name in groups if name in products)
+        for at, name in there:
+            number[at] = self._of[name] = first.setdefault(groups[name], at)
+        self.code: np.ndarray = number[products.code]
         self.row = np.zeros(self.count, np.int64)
-        self.row[self.code[::-1]] = np.arange(len(product))[::-1]
-        self.grouped = np.flatnonzero(np.isin(product_id, list(self._of)))
+        self.row[self.code[::-1]] = np.arange(len(self.code))[::-1]
+        self.grouped = np.flatnonzero(np.isin(products.code, [at for at, _ in there]))
 
     def of(self, product_id: str) -> int | None:
         """Return the number of the group that a product of the version is in, None for none."""

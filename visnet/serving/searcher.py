@@ -1,5 +1,6 @@
 """Answer photos from one version of the catalog: its model and its matrix are held in memory, and nothing else."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from visnet.errors import NotFound, NotReady
 from visnet.evaluation.calibration import load
 from visnet.search.products import nearest_products
 from visnet.serving.duplicates import Listings
+from visnet.serving.product_rows import ProductRows
 from visnet.zoo import weights
 
 NO_GROUPS: Mapping[str, str] = MappingProxyType({})
@@ -77,15 +79,15 @@ class Searcher:
             raise NotReady(f"{embeddings} is by another model than {trained_model}; run `dvc repro` first")
         self._calibration = None if calibration is None else load(calibration, shop.model)
         # Sorted by category, so that one of them is a range of rows, and nothing else is read to search it.
-        order = np.argsort(shop.rows["category"].to_numpy(object), kind="stable")
-        rows = shop.rows.iloc[order].reset_index(drop=True)
+        code, categories = pd.factorize(shop.rows["category"], sort=True)
+        order = np.argsort(code, kind="stable")
         self._gallery = Gallery(shop.matrix[torch.from_numpy(order)], metric="sq_euclidean")
-        self.said = {name: rows[name].fillna("").to_numpy(object) for name in SAID}
-        self._product = pd.factorize(rows["product_id"])[0]
-        self.listings = Listings(self.said["product_id"], groups)
-        categories, first = np.unique(rows["category"].to_numpy(object), return_index=True)
-        ends = [*first[1:], len(rows)]
-        self._range = dict(zip(categories, zip(first.tolist(), ends, strict=True), strict=True))
+        self.said = {name: _texts(shop.rows[name])[order] for name in SAID}
+        self.product_rows = ProductRows(self.said["product_id"])
+        self._product = self.product_rows.code
+        self.listings = Listings(self.product_rows, groups)
+        ends = np.searchsorted(code[order], np.arange(len(categories) + 1)).tolist()
+        self._range = dict(zip(categories, itertools.pairwise(ends), strict=True))
 
         self._count = {name: len(np.unique(self._product[slice(*self._rows_of(name))])) for name in (None, *categories)}
 
@@ -202,3 +204,9 @@ class Searcher:
         if category not in self._range:
             raise NotFound(f"category {category!r} is not in the catalog; there are {', '.join(self.categories)}")
         return self._range[category]
+
+
+def _texts(column: pd.Series) -> np.ndarray:
+    """Return a column of texts as objects, one object for each text; "" for none."""
+    code, values = pd.factorize(column)
+    return np.append(np.asarray(values, object), "")[code]  # the last is of none, whose number is -1

@@ -12,6 +12,7 @@ from visnet.serving.app.columns import ANYWHERE, ProductColumns
 from visnet.serving.app.facets import described, facets
 from visnet.serving.app.filters import parsed
 from visnet.serving.app.within import Narrowing
+from visnet.serving.product_rows import ProductRows
 
 TEXTS, NUMBERS = ("category", "colour", "brand"), ("price", "size")
 PRODUCTS: list[dict[str, Any]] = [
@@ -27,6 +28,11 @@ PRODUCTS: list[dict[str, Any]] = [
 ]
 
 
+def columns_of(said: dict[str, np.ndarray], table: pa.Table | None) -> ProductColumns:
+    """Make columns of photos' products, categories and colours, and of a catalog's table."""
+    return ProductColumns(said, ProductRows(said["product_id"]), table)
+
+
 def made() -> ProductColumns:
     """Make the columns of the products, two photos each: brand and size are of the JSON, price is of the table."""
     said = {
@@ -35,7 +41,7 @@ def made() -> ProductColumns:
     }
     further = [{name: one[name] for name in ("brand", "size") if one[name] is not None} for one in PRODUCTS]
     table = {name: [product[name] for product in PRODUCTS] for name in ("product_id", "price")}
-    return ProductColumns(said, pa.table(table | {"attributes": [json.dumps(one) for one in further]}))
+    return columns_of(said, pa.table(table | {"attributes": [json.dumps(one) for one in further]}))
 
 
 COLUMNS = made()
@@ -43,7 +49,7 @@ COLUMNS = made()
 
 def test_a_product_in_two_categories_is_one_product_and_answers_by_the_photos_that_match() -> None:
     said = {"product_id": ["a", "a", "b"], "category": ["bag", "hat", "hat"], "colour": ["red", "red", ""]}
-    columns = ProductColumns({name: np.array(values, object) for name, values in said.items()}, None)
+    columns = columns_of({name: np.array(values, object) for name, values in said.items()}, None)
     red = columns.mask(columns.where(None, parsed('{"column": "colour", "equals": "red"}')))
     hat = columns.mask(columns.where("hat", parsed('{"column": "colour", "equals": "red"}')))
     assert (red.products, hat.products) == (1, 1)
@@ -69,7 +75,7 @@ def test_columns_are_of_texts_or_of_numbers() -> None:
     said = {
         name: np.array(values, object) for name, values in {"product_id": ["p0", "p1"], "category": ["a", "a"]}.items()
     }
-    columns = ProductColumns({**said, "colour": np.array(["", ""], object)}, table)
+    columns = columns_of({**said, "colour": np.array(["", ""], object)}, table)
     told = {
         one.name: one.model_dump(exclude={"name"}, exclude_none=True)
         for one in described(columns, Narrowing(columns).of_version(ANYWHERE))
@@ -93,7 +99,7 @@ def test_of_many_columns_those_are_kept_that_most_products_have() -> None:
     further = [{"all": 1, f"only {number:04d}": number} for number in range(MOST + 40)]
     names = [f"p{number}" for number in range(len(further))]
     said = {name: np.array(names, object) for name in ("product_id", "category", "colour")}
-    columns = ProductColumns(said, pa.table({"product_id": names, "attributes": [json.dumps(one) for one in further]}))
+    columns = columns_of(said, pa.table({"product_id": names, "attributes": [json.dumps(one) for one in further]}))
     kept = [column.name for column in columns]
     assert len(kept) == 2 + MOST
     assert "all" in kept

@@ -18,6 +18,7 @@ from tests.photos.pictures import saved
 from tests.serving.app.running import jpeg, photo_of, search, served
 from visnet.serving import versions
 from visnet.serving.app import guard
+from visnet.serving.app.asked import Embedder
 from visnet.serving.app.engine import Engine
 
 SMALL = jpeg(Image.new("RGB", (20, 10), "red"))
@@ -128,15 +129,15 @@ def test_a_request_that_does_not_come_is_given_up(place: Path) -> None:
 
 def test_when_too_many_search_others_are_asked_to_come_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     may_go, begun = threading.Event(), threading.Event()
-    embed = Engine._embed
+    embed = Embedder.squares
 
-    def slow(self: Engine, squares: Any) -> Any:
+    def slow(self: Embedder, squares: Any) -> Any:
         if threading.current_thread().name.startswith("network"):
             begun.set()
             assert may_go.wait(20)
         return embed(self, squares)
 
-    monkeypatch.setattr(Engine, "_embed", slow)
+    monkeypatch.setattr(Embedder, "squares", slow)
     with served(place / "data", concurrency=1) as client:
         answers: list[httpx.Response] = []
         asking = threading.Thread(target=lambda: answers.append(search(client, SMALL)))

@@ -5,6 +5,8 @@ one per product. So what is found is what is told of an answer, also where a sho
 """
 
 import difflib
+import functools
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, reduce
@@ -19,6 +21,7 @@ from visnet.errors import NotFound
 from visnet.serving.app.column_values import Column, TextColumn, of_table
 from visnet.serving.app.filters import And, Equals, Filter, In, truth
 from visnet.serving.app.problems import Refusal
+from visnet.serving.product_rows import ProductRows
 
 OWN = ("category", "colour")  # of photos: the others are the catalog table's, of products
 MASKS = 64  # of the filters asked for last, that are kept
@@ -51,28 +54,29 @@ class Mask:
 class ProductColumns:
     """The columns of one version. What it gives may be asked for from several threads."""
 
-    def __init__(self, said: Mapping[str, np.ndarray], table: pa.Table | None) -> None:
-        """Take product_id, category and colour of each photo, [G] object, and the catalog's table of products, if any.
+    def __init__(self, said: Mapping[str, np.ndarray], products: ProductRows, table: pa.Table | None) -> None:
+        """Take category and colour of each photo, [G] object, its product, and the catalog's table of products, if any.
 
         table: a row per product, with product_id, columns, and `attributes`, JSON of further ones.
         """
-        codes = {name: pd.Categorical(said[name]) for name in ("product_id", *OWN)}
-        sizes = [len(codes[name].categories) for name in OWN]
-        whole = codes["product_id"].codes.astype(np.int64)
-        for name, size in zip(OWN, sizes, strict=True):
-            whole = whole * max(size, 1) + codes[name].codes
+        whole = products.code
+        for name in OWN:
+            code, values = pd.factorize(said[name])
+            whole = whole * max(len(values), 1) + code
         _, first, entry = np.unique(whole, return_index=True, return_inverse=True)
         self._entry = entry.astype(np.int32)  # [G], of each photo
-        self._product = codes["product_id"].codes[first]  # [E], the product's number
-        self._number = {product_id: number for number, product_id in enumerate(codes["product_id"].categories)}
-        self._single = len(first) == len(codes["product_id"].categories)  # each product is one entry
+        self._product = products.code[first]  # [E], the product's number
+        self._number = products.number
+        self._single = len(first) == products.count  # each product is one entry
         self._category, colour = (TextColumn.of(name, said[name][first]) for name in OWN)
         found: list[Column] = [self._category, colour]
         if table is not None:
-            at = pd.Index(table["product_id"].to_numpy()).get_indexer(said["product_id"][first])
+            rows = pd.Index(table["product_id"].to_numpy()).get_indexer(products.names)
+            at = rows[self._product]
             found += of_table(table, at, taken=OWN)
         self._columns = {column.name: column for column in found}
-        self.mask = lru_cache(MASKS)(self._mask)
+        # Weakly: what refers to itself stays in memory until cycles are collected.
+        self.mask = lru_cache(MASKS)(functools.partial(type(self)._mask, weakref.proxy(self)))
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self._columns.values())

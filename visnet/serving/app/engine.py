@@ -1,9 +1,9 @@
 """One served version, ready to answer: its model, gallery, lists, facts and pictures."""
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from visnet.localizing.localizer import Localizer, Proposal
 from visnet.photos import codec
 from visnet.photos.cutting import Box
 from visnet.serving.app.answers.reply import Lineage
+from visnet.serving.app.asked import DEPTH, Embedder, Question, proposed, ranked
 from visnet.serving.app.batches import Together
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.copies import Copies
@@ -22,30 +23,13 @@ from visnet.serving.app.facts import Facts
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.catalog import Serving
 from visnet.serving.duplicates import duplicate_groups
-from visnet.serving.live import photos
 from visnet.serving.live.overlay import Overlay
 from visnet.serving.live.ranks import Ranks
 from visnet.serving.live.store import LiveStore
 from visnet.serving.searcher import Ranking, Searcher
 
-DEPTH = 2048  # answers of a search that are ranked, paged through and counted
-PROPOSED = 5  # boxes of a photo that are shown
 AT_ONCE = 16  # requests that go through the network, or the search, together
 ALIKE = 1e-3  # squared distance at which a photo of the catalog, embedded here, is the same as its stored vector
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """A unit vector [D], of which the k nearest products that may answer are wanted.
-
-    but: a photo whose product does not answer, -1 for none. collapse: of a double listing only the nearest answers.
-    """
-
-    vector: torch.Tensor
-    where: Where = ANYWHERE
-    but: int = -1
-    k: int = DEPTH
-    collapse: bool = False
 
 
 class Engine:
@@ -67,7 +51,7 @@ class Engine:
         groups = duplicate_groups(version)
         self.searcher = Searcher(version.trained_model, version.folder, version.folder, groups)
         self.facts = Facts(version, self.searcher)
-        self.columns = ProductColumns(self.searcher.said, self.facts.table)
+        self.columns = ProductColumns(self.searcher.said, self.searcher.product_rows, self.facts.table)
         self.localizer = None if version.localizer is None else Localizer.load(version.localizer)
         self.model = str(facts["model"])
         published = str(facts["created_at"]).replace("Z", "+00:00")
@@ -79,20 +63,27 @@ class Engine:
             mlflow_run=run,
             duplicate_groups=self.searcher.listings.groups,
         )
-        self.sizes: tuple[int, ...] = (1,)
+        self._embedder = Embedder(self.searcher)
         self.ranks = Ranks(version)
-        self.overlay = Overlay(self.searcher, self.ranks, store, self.model, self._of_crops)
+        self.overlay = Overlay(self.searcher, self.ranks, store, self.model, self._embedder.crops)
         self.current = Current(self.searcher, self.facts, self.columns, self.overlay, store)
         self.copies = Copies(version, self.searcher, self.current, self.overlay)
-        self._embedding = Together(self._embed, network, AT_ONCE, metrics.batch("embed"))
-        self._proposing = Together(self._propose, network, AT_ONCE, metrics.batch("propose"))
-        self._searching = Together(self._search, search, AT_ONCE, metrics.batch("search"))
+        self._embedding = Together(self._embedder.squares, network, AT_ONCE, metrics.batch("embed"))
+        self._proposing = Together(
+            functools.partial(proposed, self.localizer), network, AT_ONCE, metrics.batch("propose")
+        )
+        self._searching = Together(functools.partial(ranked, self.current), search, AT_ONCE, metrics.batch("search"))
         self._known = self._choose_known()
 
     @property
     def calibrated(self) -> bool:
         """Whether distances have probabilities."""
         return self.searcher.calibrated
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """In which numbers photos go through the network together, the largest first."""
+        return self._embedder.sizes
 
     def warm(self, sizes: tuple[int, ...] | None = None) -> None:
         """Work once as for a request, and find the sizes of batch unless they are told.
@@ -101,14 +92,14 @@ class Engine:
         """
         if not self.facts.photos:
             raise NotReady(f"version {self.number} has no photo of a product that could answer")
-        self.sizes = self.searcher.sizes_alike() if sizes is None else sizes
+        self._embedder.sizes = self.searcher.sizes_alike() if sizes is None else sizes
         self._embedding.most = self.sizes[0]  # more would wait for each other, and be no faster
         square, row = self._known
-        (vector,) = self._embed([square])
+        (vector,) = self._embedder.squares([square])
         self.check_known(vector)
         if self.localizer is not None:
             self.localizer.propose([Image.new("RGB", (64, 64))])
-        self._search([Question(vector), Question(vector, Where(str(self.searcher.said["category"][row])))])
+        ranked(self.current, [Question(vector), Question(vector, Where(str(self.searcher.said["category"][row])))])
         self.overlay.catch_up()
 
     def check_known(self, vector: torch.Tensor) -> None:
@@ -170,25 +161,3 @@ class Engine:
             return torch.zeros(0), 0
         picture = codec.decode(self.facts.picture(self.facts.photo_id(crop)))
         return self.searcher.square(picture), 0
-
-    def _embed(self, squares: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        return list(self.searcher.vectors(squares, self.sizes))
-
-    def _of_crops(self, crops: Sequence[bytes]) -> torch.Tensor:
-        squares = [self.searcher.square(photos.opened(jpeg)) for jpeg in crops]
-        return self.searcher.vectors(squares, self.sizes)
-
-    def _propose(self, pictures: Sequence[Image.Image]) -> Sequence[list[Proposal]]:
-        assert self.localizer is not None
-        return [found[:PROPOSED] for found in self.localizer.propose(pictures)]
-
-    def _search(self, questions: Sequence[Question]) -> Sequence[Ranking]:
-        found: dict[int, Ranking] = {}
-        asked = [(question.where, question.k, question.collapse) for question in questions]
-        for where, k, collapse in dict.fromkeys(asked):
-            mine = [at for at, other in enumerate(asked) if other == (where, k, collapse)]
-            vectors = torch.stack([questions[at].vector for at in mine])
-            but = [questions[at].but for at in mine]
-            rankings = self.current.rank(vectors, k, where, but, collapse=collapse)
-            found |= dict(zip(mine, rankings, strict=True))
-        return [found[at] for at in range(len(questions))]

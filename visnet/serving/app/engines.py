@@ -3,10 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
+
+from visnet.pipeline.budget import return_what_was_freed
 from visnet.serving import versions
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.metrics import Metrics
@@ -17,6 +21,7 @@ from visnet.serving.live.store import LiveStore
 
 log = logging.getLogger("visnet.serving")
 AGAIN_S = 30.0  # after which a version that could not be opened is tried again
+TURN_S = 0.0005  # for which opening a version may keep the interpreter from a request, ten times less than it would
 
 
 class _Leased:
@@ -104,6 +109,8 @@ class Engines:
         if before is not None:
             before.retired = True
             self._close_if_idle(before)
+        del before, made
+        await loop.run_in_executor(self._opening, _return_memory)
 
     def close(self) -> None:
         """Let all go; requests have ended."""
@@ -116,9 +123,10 @@ class Engines:
     def _open(self) -> Engine:
         version = open_current(self._settings.data)
         try:
-            made = Engine(version, self._network, self._search, self._metrics, self._store)
-            now = self._now
-            made.warm(now.engine.sizes if now is not None and now.engine.model == made.model else None)
+            with _giving_way():
+                made = Engine(version, self._network, self._search, self._metrics, self._store)
+                now = self._now
+                made.warm(now.engine.sizes if now is not None and now.engine.model == made.model else None)
         except BaseException:
             version.close()
             raise
@@ -128,3 +136,20 @@ class Engines:
     def _close_if_idle(leased: _Leased) -> None:
         if leased.retired and not leased.requests:
             leased.engine.close()
+
+
+def _return_memory() -> None:
+    """Give back what was read to open a version, and what the one before it had."""
+    pa.default_memory_pool().release_unused()
+    return_what_was_freed()
+
+
+@contextlib.contextmanager
+def _giving_way() -> Iterator[None]:
+    """Have threads take turns so often that those which answer hardly wait for this one."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, TURN_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

@@ -24,22 +24,21 @@ class Facts:
 
     def __init__(self, version: Serving, searcher: Searcher) -> None:
         """Read all but the pictures."""
-        self._said = searcher.said
-        self._row = {crop: row for row, crop in enumerate(self._said["crop_id"])}
-        self._rows_of = pd.Series(self._said["product_id"]).groupby(self._said["product_id"]).indices
+        self._said, self._products = searcher.said, searcher.product_rows
+        self._row = dict(zip(self._said["crop_id"], range(len(self._said["crop_id"])), strict=True))
         stored = Table(version.crops)
         self._crops = stored.opened()
-        listed = stored.read(["crop_id", "content", "side", "lost"])
-        there = pc.and_(pc.equal(listed["side"], "shop"), pc.is_null(listed["lost"])).to_numpy(zero_copy_only=False)
-        crops, content = (listed[name].to_numpy() for name in ("crop_id", "content"))
-        self._place = {crops[at]: int(at) for at in np.flatnonzero(there)}
-        self._content = {crops[at]: content[at][:CONTENT] for at in np.flatnonzero(there)}
+        listed = stored.read(["crop_id", "content"]).combine_chunks()
+        own = pa.array(self._said["crop_id"], pa.string())
+        place = pc.index_in(own, value_set=listed["crop_id"].combine_chunks())
+        self._place = place.to_numpy()  # [G], of each row's crop among the crops
+        self._content = pc.utf8_slice_codeunits(listed["content"].take(place), 0, CONTENT).to_numpy()
         columns = ["product_id", "category", "products", "crops", "sq_distances"]
         lists = version.lists(columns, "kind = 'similar'").sort_by([("category", "descending")])
         self._lists = lists.combine_chunks()
         widths = pc.list_value_length(self._lists["crops"])
         self.similar_k: int = pc.max(widths).as_py() or 0
-        self._list_of = {product: at for at, product in enumerate(lists["product_id"].to_pylist())}
+        self._list_of = _numbered(lists["product_id"])
         self.table: pa.Table | None = None  # a row per product, of what the shop says
         self._told: dict[str, int] = {}
         if version.catalog is not None:
@@ -47,7 +46,7 @@ class Facts:
             names = [name for name in table.columns if name not in UNSAID]
             more = [name for name in ("attributes",) if name in table.columns]
             self.table = table.read(["product_id", *names, *more]).combine_chunks()
-            self._told = {product: at for at, product in enumerate(self.table["product_id"].to_pylist())}
+            self._told = _numbered(self.table["product_id"])
 
     @property
     def photos(self) -> int:
@@ -61,18 +60,18 @@ class Facts:
 
     def products(self) -> int:
         """How many products there are."""
-        return len(self._rows_of)
+        return self._products.count
 
     def has(self, product_id: str) -> bool:
         """Whether a product has a shop photo."""
-        return product_id in self._rows_of
+        return product_id in self._products
 
     def rows(self, product_id: str) -> np.ndarray:
         """Return the photos of a product, rows of the searcher; `NotFound` when it has none."""
-        rows = self._rows_of.get(product_id)
-        if rows is None:
+        rows = self._products.of(product_id)
+        if not len(rows):
             raise NotFound(f"product {product_id[:200]!r} is not in the catalog")
-        return np.asarray(rows)
+        return rows
 
     def row(self, crop_id: str) -> int | None:
         """Return the row of a crop, None when the version does not have it."""
@@ -102,22 +101,23 @@ class Facts:
 
     def photo_id(self, crop_id: str) -> str:
         """Return the name of a photo in the API: the crop's, and the beginning of its content's hash."""
-        return f"{crop_id}.{self._content[crop_id]}"
+        return f"{crop_id}.{self._content[self._row[crop_id]]}"
 
     def check_photo(self, photo_id: str) -> int:
         """Return the place of a shop photo among the crops; `NotFound` says why there is none."""
         crop, _, content = photo_id.partition(".")
-        place = self._place.get(crop)
-        if place is None:
+        row = self._row.get(crop)
+        if row is None:
             raise NotFound(f"photo {photo_id[:100]!r} is not in the catalog")
-        if content != self._content[crop]:
+        if content != self._content[row]:
             raise NotFound(f"photo {photo_id[:100]!r} was replaced by another picture; ask for the product again")
-        return place
+        return int(self._place[row])
 
     def has_photo(self, photo_id: str) -> bool:
         """Whether the version has a photo, with this picture."""
         crop, _, content = photo_id.partition(".")
-        return crop in self._place and content == self._content[crop]
+        row = self._row.get(crop)
+        return row is not None and content == self._content[row]
 
     def product_of(self, photo_id: str) -> str:
         """Return the product that a shop photo of the version shows."""
@@ -127,6 +127,10 @@ class Facts:
         """Read the stored JPEG of a shop photo; `NotFound` says why there is none."""
         place = self.check_photo(photo_id)
         return bytes(self._crops.take([place], columns=["image"])["image"][0].as_py())
+
+
+def _numbered(names: pa.ChunkedArray) -> dict[str, int]:
+    return dict(zip(names.to_numpy(), range(len(names)), strict=True))
 
 
 def shown_attributes(said: Mapping[str, Any]) -> dict[str, str]:

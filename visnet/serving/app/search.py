@@ -6,8 +6,9 @@ from typing import Any, Literal
 from pydantic.json_schema import SkipJsonSchema
 
 from visnet.serving.app.answers.search import AskedPhoto, Group, Result, SearchAnswer, ShownBox, asked_photo_url
+from visnet.serving.app.asked import DEPTH
 from visnet.serving.app.columns import Where
-from visnet.serving.app.engine import DEPTH, Engine
+from visnet.serving.app.engine import Engine
 from visnet.serving.app.facets import asked
 from visnet.serving.app.filters import Filter, parsed
 from visnet.serving.app.problems import Refusal

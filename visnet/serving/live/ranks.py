@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from visnet.serving.catalog import Serving
 from visnet.sources.changefeed.records import Limits, Record, rank, record
 from visnet.storage.table import Table
 
 Rank = tuple[int, int, str]  # seq, updated_at, content, as `visnet.sources.changefeed.records.rank`
-COLUMNS = ["product_id", "op", "seq", "updated_at", "content"]
+COLUMNS = ["product_id", "seq", "updated_at", "content"]
 
 
 class Outranked(ValueError):
@@ -23,22 +26,24 @@ class Ranks:
 
     def __init__(self, version: Serving) -> None:
         """Read the table; a version of another source than a feed knows none."""
-        self._ranks: dict[str, Rank] = {}
-        self.withdrawn: set[str] = set()
+        self._rows = pa.table({})
+        self._row: dict[str, int] = {}
         self.numbered = False
         table = None if version.catalog is None else Table(version.catalog)
         if table is None or not set(COLUMNS) <= set(table.columns):
             return
-        rows = table.read(COLUMNS)
-        for product_id, op, seq, at, content in zip(*(rows[name].to_pylist() for name in COLUMNS), strict=True):
-            self._ranks[product_id] = rank(seq, at, content)
-            self.numbered |= seq != at
-            if op == "delete":
-                self.withdrawn.add(product_id)
+        self._rows = table.read(COLUMNS).combine_chunks()
+        self._row = dict(zip(self._rows["product_id"].to_numpy(), range(len(self._rows)), strict=True))
+        unlike = pc.not_equal(self._rows["seq"], self._rows["updated_at"])  # null where the record has no time
+        self.numbered = bool(pc.any(pc.fill_null(unlike, fill_value=True)).as_py())
 
     def of(self, product_id: str) -> Rank | None:
         """Return the rank of a product's record, None where there is none."""
-        return self._ranks.get(product_id)
+        row = self._row.get(product_id)
+        if row is None:
+            return None
+        seq, at, content = (self._rows[name][row].as_py() for name in ("seq", "updated_at", "content"))
+        return rank(seq, at, content)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""What requests put through a version together: photos through the network and the localizer, questions to the search.
+
+These hold parts of an engine and not the engine itself, or it would stay in memory until the next collection of cycles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+
+from visnet.localizing.localizer import Localizer, Proposal
+from visnet.serving.app.columns import ANYWHERE, Where
+from visnet.serving.app.current import Current
+from visnet.serving.live import photos
+from visnet.serving.searcher import Ranking, Searcher
+
+DEPTH = 2048  # answers of a search that are ranked, paged through and counted
+PROPOSED = 5  # boxes of a photo that are shown
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A unit vector [D], of which the k nearest products that may answer are wanted.
+
+    but: a photo whose product does not answer, -1 for none. collapse: of a double listing only the nearest answers.
+    """
+
+    vector: torch.Tensor
+    where: Where = ANYWHERE
+    but: int = -1
+    k: int = DEPTH
+    collapse: bool = False
+
+
+class Embedder:
+    """Embeds photos in batches of the sizes that give each the vector that it has alone."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self._searcher = searcher
+        self.sizes: tuple[int, ...] = (1,)
+
+    def squares(self, squares: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """Return the vectors, each [D], of squares, each uint8 [3, S, S]."""
+        return list(self._searcher.vectors(squares, self.sizes))
+
+    def crops(self, crops: Sequence[bytes]) -> torch.Tensor:
+        """Return the vectors [B, D] of crops as JPEG."""
+        squares = [self._searcher.square(photos.opened(jpeg)) for jpeg in crops]
+        return self._searcher.vectors(squares, self.sizes)
+
+
+def proposed(localizer: Localizer | None, pictures: Sequence[Image.Image]) -> Sequence[list[Proposal]]:
+    """Return the boxes that the localizer is sure of in each picture, best first."""
+    assert localizer is not None
+    return [found[:PROPOSED] for found in localizer.propose(pictures)]
+
+
+def ranked(current: Current, questions: Sequence[Question]) -> Sequence[Ranking]:
+    """Answer questions, those of one kind in one search."""
+    found: dict[int, Ranking] = {}
+    asked = [(question.where, question.k, question.collapse) for question in questions]
+    for where, k, collapse in dict.fromkeys(asked):
+        mine = [at for at, other in enumerate(asked) if other == (where, k, collapse)]
+        vectors = torch.stack([questions[at].vector for at in mine])
+        but = [questions[at].but for at in mine]
+        rankings = current.rank(vectors, k, where, but, collapse=collapse)
+        found |= dict(zip(mine, rankings, strict=True))
+    return [found[at] for at in range(len(questions))]
