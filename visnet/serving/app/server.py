@@ -25,7 +25,7 @@ from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import document, refusal_of
 from visnet.serving.app.settings import LOOPBACK, Settings
 from visnet.serving.app.state import State
-from visnet.serving.listening import listen
+from visnet.serving.listening import listen, taking_several
 
 SETTINGS = "VISNET_SERVE"  # the environment variable by which further processes are told
 IDLE_S = 65  # after which a connection is closed: later than clients do, or a request of theirs meets the end
@@ -104,20 +104,21 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listening.getsockname()[1]}/"
         print(f"Version {number} of the catalog: {url}\nCtrl-C stops.", flush=True)
+        sockets = held.enter_context(taking_several(listening))
         options = {"log_level": "warning", "timeout_graceful_shutdown": GRACE_S, "server_header": False}
         options |= {"timeout_keep_alive": IDLE_S}
         if workers == 1:
             prepare()
             config = uvicorn.Config(application(settings), **options)  # type: ignore[arg-type]
             with contextlib.suppress(KeyboardInterrupt):  # the server has ended, and passes the signal on
-                uvicorn.Server(config).run(sockets=[listening])
+                uvicorn.Server(config).run(sockets=sockets)
         else:
             shared = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="visnet-serve-")))
             os.environ[SETTINGS] = settings.model_copy(update={"rates": shared / "rates"}).model_dump_json()
             os.environ[metrics.SHARED] = str(shared)
             factory = f"{__name__}:{from_environment.__name__}"
             config = uvicorn.Config(factory, factory=True, workers=workers, **options)  # type: ignore[arg-type]
-            Multiprocess(config, sockets=[listening]).run()
+            Multiprocess(config, sockets=sockets).run()
         print("Stopped.", flush=True)
 
 
