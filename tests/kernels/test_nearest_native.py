@@ -6,7 +6,19 @@ import threading
 import pytest
 import torch
 
-from kernels.nearest import METRICS, Gallery, LiveGallery, Neighbors, cpu, exact, nearest, pairs_within, score, survive
+from kernels.nearest import (
+    METRICS,
+    Gallery,
+    LiveGallery,
+    Neighbors,
+    cpu,
+    exact,
+    nearest,
+    pairs_within,
+    rational,
+    score,
+    survive,
+)
 from kernels.nearest.contract import Admission
 from kernels.nearest.native import scores, search
 from tests.kernels import test_nearest_property as property_tests
@@ -24,6 +36,12 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.fixture(params=WAYS)
 def way(request):
+    with forced(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=RUNNING)
+def native_way(request):
     with forced(request.param):
         yield request.param
 
@@ -199,3 +217,42 @@ def test_a_gallery_says_what_scans_it(way):
     assert ready.scan == f"{cpu.fastest()} by {'torch' if way == 'none' else way}"
     assert Gallery(normal(9, 4), compute="float32").scan.startswith("float32 by ")
     assert Gallery(normal(9, 4), backend="reference").scan == "reference"
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_float64_cannot_round_is_rounded_without_python(native_way, metric, monkeypatch):
+    """Of these 1.2 million pairs at least two are so near to the middle between two float32 that sums must be exact."""
+    asked = []
+    monkeypatch.setattr(scores, "carefully", lambda *pairs: asked.append(pairs) or score.carefully(*pairs))
+    x, y = normal(600, 512, seed=3), normal(2000, 512, seed=4)
+    found = scores.pair_scores(x, y, torch.arange(2000).expand(600, -1), metric)
+    dot, sizes = x.double() @ y.double().T, (score.sq_norms(x)[:, None] * score.sq_norms(y)).sqrt()
+    value, size = dot, sizes
+    if metric == "cosine":
+        value, size = dot / sizes, torch.ones_like(sizes)
+    elif metric == "sq_euclidean":
+        size = score.sq_norms(x)[:, None] + score.sq_norms(y)
+        value = size - 2.0 * dot
+    error = size * 4.0 * 520 * score.FLOAT64
+    query, row = torch.nonzero((value - error).float() != (value + error).float(), as_tuple=True)
+    assert len(query) >= 2
+    expected = rational.scores(x[query].double(), y[row].double(), metric)
+    assert found[query, row].tolist() == expected.tolist()
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    ("metric", "x", "y", "expected"),
+    [
+        ("inner_product", [1.0, 2.0**-12, 2.0**-31], [1.0, 2.0**-12, 2.0**-31], 1.0 + 2.0**-23),
+        ("inner_product", [1.0, 2.0**-12, 2.0**-31], [1.0, 2.0**-12, 0.0], 1.0),
+        ("inner_product", [1.0, 2.0**-12, 2.0**-31], [1.0, 2.0**-12, -(2.0**-31)], 1.0),
+        ("sq_euclidean", [1.0, 2.0**-12, 2.0**-31], [0.0, 0.0, 0.0], 1.0 + 2.0**-23),
+        ("sq_euclidean", [1.0, 2.0**-12, 0.0], [0.0, 0.0, 0.0], 1.0),
+        ("cosine", [1.0, 2.0**-12, 0.0], [0.0, 1.0, 0.0], 2.0**-12),
+    ],
+)
+def test_a_hair_beyond_the_middle_decides_and_the_middle_itself_goes_to_the_even(native_way, metric, x, y, expected):
+    """1 + 2^-24 is the middle between 1 and its neighbour; float64 loses 2^-62 beside it."""
+    found = scores.pair_scores(torch.tensor([x]), torch.tensor([y]), torch.zeros(1, 1, dtype=torch.int64), metric)
+    assert found.item() == expected

@@ -102,6 +102,46 @@ static double sq_distance(const double *x, const double *y, int64_t d) {
     return rest + sum(total);
 }
 
+/* A sum as its float64 and what is left of it. Of n exact terms it is off by n^2 2^-106 of their sizes' sum at most
+ * (Ogita, Rump and Oishi, SIAM J. Sci. Comput. 26, 2005). */
+typedef struct {
+    double whole, rest;
+} Sum;
+
+static void add(Sum *sum, double term) { /* Knuth's, in whatever order of sizes */
+    double total = sum->whole + term, back = total - sum->whole;
+    sum->rest += (sum->whole - (total - back)) + (term - back);
+    sum->whole = total;
+}
+
+/* Round a score that float64 does not tell how to round. Products of float32 values are exact in float64, so that only
+ * sums err. 0 where this does not tell either, as of the very middle between two float32. */
+static int closely(const double *x, const double *y, int64_t d, int64_t metric, float *found) {
+    Sum dot = {0.0, 0.0}, x_sq = dot, y_sq = dot;
+    for (int64_t i = 0; i < d; i++) {
+        add(&dot, metric == SQ_EUCLIDEAN ? -2.0 * x[i] * y[i] : x[i] * y[i]);
+        add(metric == SQ_EUCLIDEAN ? &dot : &x_sq, x[i] * x[i]);
+        add(metric == SQ_EUCLIDEAN ? &dot : &y_sq, y[i] * y[i]);
+    }
+    double sq = x_sq.whole * y_sq.whole, norm = metric == COSINE ? sqrt(sq) : 1.0;
+    double value = (dot.whole + dot.rest) / norm, beyond, size, unit = (double)d * (double)d * 0x1p-106;
+    float near = (float)value, low = near <= value ? near : nextafterf(near, -INFINITY);
+    float high = nextafterf(low, INFINITY);
+    double middle = ((double)low + high) / 2.0;
+    if (metric == COSINE) { /* is the product beyond the middle, times both norms? */
+        double sq_rest = __builtin_fma(x_sq.whole, y_sq.whole, -sq) + x_sq.whole * y_sq.rest + x_sq.rest * y_sq.whole;
+        double rest = (__builtin_fma(-norm, norm, sq) + sq_rest) / (2.0 * norm);
+        double at = middle * norm, at_rest = __builtin_fma(middle, norm, -at) + middle * rest;
+        beyond = (dot.whole - at) + (dot.rest - at_rest);
+        size = norm * 16.0 * (unit + 0x1p-100);
+    } else {
+        beyond = (dot.whole - middle) + dot.rest;
+        size = 16.0 * unit * (metric == SQ_EUCLIDEAN ? 9.0 * (square(x, d) + square(y, d)) : sqrt(sq));
+    }
+    *found = beyond > 0.0 ? high : low;
+    return fabs(beyond) * (1.0 - 0x1p-40) > size && !isinf(low) && !isinf(high);
+}
+
 /* Score a pair whose product is known. float64 with a bound of its error says how float32 rounds; *open: it does not.
  * A distance that norms and product do not tell is summed of differences, so that near rows are scored as well as far
  * ones. */
@@ -121,7 +161,7 @@ float score_pair(double dot, const double *x, const double *y, int64_t d, int64_
         low = (float)(value - value * share);
         high = (float)(value + value * share);
     }
-    *open = low != high;
+    *open = low != high && !closely(x, y, d, metric, &low);
     return low + 0.0f; /* no negative zero, whose bits would sort apart */
 }
 
