@@ -26,6 +26,7 @@ WINGS = (
     "models",
     "losses",
     "zoo",
+    "taxonomy",
     "photos",
     "embedding",
     "search",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from visnet.inspection import address, photo_folders, tables
 from visnet.inspection.inspected import Inspected, counts, listed
+from visnet.sources.atlas import is_dataset
 from visnet.sources.changefeed.batches import SUFFIXES as BATCHES
 from visnet.sources.folder import SUFFIXES as PHOTOS
 from visnet.sources.folder import files_below
@@ -62,7 +63,21 @@ def _here(path: Path, target: str, workspace: Path) -> Inspected:
         files.check_there(path)
         return _inbox(path.parent, target)
     files.check_there(path)
+    if path.suffix.lower() == ".json" and is_dataset(path):
+        return _atlas(path, target)
     return tables.inspect(path, target)
+
+
+def _atlas(path: Path, target: str) -> Inspected:
+    """Take an Atlas file: by its photos' files where these are there, else by their addresses."""
+    own = {"photos": "file" if _has_files(path) else "url"}
+    levels = "each photo is a product; its category is the whole path down the taxonomy"
+    return Inspected(target, "atlas", path, own, counts(listed("atlas", own, path)), (levels,))
+
+
+def _has_files(path: Path) -> bool:
+    photos = listed("atlas", {"photos": "file"}, path).photos
+    return Path(photos["locator"][0].as_py()).is_file() if photos.num_rows else False
 
 
 def _folder(folder: Path, target: str, workspace: Path) -> Inspected:

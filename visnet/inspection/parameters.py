@@ -71,7 +71,7 @@ def path_from(path: Path, workspace: Path) -> str:
 
 _SAY: Mapping[str, Mapping[str, str]] = {
     "raw_images": {
-        "source": "synthetic | folder | street2shop | table | feed",
+        "source": "synthetic | folder | street2shop | table | atlas | feed",
         "metadata": "what is read; when it changes, it is listed again",
         "lost_share_max": "gate: more lost photos than this stop the line",
         "ask_again": "raise by one to ask again for lost and changed photos",

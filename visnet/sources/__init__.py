@@ -11,7 +11,7 @@ validators of the photos that are there.
 
 from types import ModuleType
 
-from visnet.sources import feed, folder, street2shop, synthetic, table
+from visnet.sources import atlas, feed, folder, street2shop, synthetic, table
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
 
 __all__ = ["PHOTOS", "RECORDS", "SOURCES", "Answer", "Listing"]
@@ -21,5 +21,6 @@ SOURCES: dict[str, ModuleType] = {
     "folder": folder,
     "street2shop": street2shop,
     "table": table,
+    "atlas": atlas,
     "feed": feed,
 }

@@ -28,6 +28,19 @@ def keyed(records: pa.Table) -> pa.Table:
     return pa.table([pa.array(crop_id), *records.columns, pa.array(whole), pa.array(whole)], schema=schema)
 
 
+def by_category(records: pa.Table, photos: pa.Table) -> pd.DataFrame:
+    """Count the photos that show each category, and those of them that are lost.
+
+    records: with photo_id and category; photos: with photo_id and lost, the reason or null. Returns category, photos,
+    lost, by category.
+    """
+    shown = records.select(["photo_id", "category"]).to_pandas().drop_duplicates()
+    lost = set(photos.filter(pc.is_valid(photos["lost"]))["photo_id"].to_pylist())
+    shown["lost"] = shown["photo_id"].isin(lost)
+    found = shown.groupby("category", sort=True)["lost"].agg(photos="size", lost="sum")
+    return found.reset_index()
+
+
 def write(table: Table, records: pa.Table) -> int:
     """Bring the table up to the keyed records; return how many rows were written."""
     crop_id, source = (records[name].to_pylist() for name in ("crop_id", "source"))

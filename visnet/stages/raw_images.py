@@ -17,6 +17,7 @@ from visnet.pipeline.stage import Frozen, Report, Share, choosing
 from visnet.sources import SOURCES, record_table
 from visnet.sources.changefeed.state import COUNTS, stamp
 from visnet.sources.listing import Listing
+from visnet.storage import atomic
 from visnet.storage.fingerprints import fingerprint
 from visnet.storage.table import Table
 
@@ -98,6 +99,8 @@ def _poll(out: Path, params: Params, log: Log) -> dict[str, Any]:
     dropped = Counter(listing.dropped)
     dropped["exact duplicate record"] += listing.records.num_rows - keyed.num_rows
     lost = Counter(photos.read(["lost"], "lost IS NOT NULL")["lost"].to_pylist())
+    counted = record_table.by_category(keyed, photos.read(["photo_id", "lost"]))
+    atomic.put_text(out / "categories.csv", counted.to_csv(index=False))
     _say(log, lost, +dropped, known.counts["kept_stale"], params.source)
     return {
         **_counts(listing, lost, params),

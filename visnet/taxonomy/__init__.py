@@ -1,0 +1,1 @@
+"""Categories as paths down a tree: what a shop sells, from the widest word to the narrowest."""

@@ -1,0 +1,16 @@
+"""A category's path as one text, as tables have it, and back.
+
+Levels are joined by "/", as the folders of a catalog are; what a level's own name has of that is written %2F.
+"""
+
+from collections.abc import Sequence
+
+
+def joined(levels: Sequence[str]) -> str:
+    """Return the text of a path, from its first level to its leaf; `levels_of` gives these back."""
+    return "/".join(level.replace("%", "%25").replace("/", "%2F") for level in levels)
+
+
+def levels_of(path: str) -> list[str]:
+    """Return the levels of a path's text."""
+    return [level.replace("%2F", "/").replace("%25", "%") for level in path.split("/")]
