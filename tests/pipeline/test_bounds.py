@@ -17,7 +17,7 @@ from visnet.runs import runner
 # Texts that may be anything, and what they are.
 FREE = {
     **dict.fromkeys(("raw_images.metadata", "triplets.exclusions", "duplicates.decisions"), "a path"),
-    "raw_images.table.images": "a folder",
+    **dict.fromkeys(("raw_images.table.images", "raw_images.atlas.images"), "a folder"),
     "raw_images.feed.origin": "a folder or an address",
     "raw_images.feed.photos": "a folder or an address",
     "raw_images.feed.pattern": "a pattern of file names",
@@ -129,7 +129,7 @@ def test_a_number_of_a_zoo_entry_has_bounds(name: str, field: str) -> None:
         ("trained_model", ("lr",), 0.0, "lr: must be above 0 and at most 1000000.0 (found 0.0)"),
         ("trained_model", ("side_px",), 8, "side_px: must be at least 64 and at most 2048 (found 8)"),
         ("catalog_embeddings", ("precision",), "fp8", "precision: allowed are auto, fp32, bf16 (found 'fp8')"),
-        ("raw_images", ("source",), "tabel", "table, feed; is 'table' meant? (found 'tabel')"),
+        ("raw_images", ("source",), "tabel", "table, atlas, feed; is 'table' meant? (found 'tabel')"),
         (
             "triplets",
             ("sampler",),

@@ -136,3 +136,26 @@ def test_checksums_are_json_that_names_every_file(published: Path) -> None:
     for stage in ("raw_images", "crops", "catalog_embeddings", "knn_results"):
         named = json.loads((published / "data" / stage / integrity.CHECKSUMS).read_text())
         assert largest(published / "data" / stage).relative_to(published / "data" / stage).as_posix() in named
+
+
+def test_while_a_stage_works_in_its_folder_only_tables_have_checksums(tmp_path: Path) -> None:
+    """What was killed before it could note them left a new file beside old checksums, and was called damaged."""
+    out = tmp_path / "raw_images"
+    out.mkdir()
+    (out / "counts.csv").write_text("one")
+    integrity.record(out)
+    known = integrity.read(out)
+    with pytest.raises(KeyboardInterrupt), integrity.released(out):
+        (out / "counts.csv").write_text("another")
+        raise KeyboardInterrupt
+    integrity.check(out)
+    integrity.record(out)
+    (out / "counts.csv").write_text("a disk's")
+    with pytest.raises(ValueError, match="counts.csv is damaged"):
+        integrity.check(out)
+
+    (out / "counts.csv").write_text("one")
+    integrity.record(out)
+    with pytest.raises(ValueError, match="refused"), integrity.released(out):
+        raise ValueError("refused")
+    assert integrity.read(out) == known

@@ -121,7 +121,8 @@ def _make(stage: str, place: Place, tables: Tables, params: Frozen, inputs: Mapp
         console = Console(stage, shown, on_curve=record.curve)
         log: Log = console
         try:
-            report: Report = module.build(*inputs.values(), out=out, params=params, log=log)
+            with integrity.released(out) if in_place else contextlib.nullcontext():
+                report: Report = module.build(*inputs.values(), out=out, params=params, log=log)
         except (ValueError, OSError):
             repair.check(out, before)  # a full disk is said to be that, whatever could not be read because of it
             with contextlib.suppress(OSError):  # refused: an empty folder would only make one wonder

@@ -7,6 +7,7 @@ that takes the place of another has the same numbers: of them, only that the lat
 `check` samples before a stage builds on it, `damaged` with no limit reads all.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -28,12 +29,25 @@ Checksums = dict[str, list[int]]  # relative path -> size, then the CRC-32 of ea
 
 def record(folder: Path) -> None:
     """Note the checksums of an artefact's files after its stage; no file of a table is read a second time."""
-    known = {name: sums for name, sums in read(folder).items() if ".lance/" in name}
-    found = {name: known.get(name) or _sums(path) for name, path in _files(folder)}
-    if found == read(folder):
-        return
-    rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(sums)}" for name, sums in sorted(found.items()))
-    atomic.put_text(folder / CHECKSUMS, f"{{\n{rows}\n}}\n")
+    known = _of_tables(folder)
+    _put(folder, {name: known.get(name) or _sums(path) for name, path in _files(folder)})
+
+
+@contextlib.contextmanager
+def released(folder: Path) -> Iterator[None]:
+    """Forget the checksums of files outside of tables while a stage works in this folder, which may write these anew.
+
+    Were it killed before `record`, what it has written would be taken for damaged. A stage that refuses has written
+    nothing: then they are back.
+    """
+    known = read(folder)
+    _put(folder, _of_tables(folder))
+    try:
+        yield
+    except (ValueError, OSError):
+        with contextlib.suppress(OSError):
+            _put(folder, known)
+        raise
 
 
 def check(folder: Path) -> None:
@@ -84,6 +98,16 @@ def read(folder: Path) -> Checksums:
     except ValueError:
         raise Damaged(f"{path} is damaged; {cure(folder)}") from None
     return known
+
+
+def _of_tables(folder: Path) -> Checksums:
+    return {name: sums for name, sums in read(folder).items() if ".lance/" in name}
+
+
+def _put(folder: Path, found: Checksums) -> None:
+    if found != read(folder):
+        rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(sums)}" for name, sums in sorted(found.items()))
+        atomic.put_text(folder / CHECKSUMS, f"{{\n{rows}\n}}\n")
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
