@@ -1,5 +1,6 @@
 """A disk that loses bytes: nothing is built on them, `verify` names them, and its cure brings them back."""
 
+import contextlib
 import json
 import shutil
 import sys
@@ -145,13 +146,13 @@ def test_while_a_stage_works_in_its_folder_only_tables_have_checksums(tmp_path: 
     (out / "counts.csv").write_text("one")
     integrity.record(out)
     known = integrity.read(out)
-    with pytest.raises(KeyboardInterrupt), integrity.released(out):
+    with contextlib.suppress(KeyboardInterrupt), integrity.released(out):
         (out / "counts.csv").write_text("another")
         raise KeyboardInterrupt
     integrity.check(out)
     integrity.record(out)
     (out / "counts.csv").write_text("a disk's")
-    with pytest.raises(ValueError, match="counts.csv is damaged"):
+    with pytest.raises(ValueError, match=r"counts\.csv is damaged"):
         integrity.check(out)
 
     (out / "counts.csv").write_text("one")
