@@ -175,6 +175,7 @@ def test_from_the_file_to_crops_each_category_has_its_counts_and_its_losses(tmp_
     assert "9 photos of 9 products in 3 categories" in said
     settings = (shop / "params.toml").read_text().replace("lost_share_max = 0.222", "lost_share_max = 0.5")
     assert 'source = "atlas"' in settings
+    assert 'photos = "file"' in settings, "though the first of them is not there"
     (shop / "params.toml").write_text(settings)
     workspace.shell(shop, "python", "-m", "visnet", "run", "raw_images")
     assert (shop / "data/raw_images/categories.csv").read_text().splitlines() == [

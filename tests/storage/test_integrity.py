@@ -160,3 +160,13 @@ def test_while_a_stage_works_in_its_folder_only_tables_have_checksums(tmp_path: 
     with pytest.raises(ValueError, match="refused"), integrity.released(out):
         raise ValueError("refused")
     assert integrity.read(out) == known
+
+    def refused_at_its_end() -> None:
+        with integrity.released(out):
+            (out / "counts.csv").write_text("a refused run's")
+            raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        refused_at_its_end()
+    integrity.check(out)
+    assert integrity.read(out).keys() == {"counts.csv"}

@@ -1,6 +1,5 @@
 """The embeddings table as one matrix, of one model."""
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +55,10 @@ def read_vectors(catalog_embeddings: Path) -> Vectors:
     rows = table.select(COLUMNS).append_column("source", source).append_column("content", source).take(order)
     width = table.schema.field("embedding").type.list_size
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # it is read alone
-        matrix = torch.from_numpy(flat).reshape(-1, width)
-    # By torch: other threads go on meanwhile, which numpy would keep waiting.
-    return Vectors(rows.to_pandas(), matrix[torch.from_numpy(order.to_numpy().astype(np.int64))], model)
+    matrix = torch.empty(len(order), width)
+    # `take`, unlike an index, lets other threads go on meanwhile; "clip" only spares it a copy, since all are in range.
+    np.take(flat.reshape(-1, width), order.to_numpy(), axis=0, out=matrix.numpy(), mode="clip")
+    return Vectors(rows.to_pandas(), matrix, model)
 
 
 def model_of(catalog_embeddings: Path) -> str:

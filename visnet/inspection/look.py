@@ -14,6 +14,7 @@ from visnet.sources.folder import SUFFIXES as PHOTOS
 from visnet.sources.folder import files_below
 from visnet.sources.rows import files
 
+FILES_TRIED = 1000  # of a data set, until one is there
 INBOX = Path("feed/batches")  # where batches of a feed from elsewhere are brought
 TABLES = tuple(suffix for suffix in files.SUFFIXES if ".txt" not in suffix)  # beside photos, a text may be anything
 _FEEDS = tuple(suffix for suffix in BATCHES if "jsonl" in suffix)
@@ -76,8 +77,8 @@ def _atlas(path: Path, target: str) -> Inspected:
 
 
 def _has_files(path: Path) -> bool:
-    photos = listed("atlas", {"photos": "file"}, path).photos
-    return Path(photos["locator"][0].as_py()).is_file() if photos.num_rows else False
+    first = listed("atlas", {"photos": "file"}, path).photos["locator"][:FILES_TRIED]
+    return any(os.path.isfile(file) for file in first.to_pylist())
 
 
 def _folder(folder: Path, target: str, workspace: Path) -> Inspected:

@@ -37,16 +37,17 @@ def record(folder: Path) -> None:
 def released(folder: Path) -> Iterator[None]:
     """Forget the checksums of files outside of tables while a stage works in this folder, which may write these anew.
 
-    Were it killed before `record`, what it has written would be taken for damaged. A stage that refuses has written
-    nothing: then they are back.
+    Were it killed before `record`, what it has written would be taken for damaged. When it refuses, they are noted
+    again, as these files then stand.
     """
-    known = read(folder)
-    _put(folder, _of_tables(folder))
+    released = read(folder).keys() - (tables := _of_tables(folder)).keys()
+    _put(folder, tables)
     try:
         yield
     except (ValueError, OSError):
         with contextlib.suppress(OSError):
-            _put(folder, known)
+            standing = {name: _sums(folder / name) for name in released if (folder / name).exists()}
+            _put(folder, {**tables, **standing})
         raise
 
 

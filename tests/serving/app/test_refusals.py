@@ -18,8 +18,8 @@ from tests.photos.pictures import saved
 from tests.serving.app.running import jpeg, photo_of, search, served
 from visnet.serving import versions
 from visnet.serving.app import guard
-from visnet.serving.app.asked import Embedder
 from visnet.serving.app.engine import Engine
+from visnet.serving.app.steps import Embedder
 
 SMALL = jpeg(Image.new("RGB", (20, 10), "red"))
 REFUSED: dict[str, tuple[int, dict[str, Any], list[bytes], str]] = {

@@ -8,11 +8,11 @@ from starlette.responses import Response
 from visnet.serving.app import state
 from visnet.serving.app.answers.catalog import CatalogAnswer, ProductAnswer, ProductPhoto, SimilarAnswer
 from visnet.serving.app.answers.counts import Count
-from visnet.serving.app.asked import DEPTH
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.filters import DOCUMENTED
 from visnet.serving.app.search import COLLAPSE, NO_TEXT, Narrowed, photo_url
 from visnet.serving.app.similar import similar_ones
+from visnet.serving.app.steps import DEPTH
 from visnet.serving.app.uploads import shrunk
 
 router = APIRouter(prefix="/v1", tags=["catalog"])

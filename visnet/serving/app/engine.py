@@ -14,13 +14,13 @@ from visnet.localizing.localizer import Localizer, Proposal
 from visnet.photos import codec
 from visnet.photos.cutting import Box
 from visnet.serving.app.answers.reply import Lineage
-from visnet.serving.app.asked import DEPTH, Embedder, Question, proposed, ranked
 from visnet.serving.app.batches import Together
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.copies import Copies
 from visnet.serving.app.current import Current
 from visnet.serving.app.facts import Facts
 from visnet.serving.app.metrics import Metrics
+from visnet.serving.app.steps import DEPTH, Embedder, Question, proposed, ranked
 from visnet.serving.catalog import Serving
 from visnet.serving.duplicates import duplicate_groups
 from visnet.serving.live.overlay import Overlay

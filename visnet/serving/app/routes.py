@@ -12,13 +12,13 @@ from visnet.serving.app import state
 from visnet.serving.app.answers.catalog import CompareAnswer
 from visnet.serving.app.answers.search import SearchAnswer
 from visnet.serving.app.api import of_type
-from visnet.serving.app.asked import DEPTH
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.facets import FACETS
 from visnet.serving.app.filters import DOCUMENTED
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.search import COLLAPSE, NO_TEXT, Narrowed, answered
 from visnet.serving.app.searches import AskedSearch
+from visnet.serving.app.steps import DEPTH
 from visnet.serving.app.uploads import Wanted
 
 MOST_PHOTOS = MOST_BOXES = 8

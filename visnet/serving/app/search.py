@@ -6,13 +6,13 @@ from typing import Any, Literal
 from pydantic.json_schema import SkipJsonSchema
 
 from visnet.serving.app.answers.search import AskedPhoto, Group, Result, SearchAnswer, ShownBox, asked_photo_url
-from visnet.serving.app.asked import DEPTH
 from visnet.serving.app.columns import Where
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.facets import asked
 from visnet.serving.app.filters import Filter, parsed
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import Query, part_id
+from visnet.serving.app.steps import DEPTH
 from visnet.serving.app.within import Grouped
 from visnet.serving.searcher import Ranking
 

@@ -4,10 +4,10 @@ import numpy as np
 
 from visnet.serving.app.answers.catalog import SimilarAnswer
 from visnet.serving.app.answers.counts import Count, Numbers
-from visnet.serving.app.asked import DEPTH
 from visnet.serving.app.columns import Where
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.search import APART, Narrowed, page
+from visnet.serving.app.steps import DEPTH
 from visnet.serving.searcher import Ranking
 
 

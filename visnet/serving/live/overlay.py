@@ -36,7 +36,7 @@ class Overlay:
         self._ranks, self._store, self._model, self._embed = ranks, store, model, embed
         self._searcher, said = searcher, searcher.said
         self.base = len(said["product_id"])
-        self._base_rows = searcher.product_rows
+        self._product_rows = searcher.product_rows
         self._base_category = said["category"]
         self._width = searcher.stored(np.zeros(1, np.int64)).shape[1] if self.base else 1
         self._gallery = LiveGallery(self._width)
@@ -130,7 +130,7 @@ class Overlay:
                 self.listing[row] = own if product.listing is None else product.listing
         numbers, alive = torch.arange(self._next, first), self._alive.copy()
         for change in changes:
-            alive[self._base_rows.of(change.product_id)] = False
+            alive[self._product_rows.of(change.product_id)] = False
         valid = None if alive.all() else pack_bits(torch.from_numpy(alive))
         stacked = torch.stack(vectors) if vectors else torch.zeros(0, self._width)
         with self._lock:
@@ -146,7 +146,7 @@ class Overlay:
         listing = self._searcher.listings.of(product_id)
         if listing is None:
             return None
-        rows, now = self._base_rows.of(product_id), {crop_id: vector for crop_id, _, vector in shown}
+        rows, now = self._product_rows.of(product_id), {crop_id: vector for crop_id, _, vector in shown}
         before = self._searcher.stored(rows)
         crops = self._searcher.said["crop_id"][rows]
         same = [
@@ -158,7 +158,7 @@ class Overlay:
     def _stand(self, product: LiveProduct, photos: Sequence[LivePhoto]) -> None:
         before = self.products.get(product.product_id)
         if before is None:
-            own = {self._base_category[row] for row in self._base_rows.of(product.product_id)}
+            own = {self._base_category[row] for row in self._product_rows.of(product.product_id)}
             self.removed.update([None, *own] if own else [])
         elif not before.withdrawn:
             self.added.subtract([None, before.record.category])

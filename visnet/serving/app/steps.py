@@ -1,4 +1,4 @@
-"""What requests put through a version together: photos through the network and the localizer, questions to the search.
+"""The steps that requests take together: photos go through the network and the localizer, questions to the search.
 
 These hold parts of an engine and not the engine itself, or it would stay in memory until the next collection of cycles.
 """
