@@ -42,9 +42,13 @@ def shades(images: CropImages) -> list[int]:
     return [int(photo[0].float().mean()) for photo in images.__getitems__(range(len(images)))]
 
 
+@pytest.mark.parametrize("at_once", [64, 2, 1])
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
-def test_crops_come_in_the_order_asked_for(crops: Path, cache_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crops_come_in_the_order_asked_for(
+    crops: Path, cache_bytes: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(crop_dataset, "CACHE_BYTES", cache_bytes)
+    monkeypatch.setattr(crop_dataset, "DECODED_AT_ONCE", at_once)
     images = CropImages(crops, ["c4", "c0", "c5", "c4"], 4)
     assert (images[0].shape, images[0].dtype) == ((3, 4, 4), torch.uint8)
     assert shades(images) == shades(images) == [40, 0, 50, 40]

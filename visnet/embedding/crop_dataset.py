@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,17 @@ class CropImages(Dataset[torch.Tensor]):
         return list(self._cache[rows])
 
     def _decoded(self, indices: list[int]) -> torch.Tensor:
+        # By as many threads as the network has, which waits for the pictures.
         self._table = self._table or Table(self.path).opened(self.version)
         pictures = torch.empty(len(indices), 3, self.side_px, self.side_px, dtype=torch.uint8)
-        for start in range(0, len(indices), DECODED_AT_ONCE):
-            some = indices[start : start + DECODED_AT_ONCE]
-            taken = self._table.take([self.positions[i] for i in some], columns=["image"])["image"]
-            for i, data in enumerate(taken, start):
-                pictures[i] = self._square(indices[i], data.as_py())
+        places = iter(pictures.numpy())  # torch would wake its threads for a copy of this size
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for start in range(0, len(indices), DECODED_AT_ONCE):
+                some = indices[start : start + DECODED_AT_ONCE]
+                taken = self._table.take([self.positions[i] for i in some], columns=["image"])["image"]
+                squares = pool.map(self._square, some, taken.to_pylist())
+                for picture, place in zip(squares, places, strict=False):  # in this order: none of the places is lost
+                    place[...] = picture.numpy()
         return pictures
 
     def _square(self, index: int, data: bytes | None) -> torch.Tensor:
