@@ -36,6 +36,7 @@ WINGS = (
     "localizing",
     "evaluation",
     "sheets",
+    "categorizing",
     "synthetic",
     "sources",
     "inspection",
