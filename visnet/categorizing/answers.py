@@ -53,9 +53,13 @@ def temperature(scores: np.ndarray, truth: np.ndarray) -> float:
     if not np.isfinite(scores[rows, truth]).all():
         raise ValueError("scores: a true path has the score −inf, which no temperature makes possible")
 
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    true, room = float(shifted[rows, truth].mean()), np.empty_like(shifted)  # of thousands of paths it is large
+
     def loss(log_temperature: float) -> float:
-        with np.errstate(under="ignore"):
-            return -float(_log_softmax(scores / np.exp(log_temperature))[rows, truth].mean())
+        heat = float(np.exp(log_temperature))
+        np.exp(np.divide(shifted, heat, out=room), out=room)
+        return float(np.log(room.sum(axis=1)).mean()) - true / heat
 
     found = minimize_scalar(
         loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-6, "maxiter": 200}
