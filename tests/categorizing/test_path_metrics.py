@@ -14,6 +14,7 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from tests.taxonomy.test_tree import ATLAS
 from visnet.categorizing.path_metrics import by_path, confusions, measure, report
+from visnet.evaluation.intervals import interval, resampled_means
 from visnet.taxonomy.tree import Taxonomy
 
 DEEP = Taxonomy.of(["A", "A/x", "A/y/1", "A/y/2", "B/x", "B/z"])
@@ -186,3 +187,16 @@ def test_what_cannot_be_measured_is_refused() -> None:
         measure(DEEP, ["C", "A"], ["A", "A"], rng())
     with pytest.raises(ValueError, match="1 for 2 photos"):
         measure(DEEP, ["A", "A"], ["A", "A"], rng(), products=["p"])
+
+
+def test_products_of_unequal_size_have_the_interval_of_the_cluster_bootstrap_and_all_right_has_no_width() -> None:
+    draw = np.random.default_rng(3)
+    products = np.repeat(np.arange(40), draw.integers(1, 12, 40))
+    right = draw.random(40)[products] < 0.7
+    predicted = np.where(right, "A/x", "B/x").tolist()
+    figures = measure(DEEP, ["A/x"] * len(right), predicted, rng(), products=products.astype(str).tolist())
+    low, high = interval(resampled_means(right[:, None], products, seed=1))
+    assert figures["exact_path_low"] == pytest.approx(low[0], abs=0.015)
+    assert figures["exact_path_high"] == pytest.approx(high[0], abs=0.015)
+    same = measure(DEEP, predicted, predicted, rng(), products=products.astype(str).tolist())
+    assert {same[f"{name}_{end}"] for name in ("exact_path", "macro_f1") for end in ("low", "high")} == {1}
