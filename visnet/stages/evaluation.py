@@ -15,12 +15,13 @@ from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.evaluation import attributes, baselines, calibration_fit, metrics, recall, reliability
 from visnet.evaluation.methods import BASELINES, METHODS, Baseline, Catalog, Searched, searched
 from visnet.evaluation.ranks import product_ranks
+from visnet.pipeline.bounds import SIDES_PX
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.sheets import stage_sheets
 from visnet.storage.fingerprints import fingerprint
 from visnet.storage.table import Table
-from visnet.zoo import SIDES_PX, Entry, weights
+from visnet.zoo import Entry, weights
 
 METRICS = ("recall_at_1", "recall_at_20", "triplet_accuracy")
 AGREEMENT = (

@@ -17,12 +17,13 @@ from visnet.localizing.task import LocalizerTask
 from visnet.models.detector import Detector
 from visnet.models.pretrained import load_pretrained
 from visnet.models.wheels import WHEELS
+from visnet.pipeline.bounds import BATCH_MAX, EPOCHS_MAX, LR_MAX
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share, Workers, one_of
 from visnet.sheets import box_sheet
 from visnet.storage.fingerprints import fingerprint
 from visnet.training import Options, fit
-from visnet.zoo import BATCH_MAX, EPOCHS_MAX, LR_MAX, Optimizer, Schedule
+from visnet.zoo import Optimizer, Schedule
 
 CHECKPOINTS = "checkpoints"
 RESUMES = (CHECKPOINTS,)

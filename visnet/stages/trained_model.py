@@ -19,6 +19,7 @@ from torch import nn
 
 from visnet import training, zoo
 from visnet.embedding.crop_dataset import CropImages
+from visnet.pipeline.bounds import BATCH_MAX, EPOCHS_MAX, LR_MAX, SIDES_PX
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Workers
 from visnet.storage import atomic
@@ -44,12 +45,12 @@ class Params(Frozen):
     """
 
     config: str = "mildnet_small"
-    side_px: int | None = Field(None, ge=zoo.SIDES_PX[0], le=zoo.SIDES_PX[1])
-    epochs: int | None = Field(None, ge=1, le=zoo.EPOCHS_MAX)
-    batch_triplets: int | None = Field(None, ge=1, le=zoo.BATCH_MAX)
-    lr: float | None = Field(None, gt=0, le=zoo.LR_MAX)
+    side_px: int | None = Field(None, ge=SIDES_PX[0], le=SIDES_PX[1])
+    epochs: int | None = Field(None, ge=1, le=EPOCHS_MAX)
+    batch_triplets: int | None = Field(None, ge=1, le=BATCH_MAX)
+    lr: float | None = Field(None, gt=0, le=LR_MAX)
     weights: str | None = None
-    patience: int = Field(10, ge=0, le=zoo.EPOCHS_MAX)
+    patience: int = Field(10, ge=0, le=EPOCHS_MAX)
     interpolate: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False

@@ -14,10 +14,6 @@ from visnet.models import ARCHITECTURES
 from visnet.models.pretrained import load_pretrained
 from visnet.zoo import strict
 from visnet.zoo.records import (
-    BATCH_MAX,
-    EPOCHS_MAX,
-    LR_MAX,
-    SIDES_PX,
     Architecture,
     Augment,
     Batches,
@@ -29,10 +25,6 @@ from visnet.zoo.records import (
 )
 
 __all__ = [
-    "BATCH_MAX",
-    "EPOCHS_MAX",
-    "LR_MAX",
-    "SIDES_PX",
     "Architecture",
     "Augment",
     "Batches",

@@ -8,12 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Literal, cast
 
 from visnet.losses import LOSSES, PER_TRIPLET, LossFunction
-
-SIDES_PX = (64, 2048)
-EPOCHS_MAX = 100_000
-BATCH_MAX = 100_000
-LR_MAX = 1e6
-RANKS_MAX = 2048  # neighbours that one search gives
+from visnet.pipeline.bounds import BATCH_MAX, EPOCHS_MAX, LR_MAX, RANKS_MAX, SIDES_PX
 
 
 def _between(name: str, value: float, low: float, high: float, *, open_below: bool = False) -> None:
