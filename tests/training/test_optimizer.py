@@ -1,10 +1,12 @@
 """Learning rates, groups of parameters, and averaged weights."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from tests.training.toy import Tiny
+from tests.training.toy import TRAIN, Tiny, train
 from visnet import zoo
 from visnet.training.averaging import Average
 from visnet.training.schedule import lr_factor, optimizer_of, set_lr
@@ -75,3 +77,15 @@ def test_two_rates_move_their_own_parts_so_far() -> None:
     optimizer.step()
     moved = {name: before[name] - value.item() for name, value in model.named_parameters()}
     assert moved == {"trunk.weight": pytest.approx(0.125), "embedding.weight": pytest.approx(0.5)}
+
+
+@pytest.mark.parametrize("bound", [1e-4, 0.0])
+def test_no_number_of_a_gradient_is_beyond_its_bound(tmp_path: Path, bound: float) -> None:
+    """By plain steps of a rate of 1 no weight can move farther than the bound times the steps; without one it does."""
+    plain = zoo.Optimizer(name="sgd", lr=1.0, momentum=0.0, clip_value=bound)
+    begun = Tiny()
+    first = {name: value.clone() for name, value in begun.named_parameters()}
+    fitted = train(tmp_path, model=begun, epochs=1, optimizer=plain, schedule=zoo.Schedule())
+    steps = -(-len(TRAIN) // 16)
+    moved = max(float((value.detach() - first[name]).abs().max()) for name, value in fitted.model.named_parameters())
+    assert (0 < moved <= 1.0001 * steps * 1e-4) == (bound > 0)

@@ -53,6 +53,8 @@ class Updates(Generic[Batch]):
                 self.fabric.clip_gradients(
                     self._learner, self._optimizer, max_norm=chosen.clip_norm, error_if_nonfinite=False
                 )
+            if chosen.clip_value:
+                self.fabric.clip_gradients(self._learner, self._optimizer, clip_val=chosen.clip_value)
             self._optimizer.step()
             self._average.update()
         return step

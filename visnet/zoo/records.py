@@ -56,7 +56,8 @@ class Optimizer:
 
     `momentum` is SGD's; AdamW takes it as its first beta, and RMSprop has none at 0. `trunk_lr_factor`: for the trunk,
     which pretrained weights fill, beside what begins anew. `proxy_lr_factor`: for the weights that a loss itself
-    learns. `accumulate`: batches whose gradients are averaged before a step. `ema_decay`: above 0, the model is the
+    learns. `clip_norm`, `clip_value`: the longest that the gradient may be, and each of its numbers; 0 is no
+    bound. `accumulate`: batches whose gradients are averaged before a step. `ema_decay`: above 0, the model is the
     running mean of its weights, one step weighing 1 − this.
     """
 
@@ -69,6 +70,7 @@ class Optimizer:
     trunk_lr_factor: float = 1.0
     proxy_lr_factor: float = 10.0
     clip_norm: float = 0.0
+    clip_value: float = 0.0
     accumulate: int = 1
     ema_decay: float = 0.0
 
@@ -80,6 +82,7 @@ class Optimizer:
         _between("trunk_lr_factor", self.trunk_lr_factor, 0.0, 1e6)
         _between("proxy_lr_factor", self.proxy_lr_factor, 0.0, 1e6)
         _between("clip_norm", self.clip_norm, 0.0, 1e9)
+        _between("clip_value", self.clip_value, 0.0, 1e9)
         _between("ema_decay", self.ema_decay, 0.0, 0.99999)
         _between("accumulate", self.accumulate, 1, BATCH_MAX)
         if self.nesterov and (self.name != "sgd" or self.momentum == 0):
