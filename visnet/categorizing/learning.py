@@ -1,0 +1,174 @@
+"""Train models of category paths on the crops whose category is known, choose among them, and measure them."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from visnet.categorizing import answers, path_metrics, path_page
+from visnet.categorizing.attention import AttentionHead
+from visnet.categorizing.beams import beams
+from visnet.categorizing.categorizer import Categorizer, PathSettings, built
+from visnet.categorizing.choices import Head, PathModels
+from visnet.categorizing.network import HEADS, PathNetwork
+from visnet.categorizing.task import Labelled, PathTask
+from visnet.embedding.crop_dataset import CropImages
+from visnet.models.pretrained import load_pretrained
+from visnet.pipeline.log import Log, Shifted
+from visnet.pipeline.stage import Report
+from visnet.storage import atomic
+from visnet.storage.table import Table
+from visnet.taxonomy.tree import Taxonomy
+from visnet.training import Fitted, Options, fit
+from visnet.zoo import Optimizer, Schedule
+
+WHERE = "taxonomy_model.toml: [taxonomy_model]"
+BEAM = 5
+FIGURES = ("exact_path", "exact_path_low", "exact_path_high", "macro_f1")
+KNOWN = "lost IS NULL AND category != ''"
+COLUMNS = ["crop_id", "product_id", "category", "split", "content"]
+
+
+def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Log) -> Report:
+    """Train each model, or go on where a killed training stopped; choose among them by the validation's photos.
+
+    Writes the models to `out`, and how right they are on the test's photos. `ValueError` where photos are lacking, or
+    there is nothing to choose.
+    """
+    rows = Table(crops / "crops.lance").read(COLUMNS, KNOWN).to_pandas()
+    taxonomy = _taxonomy(rows["category"])
+    parts = {split: _labelled(crops, rows, taxonomy, split, params) for split in ("train", "validation")}
+    log.say(f"  {len(taxonomy.paths)} paths, {len(parts['train'].paths)} photos to learn from")
+    networks: dict[Head, PathNetwork] = {}
+    fitted: dict[Head, Fitted] = {}
+    temperatures: dict[Head, float] = {}
+    for number, head in enumerate(dict.fromkeys(params.models)):
+        log.say(f"  model {head!r}")
+        later = Shifted(log, number * params.epochs)
+        networks[head], fitted[head] = _trained(taxonomy, head, parts, params, checkpoints / head, later)
+        own = Categorizer(taxonomy, {head: networks[head]}, _settings(params, head, {}))
+        found = own.scores(head, parts["validation"].images, log, params.workers)
+        temperatures[head] = answers.temperature(found, parts["validation"].paths)
+    best = max(networks, key=lambda head: _order(fitted[head].metrics))
+    categorizer = Categorizer(taxonomy, networks, _settings(params, best, temperatures))
+    tested = _tested(categorizer, crops, rows, params, out, log)
+    categorizer.save(out)
+    return {
+        "chosen": best,
+        "paths": len(taxonomy.paths),
+        "depth": taxonomy.depth,
+        "taxonomy": taxonomy.version,
+        "photos": len(parts["train"].paths),
+        "validation_photos": len(parts["validation"].paths),
+        **tested,
+        **{name: value for head in networks for name, value in _told(head, fitted[head], temperatures[head]).items()},
+        "training_s": round(sum(one.wall_s for one in fitted.values()), 3),
+        "digest": categorizer.made_by,
+    }
+
+
+def _taxonomy(categories: pd.Series) -> Taxonomy:
+    try:
+        return Taxonomy.of(categories)
+    except ValueError as error:
+        raise ValueError(f"{WHERE} enabled: the crops' categories: {error}") from None
+
+
+def _labelled(crops: Path, rows: pd.DataFrame, taxonomy: Taxonomy, split: str, params: PathModels) -> Labelled:
+    own = rows[rows["split"] == split].sort_values("crop_id")
+    if own.empty:
+        raise ValueError(
+            f"{WHERE} enabled: no crop of the split {split!r} has a category; models "
+            "learn from those of train, and are chosen by those of validation (see [crops] validation_share)"
+        )
+    images = CropImages(crops / "crops.lance", own["crop_id"].tolist(), params.side_px)
+    number = {path: at for at, path in enumerate(taxonomy.paths)}
+    return Labelled(images, np.array(own["category"].map(number), np.int64), own["content"].tolist())
+
+
+def _trained(
+    taxonomy: Taxonomy, head: Head, parts: Mapping[str, Labelled], params: PathModels, checkpoints: Path, log: Log
+) -> tuple[PathNetwork, Fitted]:
+    network = built(taxonomy, head, params.network, params.frozen_blocks, params.seed)
+    load_pretrained(network, params.weights, WHERE)
+    task = PathTask(
+        network, parts["train"], parts["validation"], batch=params.batch, balance=params.balance, seed=params.seed
+    )
+    options = Options(
+        epochs=params.epochs,
+        patience=params.patience,
+        optimizer=Optimizer(name="adamw", lr=params.lr, trunk_lr_factor=0.25, weight_decay=1e-4, clip_value=5.0),
+        schedule=Schedule(name="cosine", warmup_epochs=1.0),
+        seed=params.seed,
+        workers=params.workers,
+    )
+    return network, fit(task, options, checkpoints, log)
+
+
+def _tested(
+    categorizer: Categorizer, crops: Path, rows: pd.DataFrame, params: PathModels, out: Path, log: Log
+) -> Report:
+    """Measure all models on the test's photos, side by side: `models.csv`, `paths.csv` and `models.html`.
+
+    What the attention would say that knows of no taxonomy stands beside them, too.
+    """
+    if not (rows["split"] == "test").any():
+        return {**dict.fromkeys(FIGURES), "test_photos": 0}
+    test = _labelled(crops, rows, categorizer.taxonomy, "test", params)
+    taxonomy, truth = categorizer.taxonomy, [categorizer.taxonomy.paths[number] for number in test.paths]
+    told: dict[str, list[str]] = {}
+    for head, network in categorizer.networks.items():
+        best = categorizer.scores(head, test.images, log, params.workers).argmax(1)
+        told[head] = [taxonomy.paths[number] for number in best]
+        if isinstance(network.head, AttentionHead):
+            told |= beams(network, test.images, BEAM, log)
+    products = rows.set_index("crop_id")["product_id"].loc[list(test.images.names)].tolist()
+    rng = np.random.default_rng(params.seed)
+    models = {
+        name: path_metrics.report(taxonomy, truth, predicted, rng, products=products)
+        for name, predicted in told.items()
+    }
+    figures = pd.DataFrame({name: one.figures for name, one in models.items()}).T
+    figures.rename_axis("model").to_csv(out / "models.csv", lineterminator="\n")
+    chosen = categorizer.settings.chosen
+    models[chosen].by_path.to_csv(out / "paths.csv", index=False, lineterminator="\n")
+    atomic.put_text(out / "models.html", path_page.page("Models of category paths", models))
+    own = models[chosen].figures
+    return {
+        "test_photos": len(truth),
+        **{name: _rounded(own[name]) for name in FIGURES},
+        **{f"{name}_exact_path": _rounded(one.figures["exact_path"]) for name, one in models.items()},
+        **{f"{name}_invalid": _rounded(one.figures["invalid"]) for name, one in models.items() if name not in HEADS},
+    }
+
+
+def _settings(params: PathModels, chosen: Head, temperatures: Mapping[Head, float]) -> PathSettings:
+    return PathSettings(
+        network=params.network,
+        side_px=params.side_px,
+        frozen_blocks=params.frozen_blocks,
+        chosen=chosen,
+        sure=params.sure,
+        temperatures=dict(temperatures),
+    )
+
+
+def _order(metrics: Mapping[str, float]) -> tuple[float, float]:
+    return metrics["validation_exact_path"], -metrics["validation_nll"]
+
+
+def _told(head: Head, fitted: Fitted, temperature: float) -> Report:
+    return {
+        f"{head}_validation_exact_path": _rounded(fitted.metrics["validation_exact_path"]),
+        f"{head}_nll": _rounded(fitted.metrics["validation_nll"]),
+        f"{head}_temperature": _rounded(temperature),
+        f"{head}_best_epoch": fitted.best_epoch,
+        f"{head}_resumed_from_epoch": fitted.resumed_from_epoch,
+        f"{head}_training_s": round(fitted.wall_s, 3),
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 6)

