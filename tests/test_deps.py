@@ -102,6 +102,7 @@ def test_other_pixels_name_every_stage_that_looks_at_them_and_a_comment_in_the_l
         "params.toml",
         "localizer.toml",
         "duplicates.toml",
+        "taxonomy_model.toml",
         "exclusions.csv",
         "duplicates.csv",
         ".dvcignore",
@@ -122,6 +123,6 @@ def test_other_pixels_name_every_stage_that_looks_at_them_and_a_comment_in_the_l
         return {name for name, version in before.items() if after[name] != version}
 
     looking = {"triplets", "trained_model", "catalog_embeddings", "evaluation", "proposed_boxes", "publish"}
-    looking |= {"duplicates"}
+    looking |= {"duplicates", "taxonomy_model", "category_paths"}
     assert changed_by("visnet/embedding/crop_dataset.py", "np.array(picture)", "255 - np.array(picture)") == looking
     assert changed_by("visnet/pipeline/log.py", '"""', '"""Changed: ') == set()

@@ -70,6 +70,7 @@ def make(folder: Path, params: str = SMALL) -> Path:
         "dvc.yaml",
         "localizer.toml",
         "duplicates.toml",
+        "taxonomy_model.toml",
         "exclusions.csv",
         "duplicates.csv",
         ".dvcignore",

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from orchestration.bridge.project import Stage
 
-LEARNING = ("triplets", "trained_model", "localizer")  # a person asks for a new model; the catalog's news does not
+# A person asks for a new model; the catalog's news does not.
+LEARNING = ("triplets", "trained_model", "localizer", "taxonomy_model")
 JUDGING = ("evaluation", "proposed_boxes")
 SERVING = ("publish",)  # a new model is looked at before it is served: the next refresh does that
 

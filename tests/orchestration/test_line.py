@@ -16,7 +16,8 @@ from visnet.pipeline.stage import STAGES
 KEYS = [asset_key(stage) for stage in STAGES]
 EXPERIMENTS = dg.AssetKey("experiments")
 FEED_BATCHES = dg.AssetKey("feed_batches")
-LEARNT = {"triplets", "trained_model", "localizer", "evaluation", "proposed_boxes"}  # when a person asks for it
+# When a person asks for it.
+LEARNT = {"triplets", "trained_model", "localizer", "taxonomy_model", "evaluation", "proposed_boxes"}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ PANELS: dict[str, tuple[Callable[..., Any], ...]] = {
         catalog.init,
         catalog.summary,
         catalog.similar,
+        catalog.categorize,
         catalog.serve,
         catalog.events,
         catalog.versions,

@@ -49,6 +49,16 @@ def similar(
     return similar.answer(photo, k, category, box, out, whole)
 
 
+def categorize(
+    photos: Annotated[list[Path], Argument(metavar="PHOTO...", help="Image files.")],
+    explain: Annotated[Path | None, Option(help="Draw where the model looked for each level, as this picture.")] = None,
+) -> str:
+    """Tell what photos show, level by level down the taxonomy."""
+    from visnet.commands import categorize
+
+    return categorize.run(photos, explain)
+
+
 def serve(
     host: Annotated[str, Option(help="The address to answer at; others than this machine's open it to others.")] = (
         "127.0.0.1"

@@ -1,0 +1,179 @@
+"""The stages taxonomy_model and category_paths: switched off, on a small shop, and in a command."""
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests.apart import within
+from tests.workspace import report
+from visnet.categorizing.choices import Network
+from visnet.commands import categorize
+from visnet.models.wheels import WHEELS
+from visnet.runs import runner
+from visnet.storage.table import Table
+from visnet.taxonomy.tree import Taxonomy
+
+TINY = {"enabled": True, "models": ["leaves", "attention"], "side_px": 64, "epochs": 2, "batch": 16, "sure": 0.2}
+LEFT_OUT = shutil.ignore_patterns(".dvc", ".git", "visnet", "kernels")
+
+
+@pytest.fixture(scope="module")
+def told(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small shop with two models that have learnt its categories for a few seconds."""
+    shop = tmp_path_factory.mktemp("told") / "shop"
+    shutil.copytree(built, shop, symlinks=True, ignore=LEFT_OUT)
+    run(shop, "taxonomy_model", "category_paths")
+    return shop
+
+
+def run(shop: Path, *stages: str) -> None:
+    tables = tomllib.loads((shop / "params.toml").read_text()) | {"taxonomy_model": TINY}
+    with within(shop):
+        for stage in stages:
+            runner.run(stage, tables=tables)
+
+
+def crops(shop: Path) -> pd.DataFrame:
+    table = Table(shop / "data/crops/crops.lance")
+    return table.read(["crop_id", "category", "split"], "lost IS NULL").to_pandas().set_index("crop_id")
+
+
+def answers(shop: Path) -> pd.DataFrame:
+    return Table(shop / "data/category_paths/category_paths.lance").opened().to_table().to_pandas().set_index("crop_id")
+
+
+def test_the_trunks_that_need_no_download_may_be_named() -> None:
+    assert {*Network.__args__} == {*WHEELS, "resnet101"}  # type: ignore[attr-defined]
+
+
+def test_switched_off_they_leave_nothing(built: Path) -> None:
+    for stage in ("taxonomy_model", "category_paths"):
+        said = report(built, stage)
+        assert (said["enabled"], said["exact_path"]) == (False, None)
+        assert [path.name for path in (built / "data" / stage).iterdir() if not path.name.startswith(".")] == []
+
+
+def test_models_learn_from_the_training_split_and_are_measured_on_the_test_s(told: Path) -> None:
+    said, counts = report(told, "taxonomy_model"), crops(told)["split"].value_counts()
+    assert (said["photos"], said["validation_photos"], said["test_photos"]) == tuple(
+        counts[["train", "validation", "test"]]
+    )
+    assert said["paths"] == crops(told)["category"].nunique()
+    assert said["exact_path_low"] <= said["exact_path"] <= said["exact_path_high"]
+    beside = pd.read_csv(told / "data/taxonomy_model/models.csv", index_col="model")
+    assert list(beside.index) == ["leaves", "attention", "attention_beam", "attention_free_beam"]
+    assert beside.loc["attention_beam", "invalid"] == 0 == said["attention_beam_invalid"]
+    assert said["exact_path"] == round(beside.loc[said["chosen"], "exact_path"], 6)
+    assert "<h1>Models of category paths</h1>" in (told / "data/taxonomy_model/models.html").read_text()
+    assert not (told / "data/taxonomy_model/checkpoints").exists()
+    curve = pd.read_csv(told / "reports/taxonomy_model.csv")
+    assert list(curve["step"]) == [1, 2, 3, 4], "the second model's epochs come after the first's"
+
+
+def test_every_crop_is_told_a_path_of_the_taxonomy(told: Path) -> None:
+    found, known = answers(told), crops(told)
+    taxonomy = Taxonomy.load(told / "data/taxonomy_model/taxonomy.json")
+    assert set(found.index) == set(known.index)
+    assert set(found["path"]) <= set(taxonomy.paths)
+    assert set(found["taxonomy"]) == {taxonomy.version}
+    assert all(path.startswith(answer) for path, answer in zip(found["path"], found["answer"], strict=True))
+    test = known[known["split"] == "test"]
+    right = (found["path"].loc[test.index] == test["category"]).mean()
+    assert report(told, "category_paths")["exact_path"] == pytest.approx(right, abs=1e-6)
+    assert report(told, "taxonomy_model")["exact_path"] == pytest.approx(right, abs=1e-6), "one model, one answer"
+    measured = pd.read_csv(told / "data/category_paths/metrics.csv", index_col="split")
+    assert dict(measured["photos"]) == dict(known["split"].value_counts())
+    with Image.open(told / "reports/category_paths.png") as picture:
+        assert min(picture.size) > 100
+
+
+def test_only_what_is_new_or_changed_is_told_anew(told: Path, tmp_path: Path) -> None:
+    shop = Path(shutil.copytree(told, tmp_path / "shop", symlinks=True))
+    before = answers(shop)
+    table = Table(shop / "data/crops/crops.lance", "crop_id")
+    first, second, *_ = sorted(before.index)
+    row = table.opened().to_table(filter=f"crop_id = '{first}'")
+    other = table.opened().to_table(filter=f"crop_id = '{second}'")
+    row = row.set_column(row.schema.get_field_index("image"), "image", other["image"])
+    row = row.set_column(row.schema.get_field_index("content"), "content", other["content"])
+    table.put(row, [first])
+    table.delete([second])
+    shutil.rmtree(shop / ".integrity", ignore_errors=True)
+    run(shop, "category_paths")
+    said, after = report(shop, "category_paths"), answers(shop)
+    assert (said["photos_new"], said["photos_changed"], said["photos_gone"]) == (0, 1, 1)
+    assert after["path"][first] == before["path"][second], "it shows the other's picture now"
+    same = before.index.difference([first, second])
+    pd.testing.assert_frame_equal(after.loc[same], before.loc[same])
+    run(shop, "category_paths")
+    assert report(shop, "category_paths")["photos_changed"] == 0
+
+
+def photo(shop: Path, folder: Path) -> Path:
+    table = Table(shop / "data/crops/crops.lance").read(["image"], "lost IS NULL")
+    path = folder / "photo.jpg"
+    path.write_bytes(table["image"][0].as_py())
+    return path
+
+
+def test_a_command_tells_what_a_photo_shows_and_where_it_looked(told: Path, tmp_path: Path) -> None:
+    with within(told):
+        path = photo(told, tmp_path)
+        first, taxonomy = categorize.run([path], None).splitlines()
+        category = first.removeprefix(f"{path}: ").partition(" ")[0]
+        assert category in {*crops(told)["category"], "unsure"}
+        assert taxonomy.startswith("Taxonomy   ")
+        said = categorize.run([path, path], tmp_path / "looks.png").splitlines()
+        assert said[:2] == [first, first]
+        with Image.open(tmp_path / "looks.png") as picture:
+            assert min(picture.size) > 300
+        with pytest.raises(ValueError, match=r"is a folder; name photos in it"):
+            categorize.run([tmp_path], None)
+        (tmp_path / "text.jpg").write_text("no photo")
+        with pytest.raises(ValueError, match=r"text\.jpg: "):
+            categorize.run([tmp_path / "text.jpg"], None)
+        with pytest.raises(ValueError, match=r"no picture's name"):
+            categorize.run([path], tmp_path / "looks.txt")
+
+
+def test_a_photo_without_three_channels_is_told_as_well(told: Path, tmp_path: Path) -> None:
+    with within(told):
+        for mode in ("L", "LA", "CMYK", "RGBA", "1"):
+            path = tmp_path / f"{mode}.{'jpg' if mode in ('L', 'CMYK') else 'png'}"
+            Image.new(mode, (40, 60)).save(path)
+            assert categorize.run([path], None).startswith(f"{path}: ")
+
+
+def test_without_a_model_the_command_says_how_to_have_one(built: Path, tmp_path: Path) -> None:
+    with within(built), pytest.raises(ValueError, match=r"`enabled = true` in taxonomy_model\.toml and `dvc repro"):
+        categorize.run([photo(built, tmp_path)], None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"category": "one"}, r"'one' is the only path"),
+        ({"category": "Bags//Totes"}, r"the crops' categories: path 'Bags//Totes': level 2 has no name"),
+        ({"split": "train"}, r"no crop of the split 'validation' has a category"),
+    ],
+)
+def test_what_cannot_be_learnt_is_said_in_a_line(
+    built: Path, tmp_path: Path, change: dict[str, str], said: str
+) -> None:
+    shop = tmp_path / "shop"
+    shutil.copytree(built, shop, symlinks=True, ignore=LEFT_OUT)
+    table = Table(shop / "data/crops/crops.lance", "crop_id")
+    rows = table.opened().to_table()
+    (name, value), keep = *change.items(), rows.num_rows if "one" in change.values() or "split" in change else 3
+    rows = rows.slice(0, keep)
+    column = rows.schema.get_field_index(name)
+    rows = rows.set_column(column, name, [[value] * rows.num_rows])
+    table.put(rows, rows["crop_id"].to_pylist())
+    shutil.rmtree(shop / "data/crops/.checksums", ignore_errors=True)
+    with pytest.raises(ValueError, match=said) as refused:
+        run(shop, "taxonomy_model")
+    assert "\n" not in str(refused.value)

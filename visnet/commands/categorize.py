@@ -1,0 +1,69 @@
+"""Tell the category paths of photos, by the model that was trained last."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from visnet.categorizing.answers import PathAnswer
+from visnet.categorizing.attention_picture import panels, wide
+from visnet.categorizing.categorizer import Categorizer
+from visnet.errors import NotFound
+from visnet.photos import codec
+from visnet.pipeline.reports import DATA
+from visnet.sheets import contact_sheet
+from visnet.taxonomy.paths import levels_of
+
+MODEL = DATA / "taxonomy_model"
+
+
+def run(photos: Sequence[Path], explain: Path | None) -> str:
+    """Return a line for each photo: its path as far as the model is sure, and how sure it is of each level.
+
+    explain: where the picture goes that shows where the model looked. `ValueError` for what is no photo, and where no
+    model was trained.
+    """
+    if explain is not None:
+        contact_sheet.check_name("--explain", explain)
+    pictures = [_read(photo) for photo in photos]
+    categorizer = Categorizer.load(MODEL)
+    answers = categorizer.categorize(pictures)
+    lines = [f"{photo}: {told(answer)}" for photo, answer in zip(photos, answers, strict=True)]
+    lines.append(f"Taxonomy   {categorizer.taxonomy.version}, {len(categorizer.taxonomy.paths)} paths")
+    if explain is not None:
+        looking = _looking(categorizer)
+        (head,) = looking.networks
+        rows = [
+            panels(looking, head, picture, answer, photo.name)
+            for photo, picture, answer in zip(photos, pictures, answers, strict=True)
+        ]
+        contact_sheet.sheet(rows, "Where the model looked for each level", wide(rows)).save(explain)
+        lines.append(f"Pictures: {explain}")
+    return "\n".join(lines)
+
+
+def told(answer: PathAnswer) -> str:
+    """Word an answer: its levels with how probable each is, and what it is unsure of."""
+    named = list(zip(levels_of(answer.path), answer.level_probabilities, strict=True))
+    sure = len(levels_of(answer.answer)) if answer.answer else 0
+    parts = [" > ".join(f"{level} {probability:.1%}" for level, probability in named[:sure]) or "unsure"]
+    parts += [f"(perhaps {' > '.join(f'{level} {probability:.1%}' for level, probability in named[sure:])})"] * (
+        sure < len(named)
+    )
+    return " ".join(parts)
+
+
+def _looking(categorizer: Categorizer) -> Categorizer:
+    """Return the model that looks at a photo's parts, where one was trained; else the one that answers."""
+    if "attention" in categorizer.settings.temperatures and "attention" not in categorizer.networks:
+        return Categorizer.load(MODEL, ["attention"])
+    return categorizer
+
+
+def _read(photo: Path) -> Image.Image:
+    if not photo.is_file():
+        raise NotFound(f"{photo}: {'is a folder; name photos in it' if photo.is_dir() else 'no such photo'}")
+    try:
+        return codec.decode(photo.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{photo}: {error}") from None
