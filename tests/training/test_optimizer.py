@@ -84,8 +84,8 @@ def test_no_number_of_a_gradient_is_beyond_its_bound(tmp_path: Path, bound: floa
     """By plain steps of a rate of 1 no weight can move farther than the bound times the steps; without one it does."""
     plain = zoo.Optimizer(name="sgd", lr=1.0, momentum=0.0, clip_value=bound)
     begun = Tiny()
-    first = {name: value.clone() for name, value in begun.named_parameters()}
+    first = {name: value.detach().clone() for name, value in begun.named_parameters()}
     fitted = train(tmp_path, model=begun, epochs=1, optimizer=plain, schedule=zoo.Schedule())
     steps = -(-len(TRAIN) // 16)
     moved = max(float((value.detach() - first[name]).abs().max()) for name, value in fitted.model.named_parameters())
-    assert (0 < moved <= 1.0001 * steps * 1e-4) == (bound > 0)
+    assert (0 < moved <= 1.001 * steps * 1e-4) == (bound > 0)
