@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from tests.categorizing.trees import SHOP
 from visnet import zoo
-from visnet.categorizing import attention_picture, categorizer
+from visnet.categorizing import attention_picture
 from visnet.categorizing.beams import BEAM, FREE, beams
 from visnet.categorizing.categorizer import Categorizer, PathSettings, built
 from visnet.categorizing.network import HEADS
@@ -103,10 +103,10 @@ def test_models_on_disk_answer_as_before(learnt: Categorizer, tmp_path: Path) ->
     again = Categorizer.load(tmp_path)
     assert list(again.networks) == ["attention"], "only what answers is read"
     assert again.made_by == learnt.made_by
-    pictures = [learnt_picture(row) for row in (0, 5)]
-    assert again.categorize(pictures) == learnt.categorize(pictures)
+    squares = [learnt.square(learnt_picture(row)) for row in (0, 5)]
+    assert again.categorize(squares) == learnt.categorize(squares)
     assert {*Categorizer.load(tmp_path, ["leaves", "levels"]).networks} == {"leaves", "levels"}
-    assert categorizer.Categorizer.load(tmp_path).categorize([]) == []
+    assert Categorizer.load(tmp_path).categorize([]) == []
 
 
 def learnt_picture(row: int) -> Image.Image:
@@ -125,7 +125,7 @@ def test_a_beam_keeps_to_the_taxonomy(learnt: Categorizer) -> None:
 
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_a_picture_has_a_panel_for_each_level(learnt: Categorizer, head: str) -> None:
-    (answer,) = learnt.categorize([learnt_picture(1)])
+    (answer,) = learnt.categorize([learnt.square(learnt_picture(1))])
     row = attention_picture.panels(learnt, head, learnt_picture(1), answer, "photo.jpg")  # type: ignore[arg-type]
     assert [one.caption.partition(" ")[2] for one in row[1:]] == answer.path.split("/")
     assert row[0].caption == "photo.jpg"

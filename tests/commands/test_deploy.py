@@ -23,6 +23,7 @@ MADE = (
     "raw_images",
     "crops",
     "localizer",
+    "taxonomy_model",
     "duplicates",
     "trained_model",
     "catalog_embeddings",
@@ -53,7 +54,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     publish = {"stages": {"publish": rows["stages"]["publish"]}}
     (shop / "dvc.yaml").write_text(yaml.safe_dump(publish))
     refreshing.put_model(shop, seed=1)
-    for stage in ("localizer", "duplicates"):  # which are switched off
+    for stage in ("localizer", "taxonomy_model", "duplicates"):  # which are switched off
         (shop / "data" / stage).mkdir()
     for look in (0, 1):
         put_stock(shop, stock(12, look))

@@ -94,7 +94,7 @@ def node_probabilities(taxonomy: Taxonomy, probabilities: np.ndarray) -> Floats:
 
 
 def answers(taxonomy: Taxonomy, probabilities: np.ndarray, sure: float) -> list[PathAnswer]:
-    """PathAnswer for each photo with its likeliest path, cut where it is less probable than `sure`, in 0..1.
+    """Answer for each photo with its likeliest path, cut where it is less probable than `sure`, in 0..1.
 
     probabilities: [B, P] of paths. Of equally likely paths it is the first in the taxonomy's order.
     """

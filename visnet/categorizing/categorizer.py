@@ -20,7 +20,8 @@ from visnet.categorizing.choices import Head
 from visnet.categorizing.files import SETTINGS, TAXONOMY, tensors
 from visnet.categorizing.network import PathNetwork
 from visnet.embedding.crop_dataset import square
-from visnet.embedding.embed import embed
+from visnet.embedding.embed import chosen_device, chosen_precision, embed
+from visnet.embedding.together import ALONE, SIZES, embed_together
 from visnet.errors import Damaged, NotFound
 from visnet.models.state import digest, load_exactly, read_state
 from visnet.pipeline.log import SILENT, Log
@@ -106,11 +107,17 @@ class Categorizer:
         """Return the calibrated probability of every path, which sum to one over them, [N, P] float64."""
         return answers.probabilities(scores, self.settings.temperatures[head])
 
-    def categorize(self, pictures: Sequence[Image.Image]) -> list[PathAnswer]:
-        """PathAnswer for upright RGB pictures."""
-        squares = [square(picture, self.settings.side_px) for picture in pictures]
-        head = self.settings.chosen
-        found = self.probabilities(head, self.scores(head, squares))  # type: ignore[arg-type]
+    def square(self, picture: Image.Image) -> Tensor:
+        """Make an upright RGB picture what the networks take, uint8 [3, S, S]."""
+        return square(picture, self.settings.side_px)
+
+    def categorize(self, squares: Sequence[Tensor]) -> list[PathAnswer]:
+        """Answer for a few photos, uint8 [3, S, S], with no others to fill a batch up, as `scores` does."""
+        if not squares:
+            return []
+        head, precision = self.settings.chosen, chosen_precision("auto", chosen_device("auto"))
+        scores = embed_together(self.networks[head], squares, (*SIZES, *ALONE), precision)
+        found = self.probabilities(head, scores.double().numpy())
         return answers.answers(self.taxonomy, found, self.settings.sure)
 
 

@@ -1,6 +1,9 @@
 """The files of trained models of category paths; imports nothing that takes time."""
 
+import tomllib
 from pathlib import Path
+
+from visnet.errors import Damaged
 
 SETTINGS, TAXONOMY = "models.toml", "taxonomy.json"
 
@@ -8,6 +11,15 @@ SETTINGS, TAXONOMY = "models.toml", "taxonomy.json"
 def tensors(head: str) -> str:
     """Name the file of a network's tensors."""
     return f"{head}.safetensors"
+
+
+def answering(folder: Path) -> tuple[str, ...]:
+    """Name the files that answers need: the settings, the taxonomy, and the tensors of the model that was chosen."""
+    try:
+        chosen = tomllib.loads((folder / SETTINGS).read_text(encoding="utf-8"))["chosen"]
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise Damaged(f"{folder / SETTINGS}: says not which model answers ({error})") from None
+    return SETTINGS, TAXONOMY, tensors(chosen)
 
 
 def is_trained(folder: Path) -> bool:

@@ -77,7 +77,7 @@ def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
 
 
 def _bring(table: Table, rows: pd.DataFrame, categorizer: Categorizer, crops: Path, log: Log) -> Difference:
-    """PathAnswer for what is new or changed; return what that was."""
+    """Answer for what is new or changed; return what that was."""
     wanted = wanted_rows(rows["crop_id"], rows["source"])
     change = table.compare(wanted)
     todo = rows[rows["crop_id"].isin(set(change.todo))]

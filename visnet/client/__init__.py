@@ -12,6 +12,7 @@ import httpx
 from pydantic import BaseModel
 
 from visnet.serving.app.answers.catalog import CatalogAnswer, CompareAnswer, ProductAnswer, SimilarAnswer
+from visnet.serving.app.answers.categories import CategorizeAnswer
 from visnet.serving.app.answers.changes import ChangesAnswer, EventsAnswer
 from visnet.serving.app.answers.copies import DuplicatesAnswer
 from visnet.serving.app.answers.search import SearchAnswer
@@ -119,6 +120,10 @@ class Client:
         """Find the products that show the same picture as a photo (a path or bytes) or a product (its id, a text)."""
         photos, product = ([], thing) if isinstance(thing, str) else ([thing], None)
         return self._post(DuplicatesAnswer, "/v1/duplicates", photos, {"product_id": product})
+
+    def categorize(self, *photos: Photo) -> CategorizeAnswer:
+        """Say what 1 to 8 photos show, down the taxonomy, each as far as the model is sure."""
+        return self._post(CategorizeAnswer, "/v1/categorize", photos, {})
 
     def catalog(self) -> CatalogAnswer:
         """Say what is served."""

@@ -27,7 +27,7 @@ def run(photos: Sequence[Path], explain: Path | None) -> str:
         contact_sheet.check_name("--explain", explain)
     pictures = [_read(photo) for photo in photos]
     categorizer = Categorizer.load(MODEL)
-    answers = categorizer.categorize(pictures)
+    answers = categorizer.categorize([categorizer.square(picture) for picture in pictures])
     lines = [f"{photo}: {told(answer)}" for photo, answer in zip(photos, answers, strict=True)]
     lines.append(f"Taxonomy   {categorizer.taxonomy.version}, {len(categorizer.taxonomy.paths)} paths")
     if explain is not None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.errors import Damaged, NotReady
 from visnet.evaluation import calibration
-from visnet.localizing.files import FILES as LOCALIZER
 from visnet.pipeline.log import Log
 from visnet.pipeline.reports import DATA, REPORTS, read_report
 from visnet.pipeline.stage import STAGES, is_served, module
@@ -78,9 +77,9 @@ def _version(publish: Path, number: int) -> list[str]:
         fitted = folder / calibration.FILE
         if "calibration" in parts and candidate.digest(fitted) != parts["calibration"]:
             found.append(f"{fitted.name} is another one")
-        finds = [folder / "localizer" / file for file in LOCALIZER]
-        if "localizer" in parts and candidate.digest(*finds) != parts["localizer"]:
-            found.append("its localizer is another one")
+        for part in sorted(parts.keys() & {"localizer", "taxonomy"}):
+            if candidate.digest(*candidate.files_of(part, folder / candidate.STAGE_OF[part])) != parts[part]:
+                found.append(f"its {candidate.STAGE_OF[part].replace('_', ' ')} is another one")
     except (OSError, ValueError, KeyError) as error:
         return [" ".join(str(error).split())]
     return found

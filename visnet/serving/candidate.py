@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from visnet.categorizing.files import answering
+from visnet.categorizing.files import is_trained as tells_paths
 from visnet.duplicates.files import FILE as DUPLICATES
 from visnet.duplicates.files import HASHES
 from visnet.duplicates.rule import FILE as RULE
@@ -35,6 +37,7 @@ STAGE_OF = {  # who makes it
     "model": "trained_model",
     "calibration": "evaluation",
     "localizer": "localizer",
+    "taxonomy": "taxonomy_model",
     "duplicates": "duplicates",
     "rule": "duplicates",
 }
@@ -57,17 +60,20 @@ def of_line(data: Path) -> dict[str, Path]:
     """Return part -> where the line has it.
 
     `catalog` only where the source has more than photos, `calibration` where the evaluation could fit one, `localizer`
-    where one is trained, `duplicates` where a person has confirmed some, `hashes` and `rule` where they are looked for.
+    and `taxonomy` where one is trained, `duplicates` where a person has confirmed some, `hashes` and `rule` where they
+    are looked for.
     """
     places = {part: data / stage / f"{part}.lance" for part, stage in TABLES.items()}
-    fitted, finds = data / STAGE_OF["calibration"] / calibration.FILE, data / STAGE_OF["localizer"]
-    places |= {"model": data / STAGE_OF["model"], "calibration": fitted, "localizer": finds}
+    fitted = data / STAGE_OF["calibration"] / calibration.FILE
+    places |= {part: data / STAGE_OF[part] for part in ("model", "localizer", "taxonomy")}
+    places["calibration"] = fitted
     places |= {part: data / STAGE_OF[part] / SINGLE[part] for part in ("duplicates", "rule")}
     places["hashes"] = data / STAGE_OF["hashes"] / HASHES
     there = {
         "catalog": Table(places["catalog"]).exists(),
         "calibration": fitted.exists(),
-        "localizer": is_trained(finds),
+        "localizer": is_trained(places["localizer"]),
+        "taxonomy": tells_paths(places["taxonomy"]),
         "duplicates": places["duplicates"].exists(),
         "rule": places["rule"].exists(),
         "hashes": places["rule"].exists() and Table(places["hashes"]).exists(),
@@ -77,7 +83,7 @@ def of_line(data: Path) -> dict[str, Path]:
 
 def of_version(version: Path, parts: Parts) -> dict[str, Path]:
     """Return part -> where a version has it."""
-    names = {"model": "trained_model", "localizer": "localizer", **SINGLE}
+    names = {part: STAGE_OF[part] for part in ("model", "localizer", "taxonomy")} | SINGLE
     return {part: version / names.get(part, f"{part}.lance") for part in parts}
 
 
@@ -96,14 +102,20 @@ def assemble(places: Mapping[str, Path], folder: Path) -> Candidate:
         if part in places:
             brought += links.link_or_copy(places[part], folder / file)
             parts[part] = digest(folder / file)
-    if "localizer" in places:
-        for file in LOCALIZER:
-            brought += links.link_or_copy(places["localizer"] / file, folder / "localizer" / file)
-        atomic.sync(folder / "localizer")
-        parts["localizer"] = digest(*(folder / "localizer" / file for file in LOCALIZER))
+    for part in sorted(places.keys() & {"localizer", "taxonomy"}):
+        own = folder / STAGE_OF[part]
+        for path in files_of(part, places[part]):
+            brought += links.link_or_copy(path, own / path.name)
+        atomic.sync(own)
+        parts[part] = digest(*files_of(part, own))
     model, entry = weights.load(folder / "trained_model")
     made_by = model_id(weights.digest(model.state_dict()), precision_of(model_of(folder)))  # embeds a visitor's photo
     return Candidate(folder, {**parts, "model": made_by}, brought, entry.side_px)
+
+
+def files_of(part: str, folder: Path) -> list[Path]:
+    """Return the files of a part that is a folder, in which others may stand that a version does not need."""
+    return [folder / file for file in (LOCALIZER if part == "localizer" else answering(folder))]
 
 
 def digest(*paths: Path) -> str:

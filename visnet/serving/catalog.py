@@ -22,7 +22,7 @@ class Serving:
     """A version of the catalog, held open: it is not removed while this is.
 
     `crops` and `knn` are tables, `trained_model` a folder, `catalog` the shop's facts, None where its source has none,
-    `localizer` a folder, None where none was trained.
+    `localizer` and `taxonomy_model` folders, None where none was trained.
     """
 
     def __init__(self, folder: Path, number: int, lock: FileIO) -> None:
@@ -31,6 +31,7 @@ class Serving:
         self.trained_model = folder / "trained_model"
         self.catalog = folder / "catalog.lance" if Table(folder / "catalog.lance").exists() else None
         self.localizer = folder / "localizer" if (folder / "localizer").is_dir() else None
+        self.taxonomy_model = folder / "taxonomy_model" if (folder / "taxonomy_model").is_dir() else None
 
     def facts(self) -> dict[str, Any]:
         """Read what is written about the version: its number, parts, counts and gates."""

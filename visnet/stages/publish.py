@@ -52,6 +52,7 @@ def build(
     knn_results: Path,
     evaluation: Path,
     localizer: Path,
+    taxonomy_model: Path,
     duplicates: Path,
     *,
     out: Path,

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from visnet.categorizing.answers import PathAnswer
+from visnet.categorizing.categorizer import Categorizer
 from visnet.errors import Damaged, NotReady
 from visnet.localizing.localizer import Localizer, Proposal
 from visnet.photos import codec
@@ -20,7 +22,7 @@ from visnet.serving.app.copies import Copies
 from visnet.serving.app.current import Current
 from visnet.serving.app.facts import Facts
 from visnet.serving.app.metrics import Metrics
-from visnet.serving.app.steps import DEPTH, Embedder, Question, proposed, ranked
+from visnet.serving.app.steps import DEPTH, Embedder, Question, categorized, proposed, ranked
 from visnet.serving.catalog import Serving
 from visnet.serving.duplicates import duplicate_groups
 from visnet.serving.live.overlay import Overlay
@@ -53,6 +55,8 @@ class Engine:
         self.facts = Facts(version, self.searcher)
         self.columns = ProductColumns(self.searcher.said, self.searcher.product_rows, self.facts.table)
         self.localizer = None if version.localizer is None else Localizer.load(version.localizer)
+        told = version.taxonomy_model
+        self.categorizer = None if told is None else Categorizer.load(told)
         self.model = str(facts["model"])
         published = str(facts["created_at"]).replace("Z", "+00:00")
         run = facts.get("mlflow_run")  # of a version that was published before this was noted, none is known
@@ -71,6 +75,9 @@ class Engine:
         self._embedding = Together(self._embedder.squares, network, AT_ONCE, metrics.batch("embed"))
         self._proposing = Together(
             functools.partial(proposed, self.localizer), network, AT_ONCE, metrics.batch("propose")
+        )
+        self._categorizing = Together(
+            functools.partial(categorized, self.categorizer), network, AT_ONCE, metrics.batch("categorize")
         )
         self._searching = Together(functools.partial(ranked, self.current), search, AT_ONCE, metrics.batch("search"))
         self._known = self._choose_known()
@@ -99,6 +106,8 @@ class Engine:
         self.check_known(vector)
         if self.localizer is not None:
             self.localizer.propose([Image.new("RGB", (64, 64))])
+        if self.categorizer is not None:
+            self.categorizer.categorize([self.categorizer.square(Image.new("RGB", (64, 64)))])
         ranked(self.current, [Question(vector), Question(vector, Where(str(self.searcher.said["category"][row])))])
         self.overlay.catch_up()
 
@@ -127,6 +136,10 @@ class Engine:
     async def propose(self, picture: Image.Image) -> list[Proposal]:
         """Return the boxes that the localizer is sure of, best first; none where there is no localizer."""
         return [] if self.localizer is None else await self._proposing.ask(picture)
+
+    async def categorize(self, square: torch.Tensor) -> PathAnswer:
+        """Tell the category path of a photo as the `categorizer` takes it; there must be one."""
+        return await self._categorizing.ask(square)
 
     async def rank(self, vector: torch.Tensor, where: Where = ANYWHERE, k: int = DEPTH, but: int = -1) -> Ranking:
         """Rank the k products nearest to a vector; `NotFound` for an unknown category.

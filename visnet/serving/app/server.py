@@ -18,7 +18,16 @@ from uvicorn.supervisors import Multiprocess
 import visnet
 from visnet.pipeline import budget
 from visnet.serving import catalog
-from visnet.serving.app import catalog_routes, duplicate_routes, event_routes, metrics, pages, routes, write_routes
+from visnet.serving.app import (
+    catalog_routes,
+    category_routes,
+    duplicate_routes,
+    event_routes,
+    metrics,
+    pages,
+    routes,
+    write_routes,
+)
 from visnet.serving.app.api import OTHERS, Api, Files, allowed
 from visnet.serving.app.guard import Door
 from visnet.serving.app.metrics import Metrics
@@ -55,6 +64,7 @@ def application(settings: Settings) -> FastAPI:
     routers = (
         routes.router,
         duplicate_routes.router,
+        category_routes.router,
         write_routes.router,
         catalog_routes.router,
         event_routes.router,

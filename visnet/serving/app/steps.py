@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
+from visnet.categorizing.answers import PathAnswer
+from visnet.categorizing.categorizer import Categorizer
 from visnet.localizing.localizer import Localizer, Proposal
 from visnet.serving.app.columns import ANYWHERE, Where
 from visnet.serving.app.current import Current
@@ -54,6 +56,12 @@ def proposed(localizer: Localizer | None, pictures: Sequence[Image.Image]) -> Se
     """Return the boxes that the localizer is sure of in each picture, best first."""
     assert localizer is not None
     return [found[:PROPOSED] for found in localizer.propose(pictures)]
+
+
+def categorized(categorizer: Categorizer | None, squares: Sequence[torch.Tensor]) -> Sequence[PathAnswer]:
+    """Tell the category path of each photo, uint8 [3, S, S]."""
+    assert categorizer is not None
+    return categorizer.categorize(squares)
 
 
 def ranked(current: Current, questions: Sequence[Question]) -> Sequence[Ranking]:

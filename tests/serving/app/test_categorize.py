@@ -1,0 +1,131 @@
+"""What a photo shows, over HTTP: by the model that is published with the catalog, and by no other."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.apart import within
+from tests.refreshing import refresh
+from tests.refreshing import served as served_number
+from tests.serving.app.running import photo_of, served, whole
+from visnet.categorizing.categorizer import Categorizer, PathSettings, built
+from visnet.client import Client, ServiceError
+from visnet.commands import deploy, verify
+from visnet.errors import Damaged
+from visnet.photos import codec
+from visnet.pipeline.log import SILENT
+from visnet.serving import catalog, versions
+from visnet.taxonomy.tree import Taxonomy
+
+TAXONOMY = Taxonomy.of(["Bags/Totes", "Men/Ethnic Wear/Jackets", "Men/Western Wear/Jackets"])
+NETWORK, SIDE_PX = "tf_efficientnet_lite0", 64
+
+
+def put(shop: Path, sure: float = 0.3) -> Categorizer:
+    """Leave untrained models where the stage leaves trained ones; of three, one is chosen."""
+    folder = shop / "data/taxonomy_model"
+    shutil.rmtree(folder, ignore_errors=True)  # its files are linked to a version's
+    folder.mkdir()
+    networks = {head: built(TAXONOMY, head, NETWORK, 14, seed=1).eval() for head in ("leaves", "attention")}  # type: ignore[arg-type]
+    settings = PathSettings(NETWORK, SIDE_PX, 14, "attention", sure, {"leaves": 1.0, "attention": 2.0})
+    made = Categorizer(TAXONOMY, networks, settings)  # type: ignore[arg-type]
+    made.save(folder)
+    return made
+
+
+@pytest.fixture(scope="module")
+def telling(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop after models of category paths were published."""
+    shop = whole(published, tmp_path_factory.mktemp("telling"))
+    put(shop)
+    refresh(shop, "publish")
+    return shop
+
+
+@pytest.fixture(scope="module")
+def http(telling: Path) -> Iterator[httpx.Client]:
+    with served(telling / "data") as http:
+        yield http
+
+
+@pytest.fixture(scope="module")
+def client(http: httpx.Client) -> Iterator[Client]:
+    with Client(str(http.base_url)) as client:
+        yield client
+
+
+def test_only_the_model_that_answers_is_published(telling: Path) -> None:
+    with catalog.open_current(telling / "data") as version:
+        assert version.taxonomy_model is not None
+        assert {path.name for path in version.taxonomy_model.iterdir()} == {
+            "models.toml", "taxonomy.json", "attention.safetensors",
+        }  # fmt: skip
+        assert set(Categorizer.load(version.taxonomy_model).networks) == {"attention"}
+
+
+def test_a_photo_s_answer_is_that_of_the_published_model(client: Client, telling: Path) -> None:
+    photos = [photo_of(telling, name) for name in ("p000-0-0", "p003-0-1", "p005-0-0")]
+    model = Categorizer.load(telling / "data/taxonomy_model")
+    wanted = model.categorize([model.square(codec.decode(photo)) for photo in photos])
+    found = client.categorize(*photos)
+    assert found.taxonomy == TAXONOMY.version
+    assert found.lineage.catalog_version == served_number(telling)
+    for one, answer in zip(found.photos, wanted, strict=True):
+        assert one.category == answer.answer
+        assert "/".join(level.name for level in one.levels) == answer.path
+        assert [level.probability for level in one.levels] == pytest.approx(answer.level_probabilities, abs=1e-4)
+        assert one.told == len([level for level in answer.answer.split("/") if level])
+    (alone,) = client.categorize(photos[1]).photos
+    together = found.photos[1]
+    assert alone.category == together.category
+    assert [level.probability for level in alone.levels] == pytest.approx(
+        [level.probability for level in together.levels], abs=1e-4
+    )
+
+
+def test_one_that_cannot_be_read_is_named(http: httpx.Client, telling: Path) -> None:
+    files = [("photo", ("photo", data)) for data in (photo_of(telling, "p000-0-0"), b"no photo")]
+    refused = http.post("/v1/categorize", files=files)
+    assert (refused.status_code, "photo 2" in refused.json()["detail"]) == (415, True)
+    assert http.post("/v1/categorize", files=[files[0]] * 9).status_code == 400
+    assert http.post("/v1/categorize", data={"photo": ""}).status_code == 400
+
+
+def test_a_version_without_a_model_says_how_to_have_one(published: Path, tmp_path: Path) -> None:
+    shop = Path(shutil.copytree(published, tmp_path / "shop", symlinks=True))
+    with catalog.open_current(shop / "data") as version:
+        assert version.taxonomy_model is None
+    says = r"enabled = true in taxonomy_model\.toml"
+    with (
+        served(shop / "data") as http,
+        Client(str(http.base_url)) as client,
+        pytest.raises(ServiceError, match=says) as no,
+    ):
+        client.categorize(photo_of(shop, "p000-0-0"))
+    assert no.value.status == 409
+
+
+def test_another_model_is_another_version_which_deploy_brings_back_and_verify_reads(
+    telling: Path, tmp_path: Path
+) -> None:
+    shop = Path(shutil.copytree(telling, tmp_path / "shop", symlinks=True))
+    number = served_number(shop)
+    refresh(shop, "publish")
+    assert served_number(shop) == number, "the same model is no news"
+    put(shop, sure=0.9)
+    refresh(shop, "publish")
+    assert served_number(shop) == number + 1
+    with within(shop):
+        shutil.rmtree("data/publish")
+        assert deploy.run() == "Version 1 is served"
+        verify.run(SILENT)
+    part = versions.folder(shop / "data/publish", 1) / "taxonomy_model/attention.safetensors"
+    content = bytearray(part.read_bytes())
+    content[-2] ^= 1
+    part.unlink()
+    part.write_bytes(content)
+    with within(shop), pytest.raises(Damaged, match="its taxonomy model is another one"):
+        verify.run(SILENT)

@@ -1,0 +1,61 @@
+"""The API's route for what photos show, down the taxonomy."""
+
+import asyncio
+from typing import Annotated
+
+import torch
+from fastapi import APIRouter, File, Request, UploadFile
+from starlette.responses import Response
+
+from visnet.categorizing.answers import PathAnswer
+from visnet.categorizing.categorizer import Categorizer
+from visnet.photos import codec
+from visnet.serving.app import state
+from visnet.serving.app.answers.categories import CategorizeAnswer, CategoryLevel, PhotoCategory
+from visnet.serving.app.problems import Refusal, unreadable
+from visnet.serving.app.routes import FORM, MOST_PHOTOS
+from visnet.taxonomy.paths import levels_of
+
+router = APIRouter(prefix="/v1", tags=["search"])
+OFF = "this version has no model of categories: set enabled = true in taxonomy_model.toml, then run `dvc repro`"
+
+
+@router.post("/categorize", response_model=CategorizeAnswer, dependencies=[FORM])
+async def categorize(
+    request: Request,
+    *,
+    photo: Annotated[list[UploadFile], File(description="1 to 8 photos, each of which is answered on its own")],
+) -> Response:
+    """Tell what photos show: a path of the taxonomy, never another, as far as the model is sure of its levels."""
+    there = state.of(request)
+    if len(photo) > MOST_PHOTOS:
+        raise Refusal(400, f"{len(photo)} photos are too many, allowed are {MOST_PHOTOS}")
+    async with there.engines.lease() as engine:
+        categorizer = engine.categorizer
+        if categorizer is None:
+            raise Refusal(409, OFF)
+        data = [await one.read() for one in photo]
+        names = ["photo"] if len(photo) == 1 else [f"photo {at + 1}" for at in range(len(photo))]
+        work = (there.decoders.run(_opened, *one, categorizer) for one in zip(data, names, strict=True))
+        squares = await asyncio.gather(*work)
+        found = await asyncio.gather(*map(engine.categorize, squares))
+        version = categorizer.taxonomy.version
+        answer = CategorizeAnswer(photos=[_told(one) for one in found], taxonomy=version, lineage=engine.lineage)
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _opened(data: bytes, name: str, categorizer: Categorizer) -> torch.Tensor:
+    try:
+        with codec.decoded(data) as picture:
+            return categorizer.square(picture)
+    except codec.Undecodable as error:
+        raise unreadable(name, error) from None
+
+
+def _told(answer: PathAnswer) -> PhotoCategory:
+    levels = [
+        CategoryLevel(name=name, probability=round(probability, 6))
+        for name, probability in zip(levels_of(answer.path), answer.level_probabilities, strict=True)
+    ]
+    told = len(levels_of(answer.answer)) if answer.answer else 0
+    return PhotoCategory(category=answer.answer, levels=levels, told=told)
