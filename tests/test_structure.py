@@ -33,9 +33,9 @@ WINGS = (
     "duplicates",
     "sampling",
     "training",
-    "localizing",
     "evaluation",
     "sheets",
+    "localizing",
     "categorizing",
     "synthetic",
     "sources",
@@ -290,3 +290,10 @@ def test_a_name_is_one_class() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 classes.setdefault(node.name, []).append(name)
     assert {name: found for name, found in classes.items() if len(found) > 1 and name != "Params"} == {}
+
+
+def test_an_optional_stage_that_is_off_imports_nothing_that_takes_time() -> None:
+    """Each costs every run of the line a process; with torch that would be two seconds of CPU."""
+    light = ["localizer", "proposed_boxes", "taxonomy_model", "category_paths"]
+    code = f"import sys\nfor m in {light}: __import__(f'visnet.stages.{{m}}')\nsys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -12,6 +12,7 @@ from tests.apart import within
 from tests.workspace import report
 from visnet.commands import similar
 from visnet.localizing.localizer import Localizer
+from visnet.localizing.proposed_columns import PROPOSED_COLUMNS
 from visnet.runs import runner
 from visnet.stages import proposed_boxes
 from visnet.storage.table import Table
@@ -42,7 +43,7 @@ def test_switched_off_it_leaves_nothing_and_nothing_is_proposed(built: Path) -> 
     assert [path.name for path in (built / "data/localizer").iterdir() if not path.name.startswith(".")] == []
     assert report(built, "proposed_boxes")["queries"] == 0
     found = pd.read_parquet(built / "data/proposed_boxes" / proposed_boxes.FILE)
-    assert (len(found), list(found.columns)) == (0, proposed_boxes.ROWS)
+    assert (len(found), list(found.columns)) == (0, PROPOSED_COLUMNS)
 
 
 def test_it_learns_from_the_training_split_and_is_measured_on_the_test_s(localized: Path) -> None:

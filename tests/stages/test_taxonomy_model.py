@@ -12,6 +12,7 @@ from tests.apart import within
 from tests.workspace import report
 from visnet.categorizing.choices import Network
 from visnet.commands import categorize
+from visnet.localizing.choices import Trunk
 from visnet.models.wheels import WHEELS
 from visnet.runs import runner
 from visnet.storage.table import Table
@@ -48,6 +49,7 @@ def answers(shop: Path) -> pd.DataFrame:
 
 def test_the_trunks_that_need_no_download_may_be_named() -> None:
     assert {*Network.__args__} == {*WHEELS, "resnet101"}  # type: ignore[attr-defined]
+    assert {*Trunk.__args__} == {*WHEELS}  # type: ignore[attr-defined]
 
 
 def test_switched_off_they_leave_nothing(built: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from visnet.localizing.columns import COLUMNS
 from visnet.localizing.empty_parts import empty_part
 from visnet.localizing.letterbox import Frame, letterboxed
 from visnet.photos import codec
@@ -19,7 +20,6 @@ from visnet.photos.cutting import BOX
 from visnet.storage.table import Table
 
 CACHE_BYTES = 512 << 20  # of one process; as much again for the parts that are empty
-COLUMNS = ["crop_id", "photo_id", "product_id", "category", "split", *BOX]
 
 
 class Boxed(NamedTuple):
