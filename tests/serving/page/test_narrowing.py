@@ -1,6 +1,7 @@
 """How the results are narrowed on the search page: by values and ranges of the catalog's columns."""
 
 from tests.serving.page.searching import IN_CHROMIUM, PRODUCTS, Open, Service, products, searched
+from visnet.taxonomy.paths import joined
 
 pytestmark = IN_CHROMIUM
 
@@ -92,3 +93,12 @@ def test_on_a_phone_filters_are_unfolded(tab: Open, service: Service) -> None:
     expect(page.get_by_role("button", name="Filters (1)", expanded=True)).to_be_visible()
     expect(page.locator("#answers .card")).to_have_count(18)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_category_of_several_levels_is_a_trail(tab: Open) -> None:
+    """As `visnet.taxonomy.paths.joined` writes it, its own slashes and percent signs among the levels."""
+    page = tab()
+    said = "path => import('/static/words.js').then(words => words.valued('category', path))"
+    for levels in (["Women", "Western Wear", "Jackets"], ["bags"], ["A/B", "100 %25", "%2F"]):
+        shown = " › ".join(level[:1].upper() + level[1:] for level in levels)
+        assert page.evaluate(said, joined(levels)) == shown

@@ -3,7 +3,7 @@
 import { write } from "./address.js";
 import { h } from "./elements.js";
 import * as filters from "./filter.js";
-import { bounds, capital, named } from "./words.js";
+import { bounds, named, valued } from "./words.js";
 
 const PLAIN = new Set(["category", "colour"]); // columns whose values say which they are of
 
@@ -30,7 +30,7 @@ export function chips(state) {
   const parts = Object.entries(filter.columns).flatMap(([column, { values, min, max }]) => {
     if (!values) return [link(`${named(column)} ${bounds(min, max)}`, filters.without(filter, column), column)];
     return values.map((value) => {
-      const words = capital(String(value));
+      const words = valued(column, value);
       const whole = `${named(column)}: ${words}`;
       const rest = filters.toggled(filter, column, value);
       return link(PLAIN.has(column) ? words : whole, rest, `${column}-${value}`, whole);

@@ -4,7 +4,7 @@
 import { write } from "./address.js";
 import { h } from "./elements.js";
 import * as filters from "./filter.js";
-import { capital, count, named } from "./words.js";
+import { count, named, valued } from "./words.js";
 
 const SHOWN = 10; // values of a facet; the rest is folded away where they stand below each other
 const MOST = 30; // values that are worth choosing from
@@ -53,7 +53,7 @@ function choice(column, values, state) {
     );
   const items = all.map(({ value, count: number }) => {
     const href = to(filters.toggled(state.filter, column, value));
-    return item(capital(String(value)), chosen.includes(value), href, value, number);
+    return item(valued(column, value), chosen.includes(value), href, value, number);
   });
   const folded = items.length > SHOWN + 2 && !all.slice(SHOWN).some(({ value }) => chosen.includes(value));
   const unfold = ({ target }) => {

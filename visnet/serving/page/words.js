@@ -29,6 +29,16 @@ export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 /** Name a column of the catalog as a heading does: "Heel height". */
 export const named = (column) => capital(column.replaceAll("_", " "));
 
+/** Say a category, whose levels a path has between slashes: "Women › Western Wear"; see visnet/taxonomy/paths.py. */
+const trail = (path) =>
+  path
+    .split("/")
+    .map((level) => capital(level.replaceAll("%2F", "/").replaceAll("%25", "%")))
+    .join(" › ");
+
+/** Say a value of a column. */
+export const valued = (column, value) => (column === "category" ? trail : capital)(String(value));
+
 /** Say bounds, null for none: "10 to 30". */
 export function bounds(min, max) {
   if (min === null) return `up to ${max}`;
@@ -36,7 +46,7 @@ export function bounds(min, max) {
 }
 
 /** Say what kind of product it is: "Shoes · black". */
-export const kind = ({ category, colour }) => [capital(category ?? ""), colour].filter(Boolean).join(" · ");
+export const kind = ({ category, colour }) => [valued("category", category ?? ""), colour].filter(Boolean).join(" · ");
 
 /** Say a price as the shop does; a bare number in its currency (ISO 4217), or with two digits where there is none. */
 export function price({ price: said, currency }) {
