@@ -20,6 +20,7 @@ from visnet.categorizing.attention import AttentionHead
 from visnet.categorizing.categorizer import Categorizer
 from visnet.embedding.crop_dataset import CropImages
 from visnet.models.inputs import as_floats, stack
+from visnet.pipeline.budget import keep_what_is_freed
 from visnet.storage.table import Table
 
 BATCH, BEAM = 16, 5
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
+    keep_what_is_freed()  # as when crops are told their paths
     categorizer = Categorizer.load(Path("data/taxonomy_model"), ["attention"])
     network, taxonomy = categorizer.networks["attention"], categorizer.taxonomy
     head = network.head

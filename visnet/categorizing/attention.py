@@ -16,7 +16,7 @@ from visnet.categorizing.vocabulary import Vocabulary
 from visnet.taxonomy.tree import Taxonomy
 
 WORDS_BOUND = 0.1  # of the first weights of embedding and words
-AT_ONCE = 1 << 25  # numbers of the attention's energies that are held together
+AT_ONCE = 1 << 22  # numbers of the attention's energies that are held together: 16 MB, which malloc keeps
 
 
 class AttentionHead(nn.Module):
