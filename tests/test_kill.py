@@ -27,7 +27,7 @@ from visnet.storage.table import Table
 FEW = 8  # rows of a commit, so that there are several
 ANOTHER_STOCK = ("raw_images", "crops", "triplets", "catalog_embeddings", "knn_results", "duplicates", "publish")
 ANOTHER_MODEL = ("trained_model", "catalog_embeddings", "evaluation")
-NOTHING = ("raw_images", "crops", "localizer", "triplets", "catalog_embeddings", "knn_results")
+NOTHING = ("raw_images", "crops", "localizer", "photo_quality", "triplets", "catalog_embeddings", "knn_results")
 QUICK = ANOTHER_STOCK  # the others train, or measure everything again, each time
 OPERATIONS = {
     "create",

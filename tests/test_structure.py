@@ -34,6 +34,7 @@ WINGS = (
     "sampling",
     "training",
     "localizing",
+    "quality",
     "evaluation",
     "sheets",
     "synthetic",

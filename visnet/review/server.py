@@ -25,7 +25,7 @@ CAREFUL = {
 }
 BODY_BYTES = 16_384  # a mark is far smaller
 
-Row = tuple[str, str, str]
+Row = tuple[str, ...]  # what is marked, and the keys of what it is of
 
 
 @dataclass(frozen=True)
