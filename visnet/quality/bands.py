@@ -62,8 +62,12 @@ def choose(with_fault: Scores, good: Scores, wanted: Precisions) -> Band:
     keeps_good = (missed == 0) | ((1 - share) * (1 - false) >= wanted.good_precision * missed)
     middle = float(cuts[int(np.argmax(true - false))])
     bad_from, good_below = float(cuts[keeps_bad].min()), float(cuts[keeps_good].max())
-    if good_below > bad_from:  # both keep their word there: a person is asked nothing
-        bad_from = good_below = min(max(middle, bad_from), good_below)
+    if good_below > bad_from:
+        both = cuts[keeps_bad & keeps_good]
+        if len(both):  # a person is asked nothing
+            bad_from = good_below = float(both[np.abs(both - middle).argmin()])
+        else:
+            good_below = float(cuts[keeps_good & (cuts <= bad_from)].max())
     return Band(bad_from, good_below, middle)
 
 

@@ -37,8 +37,8 @@ def collage(photos: Sequence[Image.Image], rng: np.random.Generator) -> Image.Im
 
 def several(photos: Sequence[Image.Image], rng: np.random.Generator) -> Image.Image | None:
     """Scatter several products on the background of the first photo; None where fewer than three can be cut out."""
-    pieces = [piece for photo in photos if (piece := cutout(photo)) is not None]
     wanted = int(rng.integers(SEVERAL[0], SEVERAL[1] + 1))
+    pieces = [piece for photo in photos[:wanted] if (piece := cutout(photo)) is not None]
     if len(pieces) < SEVERAL[0]:
         return None
     pieces = [pieces[at % len(pieces)] for at in range(wanted)]

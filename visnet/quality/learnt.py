@@ -22,8 +22,8 @@ class Learnt:
     """A head, the bands of its faults, and what they come to on the test's cases.
 
     measured: by fault. too_few: fault that is not learnt -> in how many photos of all splits it could be planted.
-    scores: of the test's cases, case -> scores [F]. alarm_share: of the test's good photos, those called bad for any
-    fault; unsure_share and missed_share: of all that is planted there, what is called neither, and what is called good.
+    scores: of the test's cases, case -> scores [F]. alarm_share and good_unsure_share: of the test's good photos, those
+    that are bad, or unsure, for any fault; missed_share: of all that is planted there, what is called good.
     """
 
     head: FaultHead

@@ -28,15 +28,18 @@ def statistics(picture: Image.Image) -> NDArray[np.float32]:
     by_block = _blocks(squares).mean(axis=(1, 3)).ravel()
     at_edges = squares[steep[:-1, :-1] > _EDGE]
     edge = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
-    halved = _blocks(light, 2).mean(axis=(1, 3)).repeat(2, 0).repeat(2, 1)
-    even = light[: halved.shape[0], : halved.shape[1]]
-    spread = rgb.max(2) - rgb.min(2)
+    even = light[: light.shape[0] // 2 * 2, : light.shape[1] // 2 * 2]
+    halved = (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
+    halved = halved.repeat(2, 0).repeat(2, 1)
+    red, green, blue = (rgb[..., channel] for channel in range(3))
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    levels = (rgb.astype(np.int32) >> 4).reshape(-1, 3) @ np.array([256, 16, 1], np.int32)
     seams = [*_seams(dx), *_seams(dy.T)]
     found = [
         np.log1p(squares.mean()), np.log1p(np.quantile(by_block, 0.95)), (steep > _EDGE).mean(),
         (steep > _STRONG).mean(),
         (steep < _FLAT).mean(), (light < 32).mean(), (light > 236).mean(), light.std() / 64, spread.mean() / 64,
-        np.log1p(len(np.unique((rgb.astype(np.uint8) >> 4).reshape(-1, 3) @ np.array([256, 16, 1])))),
+        np.log1p(np.count_nonzero(np.bincount(levels))),
         np.abs(np.diff(edge)).mean() / 16, seams[0], seams[2], seams[1], seams[3], edge.std() / 64,
         np.abs(even - halved).mean() / (light.std() + 1.0), np.log1p(squares.mean() / (steep.mean() ** 2 + 1.0)),
         np.log1p(at_edges.mean()) if at_edges.size else 0.0, np.log1p(np.abs(even - halved).mean()),
