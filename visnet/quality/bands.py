@@ -60,7 +60,8 @@ def choose(with_fault: Scores, good: Scores, wanted: Precisions) -> Band:
     bad, missed = share * true + (1 - share) * false, share * (1 - true) + (1 - share) * (1 - false)
     keeps_bad = (bad == 0) | (share * true >= wanted.bad_precision * bad)
     keeps_good = (missed == 0) | ((1 - share) * (1 - false) >= wanted.good_precision * missed)
-    middle = float(cuts[int(np.argmax(true - false))])
+    best = np.flatnonzero(np.isclose(true - false, (true - false).max()))
+    middle = float(cuts[best[len(best) // 2]])  # where many are best, as far from the photos on either side as can be
     bad_from, good_below = float(cuts[keeps_bad].min()), float(cuts[keeps_good].max())
     if good_below > bad_from:
         both = cuts[keeps_bad & keeps_good]
