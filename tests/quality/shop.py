@@ -14,10 +14,10 @@ from visnet.quality.faults import FAULTS
 from visnet.runs import runner
 from visnet.storage.table import Table
 
-SPLITS = ["train"] * 25 + ["validation"] * 8 + ["test"] * 8
+SPLITS = ["train"] * 17 + ["validation"] * 6 + ["test"] * 6
 GOOD = {f"p{number:03d}": "" for number in range(len(SPLITS))}
 FAULTY = {"p900": "placeholder", "p901": "collage", "p902": "text_only"}
-FEW = {"photos": 24, "photos_measured": 8, "zoom_epochs": 0}
+FEW = {"photos": 16, "photos_measured": 6, "zoom_epochs": 0}
 Stock = Mapping[str, str]  # product -> the fault of its photo, "" of a good one
 
 

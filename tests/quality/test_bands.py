@@ -61,3 +61,19 @@ def test_the_worst_fault_is_the_reason() -> None:
     assert verdict({"blurred": 0.95, "collage": 0.6}, bands) == (BAD, "blurred")
     assert verdict({}, {}) == (GOOD, "")
     assert [of(score, bands["blurred"]) for score in (0.1999, 0.2, 0.9)] == [GOOD, UNSURE, BAD]
+
+
+def test_a_person_is_asked_about_so_many_at_most() -> None:
+    fault, good = np.array([0.1, 0.55, 0.95]), np.linspace(0.0, 0.9, 100)
+    loose = choose(fault, good, Precisions(0.97, 0.99, 0.05))
+    strict = choose(fault, good, Precisions(0.97, 0.99, 0.05, 0.1))
+    assert (loose.kept, strict.kept, loose.bad_from) == (True, False, strict.bad_from)
+
+    def asked(band: Band) -> float:
+        shares = [((one >= band.good_below) & (one < band.bad_from)).mean() for one in (fault, good)]
+        return float(0.05 * shares[0] + 0.95 * shares[1])
+
+    assert asked(loose) > 0.5
+    assert 0.08 < asked(strict) <= 0.1
+    nobody = choose(fault, good, Precisions(0.97, 0.99, 0.05, 0.0))
+    assert (asked(nobody), nobody.kept) == (0.0, False)

@@ -1,7 +1,9 @@
 """The stage photo_quality: what it finds in a small shop, how it follows changes, and what decisions do."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,10 @@ import safetensors.torch
 from PIL import Image
 
 from tests import refreshing
-from tests.quality.shop import FAULTY, GOOD, SPLITS, found, put, run
+from tests.apart import Work
+from tests.quality.shop import FAULTY, FEW, GOOD, SPLITS, found, put, run
 from tests.workspace import report
-from visnet.quality import decisions, files
+from visnet.quality import decisions, files, listing
 from visnet.quality.faults import FAULTS, REASONS
 from visnet.quality.zoom_filter import ZoomFilter
 
@@ -48,7 +51,7 @@ def test_faulty_photos_of_the_shop_are_marked_with_the_reason_and_none_is_lost(b
 
 def test_it_is_measured_on_products_that_nothing_was_learnt_or_chosen_by(built: Path) -> None:
     said = report(built, "photo_quality")
-    assert [said[f"{split}_photos"] for split in ("train", "validation", "test")] == [24, 8, 8]
+    assert [said[f"{split}_photos"] for split in ("train", "validation", "test")] == [16, 6, 6]
     for fault in FAULTS:
         assert 0.5 < said[f"{fault}_accuracy"] <= 1
         assert 0.5 < said[f"{fault}_average_precision"] <= 1
@@ -127,6 +130,30 @@ def test_switched_off_nothing_is_left(shop: Path) -> None:
 
 
 def test_too_few_photos_are_refused_in_a_line(shop: Path) -> None:
-    put(shop, {name: "" for name, split in zip(GOOD, SPLITS, strict=True) if split == "test" or name < "p020"})
+    put(shop, {name: "" for name, split in zip(GOOD, SPLITS, strict=True) if split == "test" or name < "p016"})
     with pytest.raises(ValueError, match=r"\[photo_quality\] enabled: the split 'validation' has 0 shop photos of"):
         run(shop)
+
+
+def test_a_run_that_is_killed_goes_on_where_it_was(shop: Path, built: Path) -> None:
+    for name in ("features.lance", "photo_quality.lance"):
+        shutil.rmtree(shop / "data/photo_quality" / name)
+    tables = "".join(f"{name} = {value}\n" for name, value in FEW.items())
+    (shop / "photo_quality.toml").write_text(f"[photo_quality]\nenabled = true\n{tables}")
+    killed = Work(shop, "run photo_quality", fault=kill_at_verdicts).end()
+    assert killed.returncode == -signal.SIGKILL
+    assert not (shop / "data/photo_quality/photo_quality.lance").exists()
+    done = Work(shop, "run photo_quality").end()
+    assert done.returncode == 0, done.stderr
+    said = report(shop, "photo_quality")
+    assert (said["photos_new"], said["digest"]) == (0, report(built, "photo_quality")["digest"])
+
+
+def kill_at_verdicts() -> None:
+    """Have the process killed once all photos were looked at, and before any verdict stands."""
+
+    def kill(*_: object) -> tuple[int, int, int]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    listing.put = kill

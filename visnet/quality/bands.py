@@ -19,19 +19,27 @@ Scores = NDArray[np.floating]
 
 
 class Precisions(NamedTuple):
-    """The precision that the bands must have, in a catalog of which such a share has the fault."""
+    """The precision that the bands must have, in a catalog of which such a share has the fault.
+
+    unsure_share_max: of the catalog, that a person may be asked about; above it, good_precision is given up for it.
+    """
 
     bad_precision: float
     good_precision: float
     fault_share: float
+    unsure_share_max: float = 1.0
 
 
 class Band(NamedTuple):
-    """A score of at least `bad_from` is bad, one below `good_below` good; `middle` parts the two with fewest errors."""
+    """A score of at least `bad_from` is bad, one below `good_below` good; `middle` parts the two with fewest errors.
+
+    kept: whether what is called good is as precise as was wanted; else a person would have been asked too much.
+    """
 
     bad_from: float
     good_below: float
     middle: float
+    kept: bool = True
 
 
 class MeasuredBand(NamedTuple):
@@ -69,7 +77,10 @@ def choose(with_fault: Scores, good: Scores, wanted: Precisions) -> Band:
             bad_from = good_below = float(both[np.abs(both - middle).argmin()])
         else:
             good_below = float(cuts[keeps_good & (cuts <= bad_from)].max())
-    return Band(bad_from, good_below, middle)
+    is_bad = share * float((with_fault >= bad_from).mean()) + (1 - share) * float((good >= bad_from).mean())
+    few = cuts[(bad - is_bad <= wanted.unsure_share_max + 1e-12) & (cuts <= bad_from)]
+    least = float(few.min()) if len(few) else bad_from
+    return Band(bad_from, max(good_below, least), middle, kept=least <= good_below)
 
 
 def measure(band: Band, with_fault: Scores, good: Scores, fault_share: float) -> MeasuredBand:

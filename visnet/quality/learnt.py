@@ -14,8 +14,6 @@ from visnet.quality.bands import BAD, GOOD, Band, MeasuredBand, Precisions
 from visnet.quality.faults import FAULTS
 from visnet.quality.head import FaultHead, fit
 
-CASES_MIN = {"train": 16, "validation": 6, "test": 6}  # of a fault that is learnt
-
 
 @dataclass(frozen=True, eq=False)
 class Learnt:
@@ -45,6 +43,7 @@ class Learnt:
             "missed_share": _rounded(self.missed_share),
         }
         for fault, one in self.measured.items():
+            told[f"{fault}_good_precision_kept"] = self.bands[fault].kept
             told |= {f"{fault}_{name}": _rounded(value) for name, value in one._asdict().items()}
         return told | {f"{fault}_cases": count for fault, count in self.too_few.items()}
 
@@ -58,8 +57,12 @@ def learn(table: Path, rows: pd.DataFrame, wanted: Precisions) -> Learnt:
     split_of = dict(zip(rows["crop_id"], rows["split"], strict=True))
     split = np.array([split_of[cases.crop_of(name)] for name in names], object)
     fault = np.array([cases.fault_of(name) for name in names], object)
-    counts = {one: {part: int(((fault == one) & (split == part)).sum()) for part in CASES_MIN} for one in FAULTS}
-    few = {one: sum(own.values()) for one, own in counts.items() if any(own[p] < CASES_MIN[p] for p in CASES_MIN)}
+    counts = {one: {part: int(((fault == one) & (split == part)).sum()) for part in cases.PHOTOS_MIN} for one in FAULTS}
+    few = {
+        one: sum(own.values())
+        for one, own in counts.items()
+        if any(own[p] < cases.PHOTOS_MIN[p] for p in cases.PHOTOS_MIN)
+    }
     faults = tuple(one for one in FAULTS if one not in few)
     known = np.isin(fault, ["", *faults])
     learns = (split == "train") & known

