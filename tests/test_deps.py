@@ -103,8 +103,10 @@ def test_other_pixels_name_every_stage_that_looks_at_them_and_a_comment_in_the_l
         "localizer.toml",
         "duplicates.toml",
         "taxonomy_model.toml",
+        "photo_quality.toml",
         "exclusions.csv",
         "duplicates.csv",
+        "photo_quality.csv",
         ".dvcignore",
     ):
         shutil.copy(ROOT / name, tmp_path)
@@ -123,6 +125,6 @@ def test_other_pixels_name_every_stage_that_looks_at_them_and_a_comment_in_the_l
         return {name for name, version in before.items() if after[name] != version}
 
     looking = {"triplets", "trained_model", "catalog_embeddings", "evaluation", "proposed_boxes", "publish"}
-    looking |= {"duplicates", "taxonomy_model", "category_paths"}
+    looking |= {"duplicates", "taxonomy_model", "category_paths", "photo_quality"}
     assert changed_by("visnet/embedding/crop_dataset.py", "np.array(picture)", "255 - np.array(picture)") == looking
     assert changed_by("visnet/pipeline/log.py", '"""', '"""Changed: ') == set()

@@ -37,6 +37,7 @@ WINGS = (
     "sheets",
     "localizing",
     "categorizing",
+    "quality",
     "synthetic",
     "sources",
     "inspection",

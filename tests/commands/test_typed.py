@@ -26,6 +26,7 @@ PANELS = {
         "compact",
         "verify",
         "duplicates-view",
+        "quality-view",
         "keys",
     ],
     "Models": ["zoo", "experiment", "leaderboard", "promote", "sync-runs", "triplets-view"],

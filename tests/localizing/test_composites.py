@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw
 
 from tests.localizing.toy import SIDE_PX, Rectangles
 from visnet.localizing.boxed_photos import Boxed
-from visnet.localizing.composites import composite, cutout, cutouts
+from visnet.localizing.composites import composite, cutouts
 from visnet.localizing.letterbox import letterboxed
+from visnet.localizing.plain_background import cutout
 from visnet.storage.table import Table
 
 

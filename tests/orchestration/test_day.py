@@ -28,7 +28,7 @@ HOURS = int(os.environ.get("VISNET_HOURS", "24"))
 BATCHES = int(os.environ.get("VISNET_BATCHES", "2"))
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 NEWS = sorted({batch * HOURS // BATCHES for batch in range(BATCHES)})  # hours; that of 0 brings the whole catalog
-REFRESHED = ("raw_images", "crops", "catalog_embeddings", "knn_results", "duplicates", "publish")
+REFRESHED = ("raw_images", "crops", "photo_quality", "catalog_embeddings", "knn_results", "duplicates", "publish")
 SHOP = ("--products", "88", "--churn", "0.05", "--side-px", "96", "--seed", "5")
 DAGSTER = """
 telemetry: {enabled: false}

@@ -16,7 +16,8 @@ from visnet.runs import runner
 
 # Texts that may be anything, and what they are.
 FREE = {
-    **dict.fromkeys(("raw_images.metadata", "triplets.exclusions", "duplicates.decisions"), "a path"),
+    **dict.fromkeys(("raw_images.metadata", "triplets.exclusions"), "a path"),
+    **dict.fromkeys(("duplicates.decisions", "photo_quality.decisions"), "a path"),
     **dict.fromkeys(("raw_images.table.images", "raw_images.atlas.images"), "a folder"),
     "raw_images.feed.origin": "a folder or an address",
     "raw_images.feed.photos": "a folder or an address",

@@ -24,6 +24,7 @@ PANELS: dict[str, tuple[Callable[..., Any], ...]] = {
         catalog.compact,
         catalog.verify,
         catalog.duplicates_view,
+        catalog.quality_view,
     ),
     "Models": (
         models.zoo,

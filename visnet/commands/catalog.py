@@ -175,6 +175,17 @@ def duplicates_view(
     review.serve_duplicates(count, host=host, port=port)
 
 
+def quality_view(
+    count: Annotated[int, Option(min=1, help="How many photos.")] = 100,
+    host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="The port to listen on; 0 takes any.")] = 8010,
+) -> None:
+    """Judge photos that seem to mislead a search; decisions go to photo_quality.csv."""
+    from visnet import review
+
+    review.serve_quality(count, host=host, port=port)
+
+
 def _switched(done: str) -> None:
     from visnet.tracking import serving_alias
 

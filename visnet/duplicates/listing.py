@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from visnet.duplicates import files
 from visnet.duplicates.compared_pairs import features_of
-from visnet.duplicates.decisions import CONFIRMED, DISMISSED, Pair, pair
+from visnet.duplicates.decisions import CONFIRMED, DISMISSED, pair
 from visnet.duplicates.groups import grouped
 from visnet.duplicates.verdict import relations, scores
 from visnet.storage.fingerprints import HASH_COLUMNS, fingerprint
@@ -41,7 +41,9 @@ class Listed:
     confirmed: Mapping[str, str]
 
 
-def listed(compared: pa.Table, photos: pd.DataFrame, decided: Mapping[Pair, str], score_min: float) -> Listed:
+def listed(
+    compared: pa.Table, photos: pd.DataFrame, decided: Mapping[tuple[str, ...], str], score_min: float
+) -> Listed:
     """Keep the compared pairs that show one picture, and those that a person has confirmed, whatever their score.
 
     A pair that was dismissed is kept and joins nothing.

@@ -12,6 +12,7 @@ from visnet.duplicates.views import SIDE_PX, VIEWS, hashes
 from visnet.embedding.crop_dataset import CropImages
 from visnet.embedding.vectors import Vectors
 from visnet.photos.cutting import BOX
+from visnet.photos.keys import photo_keys
 from visnet.pipeline.log import Log
 from visnet.storage.fingerprints import HASH_COLUMNS, fingerprint
 from visnet.storage.table import Table
@@ -29,20 +30,11 @@ HASHED = pa.schema(
 )
 
 
-def photo_key(content: str, box: tuple[float, ...]) -> str:
-    """Return what a photo is known by whatever it is called: the hash of its bytes, with the box that is cut."""
-    return content if np.isnan(box[0]) else fingerprint(content, *box)
-
-
 def shop_photos(raw_images: Path, crops: Path, vectors: Vectors, made: str) -> pd.DataFrame:
     """List the shop's photos with their keys, sorted by crop_id as `vectors` are, which are of these; `made`: how."""
     columns = ["crop_id", "photo_id", "product_id", "category", *BOX, "content"]
     rows = Table(crops / "crops.lance").read(columns, "lost IS NULL AND side = 'shop'").to_pandas()
-    photos = Table(raw_images / "photos.lance").read(["photo_id", "content"])
-    content = pd.Series(photos["content"].to_pylist(), index=photos["photo_id"].to_pylist())
-    boxes = rows[BOX].astype(float).itertuples(index=False, name=None)
-    contents = content.reindex(rows["photo_id"]).tolist()
-    rows["key"] = [photo_key(one, box) for one, box in zip(contents, boxes, strict=True)]
+    rows["key"] = photo_keys(raw_images, rows)
     rows = rows.sort_values("crop_id", ignore_index=True)
     seen = pd.Series(vectors.rows["source"].tolist(), index=vectors.rows["crop_id"].tolist())
     embedded = seen.reindex(rows["crop_id"])

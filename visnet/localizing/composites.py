@@ -9,18 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from scipy import ndimage
 from torch import Tensor
 
 from visnet.localizing.boxed_photos import Boxed
+from visnet.localizing.plain_background import cutout
 from visnet.storage.fingerprints import fingerprint
 from visnet.storage.table import Table
 
 CUTOUTS_MAX = 2000  # of the shop photos, kept in memory
-_BORDER_PX = 2
-_DIFFERENT = 36.0  # Euclidean, of RGB in 0..255
-_PLAIN_MIN = 0.8  # share of a border that is of its own median colour
-_SHARES = (0.02, 0.9)  # of the photo that a product covers
 _SIDES = (0.35, 0.85)  # of the street photo's longer side, once pasted
 _TURN_DEG = 30.0
 _HIDDEN_MAX = 0.5  # of a box that stands there: one that is hidden more is no longer found
@@ -32,29 +28,6 @@ class Cutout(NamedTuple):
 
     product_id: str
     picture: Image.Image
-
-
-def cutout(picture: Image.Image) -> Image.Image | None:
-    """Cut a product out of a photo with a plain background, RGBA; None where the border has no colour of its own.
-
-    What differs from the border's median colour is the product: the largest connected piece, its holes filled.
-    """
-    pixels = np.asarray(picture.convert("RGB"), np.float32)
-    edges = [pixels[:_BORDER_PX], pixels[-_BORDER_PX:], pixels[:, :_BORDER_PX], pixels[:, -_BORDER_PX:]]
-    border = np.concatenate([edge.reshape(-1, 3) for edge in edges])
-    colour = np.median(border, axis=0)
-    if (np.linalg.norm(border - colour, axis=1) < _DIFFERENT).mean() < _PLAIN_MIN:
-        return None
-    pieces, count = ndimage.label(np.linalg.norm(pixels - colour, axis=2) >= _DIFFERENT)
-    if not count:
-        return None
-    largest = pieces == 1 + int(np.argmax(ndimage.sum_labels(pieces > 0, pieces, range(1, count + 1))))
-    mask = ndimage.binary_fill_holes(largest)
-    if not _SHARES[0] <= mask.mean() <= _SHARES[1]:
-        return None
-    whole = picture.convert("RGB")
-    whole.putalpha(Image.fromarray(mask.astype(np.uint8) * 255))
-    return whole.crop(whole.getchannel("A").getbbox())
 
 
 def cutouts(crops: Path) -> list[Cutout]:

@@ -1,4 +1,4 @@
-"""Pages on which a person judges sampled triplets and double listings, and contact sheets of them."""
+"""Pages on which a person judges triplets, double listings and photos that mislead, and contact sheets."""
 
 import contextlib
 import io
@@ -8,18 +8,29 @@ import uvicorn
 from PIL import Image
 
 from visnet.pipeline.reports import DATA
-from visnet.review import duplicates, triplets
+from visnet.review import duplicates, quality, triplets
 from visnet.review.server import Judged, app
 from visnet.review.shown import Shown, choose
 from visnet.sampling import exclusions
 from visnet.serving.listening import listen
 from visnet.sheets.contact_sheet import WRONG, Thumbnail, check_name, sheet
 
-EXCLUSIONS, DECISIONS = Path("exclusions.csv"), Path("duplicates.csv")
+EXCLUSIONS, DECISIONS, FLAGGED = Path("exclusions.csv"), Path("duplicates.csv"), Path("photo_quality.csv")
 COUNT, PORT = 100, 8010
 COLUMNS = 4  # of a contact sheet
 
-__all__ = ["COUNT", "DECISIONS", "EXCLUSIONS", "PORT", "choose", "serve", "serve_duplicates", "write"]
+__all__ = [
+    "COUNT",
+    "DECISIONS",
+    "EXCLUSIONS",
+    "FLAGGED",
+    "PORT",
+    "choose",
+    "serve",
+    "serve_duplicates",
+    "serve_quality",
+    "write",
+]
 
 
 def serve(
@@ -49,6 +60,17 @@ def serve_duplicates(
     """
     judged = duplicates.judged(data, count, path)
     _serve(judged, f"{len(judged.about['pairs'])} of {judged.about['total']} undecided pairs", host, port)
+
+
+def serve_quality(
+    count: int = COUNT, *, host: str = "127.0.0.1", port: int = PORT, data: Path = DATA, path: Path = FLAGGED
+) -> None:
+    """Show `count` undecided photos that seem to mislead on a page and keep what is decided in `path`, until Ctrl-C.
+
+    `ValueError` when there is nothing to decide, `path` cannot be read, or the port cannot be had.
+    """
+    judged = quality.judged(data, count, path)
+    _serve(judged, f"{len(judged.about['flagged'])} of {judged.about['total']} undecided photos", host, port)
 
 
 def _serve(judged: Judged, what: str, host: str, port: int) -> None:

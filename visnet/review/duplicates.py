@@ -4,7 +4,7 @@ from pathlib import Path
 
 from visnet.duplicates import decisions
 from visnet.duplicates.files import TABLE
-from visnet.review.server import Judged, Row
+from visnet.review.server import Judged, keeping
 from visnet.review.shown import looked_up
 from visnet.storage.table import Table
 
@@ -44,13 +44,6 @@ def judged(data: Path, count: int, path: Path) -> Judged:
         for row in shown.to_dict("records")
     ]
 
-    def keep(row: Row, on: bool) -> frozenset[Row]:
-        before = decisions.read(path)
-        after = before.put(row, on)
-        if after != before:
-            decisions.write(path, after)
-        return after.rows
-
     return Judged(
         name="duplicates",
         about={"total": len(open_), "pairs": pairs, "crops": crops},
@@ -60,5 +53,5 @@ def judged(data: Path, count: int, path: Path) -> Judged:
         row=decisions.row,
         markable={decisions.row(what, *pair) for pair in shown["pair"] for what in decisions.WHAT},
         kept=lambda: decisions.read(path).rows,
-        keep=keep,
+        keep=keeping(path, decisions.read, decisions.write),
     )

@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from visnet.pipeline import os_faults
+from visnet.storage.decisions import Decisions
 from visnet.storage.fingerprints import fingerprint
 
 HERE = Path(__file__).parent
@@ -25,7 +26,7 @@ CAREFUL = {
 }
 BODY_BYTES = 16_384  # a mark is far smaller
 
-Row = tuple[str, str, str]
+Row = tuple[str, ...]  # what is marked, and the keys of what it is of
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,24 @@ class Judged:
     keep: Callable[[Row, bool], Iterable[Row]]
 
 
+def keeping(
+    path: Path, read: Callable[[Path], Decisions], write: Callable[[Path, Decisions], None]
+) -> Callable[[Row, bool], Iterable[Row]]:
+    """Return what puts a decision into the file at `path`, or takes it out, and returns the rows then."""
+
+    def keep(row: Row, on: bool) -> frozenset[Row]:
+        before = read(path)
+        after = before.put(row, on)
+        if after != before:
+            write(path, after)
+        return after.rows
+
+    return keep
+
+
 def app(judged: Judged, host: str) -> Starlette:
     """Return the server's application. Bound to loopback, it answers under no other name."""
-    beside = ("page.css", "judging.js", f"{judged.name}.js")
+    beside = ("page.css", "judging.js", "deciding.js", f"{judged.name}.js")
     files = {"/": f"{judged.name}.html", **{f"/{name}": name for name in beside}}
     # `place` keeps apart what the browser remembers of two projects.
     about = {**judged.about, "file": str(judged.file), "place": fingerprint(str(judged.file.resolve()))}

@@ -1,5 +1,6 @@
 """Triplets on a page: what is marked goes to the list of exclusions."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from visnet.review.server import Judged, Row
@@ -10,9 +11,9 @@ from visnet.sampling import exclusions
 def judged(shown: Shown, path: Path) -> Judged:
     """Return the triplets as a page shows them; marks go to `path`."""
 
-    def keep(row: Row, on: bool) -> frozenset[Row]:
-        before = exclusions.read(path)
-        after = exclusions.Exclusions(before.rows | {row} if on else before.rows - {row})
+    def keep(row: Row, on: bool) -> Collection[Row]:
+        before, one = exclusions.read(path), exclusions.row(*row)
+        after = exclusions.Exclusions(before.rows | {one} if on else before.rows - {one})
         if after != before:
             exclusions.write(path, after)
         return after.rows
