@@ -17,6 +17,7 @@ from visnet.sheets import contact_sheet
 from visnet.storage.fingerprints import fingerprint, fingerprints
 from visnet.storage.table import Difference, Table, wanted_rows
 
+COMMIT_EVERY = 512  # crops
 SHOWN = 12  # test photos whose answers are explained
 SURE_OF = 0.95
 COLUMNS = pa.schema(
@@ -63,6 +64,7 @@ def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
     return {
         "crops": len(told),
         "test_photos": len(test),
+        **dict.fromkeys(("exact_path", "macro_f1")),  # where nothing is kept for a test
         **{name: None if np.isnan(value) else round(value, 6) for name, value in own.items()},
         "coverage_at_95": round(coverage, 6),
         "threshold_at_95": round(threshold, 6) if np.isfinite(threshold) else None,
@@ -80,24 +82,34 @@ def _bring(table: Table, rows: pd.DataFrame, categorizer: Categorizer, crops: Pa
     """Answer for what is new or changed; return what that was."""
     wanted = wanted_rows(rows["crop_id"], rows["source"])
     change = table.compare(wanted)
-    todo = rows[rows["crop_id"].isin(set(change.todo))]
-    if len(todo) or not table.exists():
-        images = CropImages(crops, todo["crop_id"].tolist(), categorizer.settings.side_px, keep=False)
-        head = categorizer.settings.chosen
-        found = categorizer.probabilities(head, categorizer.scores(head, images, log))
-        said = answers(categorizer.taxonomy, found, categorizer.settings.sure)
-        columns = {
-            "crop_id": todo["crop_id"].tolist(),
-            "path": [one.path for one in said],
-            "answer": [one.answer for one in said],
-            "probabilities": [list(one.level_probabilities) for one in said],
-            "taxonomy": [one.taxonomy for one in said],
-            "source": todo["source"].tolist(),
-            "content": [fingerprint(*one) for one in said],
-        }
-        table.put(pa.table(columns, schema=COLUMNS), change.changed)
     table.delete(change.gone)
+    todo = rows[rows["crop_id"].isin(set(change.todo))]
+    if not table.exists():
+        table.put(COLUMNS.empty_table())
+    # In parts, of which a run that is killed keeps those that it has told.
+    with log.progress("paths", len(rows), done=change.same, unit="crop") as progress:
+        for first in range(0, len(todo), COMMIT_EVERY):
+            part = todo[first : first + COMMIT_EVERY]
+            table.put(_told(part, categorizer, crops), change.changed)
+            progress.advance(len(part))
     return change
+
+
+def _told(rows: pd.DataFrame, categorizer: Categorizer, crops: Path) -> pa.Table:
+    images = CropImages(crops, rows["crop_id"].tolist(), categorizer.settings.side_px, keep=False)
+    head = categorizer.settings.chosen
+    found = categorizer.probabilities(head, categorizer.scores(head, images))
+    said = answers(categorizer.taxonomy, found, categorizer.settings.sure)
+    columns = {
+        "crop_id": rows["crop_id"].tolist(),
+        "path": [one.path for one in said],
+        "answer": [one.answer for one in said],
+        "probabilities": [list(one.level_probabilities) for one in said],
+        "taxonomy": [one.taxonomy for one in said],
+        "source": rows["source"].tolist(),
+        "content": [fingerprint(*one) for one in said],
+    }
+    return pa.table(columns, schema=COLUMNS)
 
 
 def _measured(categorizer: Categorizer, rows: pd.DataFrame, out: Path) -> dict[str, dict[str, float]]:
