@@ -28,7 +28,17 @@ HOURS = int(os.environ.get("VISNET_HOURS", "24"))
 BATCHES = int(os.environ.get("VISNET_BATCHES", "2"))
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 NEWS = sorted({batch * HOURS // BATCHES for batch in range(BATCHES)})  # hours; that of 0 brings the whole catalog
-REFRESHED = ("raw_images", "crops", "photo_quality", "catalog_embeddings", "knn_results", "duplicates", "publish")
+LEARNT = ("trained_model", "evaluation", "localizer", "taxonomy_model")
+REFRESHED = (
+    "raw_images",
+    "crops",
+    "photo_quality",
+    "category_paths",
+    "catalog_embeddings",
+    "knn_results",
+    "duplicates",
+    "publish",
+)
 SHOP = ("--products", "88", "--churn", "0.05", "--side-px", "96", "--seed", "5")
 DAGSTER = """
 telemetry: {enabled: false}
@@ -102,7 +112,7 @@ def test_a_day_of_batches_equals_one_clean_build(built: Path, tmp_path: Path, mo
     for key, value in workspace.environment().items():
         monkeypatch.setenv(key, value)
     shop = workspace.make(tmp_path / "shop", FEED)
-    for learnt in ("trained_model", "evaluation", "localizer"):
+    for learnt in LEARNT:
         shutil.copytree(built / "data" / learnt, shop / "data" / learnt)
     monkeypatch.chdir(shop)
     with dagster_of(shop, tmp_path / "dagster") as context:
@@ -122,7 +132,7 @@ def test_a_day_of_batches_equals_one_clean_build(built: Path, tmp_path: Path, mo
 
     clean = workspace.make(tmp_path / "clean", FEED)
     shutil.copytree(shop / "feed", clean / "feed")
-    for learnt in ("trained_model", "evaluation", "localizer"):
+    for learnt in LEARNT:
         shutil.copytree(shop / "data" / learnt, clean / "data" / learnt)
     done = Work(clean, *(f"run {stage}" for stage in REFRESHED)).end()
     assert done.returncode == 0, done.stderr
