@@ -17,6 +17,7 @@ PANELS = {
         "init",
         "summary",
         "similar",
+        "categorize",
         "serve",
         "events",
         "versions",
@@ -143,7 +144,7 @@ def completed(line: str) -> list[str]:
 def test_commands_stages_and_models_complete_without_torch() -> None:
     assert completed("visnet ro") == ["rollback", "roll-forward"]
     assert completed("visnet run ") == list(STAGES)
-    assert completed("visnet run t") == ["triplets", "trained_model"]
+    assert completed("visnet run t") == ["taxonomy_model", "triplets", "trained_model"]
     entries = sorted(path.stem for path in (ROOT / "visnet/zoo").glob("*.toml"))
     assert completed("visnet experiment ") == entries
     assert completed("visnet experiment mildnet_small mildnet_m") == [e for e in entries if e.startswith("mildnet_m")]

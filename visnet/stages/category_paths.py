@@ -12,7 +12,6 @@ from visnet.storage.table import Table, tables_of
 
 IN_PLACE = True
 TABLE = "category_paths.lance"
-METRICS = ("exact_path", "macro_f1", "coverage_at_95")
 
 
 class Params(Frozen):
@@ -28,7 +27,7 @@ def build(crops: Path, taxonomy_model: Path, *, out: Path, params: Params, log: 
         for file in out.glob("*.csv"):
             file.unlink()
         log.picture(contact_sheet.sheet([], "No category paths: the stage taxonomy_model is switched off"))
-        return {"enabled": False, **dict.fromkeys(METRICS), "digest": fingerprint("switched off")}
+        return {"enabled": False, "exact_path": None, "digest": fingerprint("switched off")}
     from visnet.categorizing.told_paths import bring  # here: torch takes seconds, and most catalogs have this off
 
     return {"enabled": True, **bring(crops, taxonomy_model, Table(out / TABLE, "crop_id"), log)}

@@ -35,7 +35,7 @@ from visnet.storage.fingerprints import fingerprint
 from visnet.storage.table import Table, tables_of
 
 IN_PLACE = True
-METRICS = ("accuracy_min", "average_precision_min", "alarm_share")
+FIGURES = ("accuracy_min", "average_precision_min", "alarm_share")
 VERSION = 1  # raise when the same photos give other features, or the same seed other cases, than before
 
 
@@ -115,7 +115,7 @@ def _switched_off(out: Path, log: Log) -> Report:
     for name in files.SINGLE:
         (out / name).unlink(missing_ok=True)
     log.picture(contact_sheet.sheet([], "No verdicts on photos: the stage is switched off"))
-    return {"enabled": False, **dict.fromkeys(METRICS), "digest": fingerprint("switched off")}
+    return {"enabled": False, **dict.fromkeys(FIGURES), "digest": fingerprint("switched off")}
 
 
 def _photos(raw_images: Path, crops: Path) -> pd.DataFrame:

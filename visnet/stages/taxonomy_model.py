@@ -9,7 +9,6 @@ from visnet.storage.fingerprints import fingerprint
 
 CHECKPOINTS = "checkpoints"
 RESUMES = (CHECKPOINTS,)
-METRICS = ("exact_path", "macro_f1")
 TRACKED = ("exact_path", "macro_f1", "training_s")
 
 
@@ -24,7 +23,7 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     if not params.enabled:
         log.say("  switched off (taxonomy_model.toml: enabled): categories are those of the source")
         log.curve(0, {})
-        return {"enabled": False, **dict.fromkeys(METRICS), "digest": fingerprint("switched off")}
+        return {"enabled": False, "exact_path": None, "macro_f1": None, "digest": fingerprint("switched off")}
     from visnet.categorizing.learning import learn  # here: torch takes seconds, and most catalogs have this off
 
     return {"enabled": True, **learn(crops, out, params, out / CHECKPOINTS, log)}

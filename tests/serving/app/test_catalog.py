@@ -105,6 +105,7 @@ def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
         "/v1/products:batch",
         "/v1/changes/{batch}",
         "/v1/photos/{photo_id}",
+        "/v1/categorize",
         "/v1/compare",
         "/v1/duplicates",
         "/v1/catalog",
