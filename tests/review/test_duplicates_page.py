@@ -93,3 +93,21 @@ def test_a_person_decides_by_keyboard_and_takes_it_back(width: int, url: str, tm
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.reload()
         expect(page.locator("h2")).to_have_text("2 / 3 mirrored")
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_who_is_quicker_than_the_first_answer_stays_where_they_went(url: str) -> None:
+    from playwright.sync_api import Route, expect
+
+    held: list[Route] = []
+    with opened(url, 1440, 844) as (_, page):
+        page.route("**/marks", lambda route: held.append(route))  # playwright takes no built-in method
+        page.reload()
+        expect(page.locator("h2")).to_have_text("1 / 3 mirrored")
+        page.keyboard.press("Space")
+        expect(page.locator("h2")).to_have_text("2 / 3 mirrored")
+        with page.expect_response("**/marks"):
+            held[0].continue_()
+        page.wait_for_timeout(200)
+        expect(page.locator("h2")).to_have_text("2 / 3 mirrored")

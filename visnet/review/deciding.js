@@ -22,7 +22,7 @@ export const percent = (share) => `${Math.round(100 * share)} %`;
 export async function decide({ about, items: given, words, noun, figures, evidence, mark }) {
   const items = given.map((item) => ({ ...item, name: JSON.stringify(item.keys) }));
   let decided = new Map();           // item -> decision
-  let here = 0;
+  let here = 0, moved = false;       // whether a person was quicker than the first answer
   const done = [];                   // what undo takes back, last last
 
   let written = [];                  // the decisions as the server last said them
@@ -54,6 +54,7 @@ export async function decide({ about, items: given, words, noun, figures, eviden
   }
 
   function go(place) {
+    moved = true;
     here = Math.max(0, Math.min(items.length - 1, place));
     draw();
   }
@@ -112,6 +113,6 @@ export async function decide({ about, items: given, words, noun, figures, eviden
   strip();
   draw();
   await request();
-  here = Math.max(0, items.findIndex((item) => !decided.has(item.name)));
+  if (!moved) here = Math.max(0, items.findIndex((item) => !decided.has(item.name)));
   draw();
 }
