@@ -1,5 +1,6 @@
 """Learning paths: which photos an epoch takes, and that pictures are learnt by heart and found again from disk."""
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -103,13 +104,13 @@ def test_models_on_disk_answer_as_before(learnt: Categorizer, tmp_path: Path) ->
     again = Categorizer.load(tmp_path)
     assert list(again.networks) == ["attention"], "only what answers is read"
     assert again.made_by == learnt.made_by
-    squares = [learnt.square(learnt_picture(row)) for row in (0, 5)]
+    squares = [learnt.square(picture_of(row)) for row in (0, 5)]
     assert again.categorize(squares) == learnt.categorize(squares)
     assert {*Categorizer.load(tmp_path, ["leaves", "levels"]).networks} == {"leaves", "levels"}
     assert Categorizer.load(tmp_path).categorize([]) == []
 
 
-def learnt_picture(row: int) -> Image.Image:
+def picture_of(row: int) -> Image.Image:
     return Colours(1).picture(row)
 
 
@@ -125,10 +126,20 @@ def test_a_beam_keeps_to_the_taxonomy(learnt: Categorizer) -> None:
 
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_a_picture_has_a_panel_for_each_level(learnt: Categorizer, head: str) -> None:
-    (answer,) = learnt.categorize([learnt.square(learnt_picture(1))])
-    row = attention_picture.panels(learnt, head, learnt_picture(1), answer, "photo.jpg")  # type: ignore[arg-type]
+    (answer,) = learnt.categorize([learnt.square(picture_of(1))])
+    explaining = Categorizer(SHOP, learnt.networks, dataclasses.replace(learnt.settings, chosen=head))  # type: ignore[arg-type]
+    row = attention_picture.panels(explaining, picture_of(1), answer, "photo.jpg")
     assert [one.caption.partition(" ")[2] for one in row[1:]] == answer.path.split("/")
     assert row[0].caption == "photo.jpg"
+
+
+def test_the_model_that_answers_is_the_one_whose_looks_are_drawn(learnt: Categorizer) -> None:
+    (answer,) = learnt.categorize([learnt.square(picture_of(1))])
+    drawn = []
+    for head in ("attention", "leaves", "levels"):
+        explaining = Categorizer(SHOP, learnt.networks, dataclasses.replace(learnt.settings, chosen=head))  # type: ignore[arg-type]
+        drawn.append([one.image.tobytes() for one in attention_picture.panels(explaining, picture_of(1), answer)[1:]])
+    assert drawn[0] != drawn[1] != drawn[2]
 
 
 def test_damaged_files_are_named(learnt: Categorizer, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from visnet.taxonomy.paths import levels_of
 from visnet.taxonomy.tree import Taxonomy
 
 COLDEST, HOTTEST = 1 / 20, 20.0  # temperatures between which the best is sought
@@ -31,6 +32,11 @@ class PathAnswer(NamedTuple):
     level_probabilities: tuple[float, ...]
     answer: str
     taxonomy: str
+
+    @property
+    def told(self) -> int:
+        """How many levels of the path the answer has."""
+        return len(levels_of(self.answer)) if self.answer else 0
 
 
 def temperature(scores: np.ndarray, truth: np.ndarray) -> float:

@@ -1,27 +1,25 @@
 """Where a model looks for each level of its answer: the photo, and beside it a panel for each level."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from PIL import Image
 
 from visnet.categorizing.answers import PathAnswer
 from visnet.categorizing.categorizer import Categorizer
-from visnet.categorizing.choices import Head
 from visnet.embedding.crop_dataset import square
 from visnet.models.inputs import as_floats
 from visnet.sheets.contact_sheet import RIGHT, WRONG, Thumbnail
 from visnet.taxonomy.paths import levels_of
 
 PANEL_PX = 224
+MANY_PX = 168  # of a panel among many
 DARKEST = 0.2  # of the light that is left where a model does not look
 
 
-def panels(
-    categorizer: Categorizer, head: Head, picture: Image.Image, answer: PathAnswer, name: str = ""
-) -> list[Thumbnail]:
-    """Return a row of a contact sheet: the picture, and for each level of the likeliest path where `head` looked.
+def panels(categorizer: Categorizer, picture: Image.Image, answer: PathAnswer, name: str = "") -> list[Thumbnail]:
+    """Return a row of a contact sheet: the picture, and for each level of the likeliest path where was looked.
+
+    By the model that answers: a decoder's attention, or what speaks for a classifier's paths.
 
     Levels that are told have a green frame, the others a red one.
     """
@@ -31,14 +29,13 @@ def panels(
     beneath = [torch.tensor(np.flatnonzero((taxonomy.ancestors == node).any(1))) for node in nodes]
     photo = as_floats(square(picture, categorizer.settings.side_px)[None])
     with torch.inference_mode():
-        looks = categorizer.networks[head].looks(photo, path, beneath).numpy()
+        looks = categorizer.networks[categorizer.settings.chosen].looks(photo, path, beneath).numpy()
     shown = picture.convert("RGB").resize((PANEL_PX, PANEL_PX), Image.Resampling.BILINEAR)
-    told = len(levels_of(answer.answer)) if answer.answer else 0
     names = zip(levels_of(answer.path), answer.level_probabilities, looks, strict=True)
     return [
         Thumbnail(shown, name),
         *(
-            Thumbnail(_lit(shown, look), f"{probability:.0%} {level}", RIGHT if number < told else WRONG)
+            Thumbnail(_lit(shown, look), f"{probability:.0%} {level}", RIGHT if number < answer.told else WRONG)
             for number, (level, probability, look) in enumerate(names)
         ),
     ]
@@ -50,8 +47,3 @@ def _lit(picture: Image.Image, look: np.ndarray) -> Image.Image:
     share = np.asarray(light.resize(picture.size, Image.Resampling.BICUBIC)).clip(0.0, 1.0)
     pixels = np.asarray(picture, np.float32) * (DARKEST + (1.0 - DARKEST) * share)[:, :, None]
     return Image.fromarray(pixels.round().astype(np.uint8))
-
-
-def wide(rows: Sequence[Sequence[Thumbnail]]) -> int:
-    """Return how many pixels a tile has when so many rows are laid out: fewer, smaller ones where there are many."""
-    return 168 if len(rows) > 1 else PANEL_PX

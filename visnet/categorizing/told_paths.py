@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from visnet.categorizing import path_metrics
 from visnet.categorizing.answers import PathAnswer, answers, coverage_at, risk_coverage
-from visnet.categorizing.attention_picture import panels, wide
+from visnet.categorizing.attention_picture import MANY_PX, panels
 from visnet.categorizing.categorizer import Categorizer
 from visnet.embedding.crop_dataset import CropImages
 from visnet.pipeline.log import Log
@@ -57,7 +57,7 @@ def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
     path_metrics.confusions(test["category"].tolist(), test["path"].tolist()).to_csv(
         out / "confusions.csv", index=False, lineterminator="\n"
     )
-    _picture(categorizer, model, path, test, log)
+    _picture(categorizer, path, test, log)
     own = measured.get("test", {})
     threshold, coverage = coverage_at(curve, SURE_OF) if len(test) else (float("inf"), 0.0)
     full = test["answer"] == test["path"]
@@ -130,20 +130,16 @@ def _measured(categorizer: Categorizer, rows: pd.DataFrame, out: Path) -> dict[s
     return measured
 
 
-def _picture(categorizer: Categorizer, folder: Path, crops: Path, test: pd.DataFrame, log: Log) -> None:
+def _picture(categorizer: Categorizer, crops: Path, test: pd.DataFrame, log: Log) -> None:
     """Show where the model looks in the photos that it is wrong about, the surest first, and in others."""
     surest = test.assign(sure=test["probabilities"].map(min)).sort_values("sure", ascending=False, kind="stable")
     wrong = surest["path"] != surest["category"]
     half, right = surest[wrong].head(SHOWN // 2), surest[~wrong]
     some = pd.concat([half, right.iloc[:: max(1, len(right) // (SHOWN - len(half)))].head(SHOWN - len(half))])
-    looking = categorizer
-    if "attention" in categorizer.settings.temperatures:
-        looking = Categorizer.load(folder, ["attention"])
     pictures = contact_sheet.open_images(crops, some["crop_id"].tolist())
     lines = []
     for row in some.itertuples():
         answer = PathAnswer(row.path, tuple(row.probabilities), row.answer, categorizer.taxonomy.version)
-        (head,) = looking.networks
-        lines.append(panels(looking, head, pictures[row.crop_id], answer, row.category))
+        lines.append(panels(categorizer, pictures[row.crop_id], answer, row.category))
     title = "Where is looked for each level; wrong answers first, then right ones. A green level is told, a red one not"
-    log.picture(contact_sheet.sheet(lines, title, wide(lines), columns=2))
+    log.picture(contact_sheet.sheet(lines, title, MANY_PX, columns=2))

@@ -11,8 +11,11 @@ NONE = -1
 
 
 class Level(NamedTuple):
-    """The nodes of a level: where the parent stands among those of the level above [M], and the word [M]; then which of
-    the paths end at one of them [E], and at which [E]. All int64."""
+    """The M nodes of a level, and the E paths that end at one of them; all int64.
+
+    parent: where it stands among the nodes of the level above, [M]. word: [M]. path: the number of each that ends, [E].
+    place: at which of the nodes, [E].
+    """
 
     parent: np.ndarray
     word: np.ndarray

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from visnet.categorizing.answers import PathAnswer
-from visnet.categorizing.attention_picture import panels, wide
+from visnet.categorizing.attention_picture import MANY_PX, PANEL_PX, panels
 from visnet.categorizing.categorizer import Categorizer
 from visnet.errors import NotFound
 from visnet.photos import codec
@@ -31,33 +31,23 @@ def run(photos: Sequence[Path], explain: Path | None) -> str:
     lines = [f"{photo}: {told(answer)}" for photo, answer in zip(photos, answers, strict=True)]
     lines.append(f"Taxonomy   {categorizer.taxonomy.version}, {len(categorizer.taxonomy.paths)} paths")
     if explain is not None:
-        looking = _looking(categorizer)
-        (head,) = looking.networks
         rows = [
-            panels(looking, head, picture, answer, photo.name)
+            panels(categorizer, picture, answer, photo.name)
             for photo, picture, answer in zip(photos, pictures, answers, strict=True)
         ]
-        contact_sheet.sheet(rows, "Where the model looked for each level", wide(rows)).save(explain)
+        contact_sheet.sheet(
+            rows, "Where the model looked for each level", PANEL_PX if len(rows) == 1 else MANY_PX
+        ).save(explain)
         lines.append(f"Pictures: {explain}")
     return "\n".join(lines)
 
 
 def told(answer: PathAnswer) -> str:
     """Word an answer: its levels with how probable each is, and what it is unsure of."""
-    named = list(zip(levels_of(answer.path), answer.level_probabilities, strict=True))
-    sure = len(levels_of(answer.answer)) if answer.answer else 0
-    parts = [" > ".join(f"{level} {probability:.1%}" for level, probability in named[:sure]) or "unsure"]
-    parts += [f"(perhaps {' > '.join(f'{level} {probability:.1%}' for level, probability in named[sure:])})"] * (
-        sure < len(named)
-    )
-    return " ".join(parts)
-
-
-def _looking(categorizer: Categorizer) -> Categorizer:
-    """Return the model that looks at a photo's parts, where one was trained; else the one that answers."""
-    if "attention" in categorizer.settings.temperatures and "attention" not in categorizer.networks:
-        return Categorizer.load(MODEL, ["attention"])
-    return categorizer
+    named = zip(levels_of(answer.path), answer.level_probabilities, strict=True)
+    levels = [f"{level} {probability:.1%}" for level, probability in named]
+    sure, perhaps = " > ".join(levels[: answer.told]) or "unsure", " > ".join(levels[answer.told :])
+    return f"{sure} (perhaps {perhaps})" if perhaps else sure
 
 
 def _read(photo: Path) -> Image.Image:

@@ -57,5 +57,4 @@ def _told(answer: PathAnswer) -> PhotoCategory:
         CategoryLevel(name=name, probability=round(probability, 6))
         for name, probability in zip(levels_of(answer.path), answer.level_probabilities, strict=True)
     ]
-    told = len(levels_of(answer.answer)) if answer.answer else 0
-    return PhotoCategory(category=answer.answer, levels=levels, told=told)
+    return PhotoCategory(category=answer.answer, levels=levels, told=answer.told)
