@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from visnet.errors import NotFound
+from visnet.taxonomy.texts import read_utf8
 from visnet.taxonomy.tree import Taxonomy, prefixes
 
 HEADER = ["from", "to"]
@@ -81,15 +81,7 @@ def remap(answers: Sequence[str], changes: TreeChanges, new: Taxonomy) -> list[s
 
 def _rows(file: Path) -> Iterator[tuple[int, tuple[str, str]]]:
     """Yield the rows below the header, each with the line at which it ends."""
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise NotFound(f"{file}: no such file; a CSV file with the header from,to is wanted") from None
-    except IsADirectoryError:
-        raise ValueError(f"{file}: a folder; a CSV file with the header from,to is wanted") from None
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ValueError(f"{file}: line {line}: not UTF-8 text; save it as UTF-8") from None
+    text = read_utf8(file, "a CSV file with the header from,to is wanted")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]

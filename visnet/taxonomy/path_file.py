@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from visnet.errors import NotFound
 from visnet.taxonomy.paths import joined, levels_of
+from visnet.taxonomy.texts import read_utf8
 from visnet.taxonomy.tree import NOTHING_TO_CHOOSE, checked_levels
 
 ARROW = re.compile(r"\s>(?=\s)")  # in a line with a space at either end
@@ -45,15 +45,7 @@ def read_paths(file: Path) -> tuple[str, ...]:
 
 
 def _text(file: Path) -> str:
-    try:
-        text = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except FileNotFoundError:
-        raise NotFound(f"{file}: no such file; {WANTED}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{file}: a folder; a text file is wanted, {WANTED}") from None
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ValueError(f"{file}: line {line}: not UTF-8 text; save it as UTF-8") from None
+    text = read_utf8(file, f"a text file is wanted, {WANTED}").replace("\r\n", "\n").replace("\r", "\n")
     if _is_json(text) or _is_json(text.strip().partition("\n")[0]):
         raise ValueError(f"{file}: line 1: JSON; {WANTED}")
     return text
