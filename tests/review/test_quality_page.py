@@ -55,7 +55,7 @@ def test_flagged_photos_are_asked_bad_ones_first_and_decided_ones_never_again(
     data: Path, tmp_path: Path, url: str
 ) -> None:
     path = tmp_path / "photo_quality.csv"
-    for name in ("", "quality.js", "deciding.js", "judging.js", "page.css"):
+    for name in ("", "main.js", "deciding.js", "judging.js", "page.css"):
         assert httpx.get(f"{url}/{name}").status_code == 200
     asked = httpx.get(f"{url}/quality").json()["flagged"]
     assert [one["keys"] for one in asked] == [["c key"], ["b key"], ["a key"]], (

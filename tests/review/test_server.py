@@ -37,7 +37,7 @@ def test_the_page_shows_each_kind_in_turn_with_the_tables_own_photos(client: htt
 
 
 def test_the_page_is_whole_and_asks_no_other_server(client: httpx.Client) -> None:
-    for address in ("/", "/page.css", "/judging.js", "/triplets.js"):
+    for address in ("/", "/page.css", "/judging.js", "/main.js"):
         answer = client.get(address)
         assert answer.status_code == 200
         assert "default-src 'self'" in answer.headers["content-security-policy"]

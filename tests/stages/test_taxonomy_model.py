@@ -3,6 +3,7 @@
 import shutil
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -12,10 +13,9 @@ from tests.apart import within
 from tests.workspace import report
 from visnet.categorizing import told_paths
 from visnet.categorizing.categorizer import Categorizer
-from visnet.categorizing.choices import Network
 from visnet.commands import categorize
-from visnet.localizing.choices import Trunk
 from visnet.models.wheels import WHEELS
+from visnet.pipeline.bounds import Packaged
 from visnet.runs import runner
 from visnet.storage.table import Table
 from visnet.taxonomy.tree import Taxonomy
@@ -49,9 +49,8 @@ def answers(shop: Path) -> pd.DataFrame:
     return Table(shop / "data/category_paths/category_paths.lance").opened().to_table().to_pandas().set_index("crop_id")
 
 
-def test_the_trunks_that_need_no_download_may_be_named() -> None:
-    assert {*Network.__args__} == {*WHEELS, "resnet101"}  # type: ignore[attr-defined]
-    assert {*Trunk.__args__} == {*WHEELS}  # type: ignore[attr-defined]
+def test_the_networks_that_need_no_download_may_be_named() -> None:
+    assert {*get_args(Packaged)} == {*WHEELS}
 
 
 def test_switched_off_they_leave_nothing(built: Path) -> None:

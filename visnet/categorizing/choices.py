@@ -4,11 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from visnet.pipeline.bounds import BATCH_MAX, EPOCHS_MAX, LR_MAX, SIDES_PX
+from visnet.pipeline.bounds import BATCH_MAX, EPOCHS_MAX, LR_MAX, SIDES_PX, Packaged
 from visnet.pipeline.stage import Frozen, Seed, Share, Workers
 
 Head = Literal["attention", "leaves", "levels"]
-Network = Literal["tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2", "resnet101"]
 
 
 class PathModels(Frozen):
@@ -20,7 +19,7 @@ class PathModels(Frozen):
     """
 
     models: list[Head] = Field(default=["leaves", "levels", "attention"], min_length=1)
-    network: Network = "tf_efficientnet_lite0"
+    network: Packaged | Literal["resnet101"] = "tf_efficientnet_lite0"
     weights: Literal["package", "imagenet", "none"] = "package"
     frozen_blocks: int = Field(9, ge=0, le=64)
     side_px: int = Field(224, ge=SIDES_PX[0], le=SIDES_PX[1])

@@ -4,10 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from visnet.pipeline.bounds import BATCH_MAX, EPOCHS_MAX, LR_MAX
+from visnet.pipeline.bounds import BATCH_MAX, EPOCHS_MAX, LR_MAX, Packaged
 from visnet.pipeline.stage import Frozen, Seed, Share, Workers
-
-Trunk = Literal["tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2"]
 
 
 class LocalizerChoices(Frozen):
@@ -17,7 +15,7 @@ class LocalizerChoices(Frozen):
     into which another product is pasted.
     """
 
-    network: Trunk = "tf_efficientnet_lite0"
+    network: Packaged = "tf_efficientnet_lite0"
     weights: Literal["package", "none"] = "package"
     side_px: int = Field(160, ge=64, le=640, multiple_of=32)
     composites: Share = 0.3

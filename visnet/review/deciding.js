@@ -15,11 +15,11 @@ export function picture(crop, place = 0) {
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
 /**
- * Run the page. items: each with keys (of what is decided), crops (shown small) and title. words: what a decision of each
+ * Run the page, deciding.html. heading: what it is called. items: each with keys (of what is decided), crops (shown small) and title. words: what a decision of each
  * kind is called. noun: what one item is, in the plural. figures and evidence: what is shown of an item, elements and
  * [name, value]. mark: the fields of a mark but what and on, from an item's keys.
  */
-export async function decide({ about, items: given, words, noun, figures, evidence, mark }) {
+export async function decide({ heading, about, items: given, words, noun, figures, evidence, mark }) {
   const items = given.map((item) => ({ ...item, name: JSON.stringify(item.keys) }));
   let decided = new Map();           // item -> decision
   let here = 0, moved = false;       // whether a person was quicker than the first answer
@@ -110,6 +110,12 @@ export async function decide({ about, items: given, words, noun, figures, eviden
   $("back").onclick = () => go(here - 1);
   $("undo").onclick = undo;
 
+  document.title = $("heading").textContent = heading;
+  $("strip").ariaLabel = `All ${noun}`;
+  document.body.classList.toggle("single", figures(items[0]).length === 1);
+  for (const [what, said] of Object.entries(words)) {
+    for (const place of document.getElementsByClassName(what)) place.textContent = said;
+  }
   strip();
   draw();
   await request();

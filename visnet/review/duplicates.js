@@ -17,6 +17,7 @@ function figure(item, side) {
 }
 
 await decide({
+  heading: "Double listings",
   about,
   items: about.pairs.map((pair) => ({ ...pair, title: pair.relation })),
   words: { confirmed: "one listing", dismissed: "two listings" },

@@ -46,6 +46,7 @@ def judged(data: Path, count: int, path: Path) -> Judged:
 
     return Judged(
         name="duplicates",
+        page="deciding.html",
         about={"total": len(open_), "pairs": pairs, "crops": crops},
         photos=photos,
         file=path,

@@ -14,6 +14,7 @@ function figure(item) {
 }
 
 await decide({
+  heading: "Photos that mislead",
   about,
   items: about.flagged.map((photo) => ({ ...photo, title: photo.reason })),
   words: { confirmed: "it misleads", dismissed: "it is good" },

@@ -52,6 +52,7 @@ def judged(data: Path, count: int, path: Path) -> Judged:
     ]
     return Judged(
         name="quality",
+        page="deciding.html",
         about={"total": len(open_), "flagged": flagged, "crops": crops},
         photos=photos,
         file=path,

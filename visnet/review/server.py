@@ -33,13 +33,15 @@ Row = tuple[str, ...]  # what is marked, and the keys of what it is of
 class Judged:
     """What a page shows, and where its marks go.
 
-    name: of the page's files, and of the address of `about`, what it says of all that is judged. photos: crop id ->
+    name: of the page's script, and of the address of `about`, what it says of all that is judged. page: the file that
+    the script fills. photos: crop id ->
     encoded picture. row: checks a mark (what, a, b); markable: those that the page can make. kept: reads the file of
     marks, whose every row it returns. keep: puts a mark into it or takes it out, and returns the rows then. Both raise
     `ValueError` for a file that cannot be read; `OSError` where it cannot be written.
     """
 
     name: str
+    page: str
     about: Mapping[str, Any]
     photos: Mapping[str, bytes]
     file: Path
@@ -67,8 +69,8 @@ def keeping(
 
 def app(judged: Judged, host: str) -> Starlette:
     """Return the server's application. Bound to loopback, it answers under no other name."""
-    beside = ("page.css", "judging.js", "deciding.js", f"{judged.name}.js")
-    files = {"/": f"{judged.name}.html", **{f"/{name}": name for name in beside}}
+    beside = ("page.css", "judging.js", "deciding.js")
+    files = {"/": judged.page, "/main.js": f"{judged.name}.js", **{f"/{name}": name for name in beside}}
     # `place` keeps apart what the browser remembers of two projects.
     about = {**judged.about, "file": str(judged.file), "place": fingerprint(str(judged.file.resolve()))}
     mark_is = f'{{"what": {" | ".join(map(json.dumps, judged.words))}, "a": …, "b": …, "on": true | false}}'

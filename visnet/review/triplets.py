@@ -27,6 +27,7 @@ def judged(shown: Shown, path: Path) -> Judged:
     }
     return Judged(
         name="triplets",
+        page="triplets.html",
         about=about,
         photos=shown.photos,
         file=path,

