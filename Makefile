@@ -33,7 +33,7 @@ check: .venv/installed
 	ruff check .
 	ruff format --check .
 	mypy
-	python -m pytest -q tests/test_structure.py tests/test_documented.py
+	python -m pytest -q tests/test_structure.py tests/test_one_way.py tests/test_documented.py
 
 # Takes the Python that is there, with its torch and triton: nothing of dagster, dvc, mlflow or lance is needed, nor of
 # the plugins of pytest that pyproject.toml has settings of.

@@ -17,9 +17,9 @@ export const percent = (share) => `${Math.round(100 * share)} %`;
 /**
  * Run the page, deciding.html. heading: what it is called. items: each with keys (of what is decided), crops (shown small) and title. words: what a decision of each
  * kind is called. noun: what one item is, in the plural. figures and evidence: what is shown of an item, elements and
- * [name, value]. mark: the fields of a mark but what and on, from an item's keys.
+ * [name, value]. wrong: the decision that is shown in red. mark: the fields of a mark but what and on, from an item's keys.
  */
-export async function decide({ heading, about, items: given, words, noun, figures, evidence, mark }) {
+export async function decide({ heading, about, items: given, words, noun, figures, evidence, mark, wrong = "dismissed" }) {
   const items = given.map((item) => ({ ...item, name: JSON.stringify(item.keys) }));
   let decided = new Map();           // item -> decision
   let here = 0, moved = false;       // whether a person was quicker than the first answer
@@ -87,7 +87,7 @@ export async function decide({ heading, about, items: given, words, noun, figure
     $("undo").disabled = !done.length;
     for (const [place, button] of [...$("strip").children].entries()) {
       const was = decided.get(items[place].name);
-      button.className = `mini${place === here ? " here" : ""}${was ? " judged" : ""}${was === "dismissed" ? " wrong" : ""}`;
+      button.className = `mini${place === here ? " here" : ""}${was ? " judged" : ""}${was === wrong ? " wrong" : ""}`;
       button.firstChild.dataset.sign = was ? SIGNS[was] : "";
     }
     $("strip").children[here].scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -112,6 +112,7 @@ export async function decide({ heading, about, items: given, words, noun, figure
 
   document.title = $("heading").textContent = heading;
   $("strip").ariaLabel = `All ${noun}`;
+  document.body.classList.add(`wrong-${wrong}`);
   document.body.classList.toggle("single", figures(items[0]).length === 1);
   for (const [what, said] of Object.entries(words)) {
     for (const place of document.getElementsByClassName(what)) place.textContent = said;

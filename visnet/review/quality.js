@@ -18,6 +18,7 @@ await decide({
   about,
   items: about.flagged.map((photo) => ({ ...photo, title: photo.reason })),
   words: { confirmed: "it misleads", dismissed: "it is good" },
+  wrong: "confirmed",
   noun: "photos",
   figures: (item) => [figure(item)],
   evidence: (item) => [["verdict", item.verdict], ["score", percent(item.score)],
