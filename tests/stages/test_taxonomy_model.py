@@ -13,9 +13,10 @@ from tests.apart import within
 from tests.workspace import report
 from visnet.categorizing import told_paths
 from visnet.categorizing.categorizer import Categorizer
-from visnet.commands import categorize
+from visnet.commands import categorize, verify
 from visnet.models.wheels import WHEELS
 from visnet.pipeline.bounds import Packaged
+from visnet.pipeline.log import SILENT
 from visnet.runs import runner
 from visnet.storage.table import Table
 from visnet.taxonomy.tree import Taxonomy
@@ -58,6 +59,17 @@ def test_switched_off_they_leave_nothing(built: Path) -> None:
         said = report(built, stage)
         assert (said["enabled"], said["exact_path"]) == (False, None)
         assert [path.name for path in (built / "data" / stage).iterdir() if not path.name.startswith(".")] == []
+
+
+def test_verify_reads_what_is_switched_off_and_what_is_on(built: Path, told: Path, tmp_path: Path) -> None:
+    for shop in (built, told):
+        with within(shop):
+            assert "are as they were written" in verify.run(SILENT)
+    shop = Path(shutil.copytree(told, tmp_path / "shop", symlinks=True))
+    file = shop / "reports/category_paths.json"
+    file.write_text(file.read_text().replace(str(report(shop, "category_paths")["digest"]), "0" * 32))
+    with within(shop), pytest.raises(ValueError, match=r"category_paths\.lance does not hold what"):
+        verify.run(SILENT)
 
 
 def test_models_learn_from_the_training_split_and_are_measured_on_the_test_s(told: Path) -> None:
