@@ -19,6 +19,7 @@ from tests.serving.live.truth import Truth, same
 from visnet.client import ServiceError
 from visnet.serving import versions
 from visnet.serving.live import filing
+from visnet.serving.live.store import LiveStore
 from visnet.storage import locks
 
 
@@ -81,6 +82,30 @@ def test_a_refresh_takes_changes_in_while_they_answer(shop: Path, monkeypatch: p
     with contextlib.closing(sqlite3.connect(shop / "data/live.sqlite")) as kept_still:
         for table in ("changes", "photos", "pictures", "vectors"):
             assert kept_still.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+def test_a_version_that_takes_over_while_changes_are_filed_is_seen_to_have_them(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, switched = threading.Event(), threading.Event()
+    forget = filing.forget
+
+    def forget_late(store: LiveStore) -> None:
+        forget(store)
+        begun.set()
+        assert switched.wait(20)
+
+    with fed.writing(shop) as (http, client):
+        made = client.put("p003", {"category": "hat", "split": "test"}, fed.picture(shop, "p003 new", 0))
+        client.wait(made.batch)
+        fed.until(lambda: list((shop / "inbox").glob("api-*.jsonl")))
+        monkeypatch.setattr(filing, "forget", forget_late)
+        assert begun.wait(20)  # it has looked which version answers, and is not through yet
+        refreshing.refresh(shop)
+        fed.until(lambda: version(http) == 2)
+        switched.set()
+        fed.until(lambda: client.changes(made.batch).changes[0].catalog_version == 2)
+        fed.until(lambda: changed(http) == 0)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,7 @@ class Engines:
         self._now: _Leased | None = None
         self._coming: Engine | None = None
         self._failed: tuple[int | None, float] = (None, 0.0)
+        self._counting = threading.Lock()
 
     @property
     def number(self) -> int | None:
@@ -68,12 +70,10 @@ class Engines:
 
     def catch_up(self) -> None:
         """Take changes in that became visible; the engine that comes is never behind the one of now."""
-        now = self.now
-        for engine in (self._coming, now):
+        for engine in (self._coming, self.now):
             if engine is not None:
                 engine.overlay.catch_up()
-        if now is not None:
-            self._metrics.changed.set(len(now.overlay.products))
+        self._count()
 
     async def follow(self) -> None:
         """Look for another version as long as this is not cancelled, and have it answer once it is ready."""
@@ -102,8 +102,7 @@ class Engines:
             log.error("version %s cannot answer, %s does: %s", wanted, self.number or "none", error)
             return
         before, self._now, self._coming = self._now, _Leased(made), None
-        self._metrics.version.set(made.number)
-        self._metrics.changed.set(len(made.overlay.products))
+        self._count()
         self._metrics.switches.labels("done").inc()
         log.info("version %d answers", made.number)
         if before is not None:
@@ -131,6 +130,14 @@ class Engines:
             version.close()
             raise
         return made
+
+    def _count(self) -> None:
+        """Say what answers, as it is once no other thread says it."""
+        with self._counting:
+            now = self.now
+            if now is not None:
+                self._metrics.version.set(now.number)
+                self._metrics.changed.set(len(now.overlay.products))
 
     @staticmethod
     def _close_if_idle(leased: _Leased) -> None:

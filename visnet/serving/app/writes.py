@@ -156,8 +156,7 @@ class Writes:
                         held.enter_context(locks.held(self._store.path))
                         leads = True
                         self._adopt(0.0)
-                    await asyncio.to_thread(self._file_once, seen)
-                    seen = self._engines.number
+                    seen = await asyncio.to_thread(self._file_once, seen)
                     self._adopt(ABANDONED_S)
                 except Conflict:
                     pass
@@ -165,13 +164,15 @@ class Writes:
                     log.error("changes could not be filed: %s", error)
                 await asyncio.sleep(self._settings.file_s)
 
-    def _file_once(self, seen: int | None) -> None:
+    def _file_once(self, seen: int | None) -> int | None:
+        """File what waits; return the version whose changes are taken in, which may not be the one of now any more."""
         if not isinstance(self._settings.line, str) and not filing.is_read(self._settings.data):
             filing.file(self._store, self._settings.line)
         now = self._engines.now
         if now is not None and now.number != seen:
             filing.take_in(self._store, now.ranks, now.number)
         filing.forget(self._store)
+        return seen if now is None else now.number
 
     def _adopt(self, older_s: float) -> None:
         """Work on what was begun so long ago and not ended, by a process that was killed, or in vain."""
