@@ -75,6 +75,7 @@ def test_all_tables_keep_their_rows_and_published_versions_stay_readable(shop: P
         report = compact.run()
         again = compact.run()
     assert report["stages"] == "raw_images crops catalog_embeddings knn_results"
+    assert report["leftovers"] == 0, "what older versions named was left by no killed run"
     assert "dvc commit -f" in compact.text(report)
     assert "dvc commit -f" not in compact.text(again)
     assert refreshing.state(shop) == before
@@ -152,3 +153,14 @@ def test_dvc_keeps_what_is_served_when_a_gate_closes_and_takes_compacted_tables_
     shell(shop, "dvc", "repro", "--single-item", "publish")
     assert refreshing.numbers(shop) == [1, 2]
     assert shell(shop, "git", "status", "--porcelain", "data") == "", "neither versions nor locks are git's"
+
+
+def test_files_of_older_versions_are_no_leftovers_of_killed_runs(tmp_path: Path) -> None:
+    table = Table(tmp_path / "built" / "table.lance", "key")
+    table.put(rows({"a": "0"}).slice(0, 0))
+    table.put(rows({"a": "0", "b": "0"}))
+    brought = Table(Path(shutil.copytree(table.path, tmp_path / "table.lance")), "key")  # files as new as can be
+    (brought.path / "data" / "left.lance").write_bytes(b"by a kill")
+    assert compaction.compact(brought) == 1
+    assert compaction.size(brought).versions == 1
+    assert brought.digest() == table.digest()

@@ -150,17 +150,21 @@ class Table:
     def forget_older(self) -> int:
         """Remove all that the latest version does not name; return how many files no version ever named.
 
-        Those are of writers that were killed: Lance's own cleanup does not see them.
+        Those are of writers that were killed. Lance's own cleanup does not see all of them, nor all of older versions.
         """
+        left = len(self._unnamed())
         self.opened().cleanup_old_versions(older_than=datetime.timedelta(0), delete_unverified=True)
-        tracked = self.opened().tracked_files().read_all()["path"].to_pylist()
-        named, removed = {self.path / name for name in tracked}, 0
-        for folder in WRITTEN:
-            for file in (self.path / folder).rglob("*") if (self.path / folder).is_dir() else ():
-                if file.is_file() and file not in named and file.name != _HINT:
-                    file.unlink()
-                    removed += 1
-        return removed
+        for file in self._unnamed():
+            file.unlink()
+        return left
+
+    def _unnamed(self) -> list[Path]:
+        """List the files that no version names."""
+        named = {self.path / name for name in self.opened().tracked_files().read_all()["path"].to_pylist()}
+        there = (
+            file for folder in WRITTEN if (self.path / folder).is_dir() for file in (self.path / folder).rglob("*")
+        )
+        return [file for file in there if file.is_file() and file not in named and file.name != _HINT]
 
     def forget_newer(self, version: int) -> None:
         """Take back what was committed after `version`, by the manifests alone: that needs no room."""
