@@ -23,10 +23,12 @@ from pathlib import Path
 import psutil
 import serve_load as load
 import serve_shop
+from serve_changes import HEADS, changed
 from serve_requests import by_photo, similar
 from serve_systems import OURS, PLAIN, UNBATCHED, UNKEPT, Service, bare_ms, started
 from serve_versions import SHARE, refreshed, restarted
 
+ADDED_PER_S, SEARCHES_PER_S = (10.0, 30.0, 60.0, 100.0), 10.0
 CLIENTS = (1, 2, 4, 8, 16, 32)
 RESULTS = Path(__file__).parent / "results"
 
@@ -146,6 +148,7 @@ def main() -> None:
             asked.big, asked.workspace, asked.seconds, asked.rounds, (OURS, PLAIN)
         ),
         "Killed and started again": lambda: _killed(asked.big),
+        "Products that are added while photos are searched with": lambda: _changed(asked),
         "New versions under load": lambda: refreshed(asked.big, asked.minutes, asked.every),
         "Two workers": lambda: compared(
             asked.workspace, asked.workspace, asked.seconds, 1, (f"{OURS}, 2 workers", PLAIN)
@@ -170,6 +173,15 @@ def _killed(big: Path) -> list[str]:
     found = restarted(big)
     told = ", ".join(f"{ready_s:.1f} s ({cpu_s:.1f} s of processor time)" for ready_s, cpu_s in found)
     return [f"kill -9, then ready again after {told}."]
+
+
+def _changed(asked: argparse.Namespace) -> list[str]:
+    told = [
+        f"Products with a photo each, beside {SEARCHES_PER_S:g} searches a second by photo, over {asked.products:,} "
+        "products; every tenth is waited for, and searched for with its photo.",
+        "",
+    ]
+    return told + table(HEADS, changed(asked.big, asked.workspace, ADDED_PER_S, 4 * asked.seconds + 5, SEARCHES_PER_S))
 
 
 def _words(asked: argparse.Namespace) -> str:

@@ -8,12 +8,15 @@ is not measured by the few requests that it let through (G. Tene, "How not to me
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 
 Check = Callable[[bytes], bool]
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -40,22 +43,33 @@ class Load:
         return float(np.quantile(self.times_s, share)) * 1e3 if self.times_s else float("nan")
 
 
-def get(path: str) -> bytes:
+def get(path: str, headers: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """Return a request as it is sent."""
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{_lines(headers)}\r\n".encode()
 
 
 def post(path: str, photo: bytes, **fields: str) -> bytes:
     """Return a request with a photo as it is sent."""
+    return upload("POST", path, photo, {}, **fields)
+
+
+def upload(method: str, path: str, photo: bytes, headers: Mapping[str, str], **fields: str) -> bytes:
+    """Return a request of any method with a photo and fields of a form, as it is sent."""
     parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
     file = b'Content-Disposition: form-data; name="photo"; filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
     body = b"".join(b"--xxxxxxxx\r\n" + part + b"\r\n" for part in [*parts, file + photo]) + b"--xxxxxxxx--\r\n"
-    kind = "multipart/form-data; boundary=xxxxxxxx"
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}"
-    return f"{head}\r\n\r\n".encode() + body
+    own = {"Content-Type": "multipart/form-data; boundary=xxxxxxxx", "Content-Length": str(len(body))}
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{_lines({**own, **headers})}\r\n"
+    return head.encode() + body
 
 
-class _Connection:
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+
+class Connection:
+    """A connection that is kept."""
+
     def __init__(self, port: int) -> None:
         self._port, self._streams = port, None  # type: int, tuple[asyncio.StreamReader, asyncio.StreamWriter] | None
 
@@ -82,12 +96,13 @@ class _Connection:
             return 0, b""
 
     def close(self) -> None:
+        """Let it go."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
 
 
-async def _one(connection: _Connection, request: bytes, due_s: float, load: Load, check: Check | None) -> None:
+async def _one(connection: Connection, request: bytes, due_s: float, load: Load, check: Check | None) -> None:
     status, body = await connection.ask(request)
     if status != 200:
         load.statuses[status] += 1
@@ -101,18 +116,18 @@ def fastest(port: int, requests: Sequence[bytes], clients: int, seconds: float) 
     load = Load()
 
     async def client(number: int, until_s: float) -> None:
-        connection, at = _Connection(port), number
+        connection, at = Connection(port), number
         while (now_s := time.perf_counter()) < until_s:
             await _one(connection, requests[at % len(requests)], now_s, load, None)
             at += clients
         connection.close()
 
-    async def run() -> None:
+    async def ask() -> None:
         begun_s = time.perf_counter()
         await asyncio.gather(*(client(number, begun_s + seconds) for number in range(clients)))
         load.wall_s = time.perf_counter() - begun_s
 
-    _run(run())
+    run(ask())
     return load
 
 
@@ -121,13 +136,13 @@ def steady(port: int, requests: Sequence[bytes], rate: float, seconds: float, ch
     load, rng = Load(), np.random.default_rng(1)
     due = np.cumsum(rng.exponential(1 / rate, int(rate * seconds)))
 
-    async def run() -> None:
-        free: list[_Connection] = []
+    async def ask() -> None:
+        free: list[Connection] = []
         tasks: set[asyncio.Task[None]] = set()
         begun_s = time.perf_counter()
 
         async def one(at: int, due_s: float) -> None:
-            connection = free.pop() if free else _Connection(port)
+            connection = free.pop() if free else Connection(port)
             await _one(connection, requests[at % len(requests)], due_s, load, check)
             free.append(connection)
 
@@ -142,7 +157,7 @@ def steady(port: int, requests: Sequence[bytes], rate: float, seconds: float, ch
         for connection in free:
             connection.close()
 
-    _run(run())
+    run(ask())
     return load
 
 
@@ -170,15 +185,16 @@ def _nothing(pipe: object, body_bytes: int) -> None:
         def data_received(self, data: bytes) -> None:
             self.transport.write(answer)  # type: ignore[attr-defined]
 
-    async def run() -> None:
+    async def serve() -> None:
         server = await asyncio.get_running_loop().create_server(Answers, "127.0.0.1", 0)
         pipe.send(server.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
         await server.serve_forever()
 
-    _run(run())
+    run(serve())
 
 
-def _run(work: object) -> None:
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a load in a loop of its own that costs little."""
     import uvloop
 
-    uvloop.run(work)  # type: ignore[arg-type]
+    return uvloop.run(work)
