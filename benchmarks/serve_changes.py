@@ -148,15 +148,13 @@ def _key(big: Path) -> str:
 
 
 def _photos(shop: Path, count: int, turn: int) -> list[bytes]:
-    """Make photos that no product has: those of a shop, each with a frame of a colour of its own."""
+    """Make photos that no product has, each unlike the others: those of a shop below a field of colours of its own."""
     base = [Image.open(io.BytesIO(data)).convert("RGB") for data in serve_shop.photos(shop, 64)]
     rng, made = np.random.default_rng(100 + turn), []
     for at in range(count):
-        picture = base[at % len(base)].copy()
-        patch = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        side = max(8, min(picture.size) // 2)
-        picture.paste(Image.fromarray(patch).resize((side, side)), (0, 0))
+        picture = base[at % len(base)]
+        field = Image.fromarray(rng.integers(0, 256, (3, 3, 3), dtype=np.uint8)).resize(picture.size)
         file = io.BytesIO()
-        picture.save(file, "JPEG", quality=90)
+        Image.blend(picture, field, 0.6).save(file, "JPEG", quality=90)
         made.append(file.getvalue())
     return made
