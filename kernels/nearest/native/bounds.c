@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "nearest.h"
+#include "vectors.h"
 
 int groups_new(Groups *groups, int64_t most) {
     groups->places = 16;
@@ -41,14 +42,24 @@ static float unordered(int32_t bits) {
     return value;
 }
 
-/* Find the k-th largest of n values, 1 <= k <= n: halving the range of all floats and counting, which goes by vectors,
- * is faster than to move values about. */
+/* Find the k-th largest of n values, 1 <= k <= n: halving the range and counting, which goes by vectors, is faster than
+ * to move values about. */
 float largest(int32_t *key, int64_t n, int64_t k) {
-    int64_t low = INT32_MIN, high = INT32_MAX; /* the k-th is in low..high */
+    int32_t least = INT32_MAX, most = INT32_MIN;
+    for (int64_t i = 0; i < n; i++) {
+        least = key[i] < least ? key[i] : least;
+        most = key[i] > most ? key[i] : most;
+    }
+    int64_t low = least, high = most; /* the k-th is in low..high */
     while (low < high) {
         int32_t middle = (int32_t)((low + high + 1) >> 1), count = 0;
         for (int64_t i = 0; i < n; i++) count += key[i] >= middle;
-        if (count >= k) low = middle;
+        if (count == k) { /* then it is the least of these */
+            least = INT32_MAX;
+            for (int64_t i = 0; i < n; i++) least = (key[i] >= middle) & (key[i] < least) ? key[i] : least;
+            return unordered(least);
+        }
+        if (count > k) low = middle;
         else high = (int64_t)middle - 1;
     }
     return unordered((int32_t)low);
@@ -99,8 +110,18 @@ void compact(const Queries *q, Segment *segment, int64_t query, float least, con
                     float *score) {
     uint32_t *row = segment->row;
     float *bound = segment->bound, *lower = segment->lower;
-    int64_t count = segment->count, kept = 0;
-    for (int64_t i = 0; i < count; i++) { /* without a branch that could not be foretold */
+    int64_t count = segment->count, kept = 0, i = 0;
+    for (; !group && i + LANES <= count; i += LANES) { /* what is written beyond `kept` has been read */
+        uint32_t bits = reaching((vf)load(bound + i), spread_float(least));
+        vu moved[] = {load(row + i), load(bound + i), load(lower + i), score ? load(score + i) : (vu){0}};
+        void *to[] = {row + kept, bound + kept, lower + kept, score ? score + kept : NULL};
+        for (int part = 0; part < (score ? 4 : 3); part++) {
+            vu own = pressed(moved[part], bits);
+            memcpy(to[part], &own, sizeof own);
+        }
+        kept += __builtin_popcount(bits);
+    }
+    for (; i < count; i++) { /* without a branch that could not be foretold */
         float needed = least;
         if (group) {
             int fresh;

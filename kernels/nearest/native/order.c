@@ -16,11 +16,14 @@ Entry *sort(Entry *entry, Entry *room, int64_t n) {
         }
         return entry;
     }
-    for (int shift = 0; shift < 32; shift += 8) {
-        int64_t start[257] = {0};
-        for (int64_t i = 0; i < n; i++) start[(entry[i].key >> shift & 255) + 1]++;
-        for (int i = 0; i < 256; i++) start[i + 1] += start[i];
-        for (int64_t i = 0; i < n; i++) room[start[entry[i].key >> shift & 255]++] = entry[i];
+    uint32_t start[4][257] = {{0}};
+    for (int64_t i = 0; i < n; i++)
+        for (int digit = 0; digit < 4; digit++) start[digit][(entry[i].key >> 8 * digit & 255) + 1]++;
+    for (int digit = 0; digit < 4; digit++) {
+        uint32_t *own = start[digit];
+        if (own[(entry->key >> 8 * digit & 255) + 1] == n) continue; /* all have the same */
+        for (int i = 0; i < 256; i++) own[i + 1] += own[i];
+        for (int64_t i = 0; i < n; i++) room[own[entry[i].key >> 8 * digit & 255]++] = entry[i];
         Entry *other = entry;
         entry = room;
         room = other;

@@ -6,6 +6,8 @@
 #include "vectors.h"
 
 typedef double vd __attribute__((vector_size(64)));
+typedef double vd4 __attribute__((vector_size(32)));
+typedef double vd2 __attribute__((vector_size(16)));
 enum { WIDE = 8 };
 
 static vd doubles(const double *at) {
@@ -15,9 +17,13 @@ static vd doubles(const double *at) {
 }
 
 static double sum(vd value) {
-    double total = 0.0;
-    for (int lane = 0; lane < WIDE; lane++) total += value[lane];
-    return total;
+    vd4 half[2];
+    vd2 quarter[2];
+    memcpy(half, &value, sizeof value);
+    half[0] += half[1];
+    memcpy(quarter, half, sizeof quarter);
+    quarter[0] += quarter[1];
+    return quarter[0][0] + quarter[0][1];
 }
 
 static float half_to_float(uint16_t half) {
@@ -59,29 +65,31 @@ void fetch(const Vectors *vectors, int64_t row) {
     for (int64_t i = 0; i < vectors->d * size && step == size; i += 64) __builtin_prefetch(from + i);
 }
 
-/* Multiply up to four vectors with one, which is read once for all of them. */
+/* Multiply up to four vectors with one, which is read once for all of them; parts: sums of one, side by side. */
 static inline __attribute__((always_inline)) void dots_of(const double *const *x, const double *y, int64_t d,
-                                                          const int count, double *out) {
-    vd sums[4][2];
+                                                          const int count, const int parts, double *out) {
+    vd sums[4][4];
     int64_t at = 0;
-    memset(sums, 0, sizeof sums);
-    for (; at + 2 * WIDE <= d; at += 2 * WIDE)
-        _Pragma("GCC unroll 2") for (int part = 0; part < 2; part++) {
+    for (int i = 0; i < count; i++)
+        for (int part = 0; part < parts; part++) sums[i][part] = (vd){0};
+    for (; at + parts * WIDE <= d; at += parts * WIDE)
+        _Pragma("GCC unroll 4") for (int part = 0; part < parts; part++) {
             vd b = doubles(y + at + part * WIDE);
             _Pragma("GCC unroll 4") for (int i = 0; i < count; i++)
                 sums[i][part] += doubles(x[i] + at + part * WIDE) * b;
         }
     for (int i = 0; i < count; i++) {
-        out[i] = sum(sums[i][0] + sums[i][1]);
+        for (int part = 1; part < parts; part++) sums[i][0] += sums[i][part];
+        out[i] = sum(sums[i][0]);
         for (int64_t rest = at; rest < d; rest++) out[i] += x[i][rest] * y[rest];
     }
 }
 
 void dots(const double *const *x, const double *y, int64_t d, int count, double *out) {
-    if (count == 1) dots_of(x, y, d, 1, out);
-    if (count == 2) dots_of(x, y, d, 2, out);
-    if (count == 3) dots_of(x, y, d, 3, out);
-    if (count == 4) dots_of(x, y, d, 4, out);
+    if (count == 1) dots_of(x, y, d, 1, 4, out);
+    if (count == 2) dots_of(x, y, d, 2, 4, out);
+    if (count == 3) dots_of(x, y, d, 3, 2, out);
+    if (count == 4) dots_of(x, y, d, 4, 2, out);
 }
 
 double square(const double *x, int64_t d) {

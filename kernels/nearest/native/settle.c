@@ -10,13 +10,22 @@ enum { WINDOW_BYTES = 1 << 20 }; /* of rows that are scored together for all que
 
 /* Put survivors into the order of their rows; 0 where memory is short. */
 static int by_row(Segment *segment) {
-    int64_t n = segment->count;
-    if (!n) return 1;
-    Entry *entry = malloc((size_t)(2 * n + 1) * sizeof(Entry));
-    float *moved = malloc((size_t)(2 * n + 1) * sizeof(float));
+    int64_t n = segment->count, second = 0, runs = 1;
+    for (int64_t i = 1; i < n; i++)
+        if (segment->row[i] < segment->row[i - 1]) second = i, runs++;
+    if (runs == 1) return 1;
+    Entry *entry = malloc((size_t)(2 * n) * sizeof(Entry)), *sorted = entry + n;
+    float *moved = malloc((size_t)(2 * n) * sizeof(float));
     int good = entry && moved;
     for (int64_t i = 0; good && i < n; i++) entry[i] = (Entry){segment->row[i], (uint32_t)i};
-    Entry *sorted = good ? sort(entry, entry + n, n) : NULL;
+    if (good && runs == 2) /* the units that were scanned first, and the others */
+        for (int64_t i = 0, j = second, at = 0; at < n; at++) {
+            int first = j == n || (i < second && entry[i].key < entry[j].key);
+            sorted[at] = entry[first ? i : j];
+            i += first;
+            j += !first;
+        }
+    else if (good) sorted = sort(entry, sorted, n);
     for (int64_t i = 0; good && i < n; i++) {
         segment->row[i] = sorted[i].key;
         moved[i] = segment->bound[sorted[i].row];
@@ -83,9 +92,9 @@ static int narrow(Search *search, int64_t query, double limit) {
     return cut == INFINITY || (float)cut > (float)limit;
 }
 
-/* A survivor whose score is wanted: of which query, and where it stands among that one's. */
+/* A survivor whose score is wanted: of which query, where it stands among that one's, and its row in the window. */
 typedef struct {
-    int32_t query, place;
+    int32_t query, place, row;
 } Wanted;
 
 /* Queries `from` to `to` as float64 with their squared norms; needed: from which lower bound on a score is wanted. */
@@ -94,41 +103,46 @@ typedef struct {
     double *x, *x_sq, *y;
     float *needed;
     int64_t *place, *end, d, from, to, window, opened, room;
-    Wanted *wanted;
+    Wanted *wanted, *found; /* by row, and as they were found */
     int64_t wanted_room;
     Open *open;
 } Scoring;
 
+/* Have room for as many that are wanted; 0 where there is none. */
+static int wanted_room(Scoring *own, int64_t needed) {
+    if (needed <= own->wanted_room) return 1;
+    for (int i = 0; i < 2; i++) {
+        Wanted **list = i ? &own->found : &own->wanted, *more = realloc(*list, (size_t)(2 * needed) * sizeof(Wanted));
+        if (!more) return 0;
+        *list = more;
+    }
+    own->wanted_room = 2 * needed;
+    return 1;
+}
+
 /* List what is wanted in the window of rows from `base` on, by row; `end` says where each row's ends. Returns the next
  * row after it that any query has, INT64_MAX where there is none. */
 static int64_t list_window(Search *search, Scoring *own, int64_t base) {
-    int64_t next = INT64_MAX, total = 0;
-    memset(own->end, 0, (size_t)(own->window + 1) * sizeof(int64_t));
-    for (int fill = 0; fill < 2; fill++) {
-        for (int64_t i = 0; i < own->to - own->from; i++) {
-            Segment *segment = search->segment + own->from + i;
-            const float *score = search->score[own->from + i];
-            int64_t at = own->place[i];
-            for (; at < segment->count && segment->row[at] < base + own->window; at++) {
-                if (!isnan(score[at]) || segment->lower[at] < own->needed[i]) continue;
-                int64_t *end = own->end + (segment->row[at] - base);
-                if (fill) own->wanted[(*end)++] = (Wanted){(int32_t)i, (int32_t)at};
-                else end[1]++;
-            }
-            if (!fill) continue;
-            own->place[i] = at;
-            if (at < segment->count && segment->row[at] < next) next = segment->row[at];
+    int64_t next = INT64_MAX, total = 0, beyond = base + own->window, *end = own->end;
+    memset(end, 0, (size_t)(own->window + 1) * sizeof(int64_t));
+    for (int64_t i = 0; i < own->to - own->from; i++) {
+        const Segment *segment = search->segment + own->from + i;
+        const float *score = search->score[own->from + i];
+        float needed = own->needed[i];
+        int64_t at = own->place[i];
+        if (!wanted_room(own, total + own->window + 1)) return search->failed = 1, INT64_MAX;
+        for (; at < segment->count && segment->row[at] < beyond; at++) { /* no branch that could not be foretold */
+            int hopeful = isnan(score[at]) & !(segment->lower[at] < needed);
+            int32_t row = (int32_t)(segment->row[at] - base);
+            own->found[total] = (Wanted){(int32_t)i, (int32_t)at, row};
+            end[row + 1] += hopeful;
+            total += hopeful;
         }
-        if (fill) break;
-        for (int64_t row = 0; row < own->window; row++) own->end[row + 1] += own->end[row];
-        total = own->end[own->window];
-        if (total > own->wanted_room) {
-            Wanted *more = realloc(own->wanted, (size_t)(2 * total) * sizeof(Wanted));
-            if (!more) return search->failed = 1, INT64_MAX;
-            own->wanted = more;
-            own->wanted_room = 2 * total;
-        }
+        own->place[i] = at;
+        if (at < segment->count && segment->row[at] < next) next = segment->row[at];
     }
+    for (int64_t row = 0; row < own->window; row++) end[row + 1] += end[row];
+    for (int64_t i = 0; i < total; i++) own->wanted[end[own->found[i].row]++] = own->found[i];
     return next;
 }
 
@@ -145,10 +159,7 @@ static void score_hopeful(Search *search, Scoring *own) {
         for (int64_t i = 0; i < own->window; i++) {
             int64_t end = own->end[i];
             if (begin == end) continue;
-            if (end < own->end[own->window - 1]) {
-                const Wanted *soon = own->wanted + end;
-                fetch(gallery, search->segment[own->from + soon->query].row[soon->place]);
-            }
+            if (end < own->end[own->window - 1]) fetch(gallery, base + own->wanted[end].row);
             widen(gallery, base + i, own->y);
             double y_sq = gallery->sq_norm ? gallery->sq_norm[base + i] : square(own->y, d);
             for (; begin < end; begin += 4) {
@@ -244,6 +255,7 @@ EXPORT int64_t search_settle(Search *search, const Vectors *queries, const Vecto
     free(own.place);
     free(own.end);
     free(own.wanted);
+    free(own.found);
     return key && !search->failed ? own.opened : -1;
 }
 

@@ -108,6 +108,20 @@ static inline uint32_t reaching(vf bound, vf least) {
 #endif
 }
 
+/* Put the lanes that have a bit first, in their order; what follows them is anything. */
+static inline vu pressed(vu value, uint32_t bits) {
+#if defined(__AVX512F__)
+    return (vu)_mm512_maskz_compress_epi32((__mmask16)bits, (__m512i)value);
+#else
+    vu found = {0};
+    for (int lane = 0, at = 0; lane < LANES; lane++) {
+        found[at] = value[lane];
+        at += bits >> lane & 1 && at < LANES - 1;
+    }
+    return found;
+#endif
+}
+
 static inline float sum_float(vf value) {
 #if defined(__AVX512F__)
     return _mm512_reduce_add_ps((__m512)value);
