@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.apart import within
 from tests.workspace import report
-from visnet.categorizing import told_paths
+from visnet.categorizing import told_table
 from visnet.categorizing.categorizer import Categorizer
 from visnet.commands import categorize, verify
 from visnet.models.wheels import WHEELS
@@ -134,7 +134,7 @@ def test_a_run_that_is_killed_keeps_what_it_has_told(
     shop = Path(shutil.copytree(told, tmp_path / "shop", symlinks=True))
     whole = answers(shop)
     shutil.rmtree(shop / "data/category_paths")
-    monkeypatch.setattr(told_paths, "COMMIT_EVERY", 100)
+    monkeypatch.setattr(told_table, "COMMIT_EVERY", 100)
     scored = Categorizer.scores
     calls = []
 

@@ -2,8 +2,8 @@
 
 A file says what became of the old tree's nodes, one a row: a node moves with everything below it, two nodes that move
 to one are merged, and one that moves to several is split. All rows apply at once, from the old tree to the new one, and
-of rows for a node and for one above it the deeper decides; a swap is therefore two rows. A row whose `from` the old tree
-lacks and whose `to` it has tells of a change before it, and is passed over.
+of rows for a node and for one above it the deeper decides; a swap is therefore two rows. A row whose `from` the old
+tree lacks and whose `to` it has tells of a change before it, and is passed over.
 """
 
 import csv
