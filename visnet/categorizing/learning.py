@@ -142,15 +142,17 @@ def _tested(
     test = _labelled(crops, rows, categorizer.taxonomy, "test", params)
     taxonomy, truth = categorizer.taxonomy, [categorizer.taxonomy.paths[number] for number in test.paths]
     told: dict[str, list[str]] = {}
+    sure: dict[str, list[tuple[float, ...]]] = {}
     for head, network in categorizer.networks.items():
-        best = categorizer.scores(head, test.images, log, params.workers).argmax(1)
-        told[head] = [taxonomy.paths[number] for number in best]
+        found = categorizer.probabilities(head, categorizer.scores(head, test.images, log, params.workers))
+        said = answers.answers(taxonomy, found, params.sure)
+        told[head], sure[head] = [one.path for one in said], [one.level_probabilities for one in said]
         if isinstance(network.head, AttentionHead):
             told |= beams(network, test.images, BEAM, log)
     products = rows.set_index("crop_id")["product_id"].loc[list(test.images.names)].tolist()
     rng = np.random.default_rng(params.seed)
     models = {
-        name: path_metrics.report(taxonomy, truth, predicted, rng, products=products)
+        name: path_metrics.report(taxonomy, truth, predicted, rng, products=products, probabilities=sure.get(name))
         for name, predicted in told.items()
     }
     figures = pd.DataFrame({name: one.figures for name, one in models.items()}).T
@@ -161,7 +163,7 @@ def _tested(
     own = models[chosen].figures
     return {
         "test_photos": len(truth),
-        **{name: _rounded(own[name]) for name in FIGURES},
+        **{name: _rounded(own[name]) for name in own if name in FIGURES or name.startswith("calibration_error")},
         **{f"{name}_exact_path": _rounded(one.figures["exact_path"]) for name, one in models.items()},
         **{f"{name}_invalid": _rounded(one.figures["invalid"]) for name, one in models.items() if name not in HEADS},
     }

@@ -99,6 +99,7 @@ def _measured(taxonomy: Taxonomy, rows: pd.DataFrame, out: Path) -> dict[str, di
             own["path"].tolist(),
             np.random.default_rng(0),
             products=own["product_id"].tolist(),
+            probabilities=own["probabilities"].tolist(),
         )
         for split, own in rows.groupby("split")
     }
