@@ -62,6 +62,31 @@ def test_products_of_several_photos_are_learnt_from_and_triplets_are_found(tmp_p
     assert reports.read_report("triplets", tmp_path / "reports")["train"] == 2_000
 
 
+def test_categories_that_are_paths_keep_photos_to_choose_a_model_of_them_by(tmp_path: Path) -> None:
+    """What is advised is done: nothing else has to be changed for the stage to train."""
+    kinds = ("women/hats", "women/bags", "men/hats")
+    put(tmp_path / "photos", *(f"{kinds[number % 3]}/{number}.jpg" for number in range(ENOUGH)))
+    said = run(tmp_path, "photos")
+    (line,) = [line for line in said if "taxonomy_model.toml" in line]
+    assert line == (
+        "Advice     categories are paths of up to 2 levels: `enabled = true` in taxonomy_model.toml learns to tell them"
+    )
+    assert "# categories are paths of up to 2 levels: `enabled = true`" in (tmp_path / PARAMS).read_text()
+    tables = written(tmp_path)
+    assert (tables["triplets"]["sampler"], tables["crops"]["validation_share"]) == ("none", 0.1)
+    small = {"enabled": True, "models": ["leaves"], "side_px": 64, "epochs": 1}
+    with within(tmp_path):
+        for stage in ("raw_images", "crops", "taxonomy_model", "category_paths"):
+            runner.run(stage, tables={**tables, "taxonomy_model": small})
+        read = reports.read_report("category_paths", tmp_path / "reports")
+    assert read["crops"] == ENOUGH
+    few = put(tmp_path / "few", *(f"{kinds[number % 3]}/{number}.jpg" for number in range(ENOUGH - 1)))
+    assert not any("taxonomy_model" in line for line in run(tmp_path, few.name))
+    flat = put(tmp_path / "flat", *(f"{kinds[number % 3].replace('/', ' ')}/{number}.jpg" for number in range(ENOUGH)))
+    assert not any("taxonomy_model" in line for line in run(tmp_path, flat.name))
+    assert written(tmp_path)["crops"]["validation_share"] == 0.0
+
+
 def test_street_photos_are_learnt_from(tmp_path: Path) -> None:
     rows = []
     for product in range(ENOUGH):
