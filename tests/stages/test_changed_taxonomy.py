@@ -1,6 +1,7 @@
 """The stages taxonomy_model and category_paths where the taxonomy changes, or is written down: a shop, run for real."""
 
 import csv
+import re
 import shutil
 import tomllib
 from collections.abc import Mapping
@@ -176,3 +177,49 @@ def test_the_tree_that_is_written_down_is_learnt_and_what_is_no_path_of_it_is_na
         with pytest.raises(ValueError, match=wrong) as refused:
             run(shop, "taxonomy_model")
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.usefixtures("no_photo")
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "taxonomy_changes.csv",
+            "from,to\nBags,Bags/Packs\n",
+            "line 2: 'Bags' is moved below itself, to 'Bags/Packs'",
+        ),
+        ("taxonomy_changes.csv", "from,to\nHats,Caps\n", "line 2: from: 'Hats' is no node of the old tree"),
+        ("taxonomy_changes.csv", "from,to\n,Bags\n", "line 2: from: '' is no node of the old tree"),
+        ("taxonomy_changes.csv", "Bags,Luggage\n", "line 1: the header from,to is wanted, not 'Bags,Luggage'"),
+        ("taxonomy.txt", '["Bags > Packs", "Hats"]', "line 1: JSON; one path a line is wanted"),
+        ("taxonomy.txt", "Bags > Packs\nBags > \n", "line 2: 'Bags >': a level has no name"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named_with_its_line_and_the_answers_stay(
+    shop: Path, file: str, text: str, said: str
+) -> None:
+    before = answers(shop)
+    (shop / file).write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{file}: {said}')}") as refused:
+        run(shop, "category_paths")
+    assert "\n" not in str(refused.value)
+    pd.testing.assert_frame_equal(answers(shop), before)
+
+
+@pytest.mark.usefixtures("no_photo")
+def test_a_photo_of_another_name_and_place_is_known_by_its_bytes(shop: Path) -> None:
+    """As where categories are folders, and a renamed one renames its photos."""
+    before = answers(shop)
+    shutil.move(shop / "images", shop / "pictures")
+    (shop / "images").mkdir()
+    shutil.move(shop / "pictures", shop / "images" / "pictures")
+    with (shop / "stock.csv").open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    moved = [[cell.replace("p", "pictures/p", 1) if cell.endswith(".png") else cell for cell in row] for row in rows]
+    with (shop / "stock.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *moved])
+    run(shop)
+    said, after = report(shop, "category_paths"), answers(shop)
+    assert (said["photos_new"], said["photos_gone"], said["predicted_again"]) == (len(before), len(before), 0)
+    columns = ["path", "answer", "taxonomy", "picture"]
+    assert sorted(after[columns].itertuples(index=False)) == sorted(before[columns].itertuples(index=False))
