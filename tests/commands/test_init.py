@@ -1,5 +1,6 @@
 """`visnet init`: what a shop has becomes its params.toml; the line runs with it; nonsense writes nothing."""
 
+import csv
 import os
 import re
 import tomllib
@@ -16,6 +17,7 @@ from visnet.commands import init
 from visnet.inspection.advice import ENOUGH
 from visnet.pipeline import reports
 from visnet.runs import runner
+from visnet.storage.table import Table
 
 REAL = Path(os.environ.get("VISNET_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PARAMS = Path("params.toml")
@@ -85,6 +87,22 @@ def test_categories_that_are_paths_keep_photos_to_choose_a_model_of_them_by(tmp_
     flat = put(tmp_path / "flat", *(f"{kinds[number % 3].replace('/', ' ')}/{number}.jpg" for number in range(ENOUGH)))
     assert not any("taxonomy_model" in line for line in run(tmp_path, flat.name))
     assert written(tmp_path)["crops"]["validation_share"] == 0.0
+
+
+def test_a_column_of_levels_that_arrows_join_is_read_as_paths(tmp_path: Path) -> None:
+    put(tmp_path / "images", *(f"{number}.jpg" for number in range(60)))
+    kinds = ("Women > Hats", "Women > Bags", "Shoes")
+    with (tmp_path / "stock.csv").open("w", newline="", encoding="utf-8") as file:
+        lines = [[number, kinds[number % 3], f"{number}.jpg"] for number in range(60)]
+        csv.writer(file).writerows([["sku", "kind", "file"], *lines])
+    said = run(tmp_path, "stock.csv")
+    assert 'Note       a category is a path, whose levels are joined by " > "' in said
+    tables = written(tmp_path)
+    assert tables["raw_images"]["table"]["levels"] == " > "  # type: ignore[index]
+    with within(tmp_path):
+        runner.run("raw_images", tables=tables)
+        listed = Table(Path("data/raw_images/records.lance")).read(["category"])
+    assert {*listed["category"].to_pylist()} == {"Women/Hats", "Women/Bags", "Shoes"}
 
 
 def test_street_photos_are_learnt_from(tmp_path: Path) -> None:
