@@ -121,6 +121,10 @@ def test_only_what_was_split_or_is_gone_is_predicted_again(shop: Path) -> None:
     assert list(after["path"][~lost]) == list(before["path"][~lost])
     assert set(after["path"][lost]) <= {"Bags/Totes", "Shoes", "Bags/Packs", "Shoes/Boots"}
     assert said["stopped_above_a_leaf"] == answers(shop)["path"].isin(["Bags/Totes", "Shoes"]).sum() > 0
+    split = Table(shop / "data/crops/crops.lance").read(["crop_id", "split"]).to_pandas().set_index("crop_id")["split"]
+    tested = answers(shop)["path"][split[split == "test"].index]
+    curve = pd.read_csv(shop / "data/category_paths/risk_coverage.csv")
+    assert (curve["threshold"].min() == 0) == tested.isin(["Bags/Totes", "Shoes"]).any(), "no path, and sure of none"
     run(shop, "taxonomy_model", "category_paths")
     again = report(shop, "category_paths")
     assert (again["taxonomy"], again["model_taxonomy"]) == (said["taxonomy"], said["taxonomy"]), "it has learnt them"

@@ -43,7 +43,8 @@ def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
     _say(retelling, brought, stopped, log)
     rows = rows.join(told[["path", "answer", "probabilities", "model_path", "model_probabilities"]], on="crop_id")
     rows = rows[rows["category"].isin(retelling.tree.path_numbers)]
-    rows = rows.assign(sure=rows["probabilities"].map(lambda levels: min(levels, default=0.0)))
+    whole = rows["path"].isin(retelling.tree.path_numbers)  # and does not stop above a leaf
+    rows = rows.assign(sure=rows["probabilities"].map(lambda levels: min(levels, default=0.0)).where(whole, 0.0))
     test = rows[rows["split"] == "test"]
     measured = _measured(retelling.tree, rows, out)
     curve = risk_coverage(test["sure"].to_numpy(float), (test["path"] == test["category"]).to_numpy())

@@ -83,13 +83,14 @@ def bring_table(
 
 def _known(table: Table, model: str) -> Known:
     """Read what this model has said, by the pictures that it has seen."""
-    rows = table.opened().to_table().to_pandas()
+    columns = ["picture", "model_path", "model_probabilities", "path", "probabilities", "answer", "taxonomy"]
+    rows = table.read(columns, f"model = '{model}'").to_pandas()
     return {
         row.picture: (
             (row.model_path, row.model_probabilities.tolist()),
             PathAnswer(row.path, tuple(row.probabilities.tolist()), row.answer, row.taxonomy),
         )
-        for row in rows[rows["model"] == model].itertuples()
+        for row in rows.itertuples()
     }
 
 
