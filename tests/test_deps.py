@@ -107,6 +107,8 @@ def test_other_pixels_name_every_stage_that_looks_at_them_and_a_comment_in_the_l
         "exclusions.csv",
         "duplicates.csv",
         "photo_quality.csv",
+        "taxonomy.txt",
+        "taxonomy_changes.csv",
         ".dvcignore",
     ):
         shutil.copy(ROOT / name, tmp_path)

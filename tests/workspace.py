@@ -75,6 +75,8 @@ def make(folder: Path, params: str = SMALL) -> Path:
         "exclusions.csv",
         "duplicates.csv",
         "photo_quality.csv",
+        "taxonomy.txt",
+        "taxonomy_changes.csv",
         ".dvcignore",
         ".gitignore",
         "pyproject.toml",

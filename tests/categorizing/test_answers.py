@@ -17,7 +17,7 @@ from visnet.categorizing.answers import (
     risk_coverage,
     temperature,
 )
-from visnet.evaluation.reliability import calibration_error
+from visnet.evaluation.calibration_error import calibration_error
 from visnet.taxonomy.tree import Taxonomy, prefixes
 
 SHOES = Taxonomy.of(["Bags", "Shoes", "Shoes/Boots/High", "Shoes/Boots/Low", "Shoes/Clogs"])

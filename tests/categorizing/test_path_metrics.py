@@ -200,3 +200,32 @@ def test_products_of_unequal_size_have_the_interval_of_the_cluster_bootstrap_and
     assert figures["exact_path_high"] == pytest.approx(high[0], abs=0.015)
     same = measure(DEEP, predicted, predicted, rng(), products=products.astype(str).tolist())
     assert {same[f"{name}_{end}"] for name in ("exact_path", "macro_f1") for end in ("low", "high")} == {1}
+
+
+def test_the_calibration_error_of_each_level_is_how_far_a_constant_is_from_the_share_of_right_answers() -> None:
+    """In each ten photos seven are right at the first level, and four of these at the second: a closed form."""
+    truth = [*["A/x"] * 4, *["A/y/1"] * 3, *["B/x"] * 3] * 10
+    predicted = ["A/x"] * 100
+    figures = measure(DEEP, truth, predicted, rng(), probabilities=[(0.9, 0.35)] * 100)
+    assert figures["calibration_error_1"] == pytest.approx(0.9 - 0.7)
+    assert figures["calibration_error_2"] == pytest.approx(0.4 - 0.35)
+    assert math.isnan(figures["calibration_error_3"]), "no predicted path has a third level"
+    assert not any("calibration" in name for name in measure(DEEP, truth, predicted, rng()))
+
+
+def test_probabilities_by_which_truths_were_drawn_are_calibrated_and_others_are_not() -> None:
+    draw = np.random.default_rng(3)
+    said = draw.random(20_000)
+    truth = np.where(draw.random(20_000) < said, "A/x", "B/x").tolist()
+    fair = [(0.5 + value / 2, value) for value in said]
+    figures = measure(DEEP, truth, ["A/x"] * 20_000, rng(), probabilities=fair)
+    assert figures["calibration_error_2"] < 0.02
+    assert figures["calibration_error_1"] == pytest.approx(0.25, abs=0.02), "the mean of (1 - p) / 2"
+
+
+def test_nothing_told_has_no_calibration_and_other_levels_are_refused() -> None:
+    figures = measure(DEEP, ["A/x", "A/x"], ["", "A"], rng(), probabilities=[(), (0.6,)])
+    assert figures["calibration_error_1"] == pytest.approx(0.4)
+    assert math.isnan(figures["calibration_error_2"])
+    with pytest.raises(ValueError, match="one for each level of each predicted path"):
+        measure(DEEP, ["A/x"], ["A/x"], rng(), probabilities=[(0.6,)])

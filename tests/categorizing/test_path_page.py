@@ -95,6 +95,19 @@ def test_a_path_that_only_one_model_names_has_no_score_for_the_other() -> None:
     assert "Nothing was confused" in page("x", {"other": other})
 
 
+def test_the_smallest_calibration_error_is_the_best() -> None:
+    there = Taxonomy.of(["A", "B"])
+    models = {
+        name: report(there, ["A"], ["A"], np.random.default_rng(0), probabilities=[[probability]])
+        for name, probability in (("sure", 0.9), ("unsure", 0.5))
+    }
+    text = page("x", {**models, "silent": report(there, ["A"], ["A"], np.random.default_rng(0))})
+    (row,) = [row for row in Read(text).tables[0] if row[0] == "calibration error 1"]
+    assert row[1:] == ["0.100", "0.500", "–"]
+    assert "<b>0.100</b>" in text
+    assert "<b>0.500</b>" not in text
+
+
 def test_models_of_other_photos_are_not_compared() -> None:
     there = Taxonomy.of(["A", "B"])
     one, other = (report(there, truth, ["A"], np.random.default_rng(0)) for truth in (["A"], ["B"]))

@@ -1,5 +1,6 @@
 """`visnet init`: what a shop has becomes its params.toml; the line runs with it; nonsense writes nothing."""
 
+import csv
 import os
 import re
 import tomllib
@@ -16,6 +17,7 @@ from visnet.commands import init
 from visnet.inspection.advice import ENOUGH
 from visnet.pipeline import reports
 from visnet.runs import runner
+from visnet.storage.table import Table
 
 REAL = Path(os.environ.get("VISNET_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PARAMS = Path("params.toml")
@@ -60,6 +62,47 @@ def test_products_of_several_photos_are_learnt_from_and_triplets_are_found(tmp_p
     assert (tables["trained_model"]["config"], tables["triplets"]["sampler"]) == ("efficientnet_lite0", "metadata")
     learning.run(tmp_path, "raw_images", "crops", "triplets")
     assert reports.read_report("triplets", tmp_path / "reports")["train"] == 2_000
+
+
+def test_categories_that_are_paths_keep_photos_to_choose_a_model_of_them_by(tmp_path: Path) -> None:
+    """What is advised is done: nothing else has to be changed for the stage to train."""
+    kinds = ("women/hats", "women/bags", "men/hats")
+    put(tmp_path / "photos", *(f"{kinds[number % 3]}/{number}.jpg" for number in range(ENOUGH)))
+    said = run(tmp_path, "photos")
+    (line,) = [line for line in said if "taxonomy_model.toml" in line]
+    assert line == (
+        "Advice     categories are paths of up to 2 levels: `enabled = true` in taxonomy_model.toml learns to tell them"
+    )
+    assert "# categories are paths of up to 2 levels: `enabled = true`" in (tmp_path / PARAMS).read_text()
+    tables = written(tmp_path)
+    assert (tables["triplets"]["sampler"], tables["crops"]["validation_share"]) == ("none", 0.1)
+    small = {"enabled": True, "models": ["leaves"], "side_px": 64, "epochs": 1}
+    with within(tmp_path):
+        for stage in ("raw_images", "crops", "taxonomy_model", "category_paths"):
+            runner.run(stage, tables={**tables, "taxonomy_model": small})
+        read = reports.read_report("category_paths", tmp_path / "reports")
+    assert read["crops"] == ENOUGH
+    few = put(tmp_path / "few", *(f"{kinds[number % 3]}/{number}.jpg" for number in range(ENOUGH - 1)))
+    assert not any("taxonomy_model" in line for line in run(tmp_path, few.name))
+    flat = put(tmp_path / "flat", *(f"{kinds[number % 3].replace('/', ' ')}/{number}.jpg" for number in range(ENOUGH)))
+    assert not any("taxonomy_model" in line for line in run(tmp_path, flat.name))
+    assert written(tmp_path)["crops"]["validation_share"] == 0.0
+
+
+def test_a_column_of_levels_that_arrows_join_is_read_as_paths(tmp_path: Path) -> None:
+    put(tmp_path / "images", *(f"{number}.jpg" for number in range(60)))
+    kinds = ("Women > Hats", "Women > Bags", "Shoes")
+    with (tmp_path / "stock.csv").open("w", newline="", encoding="utf-8") as file:
+        lines = [[number, kinds[number % 3], f"{number}.jpg"] for number in range(60)]
+        csv.writer(file).writerows([["sku", "kind", "file"], *lines])
+    said = run(tmp_path, "stock.csv")
+    assert 'Note       a category is a path, whose levels are joined by " > "' in said
+    tables = written(tmp_path)
+    assert tables["raw_images"]["table"]["levels"] == " > "  # type: ignore[index]
+    with within(tmp_path):
+        runner.run("raw_images", tables=tables)
+        listed = Table(Path("data/raw_images/records.lance")).read(["category"])
+    assert {*listed["category"].to_pylist()} == {"Women/Hats", "Women/Bags", "Shoes"}
 
 
 def test_street_photos_are_learnt_from(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from visnet.embedding.vectors import Vectors
 from visnet.errors import Damaged, NotReady
 from visnet.evaluation import calibration, calibration_fit, reliability
 from visnet.evaluation.calibration import Calibration, Curve, Curves, Ranked
+from visnet.evaluation.calibration_error import calibration_error
 from visnet.evaluation.calibration_fit import FITS, Hits
 
 SAME, OTHER = (0.4, 0.15), (1.1, 0.3)  # mean and deviation of the distances of hits that are right, and that are not
@@ -46,7 +47,7 @@ def test_probabilities_come_near_the_truth(share: float) -> None:
     fresh = drawn(6000, share, seed=2)
     said = fitted.probability(fresh.sq_distance, fresh.category)
     assert np.abs(said - truth(fresh.sq_distance, share)).mean() < 0.02
-    assert reliability.calibration_error(said, fresh.same) < 0.02
+    assert calibration_error(said, fresh.same) < 0.02
     assert reliability.brier(said, fresh.same) < 1.1 * reliability.brier(truth(fresh.sq_distance, share), fresh.same)
 
 

@@ -8,26 +8,27 @@ import pytest
 from tests.evaluation.test_calibration import drawn, known, placed
 from visnet.evaluation import calibration_fit, reliability
 from visnet.evaluation.calibration import Calibration
+from visnet.evaluation.calibration_error import bins, calibration_error
 
 
 def test_a_table_of_two_bins_by_hand() -> None:
     said = np.array([0.9, 0.1, 0.8, 0.2])
     right = np.array([True, False, False, False])
-    table = reliability.bins(said, right, 2)
+    table = bins(said, right, 2)
     assert table["hits"].tolist() == [2, 2]
     assert table["probability"].tolist() == pytest.approx([0.15, 0.85])
     assert table["share"].tolist() == [0.0, 0.5]
-    assert reliability.calibration_error(said, right, 2) == pytest.approx((0.15 + 0.35) / 2)
+    assert calibration_error(said, right, 2) == pytest.approx((0.15 + 0.35) / 2)
     assert reliability.brier(said, right) == pytest.approx((0.01 + 0.01 + 0.64 + 0.04) / 4)
 
 
 def test_bins_have_the_same_number_of_hits_up_to_one() -> None:
     rng = np.random.default_rng(0)
-    table = reliability.bins(rng.random(103) ** 8, rng.random(103) < 0.1)
+    table = bins(rng.random(103) ** 8, rng.random(103) < 0.1)
     assert sorted(set(table["hits"])) == [10, 11]
     assert table["hits"].sum() == 103
     assert table["probability"].is_monotonic_increasing
-    assert len(reliability.bins(rng.random(4), rng.random(4) < 0.5)) == 4
+    assert len(bins(rng.random(4), rng.random(4) < 0.5)) == 4
 
 
 def test_an_error_is_told_from_that_of_too_few_hits() -> None:
@@ -36,16 +37,16 @@ def test_an_error_is_told_from_that_of_too_few_hits() -> None:
     fair, unfair = rng.random(400) < said, rng.random(400) < said**3
     by_chance = reliability.error_by_chance(said, seed=0)
     assert 0.01 < by_chance < 0.06
-    redrawn = [reliability.calibration_error(said, rng.random(400) < said) for _ in range(200)]
+    redrawn = [calibration_error(said, rng.random(400) < said) for _ in range(200)]
     assert by_chance == pytest.approx(np.mean(redrawn), rel=0.1)
-    assert reliability.calibration_error(said, fair) < 2 * by_chance
-    assert reliability.calibration_error(said, unfair) > 3 * by_chance
+    assert calibration_error(said, fair) < 2 * by_chance
+    assert calibration_error(said, unfair) > 3 * by_chance
     assert reliability.error_by_chance(np.tile(said, 50), seed=0) < by_chance / 5
 
 
 def test_nothing_is_measured_of_nothing() -> None:
     none = np.zeros(0)
-    assert math.isnan(reliability.calibration_error(none, none.astype(bool)))
+    assert math.isnan(calibration_error(none, none.astype(bool)))
     assert math.isnan(reliability.brier(none, none))
     shop = placed(("bags", "1", 1.0))
     for fitted, tests in ((None, shop), (known(), shop.where(np.array([False])))):
@@ -80,4 +81,4 @@ def test_a_calibration_that_is_wrong_is_found_out() -> None:
     found = drawn(4000, 0.3, seed=1)
     fitted = calibration_fit.fit(drawn(4000, 0.3, seed=2, shift=0.5), seed=0)
     said = fitted.probability(found.sq_distance, found.category)
-    assert reliability.calibration_error(said, found.same) > 0.1
+    assert calibration_error(said, found.same) > 0.1

@@ -38,6 +38,14 @@ def test_the_metadata_layout_works_out_of_the_box(tmp_path: Path, name: str, del
     assert listing.photos["locator"].to_pylist() == [f"{tmp_path}/images/{row[-1]}" for row in ROWS]
 
 
+def test_levels_that_are_joined_otherwise_become_paths(tmp_path: Path) -> None:
+    kinds = ["Women > Tops/Tees", "Women >  Sarees > Silk", "Shoes"]
+    path = write(tmp_path / "t.csv", [(kind, *row[1:]) for kind, row in zip(kinds, ROWS, strict=True)])
+    found = rows(table.listing(Params(levels=" > "), path), "category")
+    assert found == [("Women/Tops%2FTees",), ("Women/Sarees/Silk",), ("Shoes",)]
+    assert rows(table.listing(Params(), path), "category") == [(kind,) for kind in kinds]
+
+
 def test_parquet_reads_as_the_csv_does(tmp_path: Path) -> None:
     expected = table.listing(Params(), write(tmp_path / "t.csv", ROWS))
     columns = dict(zip(HEADER, map(list, zip(*ROWS, strict=True)), strict=True))

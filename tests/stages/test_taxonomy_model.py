@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.apart import within
 from tests.workspace import report
-from visnet.categorizing import told_paths
+from visnet.categorizing import told_table
 from visnet.categorizing.categorizer import Categorizer
 from visnet.commands import categorize, verify
 from visnet.models.wheels import WHEELS
@@ -79,6 +79,7 @@ def test_models_learn_from_the_training_split_and_are_measured_on_the_test_s(tol
     )
     assert said["paths"] == crops(told)["category"].nunique()
     assert said["exact_path_low"] <= said["exact_path"] <= said["exact_path_high"]
+    assert 0 <= said["calibration_error_1"] == report(told, "category_paths")["calibration_error_1"] <= 1
     beside = pd.read_csv(told / "data/taxonomy_model/models.csv", index_col="model")
     assert list(beside.index) == ["leaves", "attention", "attention_beam", "attention_free_beam"]
     assert beside.loc["attention_beam", "invalid"] == 0 == said["attention_beam_invalid"]
@@ -134,7 +135,7 @@ def test_a_run_that_is_killed_keeps_what_it_has_told(
     shop = Path(shutil.copytree(told, tmp_path / "shop", symlinks=True))
     whole = answers(shop)
     shutil.rmtree(shop / "data/category_paths")
-    monkeypatch.setattr(told_paths, "COMMIT_EVERY", 100)
+    monkeypatch.setattr(told_table, "COMMIT_EVERY", 100)
     scored = Categorizer.scores
     calls = []
 
@@ -181,7 +182,8 @@ def test_a_command_tells_what_a_photo_shows_and_where_it_looked(told: Path, tmp_
         first, taxonomy = categorize.run([path], None).splitlines()
         category = first.removeprefix(f"{path}: ").partition(" ")[0]
         assert category in {*crops(told)["category"], "unsure"}
-        assert taxonomy.startswith("Taxonomy   ")
+        version = Taxonomy.load(told / "data/taxonomy_model/taxonomy.json").version
+        assert taxonomy.startswith(f"Taxonomy   {version}, ")
         said = categorize.run([path, path], tmp_path / "looks.png").splitlines()
         assert said[:2] == [first, first]
         with Image.open(tmp_path / "looks.png") as picture:

@@ -87,6 +87,31 @@ def test_jackets_under_two_parents_are_changed_apart(tmp_path: Path) -> None:
     }
 
 
+def test_a_row_of_a_change_that_the_old_tree_has_seen_is_passed_over(tmp_path: Path) -> None:
+    new = Taxonomy.of(["Sneakers/Boots", "Bags/Totes"])
+    file = written(tmp_path, ("Footwear", "Shoes"), ("Handbags", "Bags/Packs"), ("Shoes", "Sneakers"))
+    assert dict(read_changes(file, OLD, new).moves) == {"Shoes": ("Sneakers",)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "node", "holder"),
+    [
+        ([], "Shoes/Boots", "Shoes/Boots"),
+        ([], "Shoes/Clogs", "Shoes"),  # gone: what stood above it still does
+        ([], "Tops/Tees", ""),  # gone with all that stood above it
+        ([("Tops", "Shoes/Boots")], "Tops/Tees", "Shoes/Boots"),
+        ([("Bags/Totes", "Bags/Totes/Small"), ("Bags/Totes", "Bags/Totes/Large")], "Bags/Totes", "Bags/Totes"),
+        ([("Bags/Totes", "Bags/Totes/Small"), ("Bags/Totes", "Bags/Packs")], "Bags/Totes", "Bags"),
+        ([("Bags/Totes", "Bags/Totes/Small"), ("Bags/Totes", "Shoes")], "Bags/Totes", ""),
+        ([("Shoes", "Bags"), ("Shoes/Clogs", "Bags/Packs")], "Shoes/Clogs", "Bags/Packs"),
+        ([("Shoes", "Bags"), ("Shoes/Clogs", "Bags/Packs")], "Shoes/Boots", "Bags"),
+    ],
+)
+def test_what_a_node_is_held_by(tmp_path: Path, rows: list[tuple[str, str]], node: str, holder: str) -> None:
+    new = Taxonomy.of(["Shoes/Boots", "Bags/Totes/Small", "Bags/Totes/Large", "Bags/Packs"])
+    assert read_changes(written(tmp_path, *rows), OLD, new).holder(node, new) == holder
+
+
 def test_without_rows_what_is_still_there_stays(tmp_path: Path) -> None:
     new = Taxonomy.of(["Shoes/Boots", "Hats"])
     said = after(tmp_path, new, ["Shoes", "Shoes/Boots", "Shoes/Clogs", "Bags", "", "never was"])
@@ -124,7 +149,7 @@ def test_whatever_changed_places_comes_back_by_the_rows_turned_round(order: list
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([("Shoes", "Shoes"), ("Hats", "Shoes")], "line 3: from: 'Hats' is no node of the old tree"),
+        ([("Shoes", "Shoes"), ("Hats", "Caps")], "line 3: from: 'Hats' is no node of the old tree"),
         ([("", "Shoes")], "line 2: from: '' is no node of the old tree"),
         ([("Shoes", "Hats")], "line 2: to: 'Hats' leads to no path of the new tree"),
         ([("Shoes", "")], "line 2: to: '' leads to no path of the new tree"),

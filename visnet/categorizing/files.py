@@ -6,6 +6,7 @@ from pathlib import Path
 from visnet.errors import Damaged
 
 SETTINGS, TAXONOMY = "models.toml", "taxonomy.json"
+ALLOWED, CHANGES = Path("taxonomy.txt"), Path("taxonomy_changes.csv")  # which a person writes, in the workspace
 
 
 def tensors(head: str) -> str:

@@ -12,6 +12,7 @@ from visnet.categorizing.attention import AttentionHead
 from visnet.categorizing.beams import beams
 from visnet.categorizing.categorizer import Categorizer, PathSettings, built
 from visnet.categorizing.choices import Head, PathModels
+from visnet.categorizing.files import ALLOWED
 from visnet.categorizing.network import HEADS, PathNetwork
 from visnet.categorizing.task import Labelled, PathTask
 from visnet.embedding.crop_dataset import CropImages
@@ -20,12 +21,14 @@ from visnet.pipeline.log import Log, Shifted
 from visnet.pipeline.stage import Report
 from visnet.storage import atomic
 from visnet.storage.table import Table
+from visnet.taxonomy.path_file import allowed_paths
 from visnet.taxonomy.tree import Taxonomy
 from visnet.training import Fitted, Options, fit
 from visnet.zoo import Optimizer, Schedule
 
 WHERE = "taxonomy_model.toml: [taxonomy_model]"
 BEAM = 5
+NAMED = 5  # categories that are no path, the most frequent
 FIGURES = ("exact_path", "exact_path_low", "exact_path_high", "macro_f1")
 KNOWN = "lost IS NULL AND category != ''"
 COLUMNS = ["crop_id", "product_id", "category", "split", "content"]
@@ -39,6 +42,7 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
     """
     rows = Table(crops / "crops.lance").read(COLUMNS, KNOWN).to_pandas()
     taxonomy = _taxonomy(rows["category"])
+    rows, unfit = _allowed(rows, taxonomy, log)
     parts = {split: _labelled(crops, rows, taxonomy, split, params) for split in ("train", "validation")}
     log.say(f"  {len(taxonomy.paths)} paths, {len(parts['train'].paths)} photos to learn from")
     networks: dict[Head, PathNetwork] = {}
@@ -60,6 +64,7 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
         "paths": len(taxonomy.paths),
         "depth": taxonomy.depth,
         "taxonomy": taxonomy.version,
+        "products_left_out": unfit,
         "photos": len(parts["train"].paths),
         "validation_photos": len(parts["validation"].paths),
         **tested,
@@ -70,10 +75,28 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
 
 
 def _taxonomy(categories: pd.Series) -> Taxonomy:
+    """Take the allowed paths, or the crops' categories where none are written down."""
+    if allowed := allowed_paths(ALLOWED):
+        return Taxonomy.of(allowed)
     try:
         return Taxonomy.of(categories)
     except ValueError as error:
         raise ValueError(f"{WHERE} enabled: the crops' categories: {error}") from None
+
+
+def _allowed(rows: pd.DataFrame, taxonomy: Taxonomy, log: Log) -> tuple[pd.DataFrame, int]:
+    """Leave out the crops whose category is no path; return the others, and how many products were left out."""
+    fits = rows["category"].isin(taxonomy.path_numbers)
+    unfit = rows[~fits]
+    if not unfit.empty:
+        worst = unfit.groupby("category")["product_id"].nunique().sort_values(ascending=False, kind="stable")
+        named = ", ".join(f"{category!r} ({count})" for category, count in worst.head(NAMED).items())
+        more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
+        said = f"{unfit['product_id'].nunique()} products have a category that is no path of it: {named}{more}"
+        if not fits.any():
+            raise ValueError(f"{ALLOWED}: no crop's category is a path of it; {said}")
+        log.say(f"  {ALLOWED}: {said}; they are left out")
+    return rows[fits], unfit["product_id"].nunique()
 
 
 def _labelled(crops: Path, rows: pd.DataFrame, taxonomy: Taxonomy, split: str, params: PathModels) -> Labelled:
@@ -119,15 +142,17 @@ def _tested(
     test = _labelled(crops, rows, categorizer.taxonomy, "test", params)
     taxonomy, truth = categorizer.taxonomy, [categorizer.taxonomy.paths[number] for number in test.paths]
     told: dict[str, list[str]] = {}
+    sure: dict[str, list[tuple[float, ...]]] = {}
     for head, network in categorizer.networks.items():
-        best = categorizer.scores(head, test.images, log, params.workers).argmax(1)
-        told[head] = [taxonomy.paths[number] for number in best]
+        found = categorizer.probabilities(head, categorizer.scores(head, test.images, log, params.workers))
+        said = answers.answers(taxonomy, found, params.sure)
+        told[head], sure[head] = [one.path for one in said], [one.level_probabilities for one in said]
         if isinstance(network.head, AttentionHead):
             told |= beams(network, test.images, BEAM, log)
     products = rows.set_index("crop_id")["product_id"].loc[list(test.images.names)].tolist()
     rng = np.random.default_rng(params.seed)
     models = {
-        name: path_metrics.report(taxonomy, truth, predicted, rng, products=products)
+        name: path_metrics.report(taxonomy, truth, predicted, rng, products=products, probabilities=sure.get(name))
         for name, predicted in told.items()
     }
     figures = pd.DataFrame({name: one.figures for name, one in models.items()}).T
@@ -138,7 +163,7 @@ def _tested(
     own = models[chosen].figures
     return {
         "test_photos": len(truth),
-        **{name: _rounded(own[name]) for name in FIGURES},
+        **{name: _rounded(own[name]) for name in own if name in FIGURES or name.startswith("calibration_error")},
         **{f"{name}_exact_path": _rounded(one.figures["exact_path"]) for name, one in models.items()},
         **{f"{name}_invalid": _rounded(one.figures["invalid"]) for name, one in models.items() if name not in HEADS},
     }

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
+from visnet.evaluation.calibration_error import calibration_error
 from visnet.evaluation.intervals import AT_ONCE, RESAMPLES, Floats, interval
 from visnet.taxonomy.paths import levels_of
 from visnet.taxonomy.tree import Taxonomy, prefixes
@@ -34,9 +35,10 @@ def report(
     rng: np.random.Generator,
     *,
     products: Sequence[str] | None = None,
+    probabilities: Sequence[Sequence[float]] | None = None,
 ) -> PathReport:
     """Measure predicted paths in each way of this module; the arguments are those of `measure`."""
-    figures = measure(taxonomy, truth, predicted, rng, products=products)
+    figures = measure(taxonomy, truth, predicted, rng, products=products, probabilities=probabilities)
     return PathReport(figures, by_path(truth, predicted), confusions(truth, predicted))
 
 
@@ -47,16 +49,20 @@ def measure(
     rng: np.random.Generator,
     *,
     products: Sequence[str] | None = None,
+    probabilities: Sequence[Sequence[float]] | None = None,
 ) -> dict[str, float]:
     """Return the figures of predictions, each in 0..1: shares, F-scores, and 95 % intervals of two of them.
 
     truth: [B] texts of paths of the taxonomy; predicted: [B] any texts; products: [B], which product each photo shows,
-    since photos of one product are right or wrong together: the bootstrap draws products, or photos without them.
+    since photos of one product are right or wrong together: the bootstrap draws products, or photos without them;
+    probabilities: [B], of the levels of each predicted path.
     Figures: exact_path; level_1 … level_D, over the photos whose path has that level, NaN where none has; micro_f1 and
     macro_f1, over the paths that are true or predicted; hierarchical_precision, _recall and _f1; invalid, the share of
     predictions that are no path of the taxonomy; exact_path_low, _high, macro_f1_low, _high, NaN of fewer than two
     photos or products. Where paths have only a few photos each, resamples miss some of them, and the interval of
-    macro_f1 may lie beside it. `ValueError` of no photo, and of a truth that is no path of the taxonomy.
+    macro_f1 may lie beside it. With probabilities also calibration_error_1 … calibration_error_D: the expected
+    calibration error of a level, over the photos whose predicted path has it, NaN where none has. `ValueError` of no
+    photo, of a truth that is no path of the taxonomy, and of probabilities of other levels than those predicted.
     """
     _check(truth, predicted)
     if products is not None and len(products) != len(truth):
@@ -76,6 +82,8 @@ def measure(
     figures["hierarchical_precision"], figures["hierarchical_recall"] = precision, recall
     figures["hierarchical_f1"] = 2 * precision * recall / (precision + recall) if precision else 0.0
     figures["invalid"] = float(np.mean([path not in taxonomy.path_numbers for path in predicted]))
+    if probabilities is not None:
+        figures |= _calibration_errors(taxonomy.depth, meant, shared, probabilities)
     low, high = interval(_resampled(truth, predicted, products, rng))
     for at, name in enumerate(("exact_path", "macro_f1")):
         figures[f"{name}_low"], figures[f"{name}_high"] = float(low[at]), float(high[at])
@@ -123,6 +131,20 @@ def _lengths(truth: Sequence[str], predicted: Sequence[str]) -> tuple[np.ndarray
         found.append((len(true), len(said), both))
     lengths, meant, shared = np.array(found, np.int64).T
     return lengths, meant, shared
+
+
+def _calibration_errors(
+    depth: int, meant: np.ndarray, shared: np.ndarray, probabilities: Sequence[Sequence[float]]
+) -> dict[str, float]:
+    """Hold each level's probability against whether the predicted path is right down to it."""
+    if [len(levels) for levels in probabilities] != meant.tolist():
+        raise ValueError("probabilities: one for each level of each predicted path is wanted")
+    found = {}
+    for level in range(1, depth + 1):
+        there = meant >= level
+        said = np.array([levels[level - 1] for levels in probabilities if len(levels) >= level], np.float64)
+        found[f"calibration_error_{level}"] = calibration_error(said, (shared >= level)[there])
+    return found
 
 
 def _labels(truth: Sequence[str], predicted: Sequence[str]) -> list[str]:

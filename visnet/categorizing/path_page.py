@@ -9,7 +9,7 @@ import pandas as pd
 from visnet.categorizing.path_metrics import PathReport
 from visnet.taxonomy.paths import levels_of
 
-SMALLER_IS_BETTER = ("invalid",)
+SMALLER_IS_BETTER = ("invalid", "calibration_error")  # and what begins so
 ENDS = ("_low", "_high")  # of an interval, which stands in the cell of its figure
 STYLE = """
 :root {
@@ -76,7 +76,7 @@ def _figures(models: Mapping[str, PathReport]) -> str:
         values = [report.figures.get(name, float("nan")) for report in models.values()]
         ends = [[report.figures.get(name + end, float("nan")) for end in ENDS] for report in models.values()]
         notes = ["" if np.isnan(pair).any() else f"({pair[0]:.3f}–{pair[1]:.3f})" for pair in ends]
-        rows.append(([name.replace("_", " ")], _numbers(values, notes, smallest=name in SMALLER_IS_BETTER)))
+        rows.append(([name.replace("_", " ")], _numbers(values, notes, smallest=name.startswith(SMALLER_IS_BETTER))))
     return _table(["figure"], list(models), rows)
 
 

@@ -83,6 +83,7 @@ def _found(found: Inspected, advised: Advice) -> list[str]:
     told = {text for _, text in found.found}
     lines += [f"Note       {note}" for note in (*found.notes, *parameters.cautions(found.counts)) if note not in told]
     lines.append(f'Advice     {advised.config}, sampler "{advised.sampler}": {advised.why}')
+    lines += [f"Advice     {advised.switch_on}"] * bool(advised.switch_on)
     return [" ".join(line.splitlines()) for line in lines]
 
 

@@ -6,36 +6,12 @@ from numpy.typing import NDArray
 
 from visnet.embedding.vectors import Vectors
 from visnet.evaluation.calibration import Calibration
+from visnet.evaluation.calibration_error import BINS, bins, calibration_error
 from visnet.evaluation.calibration_fit import hits
 
-BINS = 10
 DRAWS = 200
 FIGURES = ("calibration_error", "calibration_error_by_chance", "brier_score", "brier_score_of_base_rate")
 KINDS = {"": "within", "first_": "within", "whole_shop_": "whole"}  # of figures -> the search that they are of
-
-
-def bins(probability: np.ndarray, right: np.ndarray, count: int = BINS) -> pd.DataFrame:
-    """Sort hits into bins of equal mass, the least probable first: a row per bin.
-
-    probability: [P] in 0..1; right: [P] bool. Columns: hits, probability (their mean), share (how many were right).
-    Hits that are equally probable fall as they are ordered; fewer hits than bins have a bin each.
-    """
-    order = np.argsort(probability, kind="stable")
-    parts = [part for part in np.array_split(order, count) if len(part)]
-    means = [(len(part), probability[part].mean(), right[part].mean()) for part in parts]
-    return pd.DataFrame(means, columns=["hits", "probability", "share"])
-
-
-def calibration_error(probability: np.ndarray, right: np.ndarray, count: int = BINS) -> float:
-    """Return the expected calibration error: the mean over hits of |said − found|, by bins of equal mass; NaN of none.
-
-    Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning" (AAAI 2015), with
-    bins of equal mass, since most hits are improbable.
-    """
-    table = bins(probability, right, count)
-    if table.empty:
-        return float("nan")
-    return float(np.average((table["probability"] - table["share"]).abs(), weights=table["hits"]))
 
 
 def error_by_chance(probability: np.ndarray, count: int = BINS, *, seed: int) -> float:

@@ -9,17 +9,19 @@ from visnet.inspection.inspected import Counts
 FINE_TUNED, FROZEN = "efficientnet_lite0", "efficientnet_lite0_frozen"
 ENOUGH = 200  # pairs to learn from; with fewer, what ImageNet taught finds better
 TRIPLETS = (2_000, 400_000)  # least and most to train with
+PATHS = "categories are paths of up to {depth} levels: `enabled = true` in taxonomy_model.toml learns to tell them"
 LOST_MAX = 0.02  # of photos on a disk
 LOST_REMOTE_MAX = 0.1  # of photos with an address
 
 
 @dataclass(frozen=True)
 class Advice:
-    """The zoo entry and the sampler, why, and the parameters of the stages after raw_images."""
+    """The zoo entry and the sampler, why, the parameters of the stages after raw_images, and what to switch on."""
 
     config: str
     sampler: str
     why: str
+    switch_on: str
     tables: Mapping[str, Mapping[str, Any]]
 
 
@@ -31,6 +33,7 @@ def advice(counts: Counts | None) -> Advice:
         config,
         sampler,
         why,
+        PATHS.format(depth=counts.depth) if counts and _tells_paths(counts) else "",
         {
             "crops": _crops(counts, products, sampler),
             "triplets": _triplets(counts, photos, sampler),
@@ -64,9 +67,16 @@ def lost_share_max(counts: Counts | None) -> float:
     return round(max(share, min(0.5, 2 / counts.photos)), 3)
 
 
+def _tells_paths(counts: Counts) -> bool:
+    """Whether photos are enough to learn the paths of categories from."""
+    return counts.in_paths >= ENOUGH and counts.categories > 1
+
+
 def _crops(counts: Counts | None, products: int, sampler: str) -> dict[str, Any]:
     if sampler == "none":
         validation, test = 0.0, 0.9 if counts and counts.paired else 0.2
+        if counts and _tells_paths(counts):  # by which models of category paths are chosen
+            validation, test = 0.1, min(test, 0.5)
     else:
         validation, test = (0.05, 0.1) if products >= 20_000 else (0.1, 0.2) if products >= 1_000 else (0.12, 0.25)
     return {

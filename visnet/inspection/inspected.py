@@ -17,7 +17,8 @@ class Counts:
 
     paired: street photos whose product has a shop photo; several: products with two photos or more; lone_categories:
     those with shop photos of fewer than two products, in which nothing can be told apart; remote: photos with an
-    address; shared: products whose photos the source puts into two splits; product_ids: (category, product_id).
+    address; shared: products whose photos the source puts into two splits; depth: levels of the deepest category;
+    in_paths: photos whose category is a path of two levels or more; product_ids: (category, product_id).
     """
 
     photos: int
@@ -30,6 +31,8 @@ class Counts:
     lone_categories: int
     remote: int
     shared: int
+    depth: int
+    in_paths: int
     dropped: Mapping[str, int]
     product_ids: frozenset[tuple[str, str]]
 
@@ -68,6 +71,7 @@ def counts(listing: Listing) -> Counts:
     in_category = shop.groupby("category")["product_id"].nunique()
     lone = sum(in_category.get(category, 0) < 2 for category in rows["category"].unique())
     remote = pc.match_substring_regex(listing.photos["locator"], r"^\s*(https?:)?//")
+    levels = rows["category"].str.count("/") + 1
     return Counts(
         photos=listing.photos.num_rows,
         products=rows["product_id"].nunique(),
@@ -79,6 +83,8 @@ def counts(listing: Listing) -> Counts:
         lone_categories=lone,
         remote=pc.sum(remote).as_py() or 0,
         shared=len(assign_splits(rows, Shares(0.1, 0.2, 1))[1]),
+        depth=int(levels.max()),
+        in_paths=int(rows.loc[levels > 1, "photo_id"].nunique()),
         dropped=listing.dropped,
         product_ids=frozenset(zip(shop["category"], shop["product_id"], strict=True)),
     )

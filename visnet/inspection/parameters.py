@@ -35,6 +35,8 @@ def text(found: Inspected, advised: Advice, workspace: Path, *, replaces: bool) 
         "publish": {"keep": 5, "probe_recall_at_1_drop_max": 0.05, **gates},
     }
     why = {"triplets": f'sampler "{advised.sampler}": {advised.why}'}
+    if advised.switch_on:
+        why["crops"] = advised.switch_on
     if replaces:
         why["publish"] = "removed_share_max: another catalog is served now, all of which goes; from then on 0.2"
     tables = [piece for name, values in numbers.items() for piece in _table(name, values, why.get(name, ""))]

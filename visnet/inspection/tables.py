@@ -18,6 +18,7 @@ from visnet.sources.rows.text import Unreadable
 
 ROWS = 20_000  # that are looked at of a table
 PARTS = 20  # of its files
+ARROW = " > "  # as Google's product taxonomy and many shops join levels
 NEEDED = {  # what must be known of each photo -> the lines that say it
     "where a photo is": 'path = "…" or url = "…"',
     "what kind of product a photo shows": 'category = "…"',
@@ -48,6 +49,10 @@ def inspect(path: Path, target: str, base: str = "") -> Inspected:
         raise ValueError(there.refusal(path))
     own: dict[str, Any] = {"images": there.images} if there.images else {}
     own["columns"] = dict(sorted(chosen.items(), key=lambda item: list(table.Columns.model_fields).index(item[0])))
+    categories = {text for text in sample[chosen["category"]] if text}
+    if 2 * sum(ARROW in text for text in categories) > len(categories):
+        own["levels"] = ARROW
+        notes.append(f'a category is a path, whose levels are joined by "{ARROW}"')
     says = ", ".join(f"{field} = {name}" for field, name in own["columns"].items())
     found = (("Columns", says), *[("Photos", f"below {there.images}")] * bool(there.images))
     return Inspected(target, "table", path, own, counts(listed("table", own, path)), tuple(notes), found)

@@ -23,6 +23,7 @@ from visnet.sources.listing import PHOTOS, RECORDS, SIDES, SPLITS, Answer, Listi
 from visnet.sources.rows import files, values
 from visnet.sources.rows.columns import Convert, converted
 from visnet.sources.rows.text import Unreadable
+from visnet.taxonomy.paths import joined
 
 BOX = ("left", "top", "width", "height")
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -54,6 +55,7 @@ class Params(Frozen):
 
     columns: Columns = Columns()
     images: str = Field(default="images", description="folder or address of the photos, from the table's folder")
+    levels: str = Field(default="", max_length=8, description="what joins a category's levels, as ' > '; empty = a /")
     download: FetchOptions = FetchOptions()
 
 
@@ -81,7 +83,7 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
         [
             photo_id,
             columns["product"],
-            columns["category"],
+            _paths(columns["category"], params.levels),
             columns.get("side", pa.array(["shop"] * count)),
             *(columns.get(field, empty) for field in ("split", "colour", "gender")),
             *(pa.array(box[:, i], from_pandas=True) for i in range(len(BOX))),
@@ -116,6 +118,15 @@ def fetch(
 ) -> Iterator[Answer]:
     """Read the photos from the disk or ask the web; every one is answered once, with its bytes or a reason."""
     return download.fetch(wanted, options=params.download, base=_base(params, metadata), known=known, log=log)
+
+
+def _paths(categories: pa.ChunkedArray, between: str) -> pa.ChunkedArray:
+    """Write categories whose levels are joined by a text as paths; a / in a level's name is one no more."""
+    if not between:
+        return categories
+    coded = categories.combine_chunks().dictionary_encode()
+    named = [joined([level.strip() for level in text.split(between)]) for text in coded.dictionary.to_pylist()]
+    return pa.chunked_array([pa.array(named, pa.string()).take(coded.indices)])
 
 
 def _base(params: Params, metadata: Path) -> str:

@@ -2,7 +2,8 @@
 
 A file says what became of the old tree's nodes, one a row: a node moves with everything below it, two nodes that move
 to one are merged, and one that moves to several is split. All rows apply at once, from the old tree to the new one, and
-of rows for a node and for one above it the deeper decides; a swap is therefore two rows.
+of rows for a node and for one above it the deeper decides; a swap is therefore two rows. A row whose `from` the old
+tree lacks and whose `to` it has tells of a change before it, and is passed over.
 """
 
 import csv
@@ -38,16 +39,30 @@ class TreeChanges:
         below = (to for old, to in self.moves.items() if old.startswith(f"{node}/"))
         return any(here not in prefixes(one) for to in below for one in to)
 
+    def holder(self, node: str, new: Taxonomy) -> str:
+        """Return the deepest node of the new tree that holds all of an old node; "" where none does.
+
+        That is where it stands by the rows, or the nearest above that which the new tree has; of a split, what holds
+        all its parts.
+        """
+        above = next((one for one in reversed(prefixes(node)) if one in self.moves), None)
+        parts = [prefixes(f"{to}{node[len(above) :]}") for to in self.moves[above]] if above else [prefixes(node)]
+        shared = set(parts[0]).intersection(*parts[1:])
+        return max((one for one in shared if one in new.node_numbers), key=len, default="")
+
 
 def read_changes(file: Path, old: Taxonomy, new: Taxonomy) -> TreeChanges:
     """Read a CSV file with the header `from,to`: texts of nodes of the old tree and of the new one.
 
-    `ValueError` names file and line of a `from` that the old tree lacks, a `to` that the new tree lacks, a row that is
-    there twice, and a node that is moved below itself, which is a cycle; a split may keep a node above its parts.
+    `ValueError` names file and line of a `from` that the old tree lacks and whose `to` it lacks, too, a `to` that the
+    new tree lacks, a row that is there twice, and a node that is moved below itself, which is a cycle; a split may keep
+    a node above its parts.
     """
     lines: dict[tuple[str, str], int] = {}
     for line, (source, target) in _rows(file):
         where = f"{file}: line {line}"
+        if source and source not in old.node_numbers and target in old.node_numbers:
+            continue
         if source not in old.node_numbers:
             raise ValueError(f"{where}: from: {source!r} is no node of the old tree {old.version}")
         if target not in new.node_numbers:

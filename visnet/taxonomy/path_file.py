@@ -44,6 +44,13 @@ def read_paths(file: Path) -> tuple[str, ...]:
     return tuple(paths)
 
 
+def allowed_paths(file: Path) -> tuple[str, ...]:
+    """Read allowed paths as `read_paths` does; none where there is no such file, or only comments are in it."""
+    if file.is_file() and all(not line.strip() or line.lstrip().startswith("#") for line in _text(file).split("\n")):
+        return ()
+    return read_paths(file) if file.exists() else ()
+
+
 def _text(file: Path) -> str:
     text = read_utf8(file, f"a text file is wanted, {WANTED}").replace("\r\n", "\n").replace("\r", "\n")
     if _is_json(text) or _is_json(text.strip().partition("\n")[0]):
