@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from visnet.serving.app.column_values import MOST
-from visnet.serving.app.columns import ANYWHERE, ProductColumns
+from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.facets import described, facets
 from visnet.serving.app.filters import parsed
 from visnet.serving.app.within import Narrowing
@@ -58,6 +58,15 @@ def test_a_product_in_two_categories_is_one_product_and_answers_by_the_photos_th
     assert (int(red.bits[0]), int(hat.bits[0])) == (0b011, 0b010)
     (counts,) = facets(columns, ["colour"], np.arange(3)).values()
     assert [(one.value, one.count) for one in counts] == [("red", 1)]
+
+
+def test_no_category_is_one_that_can_be_narrowed_to() -> None:
+    """Products like one that has none are searched for among those that have none."""
+    said = {"product_id": ["a", "b", "c"], "category": ["", "hat", ""], "colour": ["red", "red", ""]}
+    columns = columns_of({name: np.array(values, object) for name, values in said.items()}, None)
+    mask = columns.mask(Where(""))
+    assert (mask.products, mask.entries.sum(), columns.has_category("")) == (2, 2, True)
+    assert not columns_of({name: np.array(values[1:2], object) for name, values in said.items()}, None).has_category("")
 
 
 def test_columns_are_of_texts_or_of_numbers() -> None:
