@@ -6,6 +6,7 @@ from pathlib import Path
 from visnet.errors import Damaged
 
 SETTINGS, TAXONOMY = "models.toml", "taxonomy.json"
+TOLD_CATEGORIES = "told_categories.lance"  # of products that the source gives none
 
 
 def tensors(head: str) -> str:

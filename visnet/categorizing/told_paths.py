@@ -10,6 +10,8 @@ from visnet.categorizing import path_metrics
 from visnet.categorizing.answers import PathAnswer, answers, coverage_at, risk_coverage
 from visnet.categorizing.attention_picture import MANY_PX, panels
 from visnet.categorizing.categorizer import Categorizer
+from visnet.categorizing.files import TOLD_CATEGORIES
+from visnet.categorizing.product_paths import bring_products
 from visnet.embedding.crop_dataset import CropImages
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Report
@@ -36,18 +38,22 @@ COLUMNS = pa.schema(
 def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
     """Bring the answers up to the crops and the model in a folder, and measure those whose category is known.
 
+    Beside the table stands that of the products that lack a category, where any is told one (`product_paths`).
     Writes `metrics.csv` (a row for each split), `confusions.csv`, and `risk_coverage.csv` of the test's photos beside
     the table.
     """
     out = table.path.parent
     categorizer = Categorizer.load(model)
     path = crops / "crops.lance"
-    rows = Table(path).read(["crop_id", "product_id", "category", "split", "content"], "lost IS NULL").to_pandas()
+    columns = ["crop_id", "product_id", "category", "side", "split", "content"]
+    rows = Table(path).read(columns, "lost IS NULL").to_pandas()
     rows = rows.sort_values("crop_id", ignore_index=True)
     made = pa.repeat(fingerprint(categorizer.made_by), len(rows))
     change = _bring(table, rows.assign(source=fingerprints(made, pa.array(rows["content"]))), categorizer, path, log)
 
     told = table.opened().to_table().to_pandas().set_index("crop_id")
+    products = Table(out / TOLD_CATEGORIES, "product_id")
+    lacking, filled = bring_products(rows, told, categorizer.settings.sure, products)
     rows = rows.join(told[["path", "answer", "probabilities"]], on="crop_id")
     rows = rows[rows["category"].isin(categorizer.taxonomy.path_numbers)]
     test = rows[rows["split"] == "test"]
@@ -73,6 +79,8 @@ def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
         if full.any()
         else None,
         "taxonomy": categorizer.taxonomy.version,
+        "products_without_category": lacking,
+        "products_told": filled,
         **{f"photos_{name}": len(getattr(change, name)) for name in ("new", "changed", "gone")},
         "digest": table.digest(),
     }

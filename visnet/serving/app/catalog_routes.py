@@ -52,9 +52,12 @@ async def product(request: Request, product_id: str) -> Response:
         current = engine.current
         rows = current.rows(product_id)
         names = [current.photo_id(row) for row in rows.tolist()]
+        tells = current.told(int(rows[0]))
         told = ProductAnswer(
             product_id=product_id,
             category=current.said("category", rows[:1])[0],
+            category_told=tells is not None,
+            category_probability=None if tells is None else tells.probability,
             colour=current.said("colour", rows[:1])[0],
             attributes=current.attributes(int(rows[0])),
             photos=[ProductPhoto(photo_id=name, url=photo_url(name)) for name in names],

@@ -29,6 +29,7 @@ from visnet.serving.live.overlay import Overlay
 from visnet.serving.live.ranks import Ranks
 from visnet.serving.live.store import LiveStore
 from visnet.serving.searcher import Ranking, Searcher
+from visnet.serving.told_categories import told_categories
 
 AT_ONCE = 16  # requests that go through the network, or the search, together
 ALIKE = 1e-3  # squared distance at which a photo of the catalog, embedded here, is the same as its stored vector
@@ -50,8 +51,8 @@ class Engine:
         store: of changes that are laid over it once `warm` is done; None for none.
         """
         self._version, self.number, facts = version, version.number, version.facts()
-        groups = duplicate_groups(version)
-        self.searcher = Searcher(version.trained_model, version.folder, version.folder, groups)
+        groups, filled = duplicate_groups(version), told_categories(version.told_categories)
+        self.searcher = Searcher(version.trained_model, version.folder, version.folder, groups, filled)
         self.facts = Facts(version, self.searcher)
         self.columns = ProductColumns(self.searcher.said, self.searcher.product_rows, self.facts.table)
         self.localizer = None if version.localizer is None else Localizer.load(version.localizer)

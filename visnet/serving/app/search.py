@@ -102,6 +102,7 @@ def page(engine: Engine, ranking: Ranking, wanted: Narrowed, grouped: Grouped) -
             photo_id=photo_id,
             photo_url=photo_url(photo_id),
             category=hit.category,
+            category_told=engine.current.told(row) is not None,
             colour=hit.colour,
             attributes=engine.current.attributes(row),
             sq_distance=hit.sq_distance,

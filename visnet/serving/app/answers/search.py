@@ -12,6 +12,7 @@ RESULT: dict[str, Any] = {
     "photo_id": "9fc8a1b2c3d4e5f60718293a4b5c6d7e.0a1b2c3d",
     "photo_url": "/v1/photos/9fc8a1b2c3d4e5f60718293a4b5c6d7e.0a1b2c3d",
     "category": "bags",
+    "category_told": False,
     "colour": "red",
     "attributes": {"title": "Canvas tote", "price": "29.5"},
     "sq_distance": 0.31,
@@ -19,6 +20,9 @@ RESULT: dict[str, Any] = {
     "exact": True,
     "also": ["bags/18"],
 }
+
+
+CATEGORY_TOLD = "whether the record says no category, and this is what the product's photos tell"
 
 
 class Result(Reply):
@@ -30,6 +34,7 @@ class Result(Reply):
     photo_id: str
     photo_url: str
     category: str
+    category_told: Annotated[bool, Field(description=CATEGORY_TOLD)] = False
     colour: str
     attributes: dict[str, str]
     sq_distance: Annotated[float, Field(description="of unit vectors, 0 to 4")]
