@@ -78,7 +78,8 @@ class Client:
         group_by: "box" searches for each box alone, or without boxes for each thing that the localizer is sure of; the
         answer's `groups` have what is found. filter: which products may answer, such as
         {"column": "price", "range": {"max": 30}}, by the grammar of `visnet.serving.app.filters`. facets: the columns
-        whose values are counted. collapse: "duplicates" has one answer of each confirmed double listing.
+        whose values are counted; "category/" counts the levels of paths, one at a time. collapse: "duplicates" has one
+        answer of each confirmed double listing.
         """
         fields: dict[str, Any] = {
             "query_id": query_id,

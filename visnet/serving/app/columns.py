@@ -125,11 +125,15 @@ class ProductColumns:
 
     def once(self, entries: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
         """Leave out of entries [M] those whose product is there already; with values [M] int, there with the same."""
+        return entries[self.firsts(entries, values)]
+
+    def firsts(self, entries: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+        """Return which of the entries [M] `once` leaves, as places in them."""
         if self._single:
-            return entries
+            return np.arange(len(entries))
         number = self._product[entries].astype(np.int64)
         pairs = number if values is None else number * (int(values.max(initial=0)) + 1) + values
-        return entries[np.unique(pairs, return_index=True)[1]]
+        return np.asarray(np.unique(pairs, return_index=True)[1])
 
     def count(self, entries: np.ndarray) -> int:
         """Count the products of entries [M]."""

@@ -10,7 +10,7 @@ from visnet.errors import NotFound
 from visnet.serving.app.answers.catalog import CatalogColumn
 from visnet.serving.app.answers.counts import Count, Numbers
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
-from visnet.serving.app.facets import described, facets
+from visnet.serving.app.facets import AskedFacet, described, facets
 from visnet.serving.app.facts import Facts, shown_attributes
 from visnet.serving.app.within import Grouped, Narrowing, Within
 from visnet.serving.live import merging
@@ -104,20 +104,20 @@ class Current:
         """Say what columns there are, and which values products have in each."""
         return self._described if self.overlay.empty else described(self._columns, self.within())
 
-    def counted(self, names: Sequence[str], ranking: Ranking) -> dict[str, list[Count] | Numbers]:
+    def counted(self, wanted: Sequence[AskedFacet], ranking: Ranking) -> dict[str, list[Count] | Numbers]:
         """Count the values of columns over the products of a ranking."""
         own = ranking.row < self.overlay.base
         live = [self.overlay.photos[row - self.overlay.base].product for row in ranking.row[~own].tolist()]
-        return facets(self._columns, names, self._columns.entries(ranking.row[own]), live)
+        return facets(self._columns, wanted, self._columns.entries(ranking.row[own]), live)
 
     def others(
-        self, names: Sequence[str], product_id: str, where: Where
+        self, wanted: Sequence[AskedFacet], product_id: str, where: Where
     ) -> tuple[int, dict[str, list[Count] | Numbers]]:
         """Count the other products that may answer, and the values that they have in columns."""
         within = self.within(where)
         entries = self._columns.others(within.entries, product_id)
         live = [one for one in within.changed if one.product_id != product_id]
-        return self._columns.count(entries) + len(live), facets(self._columns, names, entries, live)
+        return self._columns.count(entries) + len(live), facets(self._columns, wanted, entries, live)
 
     def categories(self) -> dict[str, int]:
         """Return category -> how many products it has, the largest first."""

@@ -8,7 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 from visnet.serving.app.answers.search import AskedPhoto, Group, Result, SearchAnswer, ShownBox, asked_photo_url
 from visnet.serving.app.columns import Where
 from visnet.serving.app.engine import Engine
-from visnet.serving.app.facets import asked
+from visnet.serving.app.facets import AskedFacet, asked, column_of
 from visnet.serving.app.filters import Filter, parsed
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import Query, part_id
@@ -29,7 +29,7 @@ class Narrowed:
     limit: int
     offset: int
     filter: Filter | None
-    facets: tuple[str, ...]
+    facets: tuple[AskedFacet, ...]
     category: str | None = None
     min_probability: float | None = None
     collapse: Literal["duplicates"] | None = None
@@ -37,7 +37,8 @@ class Narrowed:
     @classmethod
     def of(cls, *, filter: str | None, facets: str | None, category: str | None = None, **others: Any) -> "Narrowed":
         """Read what a request says; refused where its filter is none."""
-        return cls(filter=parsed(filter), facets=asked(facets), category=category or None, **others)
+        read = parsed(filter)
+        return cls(filter=read, facets=asked(facets, read), category=category or None, **others)
 
     @property
     def deep(self) -> int:
@@ -52,8 +53,8 @@ class Narrowed:
             raise Refusal(422, f"offset + limit is {self.offset + self.limit}; allowed is {DEPTH:,} at most")
         if self.min_probability is not None and not engine.calibrated:
             raise Refusal(422, "min_probability: this version has no calibration, so no answer has a probability")
-        for name in self.facets:
-            engine.columns.column(name, "facets")
+        for facet in self.facets:
+            column_of(engine.columns, facet)
         return engine.columns.where(self.category, self.filter)
 
 
