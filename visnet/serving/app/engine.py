@@ -165,6 +165,11 @@ class Engine:
         """Cut a box, left, top, width, height, out of a picture, and make it what the network takes."""
         return self.searcher.square(codec.crop(picture, box))
 
+    def square_to_tell(self, picture: Image.Image, box: Box | None) -> torch.Tensor:
+        """Cut a box out of a picture, and make it what the model of categories takes; there must be one."""
+        assert self.categorizer is not None
+        return self.categorizer.square(codec.crop(picture, box))
+
     def close(self) -> None:
         """Let the version go."""
         self._version.close()

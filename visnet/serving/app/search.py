@@ -5,11 +5,20 @@ from typing import Any, Literal
 
 from pydantic.json_schema import SkipJsonSchema
 
-from visnet.serving.app.answers.search import AskedPhoto, Group, Result, SearchAnswer, ShownBox, asked_photo_url
+from visnet.serving.app.answers.search import (
+    AskedPhoto,
+    Group,
+    InCategory,
+    Result,
+    SearchAnswer,
+    ShownBox,
+    asked_photo_url,
+)
 from visnet.serving.app.columns import Where
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.facets import AskedFacet, asked, column_of
 from visnet.serving.app.filters import Filter, parsed
+from visnet.serving.app.in_category import kept_within
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import Query, part_id
 from visnet.serving.app.steps import DEPTH
@@ -58,9 +67,14 @@ class Narrowed:
         return engine.columns.where(self.category, self.filter)
 
 
-async def answered(engine: Engine, query: Query, query_id: str | None, wanted: Narrowed) -> SearchAnswer:
-    """Rank the products for a query, and tell a page of them; of each of its boxes, if it is grouped."""
-    where = wanted.within(engine)
+async def answered(
+    engine: Engine, query: Query, query_id: str | None, wanted: Narrowed, kept_to: InCategory | None = None
+) -> SearchAnswer:
+    """Rank the products for a query, and tell a page of them; of each of its boxes, if it is grouped.
+
+    kept_to: the category that its photo shows, to which the answers are kept.
+    """
+    where = kept_within(wanted.within(engine), kept_to)
     rankings = await engine.rank_each(query.vectors, where, wanted.deep, collapse=wanted.collapse is not None)
     pages = [_told(engine, ranking, where, wanted) for ranking in rankings]
     used = [box.box for box in query.boxes if box.used]
@@ -75,6 +89,7 @@ async def answered(engine: Engine, query: Query, query_id: str | None, wanted: N
         offset=wanted.offset,
         limit=wanted.limit,
         groups=groups if query.grouped else None,
+        in_category=kept_to,
         lineage=engine.lineage,
         **pages[0],
     )

@@ -46,6 +46,16 @@ class Result(Reply):
     ]
 
 
+class InCategory(Reply):
+    """The category that a search was kept to: the path that its photo was told, as far as the model is sure."""
+
+    model_config = shown_by({"category": "Women/Bags", "probability": 0.91, "taxonomy": "4b1f0c2d9e7a"})
+
+    category: Annotated[str, Field(description="empty where the model is unsure of the first level: nothing was kept")]
+    probability: Annotated[float | None, Field(description="of its last level; null where it is empty")]
+    taxonomy: Annotated[str, Field(description="the version of the taxonomy that the path is of")]
+
+
 class ShownBox(Reply):
     """A part of the photo, left, top, right, bottom in its pixels; what is used was searched for."""
 
@@ -107,6 +117,7 @@ class SearchAnswer(Reply):
                 "colour": [{"value": "red", "count": 20}],
             },
             "groups": None,
+            "in_category": None,
             "lineage": LINEAGE,
         }
     )
@@ -120,6 +131,7 @@ class SearchAnswer(Reply):
     limit: int
     facets: Annotated[Facets, Field(description="over the best 2,048 answers")]
     groups: Annotated[list[Group] | None, Field(description="with group_by=box; else null")] = None
+    in_category: Annotated[InCategory | None, Field(description="with in_category=true; else null")] = None
     lineage: Lineage
 
 
