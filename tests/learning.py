@@ -93,7 +93,7 @@ def make(folder: Path, categories: tuple[str, ...] = CATEGORIES) -> Path:
     with (folder / "stock.csv").open("w", newline="") as file:
         csv.writer(file).writerows([refreshing.HEADER, *rows])
     run(folder, "raw_images", "crops", "triplets")
-    for stage in ("localizer", "taxonomy_model", "duplicates"):  # which are switched off
+    for stage in ("localizer", "taxonomy_model", "category_paths", "duplicates"):  # which are switched off
         (folder / "data" / stage).mkdir()
     with within(folder):
         connection.connect()

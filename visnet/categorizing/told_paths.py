@@ -9,7 +9,8 @@ from visnet.categorizing import path_metrics
 from visnet.categorizing.answers import PathAnswer, coverage_at, risk_coverage
 from visnet.categorizing.attention_picture import MANY_PX, panels
 from visnet.categorizing.categorizer import Categorizer
-from visnet.categorizing.files import ALLOWED, CHANGES
+from visnet.categorizing.files import ALLOWED, CHANGES, TOLD_CATEGORIES
+from visnet.categorizing.product_paths import bring_products
 from visnet.categorizing.retelling import Retelling
 from visnet.categorizing.told_table import Brought, bring_table
 from visnet.pipeline.log import Log
@@ -26,13 +27,15 @@ SURE_OF = 0.95
 def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
     """Bring the answers up to the crops, the model in a folder, and today's tree; measure those of known categories.
 
+    Beside the table stands that of the products that lack a category, where any is told one (`product_paths`).
     Writes `metrics.csv` (a row for each split), `confusions.csv`, and `risk_coverage.csv` of the test's photos beside
     the table.
     """
     out = table.path.parent
     categorizer = Categorizer.load(model)
     path = crops / "crops.lance"
-    rows = Table(path).read(["crop_id", "product_id", "category", "split", "content"], "lost IS NULL").to_pandas()
+    columns = ["crop_id", "product_id", "category", "side", "split", "content"]
+    rows = Table(path).read(columns, "lost IS NULL").to_pandas()
     rows = rows.sort_values("crop_id", ignore_index=True)
     allowed, sure = allowed_paths(ALLOWED), categorizer.settings.sure
     retelling = Retelling.of(categorizer.taxonomy, {*rows["category"]} - {""}, allowed, CHANGES, sure)
@@ -41,6 +44,8 @@ def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
     told = table.opened().to_table().to_pandas().set_index("crop_id")
     stopped = int((~told["path"].isin(retelling.tree.path_numbers)).sum())
     _say(retelling, brought, stopped, log)
+    products = Table(out / TOLD_CATEGORIES, "product_id")
+    lacking, filled = bring_products(rows, told, categorizer.settings.sure, products)
     rows = rows.join(told[["path", "answer", "probabilities", "model_path", "model_probabilities"]], on="crop_id")
     rows = rows[rows["category"].isin(retelling.tree.path_numbers)]
     whole = rows["path"].isin(retelling.tree.path_numbers)  # and does not stop above a leaf
@@ -61,6 +66,8 @@ def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
         **_sureness(curve, test),
         "taxonomy": retelling.tree.version,
         "model_taxonomy": categorizer.taxonomy.version,
+        "products_without_category": lacking,
+        "products_told": filled,
         **{f"photos_{name}": len(getattr(brought, name)) for name in ("new", "changed", "gone")},
         "remapped": len(brought.remapped),
         "predicted_again": len(brought.predicted_again),

@@ -71,6 +71,7 @@ class Client:
         filter: Filter | None = None,
         facets: Sequence[str] | None = None,
         collapse: Literal["duplicates"] | None = None,
+        in_category: bool = False,
     ) -> SearchAnswer:
         """Find the products most like a thing, by 1 to 8 photos of it, an earlier query, or a photo's address.
 
@@ -78,7 +79,9 @@ class Client:
         group_by: "box" searches for each box alone, or without boxes for each thing that the localizer is sure of; the
         answer's `groups` have what is found. filter: which products may answer, such as
         {"column": "price", "range": {"max": 30}}, by the grammar of `visnet.serving.app.filters`. facets: the columns
-        whose values are counted. collapse: "duplicates" has one answer of each confirmed double listing.
+        whose values are counted; "category/" counts the levels of paths, one at a time. collapse: "duplicates" has one
+        answer of each confirmed double listing. in_category: keep to what the photo shows, by the version's model of
+        categories; the answer's `in_category` says which path that is.
         """
         fields: dict[str, Any] = {
             "query_id": query_id,
@@ -89,6 +92,7 @@ class Client:
             "limit": limit,
             "offset": offset,
         }
+        fields |= {"in_category": "true"} if in_category else {}
         fields |= {"min_probability": min_probability, "filter": filter, "facets": facets, "collapse": collapse}
         return self._post(SearchAnswer, "/v1/search", photos, fields)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from visnet.categorizing.files import TOLD_CATEGORIES
 from visnet.errors import NotFound, NotReady
 from visnet.localizing.files import is_trained
 from visnet.localizing.localizer import Localizer
@@ -15,7 +16,9 @@ from visnet.photos.cutting import Box
 from visnet.pipeline.reports import DATA
 from visnet.serving import catalog, versions
 from visnet.serving.searcher import Hit, Searcher
+from visnet.serving.told_categories import told_categories
 from visnet.sheets import contact_sheet
+from visnet.storage.table import Table
 
 
 def answer(photo: Path, k: int, category: str | None, box: Box | None, out: Path, whole: bool = False) -> str:
@@ -38,7 +41,8 @@ def answer(photo: Path, k: int, category: str | None, box: Box | None, out: Path
         if place.localizer is not None and box is None and not whole:
             proposed, note = _proposed(place.localizer, picture)
             picture = codec.crop(picture, proposed)
-        searcher = Searcher(place.trained_model, place.embeddings, place.calibration)
+        told = told_categories(place.told_categories)
+        searcher = Searcher(place.trained_model, place.embeddings, place.calibration, told=told)
         (hits,) = searcher.search(searcher.embed([picture]), k, category)
         products = searcher.products(category)
         _draw(place.crops, hits, photo.name, picture, products, out)
@@ -60,13 +64,17 @@ def _proposed(localizer: Path, picture: Image.Image) -> tuple[Box | None, list[s
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the answers are: folders of the model, its embeddings and calibration, a localizer's if any, and crops."""
+    """Where the answers are: folders of the model, its embeddings and calibration, and the crops.
+
+    localizer: its folder; told_categories: the table of what photos tell of products; None where there is none.
+    """
 
     trained_model: Path
     embeddings: Path
     calibration: Path
     crops: Path
     localizer: Path | None
+    told_categories: Path | None
 
 
 @contextlib.contextmanager
@@ -74,7 +82,8 @@ def _opened() -> Iterator[_Place]:
     """Hold the version that is served; where none is, the line's own artefacts answer."""
     if catalog.is_published():
         with catalog.open_current() as version:
-            yield _Place(version.trained_model, version.folder, version.folder, version.crops, version.localizer)
+            own, told = version.folder, version.told_categories
+            yield _Place(version.trained_model, own, own, version.crops, version.localizer, told)
         return
     for stage in ("crops", "trained_model", "catalog_embeddings"):
         if not (DATA / stage).exists():
@@ -82,7 +91,9 @@ def _opened() -> Iterator[_Place]:
     model, embeddings, evaluation = (DATA / name for name in ("trained_model", "catalog_embeddings", "evaluation"))
     localizer = DATA / "localizer"
     finds = localizer if is_trained(localizer) else None
-    yield _Place(model, embeddings, evaluation, DATA / "crops" / "crops.lance", finds)
+    told = DATA / "category_paths" / TOLD_CATEGORIES
+    filled = told if Table(told).exists() else None
+    yield _Place(model, embeddings, evaluation, DATA / "crops" / "crops.lance", finds, filled)
 
 
 def _draw(crops: Path, hits: Sequence[Hit], name: str, picture: Image.Image, products: int, out: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visnet.categorizing.files import answering
+from visnet.categorizing.files import TOLD_CATEGORIES, answering
 from visnet.categorizing.files import is_trained as tells_paths
 from visnet.duplicates.files import FILE as DUPLICATES
 from visnet.duplicates.files import HASHES
@@ -31,6 +31,7 @@ TABLES = {
     "knn": "knn_results",
     "catalog": "raw_images",
     "hashes": "duplicates",
+    "told_categories": "category_paths",
 }
 STAGE_OF = {  # who makes it
     **TABLES,
@@ -61,7 +62,7 @@ def of_line(data: Path) -> dict[str, Path]:
 
     `catalog` only where the source has more than photos, `calibration` where the evaluation could fit one, `localizer`
     and `taxonomy` where one is trained, `duplicates` where a person has confirmed some, `hashes` and `rule` where they
-    are looked for.
+    are looked for, `told_categories` where a product without a category is told one.
     """
     places = {part: data / stage / f"{part}.lance" for part, stage in TABLES.items()}
     fitted = data / STAGE_OF["calibration"] / calibration.FILE
@@ -69,6 +70,7 @@ def of_line(data: Path) -> dict[str, Path]:
     places["calibration"] = fitted
     places |= {part: data / STAGE_OF[part] / SINGLE[part] for part in ("duplicates", "rule")}
     places["hashes"] = data / STAGE_OF["hashes"] / HASHES
+    places["told_categories"] = data / STAGE_OF["told_categories"] / TOLD_CATEGORIES
     there = {
         "catalog": Table(places["catalog"]).exists(),
         "calibration": fitted.exists(),
@@ -77,6 +79,7 @@ def of_line(data: Path) -> dict[str, Path]:
         "duplicates": places["duplicates"].exists(),
         "rule": places["rule"].exists(),
         "hashes": places["rule"].exists() and Table(places["hashes"]).exists(),
+        "told_categories": tells_paths(places["taxonomy"]) and Table(places["told_categories"]).exists(),
     }
     return {part: path for part, path in places.items() if there.get(part, True)}
 

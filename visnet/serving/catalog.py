@@ -22,7 +22,8 @@ class Serving:
     """A version of the catalog, held open: it is not removed while this is.
 
     `crops` and `knn` are tables, `trained_model` a folder, `catalog` the shop's facts, None where its source has none,
-    `localizer` and `taxonomy_model` folders, None where none was trained.
+    `localizer` and `taxonomy_model` folders, None where none was trained, `told_categories` the table of the products
+    whose category their photos tell, None where none is told.
     """
 
     def __init__(self, folder: Path, number: int, lock: FileIO) -> None:
@@ -32,6 +33,8 @@ class Serving:
         self.catalog = folder / "catalog.lance" if Table(folder / "catalog.lance").exists() else None
         self.localizer = folder / "localizer" if (folder / "localizer").is_dir() else None
         self.taxonomy_model = folder / "taxonomy_model" if (folder / "taxonomy_model").is_dir() else None
+        told = folder / "told_categories.lance"
+        self.told_categories = told if Table(told).exists() else None
 
     def facts(self) -> dict[str, Any]:
         """Read what is written about the version: its number, parts, counts and gates."""

@@ -21,6 +21,7 @@ from visnet.evaluation.calibration import load
 from visnet.search.products import nearest_products
 from visnet.serving.duplicates import Listings
 from visnet.serving.product_rows import ProductRows
+from visnet.serving.told_categories import NONE_TOLD, ToldCategory, filled
 from visnet.zoo import weights
 
 NO_GROUPS: Mapping[str, str] = MappingProxyType({})
@@ -65,10 +66,12 @@ class Searcher:
         embeddings: Path,
         calibration: Path | None = None,
         groups: Mapping[str, str] = NO_GROUPS,
+        told: Mapping[str, ToldCategory] = NONE_TOLD,
     ) -> None:
         """Read a model's folder, the folder of its embeddings and, if given, the one in which its calibration may be.
 
         groups: product -> the group of products that are one listing (`visnet.serving.duplicates`).
+        told: product -> the category that it has where its records say none (`visnet.serving.told_categories`).
         `NotReady` when the embeddings or the calibration are of another model.
         """
         self._model, entry = weights.load(trained_model)
@@ -79,10 +82,14 @@ class Searcher:
             raise NotReady(f"{embeddings} is by another model than {trained_model}; run `dvc repro` first")
         self._calibration = None if calibration is None else load(calibration, shop.model)
         # Sorted by category, so that one of them is a range of rows, and nothing else is read to search it.
-        code, categories = pd.factorize(shop.rows["category"], sort=True)
+        rows = shop.rows
+        category, self.told = filled(rows["category"].to_numpy(object), rows["product_id"].to_numpy(object), told)
+        if self.told:
+            rows = rows.assign(category=category)
+        code, categories = pd.factorize(rows["category"], sort=True)
         order = np.argsort(code, kind="stable")
         self._gallery = Gallery(shop.matrix[torch.from_numpy(order)], metric="sq_euclidean")
-        self.said = {name: _texts(shop.rows[name])[order] for name in SAID}
+        self.said = {name: _texts(rows[name])[order] for name in SAID}
         self.product_rows = ProductRows(self.said["product_id"])
         self._product = self.product_rows.code
         self.listings = Listings(self.product_rows, groups)

@@ -53,6 +53,7 @@ def build(
     evaluation: Path,
     localizer: Path,
     taxonomy_model: Path,
+    category_paths: Path,
     duplicates: Path,
     *,
     out: Path,

@@ -1,6 +1,7 @@
 """Columns are what the catalog says, of texts or of numbers; and facets count the products that have a value."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import pyarrow as pa
 import pytest
 
 from visnet.serving.app.column_values import MOST
-from visnet.serving.app.columns import ANYWHERE, ProductColumns
-from visnet.serving.app.facets import described, facets
+from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
+from visnet.serving.app.facets import asked, described, facets
 from visnet.serving.app.filters import parsed
+from visnet.serving.app.problems import Refusal
 from visnet.serving.app.within import Narrowing
 from visnet.serving.product_rows import ProductRows
 
@@ -20,7 +22,7 @@ PRODUCTS: list[dict[str, Any]] = [
         "product_id": f"p{number:02d}",
         "category": ("bag", "hat", "shoe")[number % 3],
         "colour": ("red", "blue", None, "red", "green")[number % 5],
-        "brand": (None, "A", "B", "A")[number % 4],
+        "brand": (None, "A", "A/B", "A/B/C", "A/Bc", "A B")[number % 6],
         "price": (9.5, 20.0, None, 31.0, 20.0, 5.0, 9.5)[number % 7],
         "size": (38, None)[number % 2],
     }
@@ -56,8 +58,17 @@ def test_a_product_in_two_categories_is_one_product_and_answers_by_the_photos_th
     assert red.bits is not None
     assert hat.bits is not None
     assert (int(red.bits[0]), int(hat.bits[0])) == (0b011, 0b010)
-    (counts,) = facets(columns, ["colour"], np.arange(3)).values()
+    (counts,) = facets(columns, asked("colour"), np.arange(3)).values()
     assert [(one.value, one.count) for one in counts] == [("red", 1)]
+
+
+def test_no_category_is_one_that_can_be_narrowed_to() -> None:
+    """Products like one that has none are searched for among those that have none."""
+    said = {"product_id": ["a", "b", "c"], "category": ["", "hat", ""], "colour": ["red", "red", ""]}
+    columns = columns_of({name: np.array(values, object) for name, values in said.items()}, None)
+    mask = columns.mask(Where(""))
+    assert (mask.products, mask.entries.sum(), columns.has_category("")) == (2, 2, True)
+    assert not columns_of({name: np.array(values[1:2], object) for name, values in said.items()}, None).has_category("")
 
 
 def test_columns_are_of_texts_or_of_numbers() -> None:
@@ -91,8 +102,8 @@ def test_columns_are_of_texts_or_of_numbers() -> None:
         "list": {**one, "values": [{"value": '["a"]', "count": 1}]},
         "huge": {"kind": "number", "min": 1, "max": 1},
     }
-    for asked in ({"column": "mixed", "equals": 38}, {"column": "flag", "equals": True}):
-        assert columns.mask(columns.where(None, parsed(json.dumps(asked)))).entries.tolist() == [True, False]
+    for part in ({"column": "mixed", "equals": 38}, {"column": "flag", "equals": True}):
+        assert columns.mask(columns.where(None, parsed(json.dumps(part)))).entries.tolist() == [True, False]
 
 
 def test_of_many_columns_those_are_kept_that_most_products_have() -> None:
@@ -108,7 +119,7 @@ def test_of_many_columns_those_are_kept_that_most_products_have() -> None:
 def test_facets_count_products_and_numbers_have_a_histogram() -> None:
     entries = np.flatnonzero([product["category"] == "bag" for product in PRODUCTS])
     bags = [product for product in PRODUCTS if product["category"] == "bag"]
-    got = facets(COLUMNS, ["colour", "price", "size"], entries)
+    got = facets(COLUMNS, asked("colour,price,size"), entries)
     colours = [product["colour"] for product in bags if product["colour"]]
     assert {one.value: one.count for one in got["colour"]} == {name: colours.count(name) for name in colours}
     prices = [product["price"] for product in bags if product["price"] is not None]
@@ -119,6 +130,50 @@ def test_facets_count_products_and_numbers_have_a_histogram() -> None:
     assert [one["min"] for one in numbers["histogram"]] == pytest.approx(edges[:-1])
     one = {"min": 38, "max": 38, "count": sum(product["size"] is not None for product in bags)}
     assert got["size"].model_dump() == {"min": 38, "max": 38, "histogram": [one]}
-    none = facets(COLUMNS, ["colour", "price"], entries[:0])
+    none = facets(COLUMNS, asked("colour,price,brand/"), entries[:0])
+    assert none["brand/"] == []
     assert none["colour"] == []
     assert none["price"].model_dump() == {"min": None, "max": None, "histogram": []}
+
+
+@pytest.mark.parametrize("above", ["", "A", "A/B", "A/B/C", "A/none"])
+def test_levels_are_counted_one_at_a_time_below_what_the_filter_asks_for(above: str) -> None:
+    part = {"column": "brand", "below": above}
+    filters = [part, {"and": [{"column": "price", "range": {"min": 1}}, part, {"column": "brand", "below": "A"}]}]
+    for one in filters if above else [None]:
+        facet = asked("brand/,brand", parsed(json.dumps(one)) if one else None)
+        got = facets(COLUMNS, facet, np.arange(len(PRODUCTS)))
+        start = above.split("/") if above else []
+        wanted: dict[str, int] = {}
+        for product in PRODUCTS:
+            levels = product["brand"].split("/") if product["brand"] else []
+            if len(levels) > len(start) and levels[: len(start)] == start:
+                node = "/".join(levels[: len(start) + 1])
+                wanted[node] = wanted.get(node, 0) + 1
+        assert {one.value: one.count for one in got["brand/"]} == wanted
+        assert sum(one.count for one in got["brand"]) == sum(product["brand"] is not None for product in PRODUCTS)
+
+
+def test_a_product_in_two_categories_is_counted_once_where_they_meet() -> None:
+    said = {"product_id": ["a", "a", "b"], "category": ["W/bag", "W/hat", "W/hat"], "colour": ["", "", ""]}
+    columns = columns_of({name: np.array(values, object) for name, values in said.items()}, None)
+    for text, wanted in ((None, {"W": 2}), ('{"column": "category", "below": "W"}', {"W/bag": 1, "W/hat": 2})):
+        (counts,) = facets(columns, asked("category/", parsed(text)), np.arange(len(columns))).values()
+        assert {one.value: one.count for one in counts} == wanted
+
+
+def test_numbers_have_no_levels() -> None:
+    with pytest.raises(Refusal, match=r"column 'price' is of numbers, which have no levels") as caught:
+        facets(COLUMNS, asked("price/"), np.arange(3))
+    assert caught.value.status == 422
+
+
+def test_levels_are_counted_of_changed_products_too() -> None:
+    changed: Any = [SimpleNamespace(said={"brand": brand}.get) for brand in ("A/B", "Z/new", None, "A")]
+    entries = np.flatnonzero([product["brand"] == "A/Bc" for product in PRODUCTS])
+    for text, wanted in (
+        (None, {"A": len(entries) + 2, "Z": 1}),
+        ('{"column": "brand", "below": "A"}', {"A/Bc": len(entries), "A/B": 1}),
+    ):
+        (counts,) = facets(COLUMNS, asked("brand/", parsed(text)), entries, changed).values()
+        assert {one.value: one.count for one in counts} == wanted

@@ -140,7 +140,7 @@ def test_the_catalog_lists_what_can_be_asked(client: httpx.Client) -> None:
     ("words", "why"),
     [
         ({"filter": "red"}, "filter: Invalid JSON"),
-        ({"filter": '{"column": "colour"}'}, "wanted is one of equals, in, range, and, or, not; allowed is {"),
+        ({"filter": '{"column": "colour"}'}, "wanted is one of equals, in, range, below, and, or, not; allowed is {"),
         (
             {"filter": '{"column": "prise", "equals": 1}'},
             "no column 'prise'; near are price; there are category",

@@ -38,6 +38,9 @@ def sql(asked: dict[str, Any]) -> str:
     values = [asked["equals"]] if "equals" in asked else asked.get("in")
     if values is not None:
         return f"{asked['column']} IN ({', '.join(repr(value) for value in values)})"
+    if "below" in asked:
+        column, path = asked["column"], asked["below"]
+        return f"({column} = {path!r} OR substr({column}, 1, {len(path) + 1}) = {path + '/'!r})"
     bounds = {"min": ">=", "max": "<="}
     return " AND ".join(f"{asked['column']} {bounds[name]} {value}" for name, value in asked["range"].items())
 
@@ -51,7 +54,7 @@ def by_sql(asked: dict[str, Any]) -> set[str]:
 
 def conditions() -> st.SearchStrategy[dict[str, Any]]:
     texts, numbers = (
-        st.sampled_from(["red", "blue", "bag", "hat", "A", "B", "nothing"]),
+        st.sampled_from(["red", "blue", "bag", "hat", "A", "A/B", "nothing"]),
         st.sampled_from([5, 9.5, 38, 7]),
     )
     equals = [
@@ -61,7 +64,9 @@ def conditions() -> st.SearchStrategy[dict[str, Any]]:
     ]
     bounds = st.dictionaries(st.sampled_from(["min", "max"]), numbers, min_size=1)
     ranges = st.fixed_dictionaries({"column": st.sampled_from(NUMBERS), "range": bounds})
-    return st.one_of(*equals, ranges)
+    paths = st.sampled_from(["A", "A/B", "A/B/C", "A B", "A/", "bag", "ba", "nothing"])
+    below = st.fixed_dictionaries({"column": st.sampled_from(TEXTS), "below": paths})
+    return st.one_of(*equals, ranges, below)
 
 
 def filters(depth: int) -> st.SearchStrategy[dict[str, Any]]:
@@ -110,10 +115,12 @@ def test_the_same_filter_is_worked_out_once() -> None:
 
 REFUSED = {
     "{": "filter: Invalid JSON",
-    "[]": "wanted is one of equals, in, range, and, or, not",
+    "[]": "wanted is one of equals, in, range, below, and, or, not",
     '{"column": "price"}': "wanted is one of",
     '{"column": "price", "equals": 1, "in": [1]}': "wanted is one of",
     '{"and": [{"column": "price", "equal": 1}]}': "filter.and.0: wanted is one of",
+    '{"column": "brand", "below": ""}': "filter.below: String should have at least 1 character",
+    '{"column": "brand", "below": 1}': "filter.below: Input should be a valid string",
     '{"and": []}': "filter.and: Tuple should have at least 1 item",
     '{"column": "price", "equals": null}': "filter.equals: wanted is a text, a number, true or false",
     '{"column": "price", "equals": NaN}': "wanted is a text, a number, true or false",
@@ -140,7 +147,8 @@ def test_what_is_no_filter_is_refused_with_what_is(text: str) -> None:
 UNASKABLE = {
     '{"column": "color", "equals": "red"}': "no column 'color'; near are colour; there are category, colour, price",
     '{"or": [{"column": "colour", "equals": "red"}, {"column": "x", "equals": 1}]}': "no column 'x'; there are",
-    '{"column": "colour", "range": {"min": 1}}': "column 'colour' is of texts; allowed are equals and in",
+    '{"column": "colour", "range": {"min": 1}}': "column 'colour' is of texts; allowed are equals, in and below",
+    '{"column": "price", "below": "A"}': "column 'price' is of numbers, which are below no path",
     '{"column": "price", "equals": "cheap"}': "column 'price' is of numbers, and 'cheap' is a text",
 }
 

@@ -9,6 +9,7 @@ from visnet.serving.app import state
 from visnet.serving.app.answers.catalog import CatalogAnswer, ProductAnswer, ProductPhoto, SimilarAnswer
 from visnet.serving.app.answers.counts import Count
 from visnet.serving.app.engine import Engine
+from visnet.serving.app.facets import LEVELS
 from visnet.serving.app.filters import DOCUMENTED
 from visnet.serving.app.search import COLLAPSE, NO_TEXT, Narrowed, photo_url
 from visnet.serving.app.similar import similar_ones
@@ -30,7 +31,7 @@ async def similar(
     limit: Annotated[int, Query(ge=1, le=DEPTH)] = 24,
     offset: Annotated[int, Query(ge=0, lt=DEPTH)] = 0,
     filter: Annotated[str | None, Query(**DOCUMENTED)] = None,
-    facets: Annotated[str, Query(description="columns whose values are counted over all other products")] = "",
+    facets: Annotated[str, Query(description=f"columns whose values are counted over all other products{LEVELS}")] = "",
     collapse: Annotated[Literal["duplicates"] | NO_TEXT, Query(description=COLLAPSE)] = None,
 ) -> Response:
     """Return the products most like one of the catalog, with the probabilities of a search for its own photo.
@@ -52,9 +53,12 @@ async def product(request: Request, product_id: str) -> Response:
         current = engine.current
         rows = current.rows(product_id)
         names = [current.photo_id(row) for row in rows.tolist()]
+        tells = current.told(int(rows[0]))
         told = ProductAnswer(
             product_id=product_id,
             category=current.said("category", rows[:1])[0],
+            category_told=tells is not None,
+            category_probability=None if tells is None else tells.probability,
             colour=current.said("colour", rows[:1])[0],
             attributes=current.attributes(int(rows[0])),
             photos=[ProductPhoto(photo_id=name, url=photo_url(name)) for name in names],

@@ -12,12 +12,12 @@ from visnet.categorizing.categorizer import Categorizer
 from visnet.photos import codec
 from visnet.serving.app import state
 from visnet.serving.app.answers.categories import CategorizeAnswer, CategoryLevel, PhotoCategory
+from visnet.serving.app.in_category import OFF
 from visnet.serving.app.problems import Refusal, unreadable
 from visnet.serving.app.routes import FORM, MOST_PHOTOS
 from visnet.taxonomy.paths import levels_of
 
 router = APIRouter(prefix="/v1", tags=["search"])
-OFF = "this version has no model of categories: set enabled = true in taxonomy_model.toml, then run `dvc repro`"
 
 
 @router.post("/categorize", response_model=CategorizeAnswer, dependencies=[FORM])

@@ -12,7 +12,9 @@ import pyarrow.types as types
 
 from visnet.serving.app.facts import as_text, parsed_attributes
 from visnet.serving.app.problems import Refusal
+from visnet.taxonomy.paths import level_below
 
+AFTER_SLASH = chr(ord("/") + 1)  # paths below one are the texts from "PATH/" on, and before this
 MOST = 256  # further columns; of more, those that the most products have
 
 
@@ -49,7 +51,20 @@ class TextColumn:
 
     def between(self, least: float, most: float) -> np.ndarray:
         """Refuse: texts have no range."""
-        raise Refusal(422, f"filter: column {self.name!r} is of texts; allowed are equals and in")
+        raise Refusal(422, f"filter: column {self.name!r} is of texts; allowed are equals, in and below")
+
+    def below(self, path: str) -> np.ndarray:
+        """Say which entries have a path's text, or that of one below it, [E] bool."""
+        first, last = np.searchsorted(self.values, np.array([f"{path}/", f"{path}{AFTER_SLASH}"], object))
+        return (self.codes >= first) & (self.codes < last) | self.among([path])
+
+    def levels(self, above: str) -> "TextColumn":
+        """Return the column of the paths one level below another, of the first levels for ""; others have no value."""
+        there = np.unique(self.codes[self.known])
+        nodes = TextColumn.of(self.name, np.array([level_below(str(self.values[at]), above) for at in there], object))
+        code = np.full(len(self.values) + 1, -1)  # the last is of those without a value
+        code[there] = nodes.codes
+        return TextColumn(self.name, code[self.codes], nodes.values)
 
     def take(self, entries: np.ndarray) -> "TextColumn":
         """Return the column of some entries alone."""
@@ -79,6 +94,10 @@ class NumberColumn:
     def between(self, least: float, most: float) -> np.ndarray:
         """Say which entries are within bounds, these included, [E] bool."""
         return (self.said >= least) & (self.said <= most)
+
+    def below(self, path: str) -> np.ndarray:
+        """Refuse: numbers are no paths."""
+        raise Refusal(422, f"filter: column {self.name!r} is of numbers, which are below no path")
 
     def take(self, entries: np.ndarray) -> "NumberColumn":
         """Return the column of some entries alone."""

@@ -111,7 +111,7 @@ class ProductColumns:
 
     def has_category(self, name: str | None) -> bool:
         """Whether a photo is of a category; of all of them, None."""
-        return name is None or bool(self._category.among([name]).any())
+        return name is None or bool(self._of_category(name).any())
 
     def entries(self, rows: np.ndarray) -> np.ndarray:
         """Return the entries of photos, by their rows [M]: [M] int32."""
@@ -125,11 +125,15 @@ class ProductColumns:
 
     def once(self, entries: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
         """Leave out of entries [M] those whose product is there already; with values [M] int, there with the same."""
+        return entries[self.firsts(entries, values)]
+
+    def firsts(self, entries: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+        """Return which of the entries [M] `once` leaves, as places in them."""
         if self._single:
-            return entries
+            return np.arange(len(entries))
         number = self._product[entries].astype(np.int64)
         pairs = number if values is None else number * (int(values.max(initial=0)) + 1) + values
-        return entries[np.unique(pairs, return_index=True)[1]]
+        return np.asarray(np.unique(pairs, return_index=True)[1])
 
     def count(self, entries: np.ndarray) -> int:
         """Count the products of entries [M]."""
@@ -139,7 +143,7 @@ class ProductColumns:
         """Say what may answer; `mask` keeps what was asked for last. `NotFound` for an unknown category."""
         holds = np.ones(len(self), bool)
         if where.category is not None:
-            holds = self._category.among([where.category])
+            holds = self._of_category(where.category)
             if not holds.any():
                 names = ", ".join(self._category.values)
                 raise NotFound(f"category {where.category!r} is not in the catalog; there are {names}")
@@ -147,6 +151,10 @@ class ProductColumns:
             return Mask(None, holds, self.count(np.flatnonzero(holds)))
         holds = reduce(np.logical_and, [truth(part, self.column)[0] for part in where.filters], holds)
         return Mask(pack_bits(torch.from_numpy(holds[self._entry])), holds, self.count(np.flatnonzero(holds)))
+
+    def _of_category(self, name: str) -> np.ndarray:
+        """Say which entries are of a category, [E] bool; of none, ""."""
+        return self._category.among([name]) if name else ~self._category.known
 
 
 def _only(part: Filter) -> str | float | None:

@@ -10,7 +10,7 @@ from visnet.errors import NotFound
 from visnet.serving.app.answers.catalog import CatalogColumn
 from visnet.serving.app.answers.counts import Count, Numbers
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
-from visnet.serving.app.facets import described, facets
+from visnet.serving.app.facets import AskedFacet, described, facets
 from visnet.serving.app.facts import Facts, shown_attributes
 from visnet.serving.app.within import Grouped, Narrowing, Within
 from visnet.serving.live import merging
@@ -18,6 +18,7 @@ from visnet.serving.live.overlay import Overlay
 from visnet.serving.live.products import LivePhoto
 from visnet.serving.live.store import LiveStore
 from visnet.serving.searcher import SAID, Hit, Ranking, Searcher
+from visnet.serving.told_categories import ToldCategory
 
 TOLD = ("gender", "title", "price", "attributes")  # of a feed's record, as `Facts.attributes` has them of a version
 
@@ -31,6 +32,7 @@ class Current:
         self._searcher, self._facts, self._columns = searcher, facts, columns
         self.overlay, self._store = overlay, store
         self._narrowing = Narrowing(columns)
+        self._filled = {one.path for one in searcher.told.values()}  # categories that products were told
         self._described = described(columns, self.within(ANYWHERE))
 
     def rank(
@@ -102,20 +104,20 @@ class Current:
         """Say what columns there are, and which values products have in each."""
         return self._described if self.overlay.empty else described(self._columns, self.within())
 
-    def counted(self, names: Sequence[str], ranking: Ranking) -> dict[str, list[Count] | Numbers]:
+    def counted(self, wanted: Sequence[AskedFacet], ranking: Ranking) -> dict[str, list[Count] | Numbers]:
         """Count the values of columns over the products of a ranking."""
         own = ranking.row < self.overlay.base
         live = [self.overlay.photos[row - self.overlay.base].product for row in ranking.row[~own].tolist()]
-        return facets(self._columns, names, self._columns.entries(ranking.row[own]), live)
+        return facets(self._columns, wanted, self._columns.entries(ranking.row[own]), live)
 
     def others(
-        self, names: Sequence[str], product_id: str, where: Where
+        self, wanted: Sequence[AskedFacet], product_id: str, where: Where
     ) -> tuple[int, dict[str, list[Count] | Numbers]]:
         """Count the other products that may answer, and the values that they have in columns."""
         within = self.within(where)
         entries = self._columns.others(within.entries, product_id)
         live = [one for one in within.changed if one.product_id != product_id]
-        return self._columns.count(entries) + len(live), facets(self._columns, names, entries, live)
+        return self._columns.count(entries) + len(live), facets(self._columns, wanted, entries, live)
 
     def categories(self) -> dict[str, int]:
         """Return category -> how many products it has, the largest first."""
@@ -168,16 +170,27 @@ class Current:
             return self._facts.attributes(str(self._searcher.said["product_id"][row]))
         return shown_attributes({name: getattr(live.product.record, name) for name in TOLD})
 
+    def told(self, row: int) -> ToldCategory | None:
+        """Return what the photos of a row's product tell, None where its record says its category."""
+        live = self._live(row)
+        return None if live is not None else self._searcher.told.get(str(self._searcher.said["product_id"][row]))
+
     def listed(self, product_id: str) -> Ranking | None:
-        """Return a product's published list; None where a change may have touched it, and it is to be searched for."""
+        """Return a product's published list; None where it is to be searched for.
+
+        That is where a change may have touched it, and in a category that products were told: the published lists are
+        by the records' categories.
+        """
         changed = self.overlay.check(product_id)
-        if self.overlay.empty:
-            return self._facts.similar(product_id)
         if changed is not None:
             return None
-        found = self._facts.similar(product_id)
         said = self._searcher.said
         category = str(said["category"][self._facts.rows(product_id)[0]])
+        if category in self._filled:
+            return None
+        found = self._facts.similar(product_id)
+        if self.overlay.empty:
+            return found
         touched = any(name in self.overlay.products for name in said["product_id"][found.row])
         return None if touched or self.overlay.added[category] else found
 

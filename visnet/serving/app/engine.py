@@ -29,6 +29,7 @@ from visnet.serving.live.overlay import Overlay
 from visnet.serving.live.ranks import Ranks
 from visnet.serving.live.store import LiveStore
 from visnet.serving.searcher import Ranking, Searcher
+from visnet.serving.told_categories import told_categories
 
 AT_ONCE = 16  # requests that go through the network, or the search, together
 ALIKE = 1e-3  # squared distance at which a photo of the catalog, embedded here, is the same as its stored vector
@@ -50,8 +51,8 @@ class Engine:
         store: of changes that are laid over it once `warm` is done; None for none.
         """
         self._version, self.number, facts = version, version.number, version.facts()
-        groups = duplicate_groups(version)
-        self.searcher = Searcher(version.trained_model, version.folder, version.folder, groups)
+        groups, filled = duplicate_groups(version), told_categories(version.told_categories)
+        self.searcher = Searcher(version.trained_model, version.folder, version.folder, groups, filled)
         self.facts = Facts(version, self.searcher)
         self.columns = ProductColumns(self.searcher.said, self.searcher.product_rows, self.facts.table)
         self.localizer = None if version.localizer is None else Localizer.load(version.localizer)
@@ -163,6 +164,11 @@ class Engine:
     def square(self, picture: Image.Image, box: Box | None) -> torch.Tensor:
         """Cut a box, left, top, width, height, out of a picture, and make it what the network takes."""
         return self.searcher.square(codec.crop(picture, box))
+
+    def square_to_tell(self, picture: Image.Image, box: Box | None) -> torch.Tensor:
+        """Cut a box out of a picture, and make it what the model of categories takes; there must be one."""
+        assert self.categorizer is not None
+        return self.categorizer.square(codec.crop(picture, box))
 
     def close(self) -> None:
         """Let the version go."""

@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,27 +10,65 @@ from visnet.serving.app.answers.catalog import CatalogColumn
 from visnet.serving.app.answers.counts import Bin, Count, Numbers
 from visnet.serving.app.column_values import Column, NumberColumn, TextColumn, alike
 from visnet.serving.app.columns import ProductColumns
+from visnet.serving.app.filters import And, Below, Filter
+from visnet.serving.app.problems import Refusal
 from visnet.serving.app.within import Within
 from visnet.serving.live.products import LiveProduct
 
 VALUES = 100  # of a text column that are told, the most frequent ones
 BINS = 10
-FACETS = "columns whose values are counted over the best 2,048 answers, with commas between them"
+LEVELS = (
+    "; a column with a slash after its name is of paths, whose levels are counted one at a time: `category/` counts "
+    "the first ones, or where the filter asks for what is `below` a path, those right below that"
+)
+FACETS = f"columns whose values are counted over the best 2,048 answers, with commas between them{LEVELS}"
+
+
+class AskedFacet(NamedTuple):
+    """What is to be counted: a column's values or, where they are paths, their levels right below one.
+
+    name: as it was asked for. above: the path below which levels are counted, "" for the first, None for whole values.
+    """
+
+    name: str
+    column: str
+    above: str | None
 
 
 def facets(
-    columns: ProductColumns, names: Sequence[str], entries: np.ndarray, changed: Sequence[LiveProduct] = ()
+    columns: ProductColumns, wanted: Sequence[AskedFacet], entries: np.ndarray, changed: Sequence[LiveProduct] = ()
 ) -> dict[str, list[Count] | Numbers]:
     """Count the values of columns over products of the version, given as their entries [N] int, and over changed ones.
 
-    422 for an unknown column.
+    422 for an unknown column, and for levels of numbers.
     """
-    return {name: _facet(columns, columns.column(name, "facets"), entries, changed) for name in names}
+    return {one.name: _facet(columns, column_of(columns, one), one.above, entries, changed) for one in wanted}
 
 
-def asked(text: str | None) -> tuple[str, ...]:
-    """Read which facets are asked for: names with commas between them, none where none is said."""
-    return tuple(dict.fromkeys(filter(None, (text or "").split(","))))
+def asked(text: str | None, within: Filter | None = None) -> tuple[AskedFacet, ...]:
+    """Read which facets are asked for: names with commas between them, none where none is said.
+
+    within: the filter, which says below which path levels are counted.
+    """
+    found = []
+    for name in dict.fromkeys(filter(None, (text or "").split(","))):
+        column = name.removesuffix("/")
+        found.append(AskedFacet(name, column, None if column == name else _above(column, within)))
+    return tuple(found)
+
+
+def column_of(columns: ProductColumns, facet: AskedFacet) -> Column:
+    """Return the column that a facet counts; 422 for one that is not there, or has no levels."""
+    column = columns.column(facet.column, "facets")
+    if facet.above is not None and isinstance(column, NumberColumn):
+        raise Refusal(422, f"facets: column {facet.column!r} is of numbers, which have no levels; leave the slash out")
+    return column
+
+
+def _above(column: str, within: Filter | None) -> str:
+    """Return the longest path that a filter keeps to in a column, "" for none."""
+    parts = within.parts if isinstance(within, And) else (within,)
+    return max((part.below for part in parts if isinstance(part, Below) and part.column == column), key=len, default="")
 
 
 def described(columns: ProductColumns, within: Within) -> list[CatalogColumn]:
@@ -48,24 +87,36 @@ def described(columns: ProductColumns, within: Within) -> list[CatalogColumn]:
 
 
 def _facet(
-    columns: ProductColumns, column: Column, entries: np.ndarray, changed: Sequence[LiveProduct]
+    columns: ProductColumns,
+    column: Column,
+    above: str | None,
+    entries: np.ndarray,
+    changed: Sequence[LiveProduct],
 ) -> list[Count] | Numbers:
     if isinstance(column, NumberColumn):
         return _numbers(columns, column, entries, changed)
-    return _most_frequent(_texts(columns, column, entries, changed))
+    return _most_frequent(_texts(columns, column, entries, changed, above))
 
 
 def _texts(
-    columns: ProductColumns, column: TextColumn, entries: np.ndarray, changed: Sequence[LiveProduct]
+    columns: ProductColumns,
+    column: TextColumn,
+    entries: np.ndarray,
+    changed: Sequence[LiveProduct],
+    above: str | None = None,
 ) -> dict[str, int]:
-    """Count texts, in their order."""
-    known = entries[column.known[entries]]
-    counts = np.bincount(column.codes[columns.once(known, column.codes[known])], minlength=len(column.values))
+    """Count texts, in their order; above: of paths, those right below this one."""
+    shown = column.take(entries)
+    shown = shown if above is None else shown.levels(above)
+    known = np.flatnonzero(shown.known)
+    codes = shown.codes[known]
+    counts = np.bincount(codes[columns.firsts(entries[known], codes)], minlength=len(shown.values))
     there = np.flatnonzero(counts)
-    found = dict(zip(map(str, column.values[there]), counts[there].tolist(), strict=True))
+    found = dict(zip(map(str, shown.values[there]), counts[there].tolist(), strict=True))
     if changed:
         own = alike(column, [product.said(column.name) for product in changed])
         assert isinstance(own, TextColumn)
+        own = own if above is None else own.levels(above)
         more = collections.Counter(str(own.values[code]) for code in own.codes[own.known])
         found = {text: found.get(text, 0) + more[text] for text in sorted({*found, *more})}
     return found

@@ -20,10 +20,11 @@ MOST_CHARACTERS = 16_384  # of a filter's JSON
 MOST_VALUES = 256  # of an `in`
 MOST_PARTS = 64  # of a filter, all together
 DEEPEST = 8  # parts within parts
-KINDS = ("equals", "in", "range", "and", "or", "not")
+KINDS = ("equals", "in", "range", "below", "and", "or", "not")
 ALLOWED = (
     'allowed is {"column": NAME, "equals": VALUE}, {"column": NAME, "in": [VALUES]}, '
-    '{"column": NAME, "range": {"min": NUMBER, "max": NUMBER}}, {"and": [FILTERS]}, {"or": [FILTERS]} or '
+    '{"column": NAME, "range": {"min": NUMBER, "max": NUMBER}}, {"column": NAME, "below": PATH}, '
+    '{"and": [FILTERS]}, {"or": [FILTERS]} or '
     f'{{"not": FILTER}}: {MOST_PARTS} of them, {DEEPEST} deep, {MOST_VALUES} values each, '
     f"{MOST_CHARACTERS:,} characters"
 )
@@ -91,6 +92,15 @@ class Range(BaseModel):
     range: Bounds
 
 
+class Below(BaseModel):
+    """Holds where a column has a path, or one below it: "Women" holds of "Women/Dresses", and not of "Womenswear"."""
+
+    model_config = _shown_by({"column": "category", "below": "Women/Western Wear"})
+
+    column: Name
+    below: Annotated[str, Field(min_length=1)]
+
+
 class And(BaseModel):
     """Holds where all of its parts do."""
 
@@ -127,6 +137,7 @@ Filter = Annotated[
     Annotated[Equals, Tag("equals")]
     | Annotated[In, Tag("in")]
     | Annotated[Range, Tag("range")]
+    | Annotated[Below, Tag("below")]
     | Annotated[And, Tag("and")]
     | Annotated[Or, Tag("or")]
     | Annotated[Not, Tag("not")],
@@ -138,13 +149,15 @@ _GRAMMAR: TypeAdapter[Filter] = TypeAdapter(Filter)
 # How the documentation has a field of text that holds a filter.
 DOCUMENTED: dict[str, Any] = {
     "description": (
-        "which products may answer, as JSON: `equals`, `in` and `range` ask of a column of the catalog, which "
-        "`/v1/catalog` lists; `and`, `or` and `not` join them. A product that lacks a value is found neither by what "
+        "which products may answer, as JSON: `equals`, `in`, `range` and `below` (a path and all below it) ask of a "
+        "column of the catalog, which `/v1/catalog` lists; "
+        "`and`, `or` and `not` join them. A product that lacks a value is found neither by what "
         "is asked of that column nor by a `not` of it, as in SQL."
     ),
     "examples": [
         '{"column": "colour", "equals": "red"}',
         '{"and": [{"column": "colour", "in": ["red", "blue"]}, {"column": "price", "range": {"min": 10, "max": 30}}]}',
+        '{"column": "category", "below": "Women/Western Wear"}',
     ],
     "json_schema_extra": {
         "contentMediaType": "application/json",
@@ -191,6 +204,9 @@ class AskedColumn(Protocol):
     def between(self, least: float, most: float) -> np.ndarray:
         """Say which are numbers within bounds, these included; refused where the column is not of numbers."""
 
+    def below(self, path: str) -> np.ndarray:
+        """Say which have a path, or one below it; refused where the column is of numbers."""
+
 
 def truth(asked: Filter, column: Callable[[str], AskedColumn]) -> tuple[np.ndarray, np.ndarray]:
     """Say for which products a filter holds, and for which it does not, [N] bool each; for the others neither is known.
@@ -207,6 +223,9 @@ def truth(asked: Filter, column: Callable[[str], AskedColumn]) -> tuple[np.ndarr
         case Range():
             own, least, most = column(asked.column), asked.range.min, asked.range.max
             holds = own.between(-math.inf if least is None else least, math.inf if most is None else most)
+        case Below():
+            own = column(asked.column)
+            holds = own.below(asked.below)
         case _:
             own = column(asked.column)
             holds = own.among([asked.equals] if isinstance(asked, Equals) else asked.values)

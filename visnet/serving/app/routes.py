@@ -15,6 +15,7 @@ from visnet.serving.app.api import of_type
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.facets import FACETS
 from visnet.serving.app.filters import DOCUMENTED
+from visnet.serving.app.in_category import IN_CATEGORY, check_told, shown_category
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.search import COLLAPSE, NO_TEXT, Narrowed, answered
 from visnet.serving.app.searches import AskedSearch
@@ -46,6 +47,7 @@ async def search(
     filter: Annotated[str | None, Form(**DOCUMENTED)] = None,
     facets: Annotated[str | None, Form(description=FACETS)] = None,
     collapse: Annotated[Literal["duplicates"] | NO_TEXT, Form(description=COLLAPSE)] = None,
+    in_category: Annotated[bool, Form(description=IN_CATEGORY)] = False,
 ) -> Response:
     """Find the products most like a photo.
 
@@ -68,14 +70,19 @@ async def search(
         facets=facets,
         collapse=collapse,
     )
-    data = [await file.read() for file in photo]
+    data, kept_to = [await file.read() for file in photo], None
     if url is not None and there.remote is not None:
         data = [await there.remote.photo(url)]
     async with there.engines.lease() as engine:
         narrowed.within(engine)  # refused before a photo is decoded
+        if in_category:
+            check_told(engine, group_by is not None)
         asked = AskedSearch(data, query_id, [one for one in box if one], group_by is not None)
         query, known = await there.searches.query(engine, asked)
-        told = await answered(engine, query, known or await there.searches.keep(query), narrowed)
+        if in_category:
+            check_told(engine, query.grouped)
+            kept_to = await shown_category(engine, there.decoders, query, data or query.photos)
+        told = await answered(engine, query, known or await there.searches.keep(query), narrowed, kept_to)
     return Response(told.model_dump_json(), media_type="application/json")
 
 

@@ -5,11 +5,20 @@ from typing import Any, Literal
 
 from pydantic.json_schema import SkipJsonSchema
 
-from visnet.serving.app.answers.search import AskedPhoto, Group, Result, SearchAnswer, ShownBox, asked_photo_url
+from visnet.serving.app.answers.search import (
+    AskedPhoto,
+    Group,
+    InCategory,
+    Result,
+    SearchAnswer,
+    ShownBox,
+    asked_photo_url,
+)
 from visnet.serving.app.columns import Where
 from visnet.serving.app.engine import Engine
-from visnet.serving.app.facets import asked
+from visnet.serving.app.facets import AskedFacet, asked, column_of
 from visnet.serving.app.filters import Filter, parsed
+from visnet.serving.app.in_category import kept_within
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import Query, part_id
 from visnet.serving.app.steps import DEPTH
@@ -29,7 +38,7 @@ class Narrowed:
     limit: int
     offset: int
     filter: Filter | None
-    facets: tuple[str, ...]
+    facets: tuple[AskedFacet, ...]
     category: str | None = None
     min_probability: float | None = None
     collapse: Literal["duplicates"] | None = None
@@ -37,7 +46,8 @@ class Narrowed:
     @classmethod
     def of(cls, *, filter: str | None, facets: str | None, category: str | None = None, **others: Any) -> "Narrowed":
         """Read what a request says; refused where its filter is none."""
-        return cls(filter=parsed(filter), facets=asked(facets), category=category or None, **others)
+        read = parsed(filter)
+        return cls(filter=read, facets=asked(facets, read), category=category or None, **others)
 
     @property
     def deep(self) -> int:
@@ -52,14 +62,19 @@ class Narrowed:
             raise Refusal(422, f"offset + limit is {self.offset + self.limit}; allowed is {DEPTH:,} at most")
         if self.min_probability is not None and not engine.calibrated:
             raise Refusal(422, "min_probability: this version has no calibration, so no answer has a probability")
-        for name in self.facets:
-            engine.columns.column(name, "facets")
+        for facet in self.facets:
+            column_of(engine.columns, facet)
         return engine.columns.where(self.category, self.filter)
 
 
-async def answered(engine: Engine, query: Query, query_id: str | None, wanted: Narrowed) -> SearchAnswer:
-    """Rank the products for a query, and tell a page of them; of each of its boxes, if it is grouped."""
-    where = wanted.within(engine)
+async def answered(
+    engine: Engine, query: Query, query_id: str | None, wanted: Narrowed, kept_to: InCategory | None = None
+) -> SearchAnswer:
+    """Rank the products for a query, and tell a page of them; of each of its boxes, if it is grouped.
+
+    kept_to: the category that its photo shows, to which the answers are kept.
+    """
+    where = kept_within(wanted.within(engine), kept_to)
     rankings = await engine.rank_each(query.vectors, where, wanted.deep, collapse=wanted.collapse is not None)
     pages = [_told(engine, ranking, where, wanted) for ranking in rankings]
     used = [box.box for box in query.boxes if box.used]
@@ -74,6 +89,7 @@ async def answered(engine: Engine, query: Query, query_id: str | None, wanted: N
         offset=wanted.offset,
         limit=wanted.limit,
         groups=groups if query.grouped else None,
+        in_category=kept_to,
         lineage=engine.lineage,
         **pages[0],
     )
@@ -102,6 +118,7 @@ def page(engine: Engine, ranking: Ranking, wanted: Narrowed, grouped: Grouped) -
             photo_id=photo_id,
             photo_url=photo_url(photo_id),
             category=hit.category,
+            category_told=engine.current.told(row) is not None,
             colour=hit.colour,
             attributes=engine.current.attributes(row),
             sq_distance=hit.sq_distance,

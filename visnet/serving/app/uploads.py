@@ -43,13 +43,15 @@ class Wanted:
     """What is to be done with a photo: cut the boxes out that are given, in their own text or in its pixels; keep it.
 
     width: of the photo before it was shrunk, where it was: boxes are in its pixels. every: where no box is given, all
-    that the localizer is sure of are used, not the best one alone.
+    that the localizer is sure of are used, not the best one alone. to_tell: what is cut out is for the model of
+    categories, not for the search.
     """
 
     boxes: Sequence[str | Corners] = ()
     keep: bool = False
     width: int | None = None
     every: bool = False
+    to_tell: bool = False
 
 
 class Decoders:
@@ -84,7 +86,8 @@ def _prepared(data: bytes, name: str, wanted: Wanted, engine: Engine, loop: asyn
             boxes = _boxes(picture, wanted, (width, height), engine, loop)
             cuts = [None if box.kind == "whole" else _cut(box.box, scale) for box in boxes if box.used]
             jpeg = _kept(picture) if wanted.keep else None
-            return Prepared([engine.square(picture, cut) for cut in cuts], width, height, boxes, jpeg)
+            square = engine.square_to_tell if wanted.to_tell else engine.square
+            return Prepared([square(picture, cut) for cut in cuts], width, height, boxes, jpeg)
     except codec.Undecodable as error:
         raise unreadable(name, error) from None
 

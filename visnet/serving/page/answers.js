@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { MOST, PAGE } from "./address.js";
 import * as filters from "./filter.js";
-import { titled } from "./words.js";
+import { isPath, titled } from "./words.js";
 
 const KEPT = 40;
 const COLUMNS = 24; // of the catalog, to choose from
@@ -75,14 +75,14 @@ function shown(state, list) {
 
 /**
  * Return the list of a state, and its facets: those of a column that is narrowed are of the answers without that, so
- * that another of its values can be chosen.
+ * that another of its values can be chosen. Levels are counted below the one that is chosen.
  */
 async function narrowed({ kind, id, filter, offset }, ask) {
   const within = (part, wanted) => {
     const text = filters.write(part);
     return filled([kind, id, text], wanted, (words) => counted(ask, text ? { ...words, filter: text } : words));
   };
-  const columns = Object.keys(filter.columns);
+  const columns = Object.keys(filter.columns).filter((column) => filter.columns[column].below === undefined);
   const [list, ...others] = await Promise.all([
     within(filter, offset + PAGE),
     ...columns.map((column) => within(filters.without(filter, column), 1)),
@@ -114,8 +114,8 @@ async function columns() {
     ({ columns: all, products }) =>
       all
         .filter(({ name, kind, distinct }) => kind === "number" || (name !== "title" && distinct <= products / 2))
-        .map(({ name }) => name)
-        .filter((name) => !name.includes(","))
+        .filter(({ name }) => !name.includes(","))
+        .map(({ name, values }) => (isPath(name) && values.some(({ value }) => value.includes("/")) ? `${name}/` : name))
         .slice(0, COLUMNS),
     () => {
       offered = null;

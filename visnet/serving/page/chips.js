@@ -27,7 +27,12 @@ export function chips(state) {
         h("span", { "aria-hidden": "true" }, "×"),
       ),
     );
-  const parts = Object.entries(filter.columns).flatMap(([column, { values, min, max }]) => {
+  const level = (column, path) => {
+    const words = valued(column, path);
+    return link(words, filters.without(filter, column), `${column}-${path}`, `${named(column)}: ${words}`);
+  };
+  const parts = Object.entries(filter.columns).flatMap(([column, { values, below, min, max }]) => {
+    if (below !== undefined) return [level(column, below)];
     if (!values) return [link(`${named(column)} ${bounds(min, max)}`, filters.without(filter, column), column)];
     return values.map((value) => {
       const words = valued(column, value);

@@ -4,7 +4,7 @@
 import { write } from "./address.js";
 import { h } from "./elements.js";
 import * as filters from "./filter.js";
-import { count, named, valued } from "./words.js";
+import { count, level, named, valued } from "./words.js";
 
 const SHOWN = 10; // values of a facet; the rest is folded away where they stand below each other
 const MOST = 30; // values that are worth choosing from
@@ -12,7 +12,10 @@ const MOST = 30; // values that are worth choosing from
 /** Show the facets of an answer, and what the state has chosen. `acts`: narrow(column, min, max) bounds a number. */
 export function facets(found, state, acts) {
   const groups = Object.entries(found)
-    .map(([column, facet]) => (Array.isArray(facet) ? choice(column, facet, state) : range(column, facet, state, acts)))
+    .map(([name, facet]) => {
+      if (name.endsWith("/")) return levels(name.slice(0, -1), facet, state);
+      return Array.isArray(facet) ? choice(name, facet, state) : range(name, facet, state, acts);
+    })
     .filter(Boolean);
   if (!groups.length) return [];
   const set = Object.keys(state.filter.columns).length;
@@ -37,35 +40,70 @@ function choice(column, values, state) {
   if (!chosen.length && (values.length < 2 || values.length > MOST)) return null;
   const gone = chosen.filter((value) => !values.some((one) => one.value === value));
   const all = [...gone.map((value) => ({ value, count: 0 })), ...values].slice(0, Math.max(MOST, chosen.length));
-  const swatched = /^colou?r$/.test(column);
-  const to = (filter) => write({ ...state, filter, offset: 0 });
-  const item = (label, current, href, key, number) =>
-    h(
-      "li",
-      {},
-      h(
-        "a.facet",
-        { href, "data-route": true, "data-key": `${column}-${key}`, "aria-current": current ? "true" : null },
-        swatched && key && h("span.swatch", { "data-colour": String(key).toLowerCase(), "aria-hidden": "true" }),
-        h("span", {}, label),
-        number !== undefined && h("span.number", {}, count(number)),
-      ),
-    );
+  const item = (label, current, filter, key, number) =>
+    link(column, label, { current, key, number, href: write({ ...state, filter, offset: 0 }) });
   const items = all.map(({ value, count: number }) => {
-    const href = to(filters.toggled(state.filter, column, value));
-    return item(valued(column, value), chosen.includes(value), href, value, number);
+    const filter = filters.toggled(state.filter, column, value);
+    return item(valued(column, value), chosen.includes(value), filter, value, number);
   });
-  const folded = items.length > SHOWN + 2 && !all.slice(SHOWN).some(({ value }) => chosen.includes(value));
+  const head = [item("All", !chosen.length, filters.without(state.filter, column), "")];
+  return group(column, head, items, !all.slice(SHOWN).some(({ value }) => chosen.includes(value)));
+}
+
+/** Show where in a tree of paths one is, each level a link back up to it, and the levels below to go down to. */
+function levels(column, values, state) {
+  const { below = "" } = state.filter.columns[column] ?? {};
+  if (!below && !values.length) return null;
+  const texts = below ? below.split("/") : [];
+  const item = (label, path, more) =>
+    link(column, label, {
+      key: path,
+      href: write({ ...state, filter: filters.below(state.filter, column, path), offset: 0 }),
+      ...more,
+    });
+  const all = !state.filter.columns[column];
+  const up = ["", ...texts].map((text, depth) => {
+    const path = texts.slice(0, depth).join("/");
+    const here = depth === texts.length;
+    return item(depth ? level(text) : "All", path, { up: !here, current: here && (depth > 0 || all) });
+  });
+  const depth = texts.length;
+  const right = ({ value }) => value.split("/").length === depth + 1 && (!below || value.startsWith(`${below}/`));
+  const down = values
+    .filter(right) // what is counted is of the level before until the answer is there
+    .map(({ value, count: number }) => item(level(value.split("/")[depth]), value, { number, down: depth > 0 }));
+  return group(column, up, down, true);
+}
+
+function link(column, label, { href, key, number, current, up, down }) {
+  const swatched = key && /^colou?r$/.test(column);
+  return h(
+    "li",
+    {},
+    h(
+      `a.facet${up ? ".up" : ""}${down ? ".down" : ""}`,
+      { href, "data-route": true, "data-key": `${column}-${key}`, "aria-current": current ? "true" : null },
+      swatched && h("span.swatch", { "data-colour": String(key).toLowerCase(), "aria-hidden": "true" }),
+      h("span", {}, label),
+      number !== undefined && h("span.number", {}, count(number)),
+    ),
+  );
+}
+
+/** Show links of a column; of many `items` those beyond the first are folded away, if they may be. */
+function group(column, head, items, foldable) {
+  const folded = foldable && items.length > SHOWN + 2;
   const unfold = ({ target }) => {
     target.parentNode.classList.remove("folded");
-    target.parentNode.querySelectorAll(".facet")[SHOWN + 1].focus();
+    target.parentNode.querySelectorAll(".facet")[SHOWN + head.length].focus();
     target.remove();
   };
+  if (folded) for (const item of items.slice(SHOWN)) item.classList.add("away");
   return h(
     "section.group",
     { "aria-label": named(column), class: folded ? "group folded" : null },
     h("h2", {}, named(column)),
-    h("ul", {}, item("All", !chosen.length, to(filters.without(state.filter, column)), ""), items),
+    h("ul", {}, head, items),
     folded &&
       h(
         "button.unfold",

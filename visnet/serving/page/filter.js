@@ -1,6 +1,6 @@
 // What narrows the answers: of each column its chosen values or its bounds, as the service's filter and as this page's.
 //
-// Here a filter is {columns: {name: {values} or {min, max}}, rest}; `rest` are the parts of an address's filter that
+// Here a filter is {columns: {name: {values}, {min, max} or {below}}, rest}; `rest` are the parts of an address's filter that
 // this page has no controls for: they hold as they are.
 
 export const NONE = Object.freeze({ columns: {}, rest: [] });
@@ -27,6 +27,7 @@ export function read(text) {
 function chosen(part) {
   if (typeof part?.column !== "string") return null;
   if (Array.isArray(part.in)) return { values: part.in };
+  if (typeof part.below === "string") return { below: part.below };
   if (part.equals !== undefined) return { values: [part.equals] };
   return part.range ? { min: part.range.min ?? null, max: part.range.max ?? null } : null;
 }
@@ -38,7 +39,8 @@ export function write({ columns, rest }) {
   return parts.length > 1 ? JSON.stringify({ and: parts }) : parts.length ? JSON.stringify(parts[0]) : null;
 }
 
-function asked({ values, min, max }) {
+function asked({ values, below, min, max }) {
+  if (below !== undefined) return { below };
   if (values) return { in: values };
   return { range: { ...(min !== null && { min }), ...(max !== null && { max }) } };
 }
@@ -54,6 +56,11 @@ export function toggled(filter, column, value) {
 export function ranged(filter, column, min, max) {
   if (min === null && max === null) return without(filter, column);
   return { ...filter, columns: { ...filter.columns, [column]: { min, max } } };
+}
+
+/** Return the filter that keeps, of a column of paths, a path and all below it; "" keeps all. */
+export function below(filter, column, path) {
+  return path ? { ...filter, columns: { ...filter.columns, [column]: { below: path } } } : without(filter, column);
 }
 
 /** Return the filter without what it says of a column. */

@@ -124,6 +124,7 @@ function numbers(hit) {
     Photo: hit.photo_id,
     "Squared distance": digits(hit.sq_distance),
     Probability: digits(hit.probability),
+    ...(hit.category_told && { Category: "told by its photos" }),
     Answer: hit.exact ? "exact" : "approximate",
   });
 }

@@ -29,15 +29,17 @@ export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 /** Name a column of the catalog as a heading does: "Heel height". */
 export const named = (column) => capital(column.replaceAll("_", " "));
 
-/** Say a category, whose levels a path has between slashes: "Women › Western Wear"; see visnet/taxonomy/paths.py. */
-const trail = (path) =>
-  path
-    .split("/")
-    .map((level) => capital(level.replaceAll("%2F", "/").replaceAll("%25", "%")))
-    .join(" › ");
+/** Whether a column's values are paths, whose levels are chosen one after another. */
+export const isPath = (column) => column === "category";
+
+/** Say a level of a path, as visnet/taxonomy/paths.py writes it. */
+export const level = (text) => capital(text.replaceAll("%2F", "/").replaceAll("%25", "%"));
+
+/** Say a category, whose levels a path has between slashes: "Women › Western Wear". */
+const trail = (path) => path.split("/").map(level).join(" › ");
 
 /** Say a value of a column. */
-export const valued = (column, value) => (column === "category" ? trail : capital)(String(value));
+export const valued = (column, value) => (isPath(column) ? trail : capital)(String(value));
 
 /** Say bounds, null for none: "10 to 30". */
 export function bounds(min, max) {

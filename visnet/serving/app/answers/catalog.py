@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from visnet.serving.app.answers.counts import Count, Facets
-from visnet.serving.app.answers.reply import Lineage, Reply, shown_by
-from visnet.serving.app.answers.search import Result
+from visnet.serving.app.answers.reply import LINEAGE, Lineage, Reply, shown_by
+from visnet.serving.app.answers.search import CATEGORY_TOLD, Result
+
+PHOTO = "9fc8a1b2c3d4e5f60718293a4b5c6d7e.0a1b2c3d"
 
 
 class ProductPhoto(Reply):
@@ -19,8 +21,25 @@ class ProductPhoto(Reply):
 class ProductAnswer(Reply):
     """A product of the catalog."""
 
+    model_config = shown_by(
+        {
+            "product_id": "bags/17",
+            "category": "Women/Bags",
+            "category_told": True,
+            "category_probability": 0.91,
+            "colour": "red",
+            "attributes": {"title": "Canvas tote", "price": "29.5"},
+            "photos": [{"photo_id": PHOTO, "url": f"/v1/photos/{PHOTO}"}],
+            "lineage": LINEAGE,
+        }
+    )
+
     product_id: str
     category: str
+    category_told: Annotated[bool, Field(description=CATEGORY_TOLD)] = False
+    category_probability: Annotated[
+        float | None, Field(description="how probable its last level is, if it is told; else null")
+    ] = None
     colour: str
     attributes: dict[str, str]
     photos: list[ProductPhoto]

@@ -12,6 +12,7 @@ RESULT: dict[str, Any] = {
     "photo_id": "9fc8a1b2c3d4e5f60718293a4b5c6d7e.0a1b2c3d",
     "photo_url": "/v1/photos/9fc8a1b2c3d4e5f60718293a4b5c6d7e.0a1b2c3d",
     "category": "bags",
+    "category_told": False,
     "colour": "red",
     "attributes": {"title": "Canvas tote", "price": "29.5"},
     "sq_distance": 0.31,
@@ -19,6 +20,9 @@ RESULT: dict[str, Any] = {
     "exact": True,
     "also": ["bags/18"],
 }
+
+
+CATEGORY_TOLD = "whether the record says no category, and this is what the product's photos tell"
 
 
 class Result(Reply):
@@ -30,6 +34,7 @@ class Result(Reply):
     photo_id: str
     photo_url: str
     category: str
+    category_told: Annotated[bool, Field(description=CATEGORY_TOLD)] = False
     colour: str
     attributes: dict[str, str]
     sq_distance: Annotated[float, Field(description="of unit vectors, 0 to 4")]
@@ -39,6 +44,16 @@ class Result(Reply):
         list[str],
         Field(default_factory=list, description="with collapse=duplicates: its other listings that could answer here"),
     ]
+
+
+class InCategory(Reply):
+    """The category that a search was kept to: the path that its photo was told, as far as the model is sure."""
+
+    model_config = shown_by({"category": "Women/Bags", "probability": 0.91, "taxonomy": "4b1f0c2d9e7a"})
+
+    category: Annotated[str, Field(description="empty where the model is unsure of the first level: nothing was kept")]
+    probability: Annotated[float | None, Field(description="of its last level; null where it is empty")]
+    taxonomy: Annotated[str, Field(description="the version of the taxonomy that the path is of")]
 
 
 class ShownBox(Reply):
@@ -102,6 +117,7 @@ class SearchAnswer(Reply):
                 "colour": [{"value": "red", "count": 20}],
             },
             "groups": None,
+            "in_category": None,
             "lineage": LINEAGE,
         }
     )
@@ -115,6 +131,7 @@ class SearchAnswer(Reply):
     limit: int
     facets: Annotated[Facets, Field(description="over the best 2,048 answers")]
     groups: Annotated[list[Group] | None, Field(description="with group_by=box; else null")] = None
+    in_category: Annotated[InCategory | None, Field(description="with in_category=true; else null")] = None
     lineage: Lineage
 
 
