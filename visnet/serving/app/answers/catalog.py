@@ -8,12 +8,30 @@ from visnet.serving.app.answers.counts import Count, Facets
 from visnet.serving.app.answers.reply import Lineage, Reply, shown_by
 from visnet.serving.app.answers.search import Result
 
+QUALITY = {"verdict": "bad", "fault": "watermarked", "score": 0.981}
+PHOTO = {"photo_id": "3f2a.1b9c04de", "url": "/v1/photos/3f2a.1b9c04de", "quality": QUALITY}
+
+
+class PhotoQuality(Reply):
+    """Whether a photo misleads a search, as the stage photo_quality found or a person decided."""
+
+    model_config = shown_by(QUALITY)
+
+    verdict: Literal["good", "unsure", "bad"]
+    fault: Annotated[str | None, Field(description="what is wrong with it; null of a good photo")]
+    score: Annotated[
+        float, Field(description="how probable that fault is, in 0..1; of a good photo the highest of all faults")
+    ]
+
 
 class ProductPhoto(Reply):
     """A photo of a product."""
 
+    model_config = shown_by(PHOTO)
+
     photo_id: str
     url: str
+    quality: Annotated[PhotoQuality | None, Field(description="null where nothing is known")] = None
 
 
 class ProductAnswer(Reply):
