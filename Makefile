@@ -16,7 +16,7 @@ run: .venv/installed scm
 
 # What Dagster's job of this name does: the catalog's news, with the model that is there.
 refresh: .venv/installed scm
-	dvc repro --single-item raw_images crops catalog_embeddings knn_results duplicates category_paths photo_quality publish
+	dvc repro --single-item raw_images crops photo_quality catalog_embeddings knn_results duplicates category_paths publish
 	@python -m visnet deploy
 	@python -m visnet versions
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_MB = 1500
-STAGES = ("raw_images", "crops", "catalog_embeddings")
+STAGES = ("raw_images", "crops", "photo_quality", "catalog_embeddings")
 PARAMS = """
 [raw_images]
 source = "table"

@@ -63,7 +63,7 @@ def line(options: argparse.Namespace) -> dict[str, Any]:
         Path(name, "inbox").mkdir(parents=True)
         (Path(name) / "photos").symlink_to(shop / "photos")
         model = weights.save(zoo.build_model(entry, seed=1), entry.toml(), Path(name) / "data" / "trained_model")
-        for stage in ("evaluation", "localizer"):
+        for stage in ("evaluation", "localizer", "taxonomy_model", "photo_quality", "duplicates"):
             Path(name, "data", stage).mkdir()
         verdict.Verdict(model[:32], True, "nothing is compared here").write(Path(name, "data", "evaluation"))
     params = {

@@ -66,7 +66,13 @@ def make(folder: Path, products: Stock, model_seed: int = 1) -> Path:
     (folder / "params.toml").write_text(PARAMS)
     put_stock(folder, products)
     put_model(folder, model_seed)
-    for stage in ("localizer", "taxonomy_model", "category_paths", "duplicates"):  # which are switched off
+    for stage in (
+        "localizer",
+        "photo_quality",
+        "taxonomy_model",
+        "category_paths",
+        "duplicates",
+    ):  # which are switched off
         (folder / "data" / stage).mkdir()
     return folder
 

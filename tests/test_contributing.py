@@ -31,7 +31,8 @@ from visnet.zoo import weights
 
 tables = runner.read_params()
 tables["triplets"] |= {"train": 64, "validation": 8, "test": 8}
-reports = {name: runner.run(name, tables=tables) for name in ("raw_images", "crops", "shades", "triplets")}
+line = ("raw_images", "crops", "shades", "photo_quality", "triplets")
+reports = {name: runner.run(name, tables=tables) for name in line}
 model = Path("data/trained_model")
 model.mkdir()
 params = stage.parse("trained_model", tables["trained_model"], "params.toml")

@@ -46,6 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_ones_own_photos_become_triplets_as_printed(folder: Path) -> None:
     assert runner.run("raw_images")["photos"] == 48
     assert runner.run("crops")["crops"] == 48
+    assert runner.run("photo_quality")["enabled"] is False
     assert int(runner.run("triplets")["train"] or 0) > 1_000
 
 
@@ -54,6 +55,7 @@ def test_a_sampler_that_needs_street_photos_says_so_and_names_the_one_that_does_
     (folder / "params.toml").write_text(params.replace('sampler = "metadata"', 'sampler = "street2shop"'))
     runner.run("raw_images")
     runner.run("crops")
+    runner.run("photo_quality")
     with pytest.raises(ValueError, match=r'no photo is one; set \[triplets\] sampler = "metadata"$'):
         runner.run("triplets")
 

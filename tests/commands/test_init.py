@@ -50,6 +50,7 @@ def test_sixty_photos_in_three_folders_become_a_line_that_runs(tmp_path: Path) -
     with within(tmp_path):
         assert [runner.run("raw_images")[count] for count in ("photos", "lost", "categories")] == [60, 0, 3]
         assert [runner.run("crops")[count] for count in ("crops", "lost")] == [60, 0]
+        runner.run("photo_quality")
         assert runner.run("triplets")["triplets"] == 0
 
 
@@ -60,7 +61,7 @@ def test_products_of_several_photos_are_learnt_from_and_triplets_are_found(tmp_p
     tables = written(tmp_path)
     assert tables["raw_images"]["folder"] == {"products": "folder"}
     assert (tables["trained_model"]["config"], tables["triplets"]["sampler"]) == ("efficientnet_lite0", "metadata")
-    learning.run(tmp_path, "raw_images", "crops", "triplets")
+    learning.run(tmp_path, "raw_images", "crops", "photo_quality", "triplets")
     assert reports.read_report("triplets", tmp_path / "reports")["train"] == 2_000
 
 
@@ -116,7 +117,7 @@ def test_street_photos_are_learnt_from(tmp_path: Path) -> None:
     tables = written(tmp_path)
     assert tables["raw_images"]["metadata"] == "shop/stock.csv"
     assert (tables["trained_model"]["config"], tables["triplets"]["sampler"]) == ("efficientnet_lite0", "street2shop")
-    learning.run(tmp_path, "raw_images", "crops", "triplets")
+    learning.run(tmp_path, "raw_images", "crops", "photo_quality", "triplets")
     assert reports.read_report("triplets", tmp_path / "reports")["train"] == 2_000
 
 

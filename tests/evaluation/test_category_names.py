@@ -36,7 +36,7 @@ def test_the_line_is_built_and_evaluated_whatever_categories_are_called(
         csv.writer(file).writerows([refreshing.HEADER, *rows])
     refreshing.put_model(Path(), 1)
     data = {name: Path("data", name) for name in ("raw_images", "crops", "triplets", "catalog_embeddings")}
-    data |= {name: Path("data", name) for name in ("trained_model", "knn_results", "evaluation")}
+    data |= {name: Path("data", name) for name in ("photo_quality", "trained_model", "knn_results", "evaluation")}
     for folder in data.values():
         folder.mkdir(parents=True, exist_ok=True)
     log = Console("line", Path())
@@ -45,10 +45,15 @@ def test_the_line_is_built_and_evaluated_whatever_categories_are_called(
     shares = crops.Params(side_px=32, validation_share=0.0)
     crops.build(data["raw_images"], out=data["crops"], params=shares, log=log)
     drawn = triplets.Params(train=8, validation=0, test=8)
-    triplets.build(data["crops"], out=data["triplets"], params=drawn, log=log)
+    triplets.build(data["crops"], data["photo_quality"], out=data["triplets"], params=drawn, log=log)
     small = catalog_embeddings.Params(batch=16)
     catalog_embeddings.build(
-        data["crops"], data["trained_model"], out=data["catalog_embeddings"], params=small, log=log
+        data["crops"],
+        data["photo_quality"],
+        data["trained_model"],
+        out=data["catalog_embeddings"],
+        params=small,
+        log=log,
     )
     knn_results.build(data["catalog_embeddings"], out=data["knn_results"], params=knn_results.Params(k=5), log=log)
     edges = [data[name] for name in ("crops", "triplets", "trained_model", "catalog_embeddings", "knn_results")]

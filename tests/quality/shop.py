@@ -21,10 +21,13 @@ FEW = {"photos": 16, "photos_measured": 6, "zoom_epochs": 0}
 Stock = Mapping[str, str]  # product -> the fault of its photo, "" of a good one
 
 
-def put(shop: Path, stock: Stock) -> None:
-    """Write the stock; a product beyond the first ones is of the test's split."""
+def put(shop: Path, stock: Stock, second: Stock = {}) -> None:  # noqa: B006
+    """Write the stock; a product beyond the first ones is of the test's split.
+
+    second: of products that have two photos, the fault of the second one.
+    """
     rows = []
-    for name, fault in sorted(stock.items()):
+    for name, fault in sorted([*stock.items(), *second.items()]):
         number = int(name[1:])
         path = shop / "images" / f"{name}-{fault}.png"
         path.parent.mkdir(exist_ok=True)

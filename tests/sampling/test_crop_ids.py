@@ -48,7 +48,9 @@ def build(rows: Sequence[Row], **params: Any) -> dict[str, Any]:
     crops.build(Path("raw"), out=Path("crops"), params=crops.Params(side_px=16, validation_share=0.0), log=SILENT)
     Path("triplets").mkdir(exist_ok=True)
     drawn = triplets.Params(sampler="street2shop", train=60, validation=0, test=0, **params)
-    triplets.build(Path("crops"), out=Path("triplets"), params=drawn, log=Console("triplets", Path()))
+    triplets.build(
+        Path("crops"), Path("photo_quality"), out=Path("triplets"), params=drawn, log=Console("triplets", Path())
+    )
     return said
 
 

@@ -14,9 +14,10 @@ from tests import refreshing
 from tests.apart import Work
 from tests.quality.shop import FAULTY, FEW, GOOD, SPLITS, found, put, run
 from tests.workspace import report
-from visnet.quality import decisions, files, listing
+from visnet.quality import decisions, files, listing, shown_crops
 from visnet.quality.faults import FAULTS, REASONS
 from visnet.quality.zoom_filter import ZoomFilter
+from visnet.storage.table import Table
 
 NEWS = ("photos_new", "added", "changed", "removed")
 
@@ -99,6 +100,34 @@ def test_what_a_person_decided_is_honoured_and_can_be_taken_back(shop: Path) -> 
     path.unlink()
     run(shop, "photo_quality")
     assert found(shop) == before
+
+
+def test_bad_photos_are_left_out_where_that_is_asked_for_and_a_decision_brings_them_back(shop: Path) -> None:
+    put(shop, {**GOOD, **FAULTY}, second={"p003": "placeholder"})
+    run(shop)
+    assert [report(shop, "photo_quality")[name] for name in ("left_out", "kept_as_last")] == [0, 0]
+    rows = Table(shop / "data/photo_quality" / files.TABLE).opened().to_table().to_pylist()
+    (second,) = (row for row in rows if row["photo_id"] == "p003-placeholder.png")
+    (last,) = (row for row in rows if row["product_id"] == "p901")
+    crops, folder = shop / "data/crops/crops.lance", shop / "data/photo_quality"
+
+    def left(what: str, **params: object) -> tuple[set[str], int]:
+        decided = decisions.Decisions().put(decisions.row(what, second["key"]), True)
+        decided = decided.put(decisions.row(decisions.CONFIRMED, last["key"]), True)
+        decisions.write(shop / "photo_quality.csv", decided)
+        run(shop, "photo_quality", bad_precision=1.0, **params)
+        said = report(shop, "photo_quality")
+        found = shown_crops.left_out(crops, folder)
+        assert (said["left_out"], said["photos_new"]) == (len(found), 0)
+        return set(found) & {second["crop_id"], last["crop_id"]}, said["kept_as_last"]
+
+    out, kept = left(decisions.CONFIRMED, leave_out_bad=True)
+    assert (out, kept >= 1) == ({second["crop_id"]}, True)
+    digest = report(shop, "photo_quality")["digest"]
+    assert left(decisions.DISMISSED, leave_out_bad=True)[0] == set()
+    assert left(decisions.CONFIRMED)[0] == set(), "not asked for"
+    assert left(decisions.CONFIRMED, leave_out_bad=True) == (out, kept)
+    assert report(shop, "photo_quality")["digest"] == digest
 
 
 def test_the_zoom_filter_is_trained_once_for_the_same_photos(shop: Path) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.errors import Damaged, NotReady
-from visnet.evaluation import calibration
 from visnet.pipeline.log import Log
 from visnet.pipeline.reports import DATA, REPORTS, read_report
 from visnet.pipeline.stage import STAGES, is_served, module
@@ -74,9 +73,10 @@ def _version(publish: Path, number: int) -> list[str]:
             digest = "" if found else Table(path).digest()
             if not found and digest != parts[path.stem]:
                 found.append(f"{path.name} is another one")
-        fitted = folder / calibration.FILE
-        if "calibration" in parts and candidate.digest(fitted) != parts["calibration"]:
-            found.append(f"{fitted.name} is another one")
+        for part in sorted(parts.keys() & candidate.SINGLE.keys()):
+            file = folder / candidate.SINGLE[part]
+            if candidate.digest(file) != parts[part]:
+                found.append(f"{file.name} is another one")
         for part in sorted(parts.keys() & {"localizer", "taxonomy"}):
             if candidate.digest(*candidate.files_of(part, folder / candidate.STAGE_OF[part])) != parts[part]:
                 found.append(f"its {candidate.STAGE_OF[part].replace('_', ' ')} is another one")

@@ -1,5 +1,6 @@
 """The photos of the shop that are held against each other: their keys, their hashes, and what has changed of them."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,16 @@ HASHED = pa.schema(
 )
 
 
-def shop_photos(raw_images: Path, crops: Path, vectors: Vectors, made: str) -> pd.DataFrame:
-    """List the shop's photos with their keys, sorted by crop_id as `vectors` are, which are of these; `made`: how."""
+def shop_photos(
+    raw_images: Path, crops: Path, vectors: Vectors, made: str, without: Collection[str] = ()
+) -> pd.DataFrame:
+    """List the shop's photos with their keys, sorted by crop_id as `vectors` are, which are of these; `made`: how.
+
+    without: crops that are left out.
+    """
     columns = ["crop_id", "photo_id", "product_id", "category", *BOX, "content"]
     rows = Table(crops / "crops.lance").read(columns, "lost IS NULL AND side = 'shop'").to_pandas()
+    rows = rows[~rows["crop_id"].isin(without)].reset_index(drop=True)
     rows["key"] = photo_keys(raw_images, rows)
     rows = rows.sort_values("crop_id", ignore_index=True)
     seen = pd.Series(vectors.rows["source"].tolist(), index=vectors.rows["crop_id"].tolist())

@@ -18,6 +18,8 @@ from visnet.evaluation import calibration
 from visnet.localizing.files import FILES as LOCALIZER
 from visnet.localizing.files import is_trained
 from visnet.pipeline.reports import read_report
+from visnet.quality.files import LEFT_OUT
+from visnet.quality.files import TABLE as QUALITY
 from visnet.serving import gates
 from visnet.serving.pointer import Parts
 from visnet.storage import atomic, links
@@ -32,6 +34,7 @@ TABLES = {
     "catalog": "raw_images",
     "hashes": "duplicates",
     "told_categories": "category_paths",
+    "quality": "photo_quality",
 }
 STAGE_OF = {  # who makes it
     **TABLES,
@@ -41,8 +44,10 @@ STAGE_OF = {  # who makes it
     "taxonomy": "taxonomy_model",
     "duplicates": "duplicates",
     "rule": "duplicates",
+    "left_out": "photo_quality",
 }
-SINGLE = {"calibration": calibration.FILE, "duplicates": DUPLICATES, "rule": RULE}  # parts that are one file
+# Parts that are one file.
+SINGLE = {"calibration": calibration.FILE, "duplicates": DUPLICATES, "rule": RULE, "left_out": LEFT_OUT}
 MODEL = ("model.safetensors", "model.toml")
 SHOWN = 24
 
@@ -62,15 +67,17 @@ def of_line(data: Path) -> dict[str, Path]:
 
     `catalog` only where the source has more than photos, `calibration` where the evaluation could fit one, `localizer`
     and `taxonomy` where one is trained, `duplicates` where a person has confirmed some, `hashes` and `rule` where they
-    are looked for, `told_categories` where a product without a category is told one.
+    are looked for, `told_categories` where a product without a category is told one, `quality` where photos are judged,
+    and `left_out` where bad ones are left out.
     """
     places = {part: data / stage / f"{part}.lance" for part, stage in TABLES.items()}
     fitted = data / STAGE_OF["calibration"] / calibration.FILE
     places |= {part: data / STAGE_OF[part] for part in ("model", "localizer", "taxonomy")}
     places["calibration"] = fitted
-    places |= {part: data / STAGE_OF[part] / SINGLE[part] for part in ("duplicates", "rule")}
+    places |= {part: data / STAGE_OF[part] / SINGLE[part] for part in ("duplicates", "rule", "left_out")}
     places["hashes"] = data / STAGE_OF["hashes"] / HASHES
     places["told_categories"] = data / STAGE_OF["told_categories"] / TOLD_CATEGORIES
+    places["quality"] = data / STAGE_OF["quality"] / QUALITY
     there = {
         "catalog": Table(places["catalog"]).exists(),
         "calibration": fitted.exists(),
@@ -80,6 +87,8 @@ def of_line(data: Path) -> dict[str, Path]:
         "rule": places["rule"].exists(),
         "hashes": places["rule"].exists() and Table(places["hashes"]).exists(),
         "told_categories": tells_paths(places["taxonomy"]) and Table(places["told_categories"]).exists(),
+        "quality": Table(places["quality"]).exists(),
+        "left_out": places["left_out"].exists(),
     }
     return {part: path for part, path in places.items() if there.get(part, True)}
 
@@ -140,10 +149,14 @@ def run_of(model: str, reports: Path) -> str | None:
     return str(run) if run and trained and model.startswith(trained) else None
 
 
+def _shown(version: Path) -> dict[gates.Product, gates.Photos]:
+    return gates.products(version / "crops.lance", version / "embeddings.lance")
+
+
 def describe(candidate: Candidate, earlier: Path | None) -> dict[str, Any]:
     """Return what a version's facts say of its content, and of what is new in it against an earlier version."""
-    now = gates.products(candidate.folder / "crops.lance")
-    had = gates.products(earlier / "crops.lance") if earlier else {}
+    now = _shown(candidate.folder)
+    had = _shown(earlier) if earlier else {}
     new, gone = sorted(now.keys() - had.keys()), had.keys() - now.keys()
     hits = gates.street_hits(candidate.folder / "knn.lance", now)
     hits_before = gates.street_hits(earlier / "knn.lance", had) if earlier else {}

@@ -22,8 +22,8 @@ class Serving:
     """A version of the catalog, held open: it is not removed while this is.
 
     `crops` and `knn` are tables, `trained_model` a folder, `catalog` the shop's facts, None where its source has none,
-    `localizer` and `taxonomy_model` folders, None where none was trained, `told_categories` the table of the products
-    whose category their photos tell, None where none is told.
+    `quality` the verdicts on photos, None where none are judged, `localizer` and `taxonomy_model` folders, None where
+    none was trained, `told_categories` the table of the products whose category their photos tell, None where none is.
     """
 
     def __init__(self, folder: Path, number: int, lock: FileIO) -> None:
@@ -31,6 +31,7 @@ class Serving:
         self.crops, self.knn = folder / "crops.lance", folder / "knn.lance"
         self.trained_model = folder / "trained_model"
         self.catalog = folder / "catalog.lance" if Table(folder / "catalog.lance").exists() else None
+        self.quality = folder / "quality.lance" if Table(folder / "quality.lance").exists() else None
         self.localizer = folder / "localizer" if (folder / "localizer").is_dir() else None
         self.taxonomy_model = folder / "taxonomy_model" if (folder / "taxonomy_model").is_dir() else None
         told = folder / "told_categories.lance"

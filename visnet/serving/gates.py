@@ -48,10 +48,16 @@ class Gate:
         return {self.name: self.value, f"{self.name}_{'min' if self.least else 'max'}": self.limit}
 
 
-def products(crops: Path) -> dict[Product, Photos]:
-    """Return (category, product_id) -> its shop photos, for the products of a crops table that can be found."""
+def products(crops: Path, embeddings: Path | None = None) -> dict[Product, Photos]:
+    """Return (category, product_id) -> its shop photos, for the products of a crops table that can be found.
+
+    embeddings: only photos count that have a vector there; others are left out, and not shown.
+    """
     names = ["category", "product_id", "crop_id", "content"]
-    rows = Table(crops).read(names, SHOP).sort_by([(name, "ascending") for name in names]).combine_chunks()
+    rows = Table(crops).read(names, SHOP)
+    if embeddings is not None:
+        rows = rows.filter(pc.is_in(rows["crop_id"], value_set=Table(embeddings).read(["crop_id"])["crop_id"]))
+    rows = rows.sort_by([(name, "ascending") for name in names]).combine_chunks()
     if not len(rows):
         return {}
     category, product_id, crop_id, content = (rows[name].combine_chunks() for name in names)

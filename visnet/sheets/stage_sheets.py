@@ -71,12 +71,12 @@ def street(table: Path, street: pd.DataFrame, rank: np.ndarray, count: int = 16)
     return sheet(lines, f"Street photos and the nearest products, the true one framed{recall}", columns=2)
 
 
-def similar(table: Path, similar: pd.DataFrame, count: int = 16) -> Image.Image:
-    """Show products with the most similar others of their category."""
+def similar(table: Path, similar: pd.DataFrame, shown: pd.Series, count: int = 16) -> Image.Image:
+    """Show products with the most similar others of their category; shown: the shop's crops that may be."""
     rows = [similar.loc[i] for i in _spread(similar, count)]
     columns = ["category", "product_id", "photo_id", "crop_id"]
     own = Table(table).read(columns, "side = 'shop' AND lost IS NULL").to_pandas()
-    own = own.sort_values(columns[2:]).drop_duplicates(columns[:2])
+    own = own[own["crop_id"].isin(shown)].sort_values(columns[2:]).drop_duplicates(columns[:2])
     first = own.set_index(columns[:2])["crop_id"]
     queries = [first[row["category"], row["product_id"]] for row in rows]
     found = open_images(table, [*queries, *(crop for row in rows for crop in row["crops"][:ANSWERS])])

@@ -1,4 +1,4 @@
-"""catalog_embeddings: one vector per shop crop, and per street crop of the test split, all by one model."""
+"""catalog_embeddings: one vector per shop crop that is shown, and per street crop of the test split, by one model."""
 
 import errno
 import hashlib
@@ -17,6 +17,7 @@ from visnet.embedding.model_id import model_id
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Workers
+from visnet.quality.shown_crops import shown_crops
 from visnet.storage import atomic, repair
 from visnet.storage.fingerprints import fingerprint, fingerprints
 from visnet.storage.table import Table, wanted_rows
@@ -25,7 +26,6 @@ from visnet.zoo import weights
 IN_PLACE = True
 TABLE = "embeddings.lance"
 COLUMNS = ["crop_id", "product_id", "category", "side", "colour"]
-WANTED = "lost IS NULL AND (side = 'shop' OR split = 'test')"
 
 
 class Params(Frozen):
@@ -41,7 +41,7 @@ class Params(Frozen):
     precision: embed.Precision = "auto"
 
 
-def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: Log) -> Report:
+def build(crops: Path, photo_quality: Path, trained_model: Path, *, out: Path, params: Params, log: Log) -> Report:
     """Bring the embeddings up to the crops and the model: embed what is new, changed, or made by another model.
 
     Another model's vectors are made in `next.lance`, and take the place of the others when all of them are there.
@@ -51,7 +51,7 @@ def build(crops: Path, trained_model: Path, *, out: Path, params: Params, log: L
     precision = _precision(params.precision, digest, served)
     made_by = model_id(digest, precision)
     path = crops / "crops.lance"
-    table = Table(path).read([*COLUMNS, "content"], WANTED).sort_by("crop_id")
+    table = shown_crops(path, photo_quality, [*COLUMNS, "content"]).sort_by("crop_id")
     frame = table.to_pandas().assign(source=sources(table["content"], made_by, entry.side_px))
     wanted = wanted_rows(frame["crop_id"], frame["source"])
     embeddings = _table(out, wanted)

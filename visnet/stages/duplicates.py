@@ -20,6 +20,7 @@ from visnet.duplicates.views import VIEWS
 from visnet.embedding.vectors import read_vectors
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Report
+from visnet.quality.shown_crops import left_out
 from visnet.sheets import contact_sheet
 from visnet.storage import atomic
 from visnet.storage.fingerprints import fingerprint
@@ -38,7 +39,15 @@ class Params(Rule):
 
 
 def build(
-    raw_images: Path, crops: Path, catalog_embeddings: Path, knn_results: Path, *, out: Path, params: Params, log: Log
+    raw_images: Path,
+    crops: Path,
+    photo_quality: Path,
+    catalog_embeddings: Path,
+    knn_results: Path,
+    *,
+    out: Path,
+    params: Params,
+    log: Log,
 ) -> Report:
     """Bring the pairs and groups up to the photos, the embeddings and what was decided."""
     decided = decisions.read(Path(params.decisions))
@@ -46,7 +55,7 @@ def build(
         return _switched_off(out, log)
     vectors = read_vectors(catalog_embeddings).of(side="shop")
     made = fingerprint(VERSION, params.alike_min, params.hash_bits_max, list(VIEWS))
-    photos = shop_photos(raw_images, crops, vectors, made)
+    photos = shop_photos(raw_images, crops, vectors, made, left_out(crops / "crops.lance", photo_quality))
     matrix = vectors.at(photos["crop_id"])
     hashed, compared = Table(out / files.HASHES, "crop_id"), Table(out / "compared.lance", "pair_id")
     if not hashed.exists():

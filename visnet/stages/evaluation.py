@@ -99,7 +99,7 @@ def build(
     for k in KS:
         log.curve(k, {name: float(whole.loc[k, name]) for name in METHODS if name in whole})
     log.picture(stage_sheets.street(table, street, ranks["trained"]))
-    log.picture(stage_sheets.similar(table, similar), "similar")
+    log.picture(stage_sheets.similar(table, similar, shop["crop_id"]), "similar")
 
     report: Report = {
         "queries": len(street),

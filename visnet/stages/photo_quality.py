@@ -21,7 +21,7 @@ from visnet.photos.keys import photo_keys
 from visnet.pipeline.bounds import Packaged
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
-from visnet.quality import cases, decisions, files, learnt, listing, zoom_training
+from visnet.quality import cases, decisions, files, learnt, left_out, listing, shown_crops, zoom_training
 from visnet.quality.bands import GOOD, VERDICTS, Precisions
 from visnet.quality.faults import FAULTS
 from visnet.quality.features import PhotoFeatures
@@ -46,11 +46,13 @@ class Params(Frozen):
     faults planted. bad_precision: of what is called bad, and good_precision: of what is called good, the share that is
     rightly called so, in a catalog of which `fault_share` has the fault. unsure_share_max: of the catalog, that a
     person is asked about for one fault; where that is too little, good_precision is given up, and the report says so.
+    leave_out_bad: whether bad photos are neither learnt from nor shown; a product's last photo stays.
     zoom_epochs: of the published filter of close-ups, which is only measured beside the rest; 0 trains none.
     """
 
     enabled: bool = False
     decisions: str = "photo_quality.csv"
+    leave_out_bad: bool = False
     network: Packaged = "tf_efficientnet_lite0"
     weights: Literal["package", "none"] = "package"
     photos: int = Field(400, ge=16, le=20_000)
@@ -94,6 +96,7 @@ def build(raw_images: Path, crops: Path, *, out: Path, params: Params, log: Log)
     counts = listing.put(out, table)
     with atomic.writing(out / files.HEAD) as building:
         safetensors.torch.save_file(found.head.tensors(), building)
+    leaving = _leave_out(out, crops, table, params)
     atomic.put_json(out / files.BANDS, {fault: band._asdict() for fault, band in found.bands.items()})
     log.picture(quality_sheet.quality(crops / "crops.lance", table, _examples(planter, found)))
     return {
@@ -104,7 +107,7 @@ def build(raw_images: Path, crops: Path, *, out: Path, params: Params, log: Log)
         **_report(table, decided_of),
         "photos_new": len(change.todo),
         **dict(zip(("added", "changed", "removed"), counts, strict=True)),
-        "digest": Table(out / files.TABLE, "crop_id").digest(),
+        **leaving,
     }
 
 
@@ -116,6 +119,18 @@ def _switched_off(out: Path, log: Log) -> Report:
         (out / name).unlink(missing_ok=True)
     log.picture(contact_sheet.sheet([], "No verdicts on photos: the stage is switched off"))
     return {"enabled": False, **dict.fromkeys(FIGURES), "digest": fingerprint("switched off")}
+
+
+def _leave_out(out: Path, crops: Path, table: pd.DataFrame, params: Params) -> Report:
+    """Write which photos are left out, if any are to be; count them."""
+    digest = Table(out / files.TABLE, "crop_id").digest()
+    if not params.leave_out_bad:
+        (out / files.LEFT_OUT).unlink(missing_ok=True)
+        return {"left_out": 0, "kept_as_last": 0, "digest": digest}
+    chosen = left_out.choose(table)
+    shown_crops.put_left_out(out, crops / "crops.lance", chosen.crop_ids)
+    counts = {"left_out": len(chosen.crop_ids), "kept_as_last": len(chosen.kept_as_last)}
+    return {**counts, "digest": fingerprint(digest, *chosen.crop_ids)}
 
 
 def _photos(raw_images: Path, crops: Path) -> pd.DataFrame:

@@ -19,11 +19,12 @@ from visnet.evaluation import calibration, verdict
 from visnet.pipeline.log import Log
 from visnet.pipeline.reports import REPORTS
 from visnet.pipeline.stage import Frozen, Report, Share
+from visnet.quality.shown_crops import shown_crops
 from visnet.serving import candidate, gates, pointer, versions
 from visnet.serving.candidate import Candidate
 from visnet.serving.gates import Gate
 from visnet.sheets import contact_sheet
-from visnet.stages.catalog_embeddings import WANTED, sources
+from visnet.stages.catalog_embeddings import sources
 from visnet.storage.fingerprints import fingerprint
 from visnet.storage.links import Transfer
 from visnet.storage.table import Table, wanted_rows
@@ -54,6 +55,7 @@ def build(
     localizer: Path,
     taxonomy_model: Path,
     category_paths: Path,
+    photo_quality: Path,
     duplicates: Path,
     *,
     out: Path,
@@ -78,7 +80,7 @@ def build(
             vectors = read_vectors(building)
             earlier = versions.folder(out, served) if served is not None else None
             facts = candidate.describe(made, earlier)
-            _check_whole(made, knn_results, vectors)
+            _check_whole(made, photo_quality, knn_results, vectors)
             judged = _gates(facts, vectors, raw_images, params)
             _judge(judged, served)
             calibration.load(evaluation, made.parts["model"])  # what a distance means to another model is no news of it
@@ -108,8 +110,8 @@ def build(
     return _report(facts, published, params) | {"versions_removed": len(gone)}
 
 
-def _check_whole(made: Candidate, knn_results: Path, vectors: Vectors) -> None:
-    table = Table(made.folder / "crops.lance").read(["crop_id", "content"], WANTED).combine_chunks()
+def _check_whole(made: Candidate, photo_quality: Path, knn_results: Path, vectors: Vectors) -> None:
+    table = shown_crops(made.folder / "crops.lance", photo_quality, ["crop_id", "content"]).combine_chunks()
     model = made.parts["model"]
     wanted = wanted_rows(table["crop_id"].combine_chunks(), sources(table["content"], model, made.side_px))
     there = gates.products(made.folder / "crops.lance")

@@ -16,6 +16,7 @@ from visnet import zoo
 from visnet.embedding.crop_dataset import CropImages
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Seed, choosing, one_of
+from visnet.quality.shown_crops import left_out
 from visnet.sampling import exclusions, former_ids, scorers
 from visnet.sampling.crops import Crops
 from visnet.sampling.sampled import Asked, Looks, Sampled
@@ -68,11 +69,11 @@ class Params(Frozen):
         return getattr(self, self.sampler)
 
 
-def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
+def build(crops: Path, photo_quality: Path, *, out: Path, params: Params, log: Log) -> Report:
     """Sample the triplets of each split; write `<split>.parquet` with the columns q, p, n (crop ids) and kind.
 
-    `photos.parquet` has a row for every crop: crop_id, label (one number for what counts as one product), street, and
-    whether it may be trained on.
+    `photos.parquet` has a row for every crop that is not left out: crop_id, label (one number for what counts as one
+    product), street, and whether it may be trained on.
     """
     path = crops / "crops.lance"
     columns = [*ORDER, "category", "colour", "side", "split", "lost"]
@@ -83,6 +84,8 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
     # Coded first: a product must not change its split because one of its photos is excluded.
     coded, kept = excluded.keep(Crops.from_frame(frame), frame["crop_id"])
     frame = frame.iloc[kept].reset_index(drop=True)
+    shown = ~frame["crop_id"].isin(left_out(path, photo_quality)).to_numpy()
+    coded, frame = coded.take(np.flatnonzero(shown)), frame[shown].reset_index(drop=True)
     looks = functools.cache(lambda: _described(path, frame["crop_id"].tolist(), params.similarity, log))
     sampled = {}
     for split in SPLITS:
@@ -101,6 +104,7 @@ def build(crops: Path, *, out: Path, params: Params, log: Log) -> Report:
         for reason, count in found.skipped.items():
             log.say(f"  {split}: {count} crops can be no query: {reason}")
     report["exclusions"], report["exclusions_unknown"] = len(excluded.rows), unknown
+    report["left_out"] = int((~shown).sum())
     if not len(sampled["train"].triplets) and params.sampler != "none":
         why = "; ".join([*sampled["train"].short, *sampled["train"].skipped]) or _why_none(frame, params)
         raise ValueError(f"[triplets] sampler {params.sampler!r} found no training triplet: {why}")

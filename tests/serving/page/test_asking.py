@@ -147,6 +147,20 @@ def test_an_address_shows_the_same_in_another_browser(tab: Open, service: Servic
     assert products(tab(page.url.removeprefix(service.url))) == products(page)
 
 
+def test_with_details_a_product_says_which_of_its_photos_may_mislead(tab: Open) -> None:
+    from playwright.sync_api import expect
+
+    page = tab("/p/p001")
+    products(page)
+    expect(page.locator("#asked")).not_to_contain_text("close up")
+    page.get_by_role("switch", name="Details").click()
+    expect(page.locator("#asked")).to_contain_text("Photo 2: unsure, close up (0.50)")
+    for nothing in ("/p/p002?view=merchandiser", "/p/p003?view=merchandiser"):  # a good one, and one that nobody knows
+        other = tab(nothing)
+        products(other)
+        expect(other.locator("#asked")).not_to_contain_text("Photo 2:")
+
+
 def test_keys_alone_are_enough(tab: Open, service: Service) -> None:
     from playwright.sync_api import expect
 

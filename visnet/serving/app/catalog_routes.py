@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from visnet.serving.app import state
-from visnet.serving.app.answers.catalog import CatalogAnswer, ProductAnswer, ProductPhoto, SimilarAnswer
+from visnet.serving.app.answers.catalog import CatalogAnswer, PhotoQuality, ProductAnswer, ProductPhoto, SimilarAnswer
 from visnet.serving.app.answers.counts import Count
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.facets import LEVELS
@@ -15,6 +15,7 @@ from visnet.serving.app.search import COLLAPSE, NO_TEXT, Narrowed, photo_url
 from visnet.serving.app.similar import similar_ones
 from visnet.serving.app.steps import DEPTH
 from visnet.serving.app.uploads import shrunk
+from visnet.serving.photo_verdicts import PhotoVerdict
 
 router = APIRouter(prefix="/v1", tags=["catalog"])
 PICTURE: dict[int | str, dict[str, Any]] = {
@@ -61,7 +62,7 @@ async def product(request: Request, product_id: str) -> Response:
             category_probability=None if tells is None else tells.probability,
             colour=current.said("colour", rows[:1])[0],
             attributes=current.attributes(int(rows[0])),
-            photos=[ProductPhoto(photo_id=name, url=photo_url(name)) for name in names],
+            photos=[_told(name, current.verdict(name)) for name in names],
             lineage=engine.lineage,
         )
     return Response(told.model_dump_json(), media_type="application/json")
@@ -97,6 +98,14 @@ async def catalog(request: Request) -> Response:
             url_photos=state.of(request).remote is not None,
         )
     return Response(told.model_dump_json(), media_type="application/json")
+
+
+def _told(photo_id: str, found: PhotoVerdict | None) -> ProductPhoto:
+    quality = None
+    if found is not None:
+        said = {"verdict": found.verdict, "fault": found.fault or None, "score": round(found.score, 6)}
+        quality = PhotoQuality.model_validate(said)
+    return ProductPhoto(photo_id=photo_id, url=photo_url(photo_id), quality=quality)
 
 
 def _picture(engine: Engine, photo_id: str, side: int) -> bytes:

@@ -17,6 +17,7 @@ from visnet.serving.live import merging
 from visnet.serving.live.overlay import Overlay
 from visnet.serving.live.products import LivePhoto
 from visnet.serving.live.store import LiveStore
+from visnet.serving.photo_verdicts import PhotoVerdict
 from visnet.serving.searcher import SAID, Hit, Ranking, Searcher
 from visnet.serving.told_categories import ToldCategory
 
@@ -162,6 +163,10 @@ class Current:
         """Return the name of a row's photo in the API."""
         live = self._live(row)
         return self._facts.photo_id(str(self._searcher.said["crop_id"][row])) if live is None else live.photo_id
+
+    def verdict(self, photo_id: str) -> PhotoVerdict | None:
+        """Return what the version says of a photo, None where it is not known, as of one that came since."""
+        return self._facts.verdict(photo_id)
 
     def attributes(self, row: int) -> dict[str, str]:
         """Return what the shop says of a row's product, empty values left out."""

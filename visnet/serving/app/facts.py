@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from visnet.errors import NotFound
 from visnet.serving.catalog import Serving
+from visnet.serving.photo_verdicts import PhotoVerdict, PhotoVerdicts
 from visnet.serving.searcher import Ranking, Searcher
 from visnet.storage.table import Table
 
@@ -33,6 +34,7 @@ class Facts:
         place = pc.index_in(own, value_set=listed["crop_id"].combine_chunks())
         self._place = place.to_numpy()  # [G], of each row's crop among the crops
         self._content = pc.utf8_slice_codeunits(listed["content"].take(place), 0, CONTENT).to_numpy()
+        self._verdicts = PhotoVerdicts(version.quality, self._said["crop_id"])
         columns = ["product_id", "category", "products", "crops", "sq_distances"]
         lists = version.lists(columns, "kind = 'similar'").sort_by([("category", "descending")])
         self._lists = lists.combine_chunks()
@@ -118,6 +120,10 @@ class Facts:
         crop, _, content = photo_id.partition(".")
         row = self._row.get(crop)
         return row is not None and content == self._content[row]
+
+    def verdict(self, photo_id: str) -> PhotoVerdict | None:
+        """Return what was found of a photo, None where nothing is known or the version does not have it."""
+        return self._verdicts.of(self._row[photo_id.partition(".")[0]]) if self.has_photo(photo_id) else None
 
     def product_of(self, photo_id: str) -> str:
         """Return the product that a shop photo of the version shows."""

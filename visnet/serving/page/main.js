@@ -63,7 +63,7 @@ function render() {
 
 function asked() {
   const { state, answer, drawing } = now;
-  if (state.kind === "product") return photo.product(answer.asked.product);
+  if (state.kind === "product") return photo.product(answer.asked.product, state.details);
   return photo.searched(answer.asked, { ...previews.get(state.id), drawing }, { pick, draw, say });
 }
 

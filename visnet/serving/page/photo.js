@@ -127,8 +127,17 @@ function areas(boxes, all, parts, pick) {
   });
 }
 
-/** Show a product: its photos, what it is called, what it costs, and what else the catalog says. */
-export function product(found) {
+/** Say of a product's photos which mislead a search, and why; nothing of good ones, and of those that nobody looked at. */
+function faults(photos) {
+  return photos.flatMap(({ quality }, at) => {
+    if (!quality || quality.verdict === "good") return [];
+    const said = `${quality.verdict}, ${quality.fault.replaceAll("_", " ")} (${quality.score.toFixed(2)})`;
+    return [h("p.soft", {}, `Photo ${at + 1}: ${said}`)];
+  });
+}
+
+/** Show a product: its photos, what it is called, what it costs, and what else the catalog says; `details`: of its photos, too. */
+export function product(found, details) {
   const { photos, attributes } = found;
   const named = titled(found);
   const large = h("div.frame.product", {});
@@ -161,6 +170,7 @@ export function product(found) {
       h("p.soft", {}, kind(found)),
     ),
     photos.length > 1 && h("div.thumbs", { role: "group", "aria-label": "Photos of this product" }, small),
+    ...(details ? faults(photos) : []),
     facts.length > 0 &&
       h(
         "dl.facts",

@@ -8,14 +8,31 @@ from visnet.serving.app.answers.counts import Count, Facets
 from visnet.serving.app.answers.reply import LINEAGE, Lineage, Reply, shown_by
 from visnet.serving.app.answers.search import CATEGORY_TOLD, Result
 
-PHOTO = "9fc8a1b2c3d4e5f60718293a4b5c6d7e.0a1b2c3d"
+QUALITY = {"verdict": "bad", "fault": "watermarked", "score": 0.981}
+ID = "9fc8a1b2c3d4e5f60718293a4b5c6d7e.0a1b2c3d"
+PHOTO = {"photo_id": ID, "url": f"/v1/photos/{ID}", "quality": QUALITY}
+
+
+class PhotoQuality(Reply):
+    """Whether a photo misleads a search, as the stage photo_quality found or a person decided."""
+
+    model_config = shown_by(QUALITY)
+
+    verdict: Literal["good", "unsure", "bad"]
+    fault: Annotated[str | None, Field(description="what is wrong with it; null of a good photo")]
+    score: Annotated[
+        float, Field(description="how probable that fault is, in 0..1; of a good photo the highest of all faults")
+    ]
 
 
 class ProductPhoto(Reply):
     """A photo of a product."""
 
+    model_config = shown_by(PHOTO)
+
     photo_id: str
     url: str
+    quality: Annotated[PhotoQuality | None, Field(description="null where nothing is known")] = None
 
 
 class ProductAnswer(Reply):
@@ -29,7 +46,7 @@ class ProductAnswer(Reply):
             "category_probability": 0.91,
             "colour": "red",
             "attributes": {"title": "Canvas tote", "price": "29.5"},
-            "photos": [{"photo_id": PHOTO, "url": f"/v1/photos/{PHOTO}"}],
+            "photos": [PHOTO],
             "lineage": LINEAGE,
         }
     )
