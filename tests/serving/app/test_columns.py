@@ -1,12 +1,15 @@
 """Columns are what the catalog says, of texts or of numbers; and facets count the products that have a value."""
 
 import json
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from visnet.serving.app.column_values import MOST
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
@@ -99,11 +102,60 @@ def test_columns_are_of_texts_or_of_numbers() -> None:
         "title": {**one, "values": [{"value": "A hat", "count": 1}]},
         "mixed": {"kind": "text", "distinct": 2, "values": [{"value": v, "count": 1} for v in ("38", "XL")]},
         "flag": {**one, "values": [{"value": "true", "count": 1}]},
-        "list": {**one, "values": [{"value": '["a"]', "count": 1}]},
+        "list": {**one, "values": [{"value": "a", "count": 1}]},
         "huge": {"kind": "number", "min": 1, "max": 1},
     }
     for part in ({"column": "mixed", "equals": 38}, {"column": "flag", "equals": True}):
         assert columns.mask(columns.where(None, parsed(json.dumps(part)))).entries.tolist() == [True, False]
+
+
+SAID = st.one_of(
+    st.none(), st.just("A/B"), st.lists(st.sampled_from(["A", "A/B", "A/Bc", "A/B/C", "D", "", 7]), max_size=4)
+)
+
+
+@given(st.lists(SAID, min_size=1, max_size=6), st.lists(SAID, max_size=3), st.integers(0, 2))
+def test_of_a_list_one_value_is_enough_and_each_is_counted(said: list[Any], fresh: list[Any], twice: int) -> None:
+    """Held against plain sets; the first products have two entries, as of two colours; `fresh` is of changed ones."""
+    names = [f"p{number}" for number in range(len(said))]
+    photos = {
+        "product_id": np.array([*names, *names[:twice]], object),
+        "category": np.array(["a"] * (len(names) + len(names[:twice])), object),
+        "colour": np.array([*["red"] * len(names), *["blue"] * len(names[:twice])], object),
+    }
+    listed = [*said, ["D"]]  # so that it is a column of lists
+    further = [json.dumps({"tags": value}) for value in listed]
+    columns = columns_of(photos, pa.table({"product_id": [*names, "gone"], "attributes": further}))
+    if not any(map(texts, said)):
+        assert "tags" not in {column.name for column in columns}
+        return
+    entries = [texts(said[names.index(name)]) for name in sorted(photos["product_id"])]
+    for part, holds in (
+        ({"equals": "A/B"}, lambda own: "A/B" in own),
+        ({"in": ["D", 7]}, lambda own: bool(own & {"D", "7"})),
+        ({"below": "A/B"}, lambda own: any(f"{one}/".startswith("A/B/") for one in own)),
+    ):
+        asks = {"column": "tags", **part}
+        mask = columns.mask(columns.where(None, parsed(json.dumps(asks))))
+        assert mask.entries.tolist() == [holds(own) for own in entries]
+        denied = columns.mask(columns.where(None, parsed(json.dumps({"not": asks}))))
+        assert denied.entries.tolist() == [bool(own) and not holds(own) for own in entries]
+    changed: Any = [SimpleNamespace(said={"tags": value}.get) for value in fresh]
+    every = np.arange(len(columns))
+    for name, within, level in (
+        ("tags", None, lambda one: one),
+        ("tags/", None, lambda one: one.split("/")[0]),
+        ("tags/", "A", lambda one: "/".join(one.split("/")[:2]) if one.startswith("A/") else None),
+    ):
+        below = None if within is None else parsed(json.dumps({"column": "tags", "below": within}))
+        counted = facets(columns, asked(name, below), every, changed)[name]
+        wanted = Counter(text for value in (*said, *fresh) for text in {*map(level, texts(value))} - {None})
+        assert {one.value: one.count for one in counted} == wanted
+
+
+def texts(value: Any) -> set[str]:
+    """Return what a field says, as texts."""
+    return {str(one) for one in (value if isinstance(value, list) else [value])} - {"", "None"}
 
 
 def test_of_many_columns_those_are_kept_that_most_products_have() -> None:

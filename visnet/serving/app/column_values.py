@@ -43,11 +43,7 @@ class TextColumn:
 
     def among(self, values: Sequence[str | float]) -> np.ndarray:
         """Say which entries have one of the values, [E] bool; a number is the text that the catalog has of it."""
-        texts = np.array([as_text(value) for value in values], object)
-        at = np.searchsorted(self.values, texts)
-        there = at < len(self.values)
-        found = at[there]
-        return np.isin(self.codes, found[self.values[found] == texts[there]])
+        return np.isin(self.codes, _codes(self.values, values))
 
     def between(self, least: float, most: float) -> np.ndarray:
         """Refuse: texts have no range."""
@@ -55,8 +51,12 @@ class TextColumn:
 
     def below(self, path: str) -> np.ndarray:
         """Say which entries have a path's text, or that of one below it, [E] bool."""
-        first, last = np.searchsorted(self.values, np.array([f"{path}/", f"{path}{AFTER_SLASH}"], object))
-        return (self.codes >= first) & (self.codes < last) | self.among([path])
+        return np.isin(self.codes, _codes_below(self.values, path))
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return each value that an entry has: which entry, and the value's number, [M] int each."""
+        entries = np.flatnonzero(self.known)
+        return entries, self.codes[entries]
 
     def levels(self, above: str) -> "TextColumn":
         """Return the column of the paths one level below another, of the first levels for ""; others have no value."""
@@ -69,6 +69,75 @@ class TextColumn:
     def take(self, entries: np.ndarray) -> "TextColumn":
         """Return the column of some entries alone."""
         return TextColumn(self.name, self.codes[entries], self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class ListColumn:
+    """A column in which an entry may have several texts: those of entry e are `codes[starts[e] : starts[e + 1]]`.
+
+    starts: [E + 1] int; codes: [M] int, of an entry each once; values: the texts [V], in order. A filter holds of an
+    entry where it does of one of its texts.
+    """
+
+    name: str
+    starts: np.ndarray
+    codes: np.ndarray
+    values: np.ndarray
+
+    kind = "text"
+
+    @classmethod
+    def of(cls, name: str, said: Sequence[Any]) -> "ListColumn":
+        """Number the texts of lists, [E]; what is no list is one text, and what is empty is none."""
+        texts = [
+            sorted({as_text(one) for one in (value if isinstance(value, list) else [value])} - {""}) for value in said
+        ]
+        numbered = pd.Categorical([text for some in texts for text in some])
+        starts = np.cumsum([0, *map(len, texts)])
+        return cls(name, starts, np.asarray(numbered.codes, np.int64), numbered.categories.to_numpy(object))
+
+    @property
+    def known(self) -> np.ndarray:
+        """Say which entries have a value, [E] bool."""
+        return np.diff(self.starts) > 0
+
+    def among(self, values: Sequence[str | float]) -> np.ndarray:
+        """Say which entries have one of the values, [E] bool; a number is the text that the catalog has of it."""
+        return self._having(_codes(self.values, values))
+
+    def between(self, least: float, most: float) -> np.ndarray:
+        """Refuse: texts have no range."""
+        raise Refusal(422, f"filter: column {self.name!r} is of lists of texts; allowed are equals, in and below")
+
+    def below(self, path: str) -> np.ndarray:
+        """Say which entries have a path's text, or that of one below it, [E] bool."""
+        return self._having(_codes_below(self.values, path))
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return each value that an entry has: which entry, and the value's number, [M] int each."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts)), self.codes
+
+    def levels(self, above: str) -> "ListColumn":
+        """Return the column of the paths one level below another, of the first levels for ""; others are no value."""
+        nodes = TextColumn.of(self.name, np.array([level_below(str(value), above) for value in self.values], object))
+        entries, codes = self.pairs()
+        whole = np.stack([entries, nodes.codes[codes]], axis=1)
+        left = np.unique(whole[whole[:, 1] >= 0], axis=0)
+        starts = np.searchsorted(left[:, 0], np.arange(len(self.starts)))
+        return ListColumn(self.name, starts, left[:, 1], nodes.values)
+
+    def take(self, entries: np.ndarray) -> "ListColumn":
+        """Return the column of some entries alone."""
+        counts = np.diff(self.starts)[entries]
+        starts = np.append(0, np.cumsum(counts))
+        at = np.repeat(self.starts[:-1][entries] - starts[:-1], counts) + np.arange(starts[-1])
+        return ListColumn(self.name, starts, self.codes[at], self.values)
+
+    def _having(self, codes: np.ndarray) -> np.ndarray:
+        found = np.zeros(len(self.starts) - 1, bool)
+        entries, own = self.pairs()
+        found[entries[np.isin(own, codes)]] = True
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +173,15 @@ class NumberColumn:
         return NumberColumn(self.name, self.said[entries])
 
 
-Column = TextColumn | NumberColumn
+Column = TextColumn | ListColumn | NumberColumn
 
 
 def alike(column: Column, values: Sequence[Any]) -> Column:
     """Make a column of the same kind of other values [N]; None has none, nor what is no number in one of numbers."""
     if isinstance(column, TextColumn):
         return TextColumn.of(column.name, pd.Series([as_text(value) for value in values], dtype=object).to_numpy())
+    if isinstance(column, ListColumn):
+        return ListColumn.of(column.name, values)
     numbers = [_number(value) if isinstance(value, int | float) else np.nan for value in values]
     said = np.array(numbers, np.float64)
     return NumberColumn(column.name, np.where(np.isfinite(said), said, np.nan))
@@ -150,12 +221,14 @@ def _values(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _column(name: str, values: np.ndarray, at: np.ndarray) -> Column:
-    """Make a column of a table's values [N]; one in which numbers and others are mixed is of texts."""
+    """Make a column of a table's values [N]; one of several kinds is of texts, or of lists of them."""
     if values.dtype == object:
         kinds = {*map(type, values)} - {type(None)}
         if kinds <= {int, float}:
             values = np.array([_number(value) for value in values])
     if values.dtype == object:
+        if list in kinds:
+            return ListColumn.of(name, [*values, None]).take(at)  # the last is of entries that the table does not have
         if not kinds <= {str}:
             values = pd.Series([as_text(value) for value in values], dtype=object).to_numpy()
         return TextColumn.of(name, _taken(values, at, None))
@@ -172,3 +245,18 @@ def _number(value: float | None) -> float:
         return np.nan if value is None else float(value)
     except OverflowError:  # an integer of hundreds of digits
         return np.nan
+
+
+def _codes(values: np.ndarray, asked: Sequence[str | float]) -> np.ndarray:
+    """Return the numbers of texts among values [V], which are in order; a number is the text that is told of it."""
+    texts = np.array([as_text(value) for value in asked], object)
+    at = np.searchsorted(values, texts)
+    there = at < len(values)
+    found = at[there]
+    return np.asarray(found[values[found] == texts[there]])
+
+
+def _codes_below(values: np.ndarray, path: str) -> np.ndarray:
+    """Return the numbers of a path and of those below it among values [V], which are in order."""
+    first, last = np.searchsorted(values, np.array([f"{path}/", f"{path}{AFTER_SLASH}"], object))
+    return np.append(_codes(values, [path]), np.arange(first, last))

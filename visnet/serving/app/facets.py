@@ -8,7 +8,7 @@ import numpy as np
 
 from visnet.serving.app.answers.catalog import CatalogColumn
 from visnet.serving.app.answers.counts import Bin, Count, Numbers
-from visnet.serving.app.column_values import Column, NumberColumn, TextColumn, alike
+from visnet.serving.app.column_values import Column, ListColumn, NumberColumn, TextColumn, alike
 from visnet.serving.app.columns import ProductColumns
 from visnet.serving.app.filters import And, Below, Filter
 from visnet.serving.app.problems import Refusal
@@ -100,7 +100,7 @@ def _facet(
 
 def _texts(
     columns: ProductColumns,
-    column: TextColumn,
+    column: TextColumn | ListColumn,
     entries: np.ndarray,
     changed: Sequence[LiveProduct],
     above: str | None = None,
@@ -108,16 +108,15 @@ def _texts(
     """Count texts, in their order; above: of paths, those right below this one."""
     shown = column.take(entries)
     shown = shown if above is None else shown.levels(above)
-    known = np.flatnonzero(shown.known)
-    codes = shown.codes[known]
-    counts = np.bincount(codes[columns.firsts(entries[known], codes)], minlength=len(shown.values))
+    at, codes = shown.pairs()
+    counts = np.bincount(codes[columns.firsts(entries[at], codes)], minlength=len(shown.values))
     there = np.flatnonzero(counts)
     found = dict(zip(map(str, shown.values[there]), counts[there].tolist(), strict=True))
     if changed:
         own = alike(column, [product.said(column.name) for product in changed])
-        assert isinstance(own, TextColumn)
+        assert not isinstance(own, NumberColumn)
         own = own if above is None else own.levels(above)
-        more = collections.Counter(str(own.values[code]) for code in own.codes[own.known])
+        more = collections.Counter(str(own.values[code]) for code in own.pairs()[1])
         found = {text: found.get(text, 0) + more[text] for text in sorted({*found, *more})}
     return found
 

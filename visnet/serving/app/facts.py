@@ -161,4 +161,6 @@ def as_text(value: Any) -> str:
         return value or ""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
+    if isinstance(value, list) and not any(isinstance(one, list | dict) for one in value):
+        return ", ".join(filter(None, map(as_text, value)))
     return "" if value in ([], {}) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,6 +1,7 @@
 """The grammar of a filter: what is asked of a product's columns, as JSON, and for which products it holds.
 
-A product that lacks a value is found neither by what is asked of that column nor by a `not` of it, as in SQL.
+A product that lacks a value is found neither by what is asked of that column nor by a `not` of it, as in SQL. Where a
+product has a list of values, one of them is enough.
 """
 
 import itertools
@@ -150,9 +151,9 @@ _GRAMMAR: TypeAdapter[Filter] = TypeAdapter(Filter)
 DOCUMENTED: dict[str, Any] = {
     "description": (
         "which products may answer, as JSON: `equals`, `in`, `range` and `below` (a path and all below it) ask of a "
-        "column of the catalog, which `/v1/catalog` lists; "
-        "`and`, `or` and `not` join them. A product that lacks a value is found neither by what "
-        "is asked of that column nor by a `not` of it, as in SQL."
+        "column of the catalog, which `/v1/catalog` lists; of a list one value is enough. `and`, `or` and `not` join "
+        "them. A product that lacks a value is found neither by what is asked of that column nor by a `not` of it, as "
+        "in SQL."
     ),
     "examples": [
         '{"column": "colour", "equals": "red"}',
