@@ -129,6 +129,10 @@ class Client:
         """Say what 1 to 8 photos show, down the taxonomy, each as far as the model is sure."""
         return self._post(CategorizeAnswer, "/v1/categorize", photos, {})
 
+    def looks(self, query_id: str) -> bytes:
+        """Draw where the model of categories looks in the photo of an earlier search, level by level, as a PNG."""
+        return _good(self._http.get(f"/v1/queries/{quote(query_id, safe='')}/looks")).content
+
     def catalog(self) -> CatalogAnswer:
         """Say what is served."""
         return self._get(CatalogAnswer, "/v1/catalog")
@@ -212,8 +216,12 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _told(told: type[Told], answer: httpx.Response) -> Told:
+    return told.model_validate_json(_good(answer).content)
+
+
+def _good(answer: httpx.Response) -> httpx.Response:
     if answer.is_success:
-        return told.model_validate_json(answer.content)
+        return answer
     try:
         said = answer.json()
     except ValueError:

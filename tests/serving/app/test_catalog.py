@@ -100,6 +100,7 @@ def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
         "/v1/search",
         "/v1/queries/{query_id}",
         "/v1/queries/{query_id}/photo",
+        "/v1/queries/{query_id}/looks",
         "/v1/products/{product_id}",
         "/v1/products/{product_id}/similar",
         "/v1/products:batch",

@@ -1,16 +1,20 @@
 """What a photo shows, over HTTP: by the model that is published with the catalog, and by no other."""
 
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.apart import within
 from tests.refreshing import refresh
 from tests.refreshing import served as served_number
 from tests.serving.app.running import photo_of, served, whole
+from visnet.categorizing.attention_picture import MANY_PX, panels
 from visnet.categorizing.categorizer import Categorizer, PathSettings, built
 from visnet.client import Client, ServiceError
 from visnet.commands import deploy, verify
@@ -18,6 +22,7 @@ from visnet.errors import Damaged
 from visnet.photos import codec
 from visnet.pipeline.log import SILENT
 from visnet.serving import catalog, versions
+from visnet.sheets.contact_sheet import sheet
 from visnet.taxonomy.tree import Taxonomy
 
 TAXONOMY = Taxonomy.of(["Bags/Totes", "Men/Ethnic Wear/Jackets", "Men/Western Wear/Jackets"])
@@ -71,7 +76,7 @@ def test_a_photo_s_answer_is_that_of_the_published_model(client: Client, telling
     model = Categorizer.load(telling / "data/taxonomy_model")
     wanted = model.categorize([model.square(codec.decode(photo)) for photo in photos])
     found = client.categorize(*photos)
-    assert found.taxonomy == TAXONOMY.version
+    assert found.taxonomy == client.catalog().taxonomy == TAXONOMY.version
     assert found.lineage.catalog_version == served_number(telling)
     for one, answer in zip(found.photos, wanted, strict=True):
         assert one.category == answer.answer
@@ -86,6 +91,24 @@ def test_a_photo_s_answer_is_that_of_the_published_model(client: Client, telling
     )
 
 
+def test_where_it_looks_in_the_photo_of_a_search_is_drawn_of_what_was_searched_for(
+    client: Client, telling: Path
+) -> None:
+    photo, model = photo_of(telling, "p000-0-0"), Categorizer.load(telling / "data/taxonomy_model")
+    picture = codec.decode(photo)
+    box = (picture.width // 4, 0, picture.width, picture.height // 2)
+    for query, shown in ((client.search(photo), picture), (client.search(photo, box=box), picture.crop(box))):
+        drawn = Image.open(io.BytesIO(client.looks(str(query.query_id))))
+        (answer,) = model.categorize([model.square(shown)])
+        row = panels(model, shown, answer)
+        wanted = sheet([row[at : at + 2] for at in range(0, len(row), 2)], side_px=MANY_PX)
+        assert drawn.size == wanted.size
+        difference = np.abs(np.asarray(drawn, np.float32) - np.asarray(wanted, np.float32))
+        assert difference.mean() < 2.0, "the photo was kept as JPEG"
+    with pytest.raises(ServiceError, match=r"^404: "):
+        client.looks("q_unknown")
+
+
 def test_one_that_cannot_be_read_is_named(http: httpx.Client, telling: Path) -> None:
     files = [("photo", ("photo", data)) for data in (photo_of(telling, "p000-0-0"), b"no photo")]
     refused = http.post("/v1/categorize", files=files)
@@ -98,14 +121,15 @@ def test_a_version_without_a_model_says_how_to_have_one(published: Path, tmp_pat
     shop = Path(shutil.copytree(published, tmp_path / "shop", symlinks=True))
     with catalog.open_current(shop / "data") as version:
         assert version.taxonomy_model is None
-    says = r"enabled = true in taxonomy_model\.toml"
-    with (
-        served(shop / "data") as http,
-        Client(str(http.base_url)) as client,
-        pytest.raises(ServiceError, match=says) as no,
-    ):
-        client.categorize(photo_of(shop, "p000-0-0"))
-    assert no.value.status == 409
+    says = r"^409: .*enabled = true in taxonomy_model\.toml"
+    photo = photo_of(shop, "p000-0-0")
+    with served(shop / "data") as http, Client(str(http.base_url)) as client:
+        assert client.catalog().taxonomy is None
+        query = client.search(photo)
+        with pytest.raises(ServiceError, match=says):
+            client.looks(str(query.query_id))
+        with pytest.raises(ServiceError, match=says):
+            client.categorize(photo)
 
 
 def test_another_model_is_another_version_which_deploy_brings_back_and_verify_reads(

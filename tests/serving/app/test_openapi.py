@@ -37,7 +37,8 @@ def key(place: Path) -> str:
     return keys.add("openapi", place / "data")
 
 
-FREE = ("/v1/queries/{query_id}/photo", "/v1/products/{product_id}", "/v1/changes/{batch}")  # take nothing but ids
+KEPT = "/v1/queries/{query_id}"
+FREE = (f"{KEPT}/photo", f"{KEPT}/looks", "/v1/products/{product_id}", "/v1/changes/{batch}")  # take nothing but ids
 
 
 @API.hook

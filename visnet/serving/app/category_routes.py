@@ -1,6 +1,7 @@
 """The API's route for what photos show, down the taxonomy."""
 
 import asyncio
+import io
 from typing import Annotated
 
 import torch
@@ -8,13 +9,16 @@ from fastapi import APIRouter, File, Request, UploadFile
 from starlette.responses import Response
 
 from visnet.categorizing.answers import PathAnswer
+from visnet.categorizing.attention_picture import MANY_PX, panels
 from visnet.categorizing.categorizer import Categorizer
 from visnet.photos import codec
 from visnet.serving.app import state
 from visnet.serving.app.answers.categories import CategorizeAnswer, CategoryLevel, PhotoCategory
 from visnet.serving.app.in_category import OFF
 from visnet.serving.app.problems import Refusal, unreadable
+from visnet.serving.app.queries import Query
 from visnet.serving.app.routes import FORM, MOST_PHOTOS
+from visnet.sheets.contact_sheet import sheet
 from visnet.taxonomy.paths import levels_of
 
 router = APIRouter(prefix="/v1", tags=["search"])
@@ -42,6 +46,31 @@ async def categorize(
         version = categorizer.taxonomy.version
         answer = CategorizeAnswer(photos=[_told(one) for one in found], taxonomy=version, lineage=engine.lineage)
     return Response(answer.model_dump_json(), media_type="application/json")
+
+
+@router.get("/queries/{query_id}/looks", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+async def looks(request: Request, query_id: str) -> Response:
+    """Draw where the model of categories looks in the photo of an earlier search, a panel for each level."""
+    there = state.of(request)
+    async with there.engines.lease() as engine:
+        if engine.categorizer is None:
+            raise Refusal(409, OFF)
+        query = await there.searches.kept(query_id)
+        png = await there.decoders.run(_drawn, query, engine.categorizer)
+    return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _drawn(query: Query, categorizer: Categorizer) -> bytes:
+    picture = codec.decode(query.photos[0])
+    scale = picture.width / query.width
+    left, top, right, bottom = (edge * scale for edge in next(box.box for box in query.boxes if box.used))
+    shown = codec.crop(picture, (left, top, right - left, bottom - top))
+    (answer,) = categorizer.categorize([categorizer.square(shown)])
+    row = panels(categorizer, shown, answer)
+    pairs = [row[at : at + 2] for at in range(0, len(row), 2)]
+    file = io.BytesIO()
+    sheet(pairs, side_px=MANY_PX).save(file, "PNG")
+    return file.getvalue()
 
 
 def _opened(data: bytes, name: str, categorizer: Categorizer) -> torch.Tensor:

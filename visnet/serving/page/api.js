@@ -97,6 +97,8 @@ export async function search({ files = [], query, url, box, words = {} }, signal
 const path = (...parts) => `/v1/${parts.map(encodeURIComponent).join("/")}`;
 
 export const query = (id, words, signal) => ask(`${path("queries", id)}?${new URLSearchParams(words)}`, { signal });
+/** Where a picture is of what the model of categories looks at in a search's photo; nowhere, if the photo is not kept. */
+export const looksOf = (id) => id.startsWith("q_") && `${path("queries", id)}/looks`;
 export const product = (id, signal) => ask(path("products", id), { signal });
 export const similar = (id, words, signal) =>
   ask(`${path("products", id, "similar")}?${new URLSearchParams(words)}`, { signal });

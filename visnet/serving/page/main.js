@@ -2,7 +2,7 @@
 
 import * as answers from "./answers.js";
 import { PAGE, read, way, write } from "./address.js";
-import { Problem, catalog } from "./api.js";
+import { Problem, catalog, looksOf } from "./api.js";
 import { fill } from "./elements.js";
 import { facets, waiting } from "./facets.js";
 import * as events from "./events.js";
@@ -28,6 +28,7 @@ const now = {
   problem: null,
   retry: null,
   drawing: false,
+  tells: false, // whether a model of categories is served
 };
 let running = new AbortController();
 let arrived = false; // once something was shown: the first time, the focus stays where the browser has it
@@ -64,7 +65,8 @@ function render() {
 function asked() {
   const { state, answer, drawing } = now;
   if (state.kind === "product") return photo.product(answer.asked.product, state.details);
-  return photo.searched(answer.asked, { ...previews.get(state.id), drawing }, { pick, draw, say });
+  const looks = state.details && now.tells && looksOf(state.id);
+  return photo.searched(answer.asked, { ...previews.get(state.id), drawing, looks }, { pick, draw, say });
 }
 
 function trouble() {
@@ -265,8 +267,12 @@ function begin() {
   });
   addEventListener("online", () => now.problem?.status === 0 && now.retry?.());
   catalog().then(
-    ({ products: number, categories, url_photos: linked }) => {
+    ({ products: number, categories, taxonomy, url_photos: linked }) => {
       if (linked) intake.offer(part("link"), follow);
+      if (taxonomy) {
+        now.tells = true;
+        render();
+      }
       part("stock").textContent =
         `Searches ${products(number)} in ${categories.length} ${categories.length === 1 ? "category" : "categories"}.`;
     },

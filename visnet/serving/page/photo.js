@@ -39,9 +39,10 @@ function several(count) {
 /**
  * Show the photo of a search, its boxes to pick from, and the ways to another one.
  *
+ * `looks`: the address of a picture of where the model of categories looks, if it is to be shown.
  * `acts`: pick(box) searches with a box in pixels, draw(on) turns drawing on or off, say(text) speaks.
  */
-export function searched({ photo, boxes }, { url, count, drawing }, acts) {
+export function searched({ photo, boxes }, { url, count, drawing, looks }, acts) {
   const { width, height } = photo;
   const parts = ([left, top, right, bottom]) => [left / width, top / height, right / width, bottom / height];
   const pick = ([left, top, right, bottom]) => acts.pick([left * width, top * height, right * width, bottom * height]);
@@ -68,6 +69,7 @@ export function searched({ photo, boxes }, { url, count, drawing }, acts) {
           pick,
           acts,
         )),
+    looks && h("img.looks", { src: looks, alt: "Where the model of categories looks, level by level", loading: "lazy" }),
   ];
 }
 

@@ -108,4 +108,5 @@ class CatalogAnswer(Reply):
     columns: list[CatalogColumn]
     lineage: Lineage
     localizer: bool
+    taxonomy: Annotated[str | None, Field(description="its version, where a model tells categories; else null")] = None
     url_photos: Annotated[bool, Field(description="whether photos may be given by their address")] = False
