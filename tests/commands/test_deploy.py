@@ -24,6 +24,7 @@ MADE = (
     "crops",
     "localizer",
     "taxonomy_model",
+    "category_paths",
     "photo_quality",
     "duplicates",
     "trained_model",
@@ -55,7 +56,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     publish = {"stages": {"publish": rows["stages"]["publish"]}}
     (shop / "dvc.yaml").write_text(yaml.safe_dump(publish))
     refreshing.put_model(shop, seed=1)
-    for stage in ("localizer", "taxonomy_model", "photo_quality", "duplicates"):  # which are switched off
+    for stage in ("localizer", "photo_quality", "taxonomy_model", "category_paths", "duplicates"):  # which are off
         (shop / "data" / stage).mkdir()
     for look in (0, 1):
         put_stock(shop, stock(12, look))
