@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,10 @@ FIRST = (
     "tests/kernels/test_nearest_aot.py",
     *APART,
 )
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what is to run in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else every process that a test starts ignores it, too
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
