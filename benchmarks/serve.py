@@ -148,11 +148,11 @@ def main() -> None:
             asked.big, asked.workspace, asked.seconds, asked.rounds, (OURS, PLAIN)
         ),
         "Killed and started again": lambda: _killed(asked.big),
-        "Products that are added while photos are searched with": lambda: _changed(asked),
         "New versions under load": lambda: refreshed(asked.big, asked.minutes, asked.every),
         "Two workers": lambda: compared(
             asked.workspace, asked.workspace, asked.seconds, 1, (f"{OURS}, 2 workers", PLAIN)
         ),
+        "Products that are added while photos are searched with": lambda: _changed(asked),
     }
     for head, part in parts.items():
         print(f"{head}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
