@@ -178,7 +178,7 @@ def _killed(big: Path) -> list[str]:
 def _changed(asked: argparse.Namespace) -> list[str]:
     told = [
         f"Products with a photo each, beside {SEARCHES_PER_S:g} searches a second by photo, over {asked.products:,} "
-        "products; every tenth is waited for, and searched for with its photo.",
+        "products; every 20th is waited for, and searched for with its photo.",
         "",
     ]
     return told + table(HEADS, changed(asked.big, asked.workspace, ADDED_PER_S, 4 * asked.seconds + 5, SEARCHES_PER_S))

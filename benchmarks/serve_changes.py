@@ -24,6 +24,7 @@ photos = "uploads"
 """
 KEY = "benchmark"
 LOOKED_S = 0.02  # between two questions whether a product answers
+WAITED = 20  # one product in so many is waited for: more of them, and the questions are what is measured
 FIRST_S = 5.0  # not counted
 
 
@@ -59,7 +60,7 @@ HEADS += ["search, p50 / p99 ms", "failed"]
 def changed(big: Path, shop: Path, rates: tuple[float, ...], seconds: float, searches_per_s: float) -> list[list[str]]:
     """Add products at rates while photos are searched with; return a row of a table for each.
 
-    Every tenth product is waited for: from when it was due until a search with its photo may find it, as the service
+    Every 20th product is waited for: from when it was due until a search with its photo may find it, as the service
     says; then it must be found first.
     """
     (big / "params.toml").write_text(LINE, encoding="utf-8")
@@ -103,13 +104,16 @@ async def _changing(
             return
         if counted:
             seen.kept_s.append(time.perf_counter() - due_s)
-        if counted and at % 10 == 0:
+        if counted and at % WAITED == 0:
             batch = json.loads(body)["batch"]
-            while _state((await ask(load.get(f"/v1/changes/{batch}", authorized)))[1]) == "waiting":
+            while _waits(*await ask(load.get(f"/v1/changes/{batch}", authorized))):
                 await asyncio.sleep(LOOKED_S)
             seen.visible_s.append(time.perf_counter() - due_s)
-            found = json.loads((await ask(load.post("/v1/search", photos[at], limit="1")))[1])
-            seen.not_first += found["results"][0]["product_id"] != name
+            status, body = await ask(load.post("/v1/search", photos[at], limit="1"))
+            if status == 200:
+                seen.not_first += json.loads(body)["results"][0]["product_id"] != name
+            else:
+                beside.statuses[status] += 1
 
     async def search(at: int, due_s: float) -> None:
         status, _ = await ask(searches[at % len(searches)])
@@ -134,8 +138,9 @@ async def _changing(
     return seen, beside
 
 
-def _state(body: bytes) -> str:
-    return str(json.loads(body)["changes"][0]["state"])
+def _waits(status: int, body: bytes) -> bool:
+    """Whether a change does not answer yet, or the service has asked to come again."""
+    return status != 200 or json.loads(body)["changes"][0]["state"] == "waiting"
 
 
 def _key(big: Path) -> str:
