@@ -5,8 +5,10 @@ import io
 import json
 import time
 from collections import deque
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import serve_load as load
@@ -122,12 +124,12 @@ async def _changing(
         else:
             beside.statuses[status] += 1
 
-    async def all_of(work: object, times: np.ndarray) -> None:
+    async def all_of(work: Callable[[int, float], Coroutine[Any, Any, None]], times: np.ndarray) -> None:
         tasks = []
         for at, after_s in enumerate(times):
             if (wait_s := begun_s + after_s - time.perf_counter()) > 0:
                 await asyncio.sleep(wait_s)
-            tasks.append(asyncio.create_task(work(at, begun_s + after_s)))  # type: ignore[operator]
+            tasks.append(asyncio.create_task(work(at, begun_s + after_s)))
         await asyncio.gather(*tasks)
 
     asked = np.cumsum(rng.exponential(1 / searches_per_s, int(searches_per_s * due[-1])))

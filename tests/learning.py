@@ -92,13 +92,7 @@ def make(folder: Path, categories: tuple[str, ...] = CATEGORIES) -> Path:
                 rows.append([categories[category], "red", f"{category}-{number}", name, side, split])
     with (folder / "stock.csv").open("w", newline="") as file:
         csv.writer(file).writerows([refreshing.HEADER, *rows])
-    for stage in (
-        "localizer",
-        "photo_quality",
-        "taxonomy_model",
-        "category_paths",
-        "duplicates",
-    ):  # which are switched off
+    for stage in refreshing.SWITCHED_OFF:
         (folder / "data" / stage).mkdir(parents=True)
     run(folder, "raw_images", "crops", "triplets")
     with within(folder):

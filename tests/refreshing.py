@@ -52,6 +52,7 @@ probe_recall_at_1_drop_max = 1.0
 HEADER = ["_category", "_color", "_id", "_name", "side", "split"]
 CATEGORIES = ("bag", "hat")
 
+SWITCHED_OFF = ("localizer", "photo_quality", "taxonomy_model", "category_paths", "duplicates")  # stages
 Stock = Mapping[str, int]  # product -> which look its photos have
 
 
@@ -66,13 +67,7 @@ def make(folder: Path, products: Stock, model_seed: int = 1) -> Path:
     (folder / "params.toml").write_text(PARAMS)
     put_stock(folder, products)
     put_model(folder, model_seed)
-    for stage in (
-        "localizer",
-        "photo_quality",
-        "taxonomy_model",
-        "category_paths",
-        "duplicates",
-    ):  # which are switched off
+    for stage in SWITCHED_OFF:
         (folder / "data" / stage).mkdir()
     return folder
 

@@ -56,7 +56,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     publish = {"stages": {"publish": rows["stages"]["publish"]}}
     (shop / "dvc.yaml").write_text(yaml.safe_dump(publish))
     refreshing.put_model(shop, seed=1)
-    for stage in ("localizer", "photo_quality", "taxonomy_model", "category_paths", "duplicates"):  # which are off
+    for stage in refreshing.SWITCHED_OFF:
         (shop / "data" / stage).mkdir()
     for look in (0, 1):
         put_stock(shop, stock(12, look))

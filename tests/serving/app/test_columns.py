@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visnet.serving.app.column_values import MOST
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.facets import asked, described, facets
 from visnet.serving.app.filters import parsed
 from visnet.serving.app.problems import Refusal
+from visnet.serving.app.table_columns import MOST
 from visnet.serving.app.within import Narrowing
 from visnet.serving.product_rows import ProductRows
 

@@ -161,6 +161,25 @@ def test_with_details_a_product_says_which_of_its_photos_may_mislead(tab: Open) 
         expect(other.locator("#asked")).not_to_contain_text("Photo 2:")
 
 
+def test_with_details_a_search_shows_where_the_model_of_categories_looks_if_there_is_one(
+    tab: Open, service: Service
+) -> None:
+    from playwright.sync_api import expect
+
+    page, drawn = searched(tab, service), service.photo().read_bytes()
+    page.get_by_role("switch", name="Details").click()
+    looks = page.get_by_alt_text("Where the model of categories looks")
+    expect(looks).to_have_count(0)
+    page.route("**/v1/catalog", lambda route: route.fulfill(json={**route.fetch().json(), "taxonomy": "a version"}))
+    asked: list[str] = []
+    page.route("**/looks", lambda route: (asked.append(route.request.url), route.fulfill(body=drawn)))
+    page.reload()
+    expect(looks).to_be_visible()
+    assert asked == [page.url.partition("?")[0].replace("/q/", "/v1/queries/") + "/looks"]
+    page.get_by_role("switch", name="Details").click()
+    expect(looks).to_have_count(0)
+
+
 def test_keys_alone_are_enough(tab: Open, service: Service) -> None:
     from playwright.sync_api import expect
 

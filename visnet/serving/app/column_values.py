@@ -1,21 +1,17 @@
-"""One column of products: its texts as numbers, or its numbers; and the columns of a catalog's table."""
+"""One column of products: its texts, or lists of them, as numbers; or its numbers."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.types as types
 
-from visnet.serving.app.facts import as_text, parsed_attributes
+from visnet.serving.app.facts import as_text
 from visnet.serving.app.problems import Refusal
 from visnet.taxonomy.paths import level_below
 
 AFTER_SLASH = chr(ord("/") + 1)  # paths below one are the texts from "PATH/" on, and before this
-MOST = 256  # further columns; of more, those that the most products have
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,65 +178,13 @@ def alike(column: Column, values: Sequence[Any]) -> Column:
         return TextColumn.of(column.name, pd.Series([as_text(value) for value in values], dtype=object).to_numpy())
     if isinstance(column, ListColumn):
         return ListColumn.of(column.name, values)
-    numbers = [_number(value) if isinstance(value, int | float) else np.nan for value in values]
+    numbers = [number(value) if isinstance(value, int | float) else np.nan for value in values]
     said = np.array(numbers, np.float64)
     return NumberColumn(column.name, np.where(np.isfinite(said), said, np.nan))
 
 
-def of_table(table: pa.Table, at: np.ndarray, taken: Sequence[str]) -> list[Column]:
-    """Make columns of a table's and of its `attributes`, JSON; those without a value, and those `taken`, are left out.
-
-    at: [E] int, the table's row of each entry, -1 for none.
-    """
-    names = [name for name in table.column_names if name not in ("product_id", "attributes", *taken)]
-    found = [_column(name, _values(table[name]), at) for name in names]
-    if "attributes" in table.column_names:
-        further: dict[str, tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
-        for row, text in enumerate(table["attributes"].to_pylist()):
-            for name, value in parsed_attributes(text).items() if text else ():
-                rows, values = further[name]
-                rows.append(row)
-                values.append(value)
-        most = sorted(further.keys() - {*names, *taken}, key=lambda name: (-len(further[name][0]), name))[:MOST]
-        for name in most:
-            rows, values = further[name]
-            whole = np.full(table.num_rows, None, object)
-            whole[rows] = pd.Series(values, dtype=object).to_numpy()
-            found.append(_column(name, whole, at))
-    return [column for column in found if column.known.any()]
-
-
-def _values(column: pa.ChunkedArray) -> np.ndarray:
-    """Return a table's column as float64 where it is of numbers, else as objects."""
-    kind = column.type
-    if types.is_integer(kind) or types.is_floating(kind):
-        return column.cast(pa.float64(), safe=False).to_numpy()
-    if types.is_string(kind) or types.is_large_string(kind):
-        return column.to_numpy()
-    return pd.Series(column.to_pylist(), dtype=object).to_numpy()
-
-
-def _column(name: str, values: np.ndarray, at: np.ndarray) -> Column:
-    """Make a column of a table's values [N]; one of several kinds is of texts, or of lists of them."""
-    if values.dtype == object:
-        kinds = {*map(type, values)} - {type(None)}
-        if kinds <= {int, float}:
-            values = np.array([_number(value) for value in values])
-    if values.dtype == object:
-        if list in kinds:
-            return ListColumn.of(name, [*values, None]).take(at)  # the last is of entries that the table does not have
-        if not kinds <= {str}:
-            values = pd.Series([as_text(value) for value in values], dtype=object).to_numpy()
-        return TextColumn.of(name, _taken(values, at, None))
-    finite = np.where(np.isfinite(values), values, np.nan)
-    return NumberColumn(name, _taken(finite, at, np.nan))
-
-
-def _taken(values: np.ndarray, at: np.ndarray, none: Any) -> np.ndarray:
-    return np.append(values, none)[at]  # the last is of entries that the table does not have
-
-
-def _number(value: float | None) -> float:
+def number(value: float | None) -> float:
+    """Return a number as float64, NaN for none and for what has no float64."""
     try:
         return np.nan if value is None else float(value)
     except OverflowError:  # an integer of hundreds of digits

@@ -18,9 +18,10 @@ import torch
 
 from kernels.nearest import pack_bits
 from visnet.errors import NotFound
-from visnet.serving.app.column_values import Column, TextColumn, of_table
+from visnet.serving.app.column_values import Column, TextColumn
 from visnet.serving.app.filters import And, Equals, Filter, In, truth
 from visnet.serving.app.problems import Refusal
+from visnet.serving.app.table_columns import of_table
 from visnet.serving.product_rows import ProductRows
 
 OWN = ("category", "colour")  # of photos: the others are the catalog table's, of products

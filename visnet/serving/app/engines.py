@@ -132,7 +132,7 @@ class Engines:
         return made
 
     def _count(self) -> None:
-        """Say what answers, as it is once no other thread says it."""
+        """Set the metrics of the engine of now, one thread at a time: what is set last is of the one that answers."""
         with self._counting:
             now = self.now
             if now is not None:
