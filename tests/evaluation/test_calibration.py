@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from visnet.embedding.vectors import Vectors
 from visnet.errors import Damaged, NotReady
 from visnet.evaluation import calibration, calibration_fit, reliability
-from visnet.evaluation.calibration import Calibration, Curve, Curves, Ranked
+from visnet.evaluation.calibration import Calibration, Curve, Curves, Ranked, Searches
 from visnet.evaluation.calibration_error import calibration_error
 from visnet.evaluation.calibration_fit import FITS, Hits
 
@@ -111,7 +111,10 @@ def known(model: str = "a" * 64) -> Calibration:
         for top in (4.0, 2.0, 3.0, 0.0)
     ]
     within, whole = (Ranked(first=first, later=later) for first, later in (curves[:2], curves[2:]))
-    return Calibration(model=model, k=20, queries=7, within=within, whole=whole)
+    # Photos that nothing was cut out of are as sure of their nearest hit as the others of a later one.
+    unsure = [Ranked(first=one.later, later=one.later) for one in (within, whole)]
+    uncropped = Searches(queries=5, within=unsure[0], whole=unsure[1])
+    return Calibration(model=model, k=20, queries=7, within=within, whole=whole, uncropped=uncropped)
 
 
 def test_what_is_written_is_read_back_and_is_the_model_s_alone(tmp_path: Path) -> None:
@@ -184,6 +187,41 @@ def test_hits_are_what_a_search_shows() -> None:
     assert whole.same.tolist() == [False, True, False, False], "hats 1 is not bags 1, and bags 2 not hats 1"
     assert len(calibration_fit.hits(asked.where(np.array([False, True, False])), shop, 2, whole=False).same) == 0
     assert calibration_fit.calibrated(asked, shop, 2, seed=0) is None, "two photos are too few"
+
+
+def test_a_photo_asks_once_and_each_of_the_products_that_it_shows_is_right() -> None:
+    shop = placed(("bags", "1", 1.0), ("bags", "2", 2.0), ("bags", "3", 3.0), ("hats", "1", 0.5))
+    asked = placed(("bags", "1", 0.0), ("bags", "3", 0.0), ("hats", "1", 0.0), ("bags", "9", 0.0), ("bags", "2", 5.0))
+    asked.rows["photo_id"] = ["a", "a", "a", "a", "b"]
+    narrowed = calibration_fit.hits(asked, shop, 3, whole=False)
+    assert narrowed.category.tolist() == ["bags"] * 6 + ["hats"], "bags 9 is not there"
+    assert narrowed.same.tolist() == [True, False, True, False, True, False, True]
+    assert narrowed.first.sum() == 3
+    whole = calibration_fit.hits(asked, shop, 4, whole=True)
+    assert whole.sq_distance.tolist() == [0.25, 1.0, 4.0, 9.0, 4.0, 9.0, 16.0, 20.25]
+    assert whole.same.tolist() == [True, True, False, True, False, True, False, False]
+
+
+def test_photos_that_nothing_was_cut_out_of_have_curves_of_their_own() -> None:
+    """They lie wherever they like: their nearest hit means little, and says so."""
+    rng = np.random.default_rng(5)
+    products = [("bags", str(number), float(at)) for number, at in enumerate(rng.uniform(0, 60, 100))]
+    crops = [(kind, name, at + rng.normal(0, 0.1)) for kind, name, at in products for _ in range(4)]
+    photos = placed(*((kind, name, rng.uniform(0, 60)) for kind, name, _ in products for _ in range(4)))
+    photos.rows["photo_id"] = [str(number) for number in range(400)]
+    shop = placed(*products)
+    fitted = calibration_fit.calibrated(placed(*crops), shop, 10, seed=0, uncropped=photos)
+    assert fitted is not None
+    assert fitted.uncropped is not None
+    assert fitted.uncropped.queries == 400
+    for whole in (False, True):
+        assert fitted.probability(0.001, "bags", first=True, whole=whole) > 0.6
+        assert fitted.probability(0.001, "bags", first=True, whole=whole, uncropped=True) < 0.1
+    few = calibration_fit.calibrated(placed(*crops), shop, 10, seed=0, uncropped=photos.where(np.arange(400) < 9))
+    assert few is not None
+    assert few.uncropped is None
+    asked = few.probability(0.001, "bags", first=True, uncropped=True)
+    assert asked == few.probability(0.001, "bags", first=True), "too few to say otherwise"
 
 
 def test_the_nearest_hit_is_told_from_later_ones_as_far_away() -> None:

@@ -56,7 +56,8 @@ def test_the_line_is_built_and_evaluated_whatever_categories_are_called(
         log=log,
     )
     knn_results.build(data["catalog_embeddings"], out=data["knn_results"], params=knn_results.Params(k=5), log=log)
-    edges = [data[name] for name in ("crops", "triplets", "trained_model", "catalog_embeddings", "knn_results")]
+    names = ("raw_images", "crops", "triplets", "trained_model", "catalog_embeddings", "knn_results")
+    edges = [data[name] for name in names]
     said = evaluation.build(*edges, out=data["evaluation"], params=evaluation.Params(), log=log)
 
     recall = pd.read_csv("data/evaluation/recall.csv", dtype={"category": str}, keep_default_na=False)

@@ -68,6 +68,7 @@ def test_a_calibration_is_measured_on_what_searches_show() -> None:
     assert isinstance(fitted, Calibration)
     figures, table = reliability.measured(fitted, placed(*photos[1]), shop, seed=0)
     assert set(table["hits_of"]) == {"all", "first", "whole_shop"}
+    assert math.isnan(figures["uncropped_calibration_error"])
     assert table.groupby("hits_of")["hits"].sum().to_dict() == {"all": 4000, "first": 400, "whole_shop": 4000}
     assert figures["calibration_error"] < 0.02
     for prefix in ("", "first_", "whole_shop_"):
@@ -75,6 +76,25 @@ def test_a_calibration_is_measured_on_what_searches_show() -> None:
         assert off < 2 * by_chance
     assert figures["brier_score"] < 0.8 * figures["brier_score_of_base_rate"]
     assert figures["calibration_error"] == pytest.approx(figures["whole_shop_calibration_error"], abs=0.02)
+
+
+def test_photos_as_they_are_are_held_against_curves_of_their_own() -> None:
+    rng = np.random.default_rng(6)
+    products = [("bags", str(number), float(at)) for number, at in enumerate(rng.uniform(0, 60, 100))]
+    shop = placed(*products)
+    crops = placed(*((kind, name, at + rng.normal(0, 0.1)) for kind, name, at in products for _ in range(4)))
+    fits, tests = (
+        placed(*((kind, name, at + rng.normal(0, 3)) for kind, name, at in products for _ in range(4))) for _ in "ab"
+    )
+    for photos in (fits, tests):
+        photos.rows["photo_id"] = [str(number) for number in range(400)]
+    off = {}
+    for name, given in {"own": fits, "crops'": None}.items():
+        fitted = calibration_fit.calibrated(crops, shop, 10, seed=0, uncropped=given)
+        figures, table = reliability.measured(fitted, crops, shop, seed=0, uncropped=tests)
+        off[name] = figures["uncropped_calibration_error"]
+        assert table.groupby("hits_of")["hits"].sum()["uncropped"] == 4000
+    assert off["own"] < 0.03 < off["crops'"]
 
 
 def test_a_calibration_that_is_wrong_is_found_out() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.apart import within
 from tests.evaluation.test_calibration import known
@@ -63,11 +64,13 @@ def test_it_is_printed_beside_the_distance_and_a_dash_where_there_is_none(shop: 
         put_calibration(shop)
         refresh(shop, "publish")
         after = similar.answer(photo, 2, None, None, sheet).splitlines()
+        with Image.open(photo) as picture:
+            boxed = similar.answer(photo, 2, None, (0, 0, *picture.size), sheet).splitlines()
     assert before[0].split()[-1] == after[0].split()[-1] == "probability"
     assert [line.split()[-1] for line in before[1:3]] == ["-", "-"]
-    shares = [float(line.split()[-1].removesuffix("%")) for line in after[1:3]]
-    assert 50 < shares[0] < 100
-    assert shares[1] <= shares[0]
+    shares, of_box = ([float(line.split()[-1].removesuffix("%")) for line in lines[1:3]] for lines in (after, boxed))
+    assert 50 <= shares[0] < of_box[0] < 100, "of a photo that no box was cut out of, less is sure"
+    assert shares[1] == of_box[1] <= shares[0]
     assert [line.rsplit(maxsplit=1)[0] for line in after[1:3]] == [line.rsplit(maxsplit=1)[0] for line in before[1:3]]
 
 

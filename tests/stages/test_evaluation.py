@@ -74,6 +74,32 @@ def test_what_distances_mean_is_fitted_measured_and_served(shop: Path, monkeypat
     assert answer.splitlines()[1].endswith("%")
 
 
+def test_photos_with_boxes_are_also_asked_with_as_they_are(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two products in one photo, side by side: it asks once."""
+    monkeypatch.setattr(calibration_fit, "PHOTOS_MIN", 7)
+    text = "left = 'l'\ntop = 't'\nwidth = 'w'\nheight = 'h'\n"
+    learning.setting(shop, "[raw_images.table.columns]\n", f"[raw_images.table.columns]\n{text}")
+    rows = list(csv.DictReader((shop / "stock.csv").read_text().splitlines()))
+    street = [row for row in rows if row["side"] == "street"]
+    for row in street:
+        row |= {"l": "4", "t": "4", "w": "20", "h": "24"}
+    shared = [row for row in street if row["split"] == "validation" and row["_category"] == "bag"][::2]
+    shared[1]["_name"] = shared[0]["_name"]
+    with (shop / "stock.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "l", "t", "w", "h"])
+        writer.writeheader()
+        writer.writerows(rows)
+    learning.run(shop, "raw_images", "crops", "triplets", "catalog_embeddings", "knn_results", "evaluation")
+    fitted = calibration.load(shop / "data/evaluation", report(shop, "catalog_embeddings")["model"])
+    assert fitted is not None
+    assert fitted.uncropped is not None
+    assert (fitted.queries, fitted.uncropped.queries) == (8, 7)
+    said = report(shop, "evaluation")
+    assert said["uncropped_calibration_error"] != said["whole_shop_calibration_error"]
+    rows = list(csv.DictReader((shop / "data/evaluation/reliability.csv").read_text().splitlines()))
+    assert sum(int(row["hits"]) for row in rows if row["hits_of"] == "uncropped") == 8 * 14
+
+
 def test_a_row_that_is_not_wanted_costs_nothing_and_has_no_value(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,12 +38,13 @@ def answer(photo: Path, k: int, category: str | None, box: Box | None, out: Path
     except ValueError as error:
         raise ValueError(f"{photo}: {error}") from None
     with _opened() as place:
+        cut = box
         if place.localizer is not None and box is None and not whole:
-            proposed, note = _proposed(place.localizer, picture)
-            picture = codec.crop(picture, proposed)
+            cut, note = _proposed(place.localizer, picture)
+            picture = codec.crop(picture, cut)
         told = told_categories(place.told_categories)
         searcher = Searcher(place.trained_model, place.embeddings, place.calibration, told=told)
-        (hits,) = searcher.search(searcher.embed([picture]), k, category)
+        (hits,) = searcher.search(searcher.embed([picture]), k, category, uncropped=cut is None)
         products = searcher.products(category)
         _draw(place.crops, hits, photo.name, picture, products, out)
     lines = [*_table(hits), *[f"    ({k} were asked for; there are {products} products)"] * (len(hits) < k)]

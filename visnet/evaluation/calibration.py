@@ -4,8 +4,9 @@ The answer is for what a search shows: the k nearest distinct products of a phot
 photo's product is in the catalog. It was fitted (`visnet.evaluation.calibration_fit`) to photos that neither trained
 the model nor test it. The same distance means more of a photo's nearest hit than of a later one, since at most one of
 them is right, and less in a search of the whole shop, which meets products of other categories, too: each of these has
-curves of its own. Distances of two models mean nothing to each other, and so a calibration is bound to the model whose
-it is.
+curves of its own. So has a whole photo of the street that nothing was cut out of: it shows much beside the product,
+and whether any is the shop's is all the more open. Distances of two models mean nothing to each other, and so a
+calibration is bound to the model whose it is.
 """
 
 from pathlib import Path
@@ -77,28 +78,43 @@ class Ranked(Frozen):
         return found
 
 
-class Calibration(Frozen):
-    """What hits of a model mean: curves for a search `within` the photo's category, and for one of the `whole` shop.
+class Searches(Frozen):
+    """The curves of a search `within` the photo's category, and of one of the `whole` shop; how many photos asked."""
 
-    model: by which the vectors are (`visnet.embedding.model_id`). k: how many products a search showed. queries: how
-    many validation photos it was fitted to.
-    """
-
-    model: str
-    k: Annotated[int, Field(ge=1)]
     queries: Annotated[int, Field(ge=1)]
     within: Ranked
     whole: Ranked
 
-    def probability(self, sq_distance: float, category: str, *, first: bool = False, whole: bool = False) -> float:
+
+class Calibration(Searches):
+    """What hits of a model mean, where a product was cut out of the photo that asked, and where nothing was.
+
+    model: by which the vectors are (`visnet.embedding.model_id`). k: how many products a search showed. queries: how
+    many validation photos it was fitted to. uncropped: the curves of photos that show more than their product, as they
+    are; None where they were too few: they have the others', as in a shop whose photos have no boxes.
+    """
+
+    model: str
+    k: Annotated[int, Field(ge=1)]
+    uncropped: Searches | None = None
+
+    def ranked(self, *, whole: bool, uncropped: bool = False) -> Ranked:
+        """Return the curves of a search of the `whole` shop or within a category, by a crop or an `uncropped` photo."""
+        searches = self.uncropped if uncropped and self.uncropped is not None else self
+        return searches.whole if whole else searches.within
+
+    def probability(
+        self, sq_distance: float, category: str, *, first: bool = False, whole: bool = False, uncropped: bool = False
+    ) -> float:
         """Return how probable it is, in 0..1, that a hit of a category at this squared distance is the photo's product.
 
         It never rises with the distance. first: it is the photo's nearest hit. whole: the search was not narrowed to a
-        category. A category that has no curve of its own has that of all. `ValueError` for what is no distance.
+        category. uncropped: nothing was cut out of the photo. A category that has no curve of its own has that of all.
+        `ValueError` for what is no distance.
         """
         if not sq_distance >= 0:
             raise ValueError(f"sq_distance {sq_distance}: allowed is 0 or more")
-        ranked = self.whole if whole else self.within
+        ranked = self.ranked(whole=whole, uncropped=uncropped)
         curves = ranked.first if first else ranked.later
         return float(curves.categories.get(category, curves.pooled).probability(np.asarray(sq_distance)))
 

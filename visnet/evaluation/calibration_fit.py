@@ -10,9 +10,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
+import torch
 
 from visnet.embedding.vectors import Vectors
-from visnet.evaluation.calibration import Calibration, Curve, Curves, Ranked
+from visnet.evaluation.calibration import Calibration, Curve, Curves, Ranked, Searches
 from visnet.search.products import nearest_products
 
 FOLDS = 5
@@ -50,24 +51,29 @@ class Hits:
 def hits(queries: Vectors, shop: Vectors, k: int, *, whole: bool) -> Hits:
     """Search the k nearest products of photos, in the category of each or in the whole shop, as a search shows them.
 
-    Photos whose product is not in the shop are left out: no hit could be right.
+    Photos whose product is not in the shop are left out: no hit could be right. Where rows have a `photo_id`, those of
+    one photo are what it shows: it asks once, or once in each of their categories, and any of them is right.
     """
     both = pd.concat([shop.rows, queries.rows])
     code = both.groupby(["category", "product_id"], sort=False).ngroup().to_numpy()
     product, own = code[: len(shop.rows)], code[len(shop.rows) :]
     category, asked = (vectors.rows["category"].to_numpy(object) for vectors in (shop, queries))
+    photo = pd.factorize(queries.rows["photo_id"])[0] if "photo_id" in queries.rows else np.arange(len(own))
+    shown = photo * len(both) + own  # a photo and a product of it, as one number
     findable = np.isin(own, product)
     searches = [(findable, np.ones(len(product), bool))]
     if not whole:
         searches = [(findable & (asked == name), category == name) for name in sorted(set(asked[findable].tolist()))]
     parts = [_NONE]
     for asking, here in searches:
-        gallery, mine = shop.where(here), own[asking]
-        found = nearest_products(queries.where(asking).matrix, gallery.matrix, product[here], k)
+        rows = np.flatnonzero(asking)
+        rows = rows[np.sort(np.unique(photo[rows], return_index=True)[1])]
+        gallery, mine = shop.where(here), own[rows]
+        found = nearest_products(queries.matrix[torch.from_numpy(rows)], gallery.matrix, product[here], k)
         there = found.row >= 0
         columns = (
             found.sq_distance.astype(np.float64),
-            product[here][found.row] == mine[:, None],
+            np.isin(photo[rows][:, None] * len(both) + product[here][found.row], shown),
             category[here][found.row],
             np.broadcast_to(mine[:, None], there.shape),
             np.broadcast_to(np.arange(k) == 0, there.shape),
@@ -76,13 +82,24 @@ def hits(queries: Vectors, shop: Vectors, k: int, *, whole: bool) -> Hits:
     return Hits(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def calibrated(validation: Vectors, shop: Vectors, k: int, *, seed: int) -> Calibration | None:
+def calibrated(
+    validation: Vectors, shop: Vectors, k: int, *, seed: int, uncropped: Vectors | None = None
+) -> Calibration | None:
     """Fit what hits among the k nearest products mean, to street photos that did not train; None of too few.
 
-    All vectors are by one model, whose calibration it is.
+    All vectors are by one model, whose calibration it is. uncropped: those of the photos as they are, where crops were
+    cut out of them: a row for each product that is shown, with its `photo_id`.
     """
+    found = _searches(validation, shop, k, seed)
+    if found is None:
+        return None
+    whole_photos = None if uncropped is None else _searches(uncropped, shop, k, seed)
+    return Calibration(model=shop.model, k=k, uncropped=whole_photos, **dict(found))
+
+
+def _searches(validation: Vectors, shop: Vectors, k: int, seed: int) -> Searches | None:
     within, whole = (hits(validation, shop, k, whole=whole) for whole in (False, True))
-    photos = int(within.first.sum())
+    photos = int(whole.first.sum())
     if photos < PHOTOS_MIN:
         return None
     ranked = []
@@ -90,7 +107,7 @@ def calibrated(validation: Vectors, shop: Vectors, k: int, *, seed: int) -> Cali
         later = found.of(~found.first)
         curves = [fit(some, seed=seed) for some in (found.of(found.first), later if len(later.same) else found)]
         ranked.append(Ranked(first=curves[0], later=curves[1]))
-    return Calibration(model=shop.model, k=k, queries=photos, within=ranked[0], whole=ranked[1])
+    return Searches(queries=photos, within=ranked[0], whole=ranked[1])
 
 
 def fit(found: Hits, *, seed: int) -> Curves:

@@ -11,7 +11,7 @@ from visnet.evaluation.calibration_fit import hits
 
 DRAWS = 200
 FIGURES = ("calibration_error", "calibration_error_by_chance", "brier_score", "brier_score_of_base_rate")
-KINDS = {"": "within", "first_": "within", "whole_shop_": "whole"}  # of figures -> the search that they are of
+KINDS = ("", "first_", "whole_shop_", "uncropped_")  # of figures: see `measured`
 
 
 def error_by_chance(probability: np.ndarray, count: int = BINS, *, seed: int) -> float:
@@ -33,25 +33,29 @@ def brier(probability: np.ndarray, right: np.ndarray) -> float:
 
 
 def measured(
-    calibration: Calibration | None, tests: Vectors, shop: Vectors, *, seed: int
+    calibration: Calibration | None, tests: Vectors, shop: Vectors, *, seed: int, uncropped: Vectors | None = None
 ) -> tuple[dict[str, float], pd.DataFrame]:
     """Hold a calibration against the hits of photos that it was not fitted to; NaN without one, or without photos.
 
     Figures, each by name: of all hits within the photos' categories; `first_`, of each photo's nearest alone, which is
-    harder, since most other hits are improbable and wrong; `whole_shop_`, of all hits of a search that is not narrowed.
+    harder, since most other hits are improbable and wrong; `whole_shop_`, of all hits of a search that is not narrowed;
+    `uncropped_`, of those of such a search by photos that nothing was cut out of, where these have been given.
     The Brier score stands beside that of the share of right hits, which knows no distance. The table has the `bins` of
     each, in the column `hits_of`.
     """
     figures = {f"{prefix}{name}": float("nan") for prefix in KINDS for name in FIGURES}
     tables = [pd.DataFrame(columns=["hits_of", "hits", "probability", "share"])]
-    for prefix, search in KINDS.items():
-        if calibration is None or not len(tests.rows):
+    for prefix in KINDS:
+        asking = uncropped if prefix == "uncropped_" else tests
+        if calibration is None or asking is None or not len(asking.rows):
             continue
-        found = hits(tests, shop, calibration.k, whole=search == "whole")
+        whole = prefix in ("whole_shop_", "uncropped_")
+        found = hits(asking, shop, calibration.k, whole=whole)
         found = found.of(found.first) if prefix == "first_" else found
         if not len(found.same):
             continue
-        said = getattr(calibration, search).probability(found.sq_distance, found.category, found.first)
+        curves = calibration.ranked(whole=whole, uncropped=asking is uncropped)
+        said = curves.probability(found.sq_distance, found.category, found.first)
         values = (
             calibration_error(said, found.same),
             error_by_chance(said, seed=seed),

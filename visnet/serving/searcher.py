@@ -1,5 +1,6 @@
 """Answer photos from one version of the catalog: its model and its matrix are held in memory, and nothing else."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -174,9 +175,26 @@ class Searcher:
         there = found.row[0] >= 0
         return found.row[0][there].numpy(), found.score[0][there].numpy()
 
-    def search(self, vectors: torch.Tensor, k: int, category: str | None = None) -> list[list[Hit]]:
-        """Return the k products nearest to each of the vectors [B, D], nearest first, as `rank` finds them."""
-        return [self.hits(ranking) for ranking in self.rank(vectors, k, category)]
+    def search(
+        self, vectors: torch.Tensor, k: int, category: str | None = None, *, uncropped: bool = False
+    ) -> list[list[Hit]]:
+        """Return the k products nearest to each of the vectors [B, D], nearest first, as `rank` finds them.
+
+        uncropped: nothing was cut out of the photos.
+        """
+        found = self.rank(vectors, k, category)
+        if uncropped:
+            whole = category is None
+            found = [self.to_uncropped(one, self.said["category"][one.row], whole=whole) for one in found]
+        return [self.hits(ranking) for ranking in found]
+
+    def to_uncropped(self, ranking: Ranking, category: np.ndarray, *, whole: bool) -> Ranking:
+        """Return a ranking with the probabilities that it has where nothing was cut out of the photo.
+
+        category: of the answers, [N]. whole: the search was not narrowed to one.
+        """
+        likely = self.probability(ranking.sq_distance, category, whole=whole, uncropped=True)
+        return dataclasses.replace(ranking, probability=likely)
 
     def hits(self, ranking: Ranking, start: int = 0, stop: int | None = None) -> list[Hit]:
         """Return what is to be said of the answers of a ranking, from the place `start` up to `stop`."""
@@ -191,15 +209,16 @@ class Searcher:
         return self._ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), whole=True)
 
     def probability(
-        self, sq_distance: np.ndarray, category: np.ndarray, *, whole: bool, after: int = 0
+        self, sq_distance: np.ndarray, category: np.ndarray, *, whole: bool, after: int = 0, uncropped: bool = False
     ) -> np.ndarray | None:
         """Return the probabilities [N] of all answers to a photo, nearest first; None without a calibration.
 
-        whole: the search was not narrowed to a category. after: how many nearer answers were left out.
+        whole: the search was not narrowed to a category. after: how many nearer answers were left out. uncropped:
+        nothing was cut out of the photo.
         """
         if self._calibration is None:
             return None
-        curves = self._calibration.whole if whole else self._calibration.within
+        curves = self._calibration.ranked(whole=whole, uncropped=uncropped)
         return curves.probability(sq_distance, category, after + np.arange(len(sq_distance)) == 0)
 
     def _ranking(self, row: np.ndarray, sq_distance: np.ndarray, *, whole: bool) -> Ranking:

@@ -12,7 +12,7 @@ from torch import nn
 from visnet.embedding.crop_dataset import CropImages
 from visnet.embedding.model_id import precision_of
 from visnet.embedding.vectors import Vectors, read_vectors
-from visnet.evaluation import attributes, baselines, calibration_fit, metrics, recall, reliability
+from visnet.evaluation import attributes, baselines, calibration_fit, metrics, recall, reliability, uncropped
 from visnet.evaluation.methods import BASELINES, METHODS, Baseline, Catalog, Searched, searched
 from visnet.evaluation.ranks import product_ranks
 from visnet.pipeline.bounds import SIDES_PX
@@ -47,6 +47,7 @@ class Params(Frozen):
 
 
 def build(
+    raw_images: Path,
     crops: Path,
     triplets: Path,
     trained_model: Path,
@@ -87,12 +88,7 @@ def build(
     }
     places = {f"rank_{name}": np.where(rank == metrics.MISS, -1, rank) for name, rank in ranks.items()}
     street.drop(columns=["products", "crops"]).assign(**places).to_parquet(out / "queries.parquet", index=False)
-    products = shop.groupby("category")["product_id"].nunique()
-    asking = recall.Questions(
-        street["category"].to_numpy(object),
-        street.groupby(["category", "product_id"], sort=False).ngroup().to_numpy(),
-        street["category"].map(products).to_numpy(float),
-    )
+    asking = _questions(street, shop)
     rows = recall.recall_rows(ranks, asking, KS, seed=params.seed)
     rows.to_csv(out / "recall.csv", index=False)
     whole = rows[rows["scope"] == "all"].set_index("k")
@@ -112,10 +108,19 @@ def build(
         **_agreement(found, tested, asked),
         **_attributes(found, asked, out),
         "random_colour_agreement": _rounded(baselines.random_colour_agreement(trained, asked)),
-        **_calibrated(table, trained, (model, entry), out, params.seed, log),
+        **_calibrated((raw_images / "photos.lance", crops), trained, (model, entry), out, params.seed, log),
     }
     report["digest"] = fingerprint(rows.to_csv(index=False), *street["query_id"])
     return report
+
+
+def _questions(street: pd.DataFrame, shop: pd.DataFrame) -> recall.Questions:
+    products = shop.groupby("category")["product_id"].nunique()
+    return recall.Questions(
+        street["category"].to_numpy(object),
+        street.groupby(["category", "product_id"], sort=False).ngroup().to_numpy(),
+        street["category"].map(products).to_numpy(float),
+    )
 
 
 def _pairs(rows: pd.DataFrame) -> pd.MultiIndex:
@@ -185,23 +190,34 @@ def _attributes(found: Searched, asked: np.ndarray, out: Path) -> Report:
     return {f"{name}_at_{k}": _rounded(rows.loc[k, name]) for name in attributes.MEASURES for k in attributes.KS}
 
 
-def _calibrated(table: Path, trained: Vectors, by: tuple[nn.Module, Entry], out: Path, seed: int, log: Log) -> Report:
-    """Fit what distances mean to the validation's street photos, and hold it against what the test's photos find."""
-    shop, model = trained.of(side="shop"), by[0]
+def _calibrated(
+    read: tuple[Path, Path], trained: Vectors, by: tuple[nn.Module, Entry], out: Path, seed: int, log: Log
+) -> Report:
+    """Fit what distances mean to the validation's street photos, and hold it against what the test's photos find.
+
+    read: the table of photos, and the folder of the crops. Photos that show more than their product are also asked with
+    as they are, where they are enough.
+    """
+    (photos, crops), shop, model = read, trained.of(side="shop"), by[0]
+    table, as_they_are = crops / "crops.lance", (model, by[1].side_px, trained.model)
     rows = Table(table).read(["crop_id", "product_id", "category", "side", "colour"], VALIDATION).to_pandas()
     chosen = sorted(rows["crop_id"], key=fingerprint)[:FITTED_MAX]
     rows = rows[rows["crop_id"].isin(chosen)].sort_values("crop_id").reset_index(drop=True)
-    fitted = None
+    fitted = tested = None
     if len(rows):
         images = CropImages(table, rows["crop_id"].tolist(), by[1].side_px, keep=False)
         matrix = baselines.embedded(model, images, log, precision_of(trained.model))
-        fitted = calibration_fit.calibrated(Vectors(rows, matrix, trained.model), shop, max(KS), seed=seed)
+        whole = uncropped.embedded(photos, uncropped.street_photos(crops, "validation", FITTED_MAX), as_they_are, log)
+        cropped = Vectors(rows, matrix, trained.model)
+        fitted = calibration_fit.calibrated(cropped, shop, max(KS), seed=seed, uncropped=whole)
     if fitted is None:
         needed = f"{calibration_fit.PHOTOS_MIN} of products that have shop photos are needed"
         log.say(f"  hits get no probability: the split validation has {len(rows)} street photos, {needed}")
     else:
         fitted.save(out)
-    report, bins = reliability.measured(fitted, trained.of(side="street"), shop, seed=seed)
+        if fitted.uncropped is not None:
+            tested = uncropped.embedded(photos, uncropped.street_photos(crops, "test", FITTED_MAX), as_they_are, log)
+    report, bins = reliability.measured(fitted, trained.of(side="street"), shop, seed=seed, uncropped=tested)
     bins.to_csv(out / "reliability.csv", index=False)
     return {name: _rounded(value) for name, value in report.items()}
 

@@ -34,7 +34,7 @@ def test_the_answers_are_the_searchers_to_the_bit(
     photo = photo_of(place, "p003-0-1")
     fields = {"category": category} if category else {}
     found = told(search(client, photo, limit=2048, **fields))
-    (hits,) = searcher.search(searcher.embed([codec.decode(photo)]), 2048, category)
+    (hits,) = searcher.search(searcher.embed([codec.decode(photo)]), 2048, category, uncropped=True)
     keys = ("product_id", "category", "colour", "sq_distance", "probability")
     assert [[one[key] for key in keys] for one in found["results"]] == [
         [getattr(hit, key) for key in keys] for hit in hits
@@ -54,6 +54,18 @@ def test_the_answers_are_the_searchers_to_the_bit(
         "exact": True,
         "duplicate_groups": 0,
     }
+
+
+def test_a_photo_that_no_box_was_cut_out_of_is_less_sure(client: httpx.Client, place: Path) -> None:
+    photo = photo_of(place, "p003-0-1")
+    whole = told(search(client, photo, limit=24))
+    boxed = told(search(client, photo, limit=24, box="0,0,32,32"))
+    known = told(client.get(f"/v1/queries/{whole['query_id']}", params={"limit": 24}))
+    found, cut, kept = ([one["probability"] for one in said["results"]] for said in (whole, boxed, known))
+    assert found[0] < cut[0]
+    assert (found[1:], found) == (cut[1:], kept)
+    compared = client.post("/v1/compare", files={"photo": photo}, data={"product_id": "p003"}).json()
+    assert compared["probability"] in found
 
 
 def test_pages_join_without_a_gap(client: httpx.Client, place: Path) -> None:

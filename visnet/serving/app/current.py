@@ -101,6 +101,10 @@ class Current:
         likely = self._searcher.probability(ranking.sq_distance, category, whole=whole, after=1)
         return dataclasses.replace(ranking, probability=likely)
 
+    def to_uncropped(self, ranking: Ranking, *, whole: bool) -> Ranking:
+        """Return a ranking with the probabilities that it has where nothing was cut out of the photo."""
+        return self._searcher.to_uncropped(ranking, self.said("category", ranking.row), whole=whole)
+
     def described(self) -> list[CatalogColumn]:
         """Say what columns there are, and which values products have in each."""
         return self._described if self.overlay.empty else described(self._columns, self.within())

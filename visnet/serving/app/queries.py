@@ -60,6 +60,11 @@ class Query:
         """What it is searched for by, [D]; if it is grouped, the first box."""
         return self.vectors[0]
 
+    @property
+    def uncropped(self) -> bool:
+        """Whether nothing was cut out of the (first) photo."""
+        return any(box.used and box.kind == "whole" for box in self.boxes)
+
     def part(self, number: int) -> "Query":
         """Return the query of one of the used boxes alone, from 1."""
         used = [at for at, box in enumerate(self.boxes) if box.used]

@@ -151,16 +151,19 @@ async def compare(
             matched.append(engine.current.photo_id(int(mine[at])))
         probability = None
         if len(made) == 1:
-            probability = await _as_a_search_says(engine, vectors[0][0], rows[0])
+            uncropped = any(box.used and box.kind == "whole" for box in made[0].boxes)
+            probability = await _as_a_search_says(engine, vectors[0][0], rows[0], uncropped=uncropped)
     told = CompareAnswer(
         sq_distance=float(sq_distances.min()), probability=probability, photos=matched, lineage=engine.lineage
     )
     return Response(told.model_dump_json(), media_type="application/json")
 
 
-async def _as_a_search_says(engine: Engine, vector: np.ndarray, rows: np.ndarray) -> float | None:
+async def _as_a_search_says(engine: Engine, vector: np.ndarray, rows: np.ndarray, *, uncropped: bool) -> float | None:
     """Return the probability that a search of the whole catalog gives a product, None if it does not find it."""
     ranking = await engine.rank(torch.from_numpy(vector))
+    if uncropped:
+        ranking = engine.current.to_uncropped(ranking, whole=True)
     (product_id,) = engine.current.said("product_id", rows[:1])
     found = np.flatnonzero(engine.current.said("product_id", ranking.row) == product_id)
     return None if ranking.probability is None or not len(found) else float(ranking.probability[found[0]])

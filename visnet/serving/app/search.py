@@ -76,6 +76,8 @@ async def answered(
     """
     where = kept_within(wanted.within(engine), kept_to)
     rankings = await engine.rank_each(query.vectors, where, wanted.deep, collapse=wanted.collapse is not None)
+    if query.uncropped:
+        rankings = [engine.current.to_uncropped(one, whole=where.category is None) for one in rankings]
     pages = [_told(engine, ranking, where, wanted) for ranking in rankings]
     used = [box.box for box in query.boxes if box.used]
     groups = [
