@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from visnet.embedding.vectors import Vectors
 from visnet.errors import Damaged, NotReady
 from visnet.evaluation import calibration, calibration_fit, reliability
-from visnet.evaluation.calibration import Calibration, Curve, Curves, Ranked, Searches
+from visnet.evaluation.calibration import Calibration, Curve, Curves, Ranked, SearchCurves
 from visnet.evaluation.calibration_error import calibration_error
 from visnet.evaluation.calibration_fit import FITS, Hits
 
@@ -113,7 +113,7 @@ def known(model: str = "a" * 64) -> Calibration:
     within, whole = (Ranked(first=first, later=later) for first, later in (curves[:2], curves[2:]))
     # Photos that nothing was cut out of are as sure of their nearest hit as the others of a later one.
     unsure = [Ranked(first=one.later, later=one.later) for one in (within, whole)]
-    uncropped = Searches(queries=5, within=unsure[0], whole=unsure[1])
+    uncropped = SearchCurves(queries=5, within=unsure[0], whole=unsure[1])
     return Calibration(model=model, k=20, queries=7, within=within, whole=whole, uncropped=uncropped)
 
 

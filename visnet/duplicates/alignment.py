@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from visnet.duplicates.views import blurred, halved, views
+from visnet.duplicates.views import blurred, halved, sampled, views
 
 GUESS_PX = 16
 GUESSES = 5  # that are followed
@@ -133,8 +133,7 @@ def _blocks(light: Tensor) -> Tensor:
 def _laid(pictures: Tensor, points: Tensor) -> Tensor:
     """Sample square pictures [P, C, S, S] at as many points [P, 2, S * S]; beyond the edge they repeat."""
     side_px = pictures.shape[-1]
-    grid = points.transpose(1, 2).reshape(-1, side_px, side_px, 2)
-    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled(pictures, points.transpose(1, 2).reshape(-1, side_px, side_px, 2))
 
 
 @functools.cache

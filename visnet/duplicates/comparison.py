@@ -35,10 +35,16 @@ class Compared:
     maps: Tensor
 
 
+@torch.inference_mode()
 def compare(one: Tensor, other: Tensor) -> Compared:
-    """Compare pairs of pictures, uint8 [P, 3, SIDE_PX, SIDE_PX] each, by the best way to lay one on the other."""
+    """Compare pairs of pictures, uint8 [P, 3, SIDE_PX, SIDE_PX] each, by the best way to lay one on the other.
+
+    one: or a single picture [1, …], which is compared with each of the others.
+    """
     light = grey(one), grey(other)
-    view, back = guess(thumbnails(light[0]), thumbnails(light[1]))
+    small = thumbnails(light[0]).expand(len(other), -1, -1), thumbnails(light[1])
+    one, light = one.expand_as(other), (light[0].expand_as(light[1]), light[1])
+    view, back = guess(*small)
     two = torch.stack(light, dim=1)  # [P, 2, S, S]
     every = torch.arange(len(one))
     first, maps, alike = align(

@@ -48,7 +48,7 @@ def copies_of(
     if not len(rows):
         return [], 0
     others = pictures(rows)
-    seen = compare(picture.expand_as(others), others)
+    seen = compare(picture[None], others)
     found = [
         Copied(int(row), float(score), relation, ", ".join(name for name, own in by.items() if row in own))
         for row, score, relation in zip(rows, scores(seen.features), relations(seen.features, seen.maps), strict=True)

@@ -1,5 +1,6 @@
 """The ways in which a copy may show a picture, each as a map of coordinates; pictures and perceptual hashes of them."""
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -74,8 +75,12 @@ def grey(pictures: Tensor) -> Tensor:
 
 def seen(pictures: Tensor, maps: Tensor, side_px: int) -> Tensor:
     """Sample pictures [B, C, S, S] by a map each [B, 2, 3]: [B, C, side_px, side_px]; beyond the edge it repeats."""
-    grid = F.affine_grid(maps, [len(pictures), pictures.shape[1], side_px, side_px], align_corners=False)
-    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled(pictures, F.affine_grid(maps, [len(pictures), 1, side_px, side_px], align_corners=False))
+
+
+def sampled(pictures: Tensor, points: Tensor) -> Tensor:
+    """Sample pictures [B, C, S, S] at points [B, T, T, 2] in -1..1: [B, C, T, T]; beyond the edge they repeat."""
+    return F.grid_sample(pictures, points, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def halved(light: Tensor) -> Tensor:
@@ -96,11 +101,21 @@ def views(light: Tensor, side_px: int) -> Tensor:
     made, sizes = [], [light[:, None]]
     while sizes[-1].shape[-1] > side_px:
         sizes.append(halved(sizes[-1]))
-    for one in MAPS:
-        step = max(one[0, :2].norm().item(), one[1, :2].norm().item()) * light.shape[-1] / side_px
+    for stretch, points in _grids(side_px):
+        step = stretch * light.shape[-1] / side_px
         fitting = sizes[max(0, min(len(sizes) - 1, round(math.log2(step))))]
-        made.append(seen(fitting, one.expand(len(light), -1, -1), side_px))
+        made.append(sampled(fitting, points.expand(len(light), -1, -1, -1)))
     return torch.cat(made, dim=1)
+
+
+@functools.cache
+def _grids(side_px: int) -> list[tuple[float, Tensor]]:
+    """Return how far each view reaches along the longer of its axes, of 1, and its points, [1, S, S, 2]."""
+    shape = [1, 1, side_px, side_px]
+    return [
+        (max(one[0, :2].norm().item(), one[1, :2].norm().item()), F.affine_grid(one[None], shape, align_corners=False))
+        for one in MAPS
+    ]
 
 
 def hashes(pictures: Tensor) -> np.ndarray:

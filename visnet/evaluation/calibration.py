@@ -78,7 +78,7 @@ class Ranked(Frozen):
         return found
 
 
-class Searches(Frozen):
+class SearchCurves(Frozen):
     """The curves of a search `within` the photo's category, and of one of the `whole` shop; how many photos asked."""
 
     queries: Annotated[int, Field(ge=1)]
@@ -86,7 +86,7 @@ class Searches(Frozen):
     whole: Ranked
 
 
-class Calibration(Searches):
+class Calibration(SearchCurves):
     """What hits of a model mean, where a product was cut out of the photo that asked, and where nothing was.
 
     model: by which the vectors are (`visnet.embedding.model_id`). k: how many products a search showed. queries: how
@@ -96,7 +96,7 @@ class Calibration(Searches):
 
     model: str
     k: Annotated[int, Field(ge=1)]
-    uncropped: Searches | None = None
+    uncropped: SearchCurves | None = None
 
     def ranked(self, *, whole: bool, uncropped: bool = False) -> Ranked:
         """Return the curves of a search of the `whole` shop or within a category, by a crop or an `uncropped` photo."""

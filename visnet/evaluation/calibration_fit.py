@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from visnet.embedding.vectors import Vectors
-from visnet.evaluation.calibration import Calibration, Curve, Curves, Ranked, Searches
+from visnet.evaluation.calibration import Calibration, Curve, Curves, Ranked, SearchCurves
 from visnet.search.products import nearest_products
 
 FOLDS = 5
@@ -97,7 +97,7 @@ def calibrated(
     return Calibration(model=shop.model, k=k, uncropped=whole_photos, **dict(found))
 
 
-def _searches(validation: Vectors, shop: Vectors, k: int, seed: int) -> Searches | None:
+def _searches(validation: Vectors, shop: Vectors, k: int, seed: int) -> SearchCurves | None:
     within, whole = (hits(validation, shop, k, whole=whole) for whole in (False, True))
     photos = int(whole.first.sum())
     if photos < PHOTOS_MIN:
@@ -107,7 +107,7 @@ def _searches(validation: Vectors, shop: Vectors, k: int, seed: int) -> Searches
         later = found.of(~found.first)
         curves = [fit(some, seed=seed) for some in (found.of(found.first), later if len(later.same) else found)]
         ranked.append(Ranked(first=curves[0], later=curves[1]))
-    return Searches(queries=photos, within=ranked[0], whole=ranked[1])
+    return SearchCurves(queries=photos, within=ranked[0], whole=ranked[1])
 
 
 def fit(found: Hits, *, seed: int) -> Curves:

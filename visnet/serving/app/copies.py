@@ -108,8 +108,7 @@ class Copies:
 
     def _pictures(self, rows: Numbers) -> torch.Tensor:
         """Read the pictures of rows [P], uint8 [P, 3, SIDE_PX, SIDE_PX]."""
-        names = [self._current.photo_id(row) for row in rows.tolist()]
-        return torch.stack([square(decode(self._current.picture(name)), SIDE_PX) for name in names])
+        return torch.stack([square(decode(jpeg), SIDE_PX) for jpeg in self._current.pictures(rows)])
 
     def _hash_of(self, number: int) -> Hashes:
         """Return the hashes of a changed photo by its number, made where they are not kept."""

@@ -225,6 +225,15 @@ class Current:
         data = None if kept is None or self._store is None else self._store.jpeg(kept)
         return self._facts.picture(photo_id) if data is None else data
 
+    def pictures(self, rows: np.ndarray) -> list[bytes]:
+        """Read the JPEGs of rows [N], those of the version at once."""
+        own = rows < self.overlay.base
+        of_version = iter(self._facts.pictures(rows[own]) if own.any() else [])
+        return [
+            next(of_version) if mine else self.picture(self.photo_id(row))
+            for mine, row in zip(own.tolist(), rows.tolist(), strict=True)
+        ]
+
     def _kept(self, photo_id: str) -> str | None:
         """Name the picture of a changed product's photo, also of one that a version has taken in just now."""
         live = self.overlay.photo(photo_id)
