@@ -14,6 +14,7 @@ photo. Rows:
     left out       what the stage leaves out does not answer; the trunk's projection is that of `kept`
     ..., unlearnt  nor is the projection fitted to it
     decided        a person has decided rightly of all that is bad or unsure
+    learnt again   after these decisions the stage has run once more, without what was confirmed among its good photos
     by truth       all that was planted is left out, but for a product's last photo: what verdicts could reach at most
 
 The faults are those that the stage learns to see, so that its verdicts are better here than on faults of other kinds.
@@ -21,6 +22,7 @@ The faults are those that the stage learns to see, so that its verdicts are bett
 
 import argparse
 import io
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,8 +44,8 @@ from visnet.evaluation.ranks import product_ranks
 from visnet.photos import codec
 from visnet.pipeline.log import SILENT
 from visnet.pipeline.reports import DATA, read_report
-from visnet.quality import files, left_out, shown_crops
-from visnet.quality.bands import BAD, GOOD, UNSURE
+from visnet.quality import bands, decisions, files, left_out, shown_crops
+from visnet.quality.bands import BAD, GOOD, UNSURE, Band
 from visnet.quality.faults import FAULTS, OTHERS
 from visnet.runs import runner
 from visnet.search.products import nearest_products
@@ -150,23 +152,45 @@ def compared(found: Mapping[str, np.ndarray], street: pd.DataFrame) -> dict[str,
 
 def verdicts(faulty: Mapping[str, str]) -> dict[str, Any]:
     """Count what the stage called bad of what was planted, fault by fault, and of the other photos."""
-    rows = Table(DATA / "photo_quality" / files.TABLE).read(["photo_id", "verdict"]).to_pandas()
+    chosen = {
+        fault: Band(**band) for fault, band in json.loads((DATA / "photo_quality" / files.BANDS).read_text()).items()
+    }
+    rows = Table(DATA / "photo_quality" / files.TABLE).read(["photo_id", "verdict", *chosen]).to_pandas()
     rows["planted"] = rows["photo_id"].map(faulty).fillna("")
+    by_scores = [bands.verdict(dict(zip(chosen, row, strict=True)), chosen)[0] for row in rows[[*chosen]].to_numpy()]
+    rows["by_scores"] = by_scores
     report = read_report("photo_quality") or {}
     own = rows[rows["planted"] != ""]
     return {
         "planted": len(own),
         "found": int((own["verdict"] == BAD).sum()),
         "unsure": int((own["verdict"] == UNSURE).sum()),
+        "found_by_scores": int((own["by_scores"] == BAD).sum()),
+        "alarms_by_scores": int(((rows["planted"] == "") & (rows["by_scores"] == BAD)).sum()),
         "alarms": int(((rows["planted"] == "") & (rows["verdict"] == BAD)).sum()),
         "unsure_alarms": int(((rows["planted"] == "") & (rows["verdict"] == UNSURE)).sum()),
         "left_out": report["left_out"],
         "kept_as_last": report["kept_as_last"],
         "found_by_fault": {
-            fault: {"planted": len(some), **{said: int((some["verdict"] == said).sum()) for said in (BAD, UNSURE)}}
+            fault: {
+                "planted": len(some),
+                **{said: int((some["verdict"] == said).sum()) for said in (BAD, UNSURE)},
+                "bad_by_scores": int((some["by_scores"] == BAD).sum()),
+            }
             for fault, some in own.groupby("planted")
         },
     }
+
+
+def decide(faulty: Mapping[str, str]) -> int:
+    """Decide rightly of all that the stage is not sure to be good; return of how many photos."""
+    flagged = Table(DATA / "photo_quality" / files.TABLE).read(["photo_id", "key"], f"verdict != '{GOOD}'").to_pandas()
+    said = {
+        decisions.row(decisions.CONFIRMED if photo in faulty else decisions.DISMISSED, key)
+        for photo, key in zip(flagged["photo_id"], flagged["key"], strict=True)
+    }
+    decisions.write(Path("photo_quality.csv"), decisions.Decisions(frozenset(said)))
+    return len(said)
 
 
 def _bad(crops: pd.DataFrame, photos: set[str]) -> set[str]:
@@ -204,18 +228,23 @@ def main() -> None:
     out = set(shown_crops.left_out(CROPS, DATA / "photo_quality"))
     flagged = Table(DATA / "photo_quality" / files.TABLE).read(["photo_id"], f"verdict != '{GOOD}'")
     decided = faulty.keys() & set(flagged["photo_id"].to_pylist())
-    truly = _bad(crops, set(faulty))
+    truly, first = _bad(crops, set(faulty)), verdicts(faulty)
+    asked_of = decide(faulty)
+    runner.run("photo_quality", tables=tables)
+    again = set(shown_crops.left_out(CROPS, DATA / "photo_quality"))
     rows = {
         "clean": answered(crops, clean, set(), set(), set()),
         "kept": answered(crops, now, set(planted), set(), set()),
         "left out": answered(crops, now, set(planted), out, set()),
         "left out, unlearnt": answered(crops, now, set(planted), out, out),
         "decided": answered(crops, now, set(planted), _bad(crops, decided), set()),
+        "learnt again": answered(crops, now, set(planted), again, set()),
         "by truth": answered(crops, now, set(planted), truly, set()),
     }
     street = crops[crops["side"] == "street"].reset_index(drop=True)
     test = (street["split"] == "test").to_numpy()
-    told: dict[str, Any] = {"asked": vars(asked), "entry": ENTRY, "verdicts": verdicts(faulty)}
+    told: dict[str, Any] = {"asked": vars(asked), "entry": ENTRY, "verdicts": first, "decided": asked_of}
+    told["verdicts_learnt_again"] = verdicts(faulty)
     for name, mask in (("test", test), ("all", np.ones(len(street), bool))):
         told[name] = {"queries": int(mask.sum()), "products": int(street[mask]["product_id"].nunique())}
         told[name] |= compared({row: found.first[mask] for row, found in rows.items()}, street[mask])
@@ -224,6 +253,7 @@ def main() -> None:
     told["wall_s"] = round(time.monotonic() - begun_s, 1)
     atomic.put_json(RESULTS / f"quality-filter-{asked.seed}.json", told)
     print(told["verdicts"])
+    print(f"after decisions on {asked_of} photos:\n{told['verdicts_learnt_again']}")
     print("shown by a faulty photo, of the answers to street photos, and of similar products:")
     print("\n".join(f"{row:20} {one['street']:.4f} {one['similar']:.4f}" for row, one in seen_faulty.items()))
     for name in ("test", "all"):

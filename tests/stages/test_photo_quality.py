@@ -14,7 +14,7 @@ from tests import refreshing
 from tests.apart import Work
 from tests.quality.shop import FAULTY, FEW, GOOD, SPLITS, found, put, run
 from tests.workspace import report
-from visnet.quality import decisions, files, listing, shown_crops
+from visnet.quality import cases, decisions, files, listing, shown_crops
 from visnet.quality.faults import FAULTS, REASONS
 from visnet.quality.zoom_filter import ZoomFilter
 from visnet.storage.table import Table
@@ -96,10 +96,25 @@ def test_what_a_person_decided_is_honoured_and_can_be_taken_back(shop: Path) -> 
     assert [rows["p900"][name] for name in ("verdict", "reason", "decision")] == ["good", "", "dismissed"]
     assert (rows[good]["verdict"], rows[good]["decision"]) == ("bad", "confirmed")
     assert rows[good]["reason"] in REASONS.values(), "the fault that it is most likely to have"
-    assert (said["confirmed"], said["dismissed"], said["decisions_unknown"], said["changed"]) == (1, 1, 1, 2)
+    assert (said["confirmed"], said["dismissed"], said["decisions_unknown"]) == (1, 1, 1)
     path.unlink()
     run(shop, "photo_quality")
     assert found(shop) == before
+
+
+def test_a_photo_that_a_person_calls_bad_is_no_longer_learnt_from_as_a_good_one(shop: Path) -> None:
+    planted = Table(shop / "data/photo_quality" / files.PLANTED, "key")
+    learnt = sorted({cases.crop_of(key) for key in planted.read(["key"])["key"].to_pylist()})
+    bad, fine = learnt[0], learnt[1]
+    keys = {row["crop_id"]: str(row["key"]) for row in found(shop).values()}
+    decided = decisions.Decisions()
+    for what, crop in ((decisions.CONFIRMED, bad), (decisions.DISMISSED, fine)):
+        decided = decided.put(decisions.row(what, keys[crop]), True)
+    decisions.write(shop / "photo_quality.csv", decided)
+    run(shop, "photo_quality")
+    now = {cases.crop_of(key) for key in planted.read(["key"])["key"].to_pylist()}
+    assert (bad in now, fine in now) == (False, True)
+    assert len(found(shop)) == len(keys), "it is listed like all others"
 
 
 def test_bad_photos_are_left_out_where_that_is_asked_for_and_a_decision_brings_them_back(shop: Path) -> None:

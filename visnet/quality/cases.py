@@ -1,16 +1,18 @@
 """Planted cases: which good photos of the shop are made faulty, and what each case is made of.
 
-Photos are taken as they are, that is as good ones, though a few will not be: nobody has looked at them. A case follows
+Photos are taken as they are, that is as good ones, though a few will not be, until a person has said so: those are left
+out, since one blurred photo among the good ones that the bands are chosen on makes any other seem good. A case follows
 from the seed and the photos that it is made of alone, so that it is made again only when these change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from visnet.photos.cutting import BOX
+from visnet.photos.keys import photo_keys
 from visnet.quality.faults import FAULTS, OTHERS
 from visnet.sampling.splits import SPLITS
 from visnet.storage.fingerprints import fingerprint
@@ -21,13 +23,17 @@ KINDS = (*GOOD, *FAULTS)
 PHOTOS_MIN = {"train": 16, "validation": 6, "test": 6}  # of a split; and cases of a fault that is learnt
 
 
-def chosen(crops: Path, at_most: Mapping[str, int], seed: int) -> pd.DataFrame:
+def chosen(
+    raw_images: Path, crops: Path, at_most: Mapping[str, int], seed: int, *, confirmed: Collection[str] = ()
+) -> pd.DataFrame:
     """Choose shop photos of each split, at most so many, by a hash of their ids; a product is in one split only.
 
-    `ValueError` where a split has too few.
+    confirmed: keys of photos (`photo_keys`) that a person has called bad. `ValueError` where a split has too few.
     """
     columns = ["crop_id", "photo_id", "product_id", "split", "content", *BOX]
     rows = Table(crops / "crops.lance").read(columns, "lost IS NULL AND side = 'shop'").to_pandas()
+    if confirmed:
+        rows = rows[~pd.Series(photo_keys(raw_images, rows), rows.index, object).isin(set(confirmed))]
     parts = []
     taken: set[str] = set()
     for split in reversed(SPLITS):  # what is measured on is not learnt from

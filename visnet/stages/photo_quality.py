@@ -73,7 +73,10 @@ def build(raw_images: Path, crops: Path, *, out: Path, params: Params, log: Log)
     look = PhotoFeatures(params.network, params.weights, "photo_quality.toml: [photo_quality]")
     made = fingerprint(VERSION, params.network, params.weights)
     measured = params.photos_measured
-    rows = cases.chosen(crops, {"train": params.photos, "validation": measured, "test": measured}, params.seed)
+    at_most = {"train": params.photos, "validation": measured, "test": measured}
+    decided_of = {photo: what for (photo,), what in decided.of().items()}
+    confirmed = {photo for photo, what in decided_of.items() if what == decisions.CONFIRMED}
+    rows = cases.chosen(raw_images, crops, at_most, params.seed, confirmed=confirmed)
     planter = Planter(raw_images, crops, rows, params.seed)
     sources: dict[str, str] = {}
     for own in planter.rows.values():
@@ -91,7 +94,6 @@ def build(raw_images: Path, crops: Path, *, out: Path, params: Params, log: Log)
     contents = {crop: fingerprint(made, one) for crop, one in zip(photos["crop_id"], photos["content"], strict=True)}
     seen = Table(out / files.FEATURES, "key")
     change = bring(seen, contents, lambda some: shown(crops, some), look, log, "photos")
-    decided_of = {photo: what for (photo,), what in decided.of().items()}
     table = listing.listed(photos, _scores(seen.path, photos, found.head), found.head.faults, found.bands, decided_of)
     counts = listing.put(out, table)
     with atomic.writing(out / files.HEAD) as building:
