@@ -23,6 +23,9 @@ SHAPES_NOTHING = {
     "visnet.tracking": "brings a registered model, which its version names; the rest is told to MLflow",
 }
 
+LEARNING = ("localizer", "taxonomy_model", "trained_model")
+UNUSED = {"visnet/models/detector.py", "visnet/zoo/weights.py"}  # of these, in folders of which all else is used
+
 # What the runner adds to a stage's artefact, by a module that the stage does not import.
 ADDED = {"evaluation": ["visnet.evaluation.verdict"]}
 
@@ -88,6 +91,19 @@ def test_a_stage_depends_on_all_code_that_shapes_its_result_and_on_no_other(stag
     idle = [str(d.relative_to(ROOT)) for d in deps if not any(file == d or d in file.parents for file in files)]
     assert not lacking, f"dvc.yaml: deps of {stage} lack {lacking}; if one shapes nothing, say why in SHAPES_NOTHING"
     assert not idle, f"dvc.yaml: deps of {stage} have {idle}, which it does not import"
+
+
+@pytest.mark.parametrize("stage", LEARNING)
+def test_what_a_model_is_not_made_by_does_not_train_it_again(stage: str) -> None:
+    """A folder that is a dependency is used whole, as far as DVC looks into it."""
+    ignored = [ROOT / line for line in (ROOT / ".dvcignore").read_text().splitlines() if "/" in line]
+    files, idle = set(made_by(stage).values()), []
+    for folder in (ROOT / dep for dep in DVC[stage]["deps"] if dep.startswith(("visnet/", "kernels/"))):
+        for file in folder.rglob("*.py"):
+            seen = not any(file == one or one in file.parents for one in ignored)
+            if seen and file not in files and says_more_than_a_docstring(file):
+                idle.append(str(file.relative_to(ROOT)))
+    assert set(idle) <= UNUSED
 
 
 def test_what_is_said_to_shape_nothing_is_there() -> None:
