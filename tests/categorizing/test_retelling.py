@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from visnet.categorizing.answers import answers
 from visnet.categorizing.retelling import Retelling
+from visnet.errors import Damaged, NotReady
 from visnet.taxonomy.changes import TreeChanges
 from visnet.taxonomy.tree import Taxonomy, prefixes
 
@@ -46,6 +47,22 @@ def test_categories_that_make_no_tree_are_refused_in_a_line() -> None:
         Retelling.of(LEARNT, {"Hats"}, (), NONE, 0.5)
     with pytest.raises(ValueError, match=r"^the crops' categories: path 'Hats//Caps': level 2 has no name$"):
         Retelling.of(LEARNT, {"Hats//Caps", "Tops"}, (), NONE, 0.5)
+
+
+def test_what_is_written_is_read_back_for_the_model_whose_tree_it_is_of(tmp_path: Path) -> None:
+    file = tmp_path / "today.json"
+    assert Retelling.read(file, LEARNT, 0.5) is None
+    there = retelling(["Luggage/Packs", "Luggage/Totes", *LEARNT.paths[2:]], ("Bags", "Luggage"), ("Tops", "Tops"))
+    there.save(file)
+    assert Retelling.read(file, LEARNT, 0.5) == there
+    with pytest.raises(NotReady, match=r"today.json is of another taxonomy .*: run `dvc repro category_paths`$"):
+        Retelling.read(file, there.tree, 0.5)
+    for text in ("{", "[]", '{"of": "x", "paths": ["a", "b"], "moves": []}', '{"of": "x", "paths": [], "moves": {}}'):
+        file.write_text(text)
+        with pytest.raises(Damaged, match=r"today.json is damaged: run `dvc repro"):
+            Retelling.read(file, LEARNT, 0.5)
+    Retelling(LEARNT, LEARNT, TreeChanges({}), 0.5).save(file)
+    assert not file.exists(), "nothing became of it"
 
 
 def test_what_was_renamed_is_told_as_surely_as_before() -> None:

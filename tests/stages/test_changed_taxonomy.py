@@ -14,6 +14,9 @@ from tests import refreshing
 from tests.apart import within
 from tests.workspace import report
 from visnet.categorizing.categorizer import Categorizer
+from visnet.categorizing.files import TODAY
+from visnet.categorizing.retelling import Retelling
+from visnet.commands import categorize
 from visnet.runs import runner
 from visnet.storage.table import Table
 from visnet.taxonomy.tree import Taxonomy
@@ -97,11 +100,32 @@ def test_renamed_and_merged_categories_move_stored_answers_and_no_photo_is_looke
     run(shop, "category_paths")
     assert report(shop, "category_paths")["remapped"] == 0
     pd.testing.assert_frame_equal(answers(shop), after)
+    today = shop / "data/category_paths" / TODAY
+    assert Retelling.read(today, Taxonomy.of(LEAVES), 0.5).tree == now  # type: ignore[union-attr]
     put(shop, SAME)
     changes(shop)
     run(shop)
+    assert not today.exists()
     assert report(shop, "category_paths")["remapped"] == len(before)
     pd.testing.assert_frame_equal(answers(shop), before)
+
+
+def test_a_new_photo_is_told_what_the_same_photo_of_the_shop_is_told(shop: Path) -> None:
+    """Renamed, split, and gone: mapped, or told anew, as the table has it."""
+    put(shop, {"Bags/Packs": "Luggage/Packs", "Bags/Totes": "Luggage/Totes", "Shoes/Clogs": "Hats"})
+    changes(shop, "Bags,Luggage")
+    run(shop)
+    table = answers(shop)
+    crops = Table(shop / "data/crops/crops.lance").read(["crop_id", "image"]).to_pandas().set_index("crop_id")
+    files = [shop / f"{at}.jpg" for at in range(len(table))]
+    for file, image in zip(files, crops["image"][table.index], strict=True):
+        file.write_bytes(image)
+    with within(shop):
+        said = categorize.run(files, None).splitlines()
+    for path, line in zip(table["path"], said, strict=False):
+        told = re.sub(r" [\d.]+%", "", line.partition(": ")[2]).replace(" > ", "/")
+        assert told == (path or "unsure")
+    assert said[-1].startswith(f"Taxonomy   {set(table['taxonomy']).pop()}, ")
 
 
 def test_only_what_was_split_or_is_gone_is_predicted_again(shop: Path) -> None:

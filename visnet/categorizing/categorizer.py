@@ -111,14 +111,20 @@ class Categorizer:
         """Make an upright RGB picture what the networks take, uint8 [3, S, S]."""
         return square(picture, self.settings.side_px)
 
-    def categorize(self, squares: Sequence[Tensor]) -> list[PathAnswer]:
-        """Answer for a few photos, uint8 [3, S, S], with no others to fill a batch up, as `scores` does."""
+    def likely(self, squares: Sequence[Tensor]) -> np.ndarray:
+        """Return the calibrated probability of every path for a few photos, uint8 [3, S, S], [N, P] float64.
+
+        There are no others to fill a batch up, as there are for `scores`.
+        """
         if not squares:
-            return []
+            return np.empty((0, len(self.taxonomy.paths)))
         head, precision = self.settings.chosen, chosen_precision("auto", chosen_device("auto"))
         scores = embed_together(self.networks[head], squares, (*SIZES, *ALONE), precision)
-        found = self.probabilities(head, scores.double().numpy())
-        return answers.answers(self.taxonomy, found, self.settings.sure)
+        return self.probabilities(head, scores.double().numpy())
+
+    def categorize(self, squares: Sequence[Tensor]) -> list[PathAnswer]:
+        """Answer for a few photos, uint8 [3, S, S], in the tree that was learnt."""
+        return answers.answers(self.taxonomy, self.likely(squares), self.settings.sure)
 
 
 def built(taxonomy: Taxonomy, head: Head, network: str, frozen_blocks: int, seed: int = 0) -> PathNetwork:

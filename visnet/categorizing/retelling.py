@@ -4,19 +4,25 @@ A stored answer is mapped by what became of its nodes, without its photo. What c
 or is gone) needs the probabilities of all paths again: each counts for the deepest node of today's tree that holds it.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from visnet.categorizing.answers import PathAnswer
+from visnet.errors import Damaged, NotReady
+from visnet.storage import atomic
 from visnet.storage.fingerprints import fingerprint
 from visnet.taxonomy.changes import TreeChanges, read_changes, remap
 from visnet.taxonomy.paths import levels_of
 from visnet.taxonomy.tree import Taxonomy, prefixes
+
+CURE = "run `dvc repro category_paths`"
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,34 @@ class Retelling:
             except ValueError as error:
                 raise ValueError(f"the crops' categories: {error}") from None
         return cls(learnt, tree, read_changes(file, learnt, tree) if file.is_file() else TreeChanges({}), sure)
+
+    @classmethod
+    def read(cls, file: Path, learnt: Taxonomy, sure: float) -> "Retelling | None":
+        """Read what `save` wrote, None where the trees are the same; learnt: the tree of the model.
+
+        `NotReady` where it was written for the tree of another model, `Damaged` where it is not what was written.
+        """
+        try:
+            read = json.loads(file.read_text(encoding="utf-8"))
+            moves = {str(node): tuple(map(str, to)) for node, to in read["moves"].items()}
+            made, of = cls(learnt, Taxonomy.of(read["paths"]), TreeChanges(MappingProxyType(moves)), sure), read["of"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise Damaged(f"{file} is damaged: run `dvc repro --force --single-item category_paths`") from None
+        if of != learnt.version:
+            raise NotReady(f"{file} is of another taxonomy ({of}) than the model ({learnt.version}): {CURE}")
+        return made
+
+    def save(self, file: Path) -> None:
+        """Write it, or nothing where the trees are the same."""
+        if self.same:
+            file.unlink(missing_ok=True)
+            return
+        told = {"of": self.learnt.version, "paths": self.tree.paths, "moves": dict(sorted(self.changes.moves.items()))}
+        text = json.dumps(told, ensure_ascii=False, indent=1) + "\n"
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            atomic.put_text(file, text)
 
     @property
     def same(self) -> bool:

@@ -9,7 +9,7 @@ from visnet.categorizing import path_metrics
 from visnet.categorizing.answers import PathAnswer, coverage_at, risk_coverage
 from visnet.categorizing.attention_picture import MANY_PX, panels
 from visnet.categorizing.categorizer import Categorizer
-from visnet.categorizing.files import ALLOWED, CHANGES, TOLD_CATEGORIES
+from visnet.categorizing.files import ALLOWED, CHANGES, TODAY, TOLD_CATEGORIES
 from visnet.categorizing.product_paths import bring_products
 from visnet.categorizing.retelling import Retelling
 from visnet.categorizing.told_table import Brought, bring_table
@@ -40,6 +40,7 @@ def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
     allowed, sure = allowed_paths(ALLOWED), categorizer.settings.sure
     retelling = Retelling.of(categorizer.taxonomy, {*rows["category"]} - {""}, allowed, CHANGES, sure)
     brought = bring_table(table, rows, categorizer, retelling, path, log)
+    retelling.save(out / TODAY)
 
     told = table.opened().to_table().to_pandas().set_index("crop_id")
     stopped = int((~told["path"].isin(retelling.tree.path_numbers)).sum())

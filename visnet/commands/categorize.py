@@ -7,7 +7,8 @@ from PIL import Image
 
 from visnet.categorizing.answers import PathAnswer
 from visnet.categorizing.attention_picture import MANY_PX, PANEL_PX, panels
-from visnet.categorizing.categorizer import Categorizer
+from visnet.categorizing.files import TODAY
+from visnet.categorizing.teller import Teller
 from visnet.errors import NotFound
 from visnet.photos import codec
 from visnet.pipeline.reports import DATA
@@ -26,14 +27,16 @@ def run(photos: Sequence[Path], explain: Path | None) -> str:
     if explain is not None:
         contact_sheet.check_name("--explain", explain)
     pictures = [_read(photo) for photo in photos]
-    categorizer = Categorizer.load(MODEL)
-    answers = categorizer.categorize([categorizer.square(picture) for picture in pictures])
+    teller = Teller.load(MODEL, DATA / "category_paths" / TODAY)
+    squares = [teller.square(picture) for picture in pictures]
+    answers = teller.categorize(squares)
     lines = [f"{photo}: {told(answer)}" for photo, answer in zip(photos, answers, strict=True)]
-    lines.append(f"Taxonomy   {categorizer.taxonomy.version}, {len(categorizer.taxonomy.paths)} paths")
+    lines.append(f"Taxonomy   {teller.tree.version}, {len(teller.tree.paths)} paths")
     if explain is not None:
+        model = teller.categorizer  # it looks for the levels that it has learnt
         rows = [
-            panels(categorizer, picture, answer, photo.name)
-            for photo, picture, answer in zip(photos, pictures, answers, strict=True)
+            panels(model, picture, answer, photo.name)
+            for photo, picture, answer in zip(photos, pictures, model.categorize(squares), strict=True)
         ]
         contact_sheet.sheet(
             rows, "Where the model looked for each level", PANEL_PX if len(rows) == 1 else MANY_PX

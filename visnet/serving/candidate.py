@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visnet.categorizing.files import TOLD_CATEGORIES, answering
+from visnet.categorizing.files import TODAY, TOLD_CATEGORIES, answering
 from visnet.categorizing.files import is_trained as tells_paths
 from visnet.duplicates.files import FILE as DUPLICATES
 from visnet.duplicates.files import HASHES
@@ -45,9 +45,16 @@ STAGE_OF = {  # who makes it
     "duplicates": "duplicates",
     "rule": "duplicates",
     "left_out": "photo_quality",
+    "today": "category_paths",
 }
 # Parts that are one file.
-SINGLE = {"calibration": calibration.FILE, "duplicates": DUPLICATES, "rule": RULE, "left_out": LEFT_OUT}
+SINGLE = {
+    "calibration": calibration.FILE,
+    "duplicates": DUPLICATES,
+    "rule": RULE,
+    "left_out": LEFT_OUT,
+    "today": TODAY,
+}
 MODEL = ("model.safetensors", "model.toml")
 SHOWN = 24
 
@@ -67,28 +74,24 @@ def of_line(data: Path) -> dict[str, Path]:
 
     `catalog` only where the source has more than photos, `calibration` where the evaluation could fit one, `localizer`
     and `taxonomy` where one is trained, `duplicates` where a person has confirmed some, `hashes` and `rule` where they
-    are looked for, `told_categories` where a product without a category is told one, `quality` where photos are judged,
-    and `left_out` where bad ones are left out.
+    are looked for, `told_categories` where a product without a category is told one, `today` where the tree of
+    categories is no longer the model's, `quality` where photos are judged, and `left_out` where bad ones are left out.
     """
     places = {part: data / stage / f"{part}.lance" for part, stage in TABLES.items()}
-    fitted = data / STAGE_OF["calibration"] / calibration.FILE
     places |= {part: data / STAGE_OF[part] for part in ("model", "localizer", "taxonomy")}
-    places["calibration"] = fitted
-    places |= {part: data / STAGE_OF[part] / SINGLE[part] for part in ("duplicates", "rule", "left_out")}
+    places |= {part: data / STAGE_OF[part] / file for part, file in SINGLE.items()}
     places["hashes"] = data / STAGE_OF["hashes"] / HASHES
     places["told_categories"] = data / STAGE_OF["told_categories"] / TOLD_CATEGORIES
     places["quality"] = data / STAGE_OF["quality"] / QUALITY
     there = {
         "catalog": Table(places["catalog"]).exists(),
-        "calibration": fitted.exists(),
+        **{part: places[part].exists() for part in SINGLE},
         "localizer": is_trained(places["localizer"]),
         "taxonomy": tells_paths(places["taxonomy"]),
-        "duplicates": places["duplicates"].exists(),
-        "rule": places["rule"].exists(),
+        "today": tells_paths(places["taxonomy"]) and places["today"].exists(),
         "hashes": places["rule"].exists() and Table(places["hashes"]).exists(),
         "told_categories": tells_paths(places["taxonomy"]) and Table(places["told_categories"]).exists(),
         "quality": Table(places["quality"]).exists(),
-        "left_out": places["left_out"].exists(),
     }
     return {part: path for part, path in places.items() if there.get(part, True)}
 

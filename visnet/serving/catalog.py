@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from visnet.categorizing.files import TODAY
 from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.errors import NotReady
 from visnet.pipeline.reports import DATA
@@ -21,9 +22,10 @@ TRIES = 1000  # a version can vanish between being found and being held, but onl
 class Serving:
     """A version of the catalog, held open: it is not removed while this is.
 
-    `crops` and `knn` are tables, `trained_model` a folder, `catalog` the shop's facts, None where its source has none,
-    `quality` the verdicts on photos, None where none are judged, `localizer` and `taxonomy_model` folders, None where
-    none was trained, `told_categories` the table of the products whose category their photos tell, None where none is.
+    `crops` and `knn` are tables, `trained_model` a folder, `catalog` the shop's facts, None where its source has
+    none, `quality` the verdicts on photos, None where none are judged, `localizer` and `taxonomy_model` folders,
+    None where none was trained, `today` the file of what became of the latter's tree, which need not be there,
+    `told_categories` the table of the products whose category their photos tell, None where none is.
     """
 
     def __init__(self, folder: Path, number: int, lock: FileIO) -> None:
@@ -34,6 +36,7 @@ class Serving:
         self.quality = folder / "quality.lance" if Table(folder / "quality.lance").exists() else None
         self.localizer = folder / "localizer" if (folder / "localizer").is_dir() else None
         self.taxonomy_model = folder / "taxonomy_model" if (folder / "taxonomy_model").is_dir() else None
+        self.today = folder / TODAY
         told = folder / "told_categories.lance"
         self.told_categories = told if Table(told).exists() else None
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from visnet.categorizing.files import is_trained
+from visnet.categorizing.files import TODAY, is_trained
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report
 from visnet.sheets import contact_sheet
@@ -24,8 +24,8 @@ def build(crops: Path, taxonomy_model: Path, *, out: Path, params: Params, log: 
         log.say("  switched off (taxonomy_model.toml: enabled): nothing is told of crops")
         for known in tables_of(out):
             atomic.remove(known.path)
-        for file in out.glob("*.csv"):
-            file.unlink()
+        for file in (*out.glob("*.csv"), out / TODAY):
+            file.unlink(missing_ok=True)
         log.picture(contact_sheet.sheet([], "No category paths: the stage taxonomy_model is switched off"))
         return {"enabled": False, "exact_path": None, "digest": fingerprint("switched off")}
     from visnet.categorizing.told_paths import bring  # here: torch takes seconds, and most catalogs have this off

@@ -14,6 +14,8 @@ from typing import Any
 
 from pydantic import Field
 
+from visnet.categorizing.files import TAXONOMY, TODAY
+from visnet.categorizing.retelling import Retelling
 from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.evaluation import calibration, verdict
 from visnet.pipeline.log import Log
@@ -28,6 +30,7 @@ from visnet.stages.catalog_embeddings import sources
 from visnet.storage.fingerprints import fingerprint
 from visnet.storage.links import Transfer
 from visnet.storage.table import Table, wanted_rows
+from visnet.taxonomy.tree import Taxonomy
 
 IN_PLACE = True
 METRICS = ("products",)
@@ -84,6 +87,9 @@ def build(
             judged = _gates(facts, vectors, raw_images, params)
             _judge(judged, served)
             calibration.load(evaluation, made.parts["model"])  # what a distance means to another model is no news of it
+            if "today" in made.parts:
+                learnt = Taxonomy.load(building / candidate.STAGE_OF["taxonomy"] / TAXONOMY)
+                Retelling.read(building / TODAY, learnt, sure=1.0)  # nor is what became of another tree
             _check_verdict(evaluation, vectors.model, made.parts["model"], before, served)
             facts |= {
                 "mlflow_run": candidate.run_of(made.parts["model"], out.parent.parent / REPORTS),

@@ -16,13 +16,16 @@ from tests.refreshing import served as served_number
 from tests.serving.app.running import photo_of, served, whole
 from visnet.categorizing.attention_picture import MANY_PX, panels
 from visnet.categorizing.categorizer import Categorizer, PathSettings, built
+from visnet.categorizing.files import TODAY
+from visnet.categorizing.retelling import Retelling
 from visnet.client import Client, ServiceError
 from visnet.commands import deploy, verify
-from visnet.errors import Damaged
+from visnet.errors import Damaged, NotReady
 from visnet.photos import codec
 from visnet.pipeline.log import SILENT
 from visnet.serving import catalog, versions
 from visnet.sheets.contact_sheet import sheet
+from visnet.taxonomy.changes import TreeChanges
 from visnet.taxonomy.tree import Taxonomy
 
 TAXONOMY = Taxonomy.of(["Bags/Totes", "Men/Ethnic Wear/Jackets", "Men/Western Wear/Jackets"])
@@ -89,6 +92,33 @@ def test_a_photo_s_answer_is_that_of_the_published_model(client: Client, telling
     assert [level.probability for level in alone.levels] == pytest.approx(
         [level.probability for level in together.levels], abs=1e-4
     )
+
+
+def test_where_the_tree_is_another_than_the_model_s_the_answer_is_of_today_s(telling: Path, tmp_path: Path) -> None:
+    shop = Path(shutil.copytree(telling, tmp_path / "shop", symlinks=True))
+    tree = Taxonomy.of(["Bags/Totes", "Gents/Ethnic Wear/Jackets", "Gents/Western Wear/Jackets"])
+    retelling = Retelling(TAXONOMY, tree, TreeChanges({"Men": ("Gents",)}), 0.3)
+    retelling.save(shop / "data/category_paths" / TODAY)
+    refresh(shop, "publish")
+    assert served_number(shop) == served_number(telling) + 1
+    photos = [photo_of(telling, name) for name in ("p000-0-0", "p003-0-1", "p005-0-0")]
+    model = Categorizer.load(shop / "data/taxonomy_model")
+    own = model.categorize([model.square(codec.decode(photo)) for photo in photos])
+    with served(shop / "data") as http, Client(str(http.base_url)) as client:
+        found = client.categorize(*photos)
+        assert found.taxonomy == client.catalog().taxonomy == tree.version
+        kept = client.search(photos[0], in_category=True).in_category
+    paths = ["/".join(level.name for level in one.levels) for one in found.photos]
+    assert paths == [answer.path.replace("Men/", "Gents/") for answer in own]
+    assert kept is not None
+    assert (kept.taxonomy, kept.category.partition("/")[0] in {"", "Bags", "Gents"}) == (tree.version, True)
+    shutil.rmtree(shop / "data/publish")
+    with within(shop):
+        assert deploy.run() == "Version 1 is served"
+        verify.run(SILENT)
+    Retelling(tree, TAXONOMY, TreeChanges({"Gents": ("Men",)}), 0.3).save(shop / "data/category_paths" / TODAY)
+    with pytest.raises(NotReady, match=r"today.json is of another taxonomy"):
+        refresh(shop, "publish")
 
 
 def test_where_it_looks_in_the_photo_of_a_search_is_drawn_of_what_was_searched_for(

@@ -75,7 +75,7 @@ def http(filled: Path) -> Iterator[httpx.Client]:
 
 def test_it_is_a_part_of_the_version_beside_crops_that_stay_as_they_are(bare: Path, filled: Path) -> None:
     before, after = state(bare), state(filled)
-    assert after.keys() - before.keys() == {"served told_categories", "served taxonomy"}
+    assert after.keys() - before.keys() == {"served told_categories", "served taxonomy", "served today"}
     assert {name: after[name] for name in before} == before
     with catalog.open_current(filled / "data") as version:
         assert version.told_categories is not None
@@ -131,7 +131,7 @@ def test_switched_off_nothing_is_told_and_a_product_without_a_category_has_none(
 def test_no_new_version_where_no_product_lacks_a_category(published: Path, tmp_path: Path) -> None:
     shop = Path(shutil.copytree(published, tmp_path / "shop", symlinks=True))
     put(shop)
-    refresh(shop, "publish")
+    refresh(shop, "category_paths", "publish")
     number = served(shop)
     refresh(shop, "category_paths", "publish")
     assert served(shop) == number

@@ -95,7 +95,7 @@ async def catalog(request: Request) -> Response:
             columns=engine.current.described(),
             lineage=engine.lineage,
             localizer=engine.localizer is not None,
-            taxonomy=None if engine.categorizer is None else engine.categorizer.taxonomy.version,
+            taxonomy=None if engine.teller is None else engine.teller.tree.version,
             url_photos=state.of(request).remote is not None,
         )
     return Response(told.model_dump_json(), media_type="application/json")

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from visnet.categorizing.answers import PathAnswer
 from visnet.categorizing.attention_picture import MANY_PX, panels
 from visnet.categorizing.categorizer import Categorizer
+from visnet.categorizing.teller import Teller
 from visnet.photos import codec
 from visnet.serving.app import state
 from visnet.serving.app.answers.categories import CategorizeAnswer, CategoryLevel, PhotoCategory
@@ -35,28 +36,28 @@ async def categorize(
     if len(photo) > MOST_PHOTOS:
         raise Refusal(400, f"{len(photo)} photos are too many, allowed are {MOST_PHOTOS}")
     async with there.engines.lease() as engine:
-        categorizer = engine.categorizer
-        if categorizer is None:
+        teller = engine.teller
+        if teller is None:
             raise Refusal(409, OFF)
         data = [await one.read() for one in photo]
         names = ["photo"] if len(photo) == 1 else [f"photo {at + 1}" for at in range(len(photo))]
-        work = (there.decoders.run(_opened, *one, categorizer) for one in zip(data, names, strict=True))
+        work = (there.decoders.run(_opened, *one, teller) for one in zip(data, names, strict=True))
         squares = await asyncio.gather(*work)
         found = await asyncio.gather(*map(engine.categorize, squares))
-        version = categorizer.taxonomy.version
+        version = teller.tree.version
         answer = CategorizeAnswer(photos=[_told(one) for one in found], taxonomy=version, lineage=engine.lineage)
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
 @router.get("/queries/{query_id}/looks", response_class=Response, responses={200: {"content": {"image/png": {}}}})
 async def looks(request: Request, query_id: str) -> Response:
-    """Draw where the model of categories looks in the photo of an earlier search, a panel for each level."""
+    """Draw where the model of categories looks in the photo of a search, a panel for each level that it has learnt."""
     there = state.of(request)
     async with there.engines.lease() as engine:
-        if engine.categorizer is None:
+        if engine.teller is None:
             raise Refusal(409, OFF)
         query = await there.searches.kept(query_id)
-        png = await there.decoders.run(_drawn, query, engine.categorizer)
+        png = await there.decoders.run(_drawn, query, engine.teller.categorizer)
     return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
@@ -73,10 +74,10 @@ def _drawn(query: Query, categorizer: Categorizer) -> bytes:
     return file.getvalue()
 
 
-def _opened(data: bytes, name: str, categorizer: Categorizer) -> torch.Tensor:
+def _opened(data: bytes, name: str, teller: Teller) -> torch.Tensor:
     try:
         with codec.decoded(data) as picture:
-            return categorizer.square(picture)
+            return teller.square(picture)
     except codec.Undecodable as error:
         raise unreadable(name, error) from None
 

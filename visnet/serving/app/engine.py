@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from visnet.categorizing.answers import PathAnswer
-from visnet.categorizing.categorizer import Categorizer
+from visnet.categorizing.teller import Teller
 from visnet.errors import Damaged, NotReady
 from visnet.localizing.localizer import Localizer, Proposal
 from visnet.photos import codec
@@ -57,7 +57,7 @@ class Engine:
         self.columns = ProductColumns(self.searcher.said, self.searcher.product_rows, self.facts.table)
         self.localizer = None if version.localizer is None else Localizer.load(version.localizer)
         told = version.taxonomy_model
-        self.categorizer = None if told is None else Categorizer.load(told)
+        self.teller = None if told is None else Teller.load(told, version.today)
         self.model = str(facts["model"])
         published = str(facts["created_at"]).replace("Z", "+00:00")
         run = facts.get("mlflow_run")  # of a version that was published before this was noted, none is known
@@ -78,7 +78,7 @@ class Engine:
             functools.partial(proposed, self.localizer), network, AT_ONCE, metrics.batch("propose")
         )
         self._categorizing = Together(
-            functools.partial(categorized, self.categorizer), network, AT_ONCE, metrics.batch("categorize")
+            functools.partial(categorized, self.teller), network, AT_ONCE, metrics.batch("categorize")
         )
         self._searching = Together(functools.partial(ranked, self.current), search, AT_ONCE, metrics.batch("search"))
         self._known = self._choose_known()
@@ -107,8 +107,8 @@ class Engine:
         self.check_known(vector)
         if self.localizer is not None:
             self.localizer.propose([Image.new("RGB", (64, 64))])
-        if self.categorizer is not None:
-            self.categorizer.categorize([self.categorizer.square(Image.new("RGB", (64, 64)))])
+        if self.teller is not None:
+            self.teller.categorize([self.teller.square(Image.new("RGB", (64, 64)))])
         ranked(self.current, [Question(vector), Question(vector, Where(str(self.searcher.said["category"][row])))])
         self.overlay.catch_up()
 
@@ -139,7 +139,7 @@ class Engine:
         return [] if self.localizer is None else await self._proposing.ask(picture)
 
     async def categorize(self, square: torch.Tensor) -> PathAnswer:
-        """Tell the category path of a photo as the `categorizer` takes it; there must be one."""
+        """Tell the category path of a photo as the `teller` takes it; there must be one."""
         return await self._categorizing.ask(square)
 
     async def rank(self, vector: torch.Tensor, where: Where = ANYWHERE, k: int = DEPTH, but: int = -1) -> Ranking:
@@ -167,8 +167,8 @@ class Engine:
 
     def square_to_tell(self, picture: Image.Image, box: Box | None) -> torch.Tensor:
         """Cut a box out of a picture, and make it what the model of categories takes; there must be one."""
-        assert self.categorizer is not None
-        return self.categorizer.square(codec.crop(picture, box))
+        assert self.teller is not None
+        return self.teller.square(codec.crop(picture, box))
 
     def close(self) -> None:
         """Let the version go."""

@@ -23,21 +23,19 @@ def check_told(engine: Engine, grouped: bool) -> None:
     """Refuse what cannot be kept to a category: where the version has no model, or each box is another thing."""
     if grouped:
         raise Refusal(422, "in_category: with group_by=box each box is another thing; ask with one box at a time")
-    if engine.categorizer is None:
+    if engine.teller is None:
         raise Refusal(409, OFF)
 
 
 async def shown_category(engine: Engine, decoders: Decoders, query: Query, photos: Sequence[bytes]) -> InCategory:
     """Tell what the used boxes of a query show, together; its photos are given as they came, or as they are kept."""
-    assert engine.categorizer is not None
+    assert engine.teller is not None
     used = [box.box for box in query.boxes if box.used]
     made = await decoders.prepare(photos, engine, Wanted(used, width=query.width, to_tell=True), Wanted(to_tell=True))
     found = await asyncio.gather(*(engine.categorize(square) for one in made for square in one.squares))
     answers = [PhotoPath(one.path, one.level_probabilities) for one in found]
-    path, probability = together(answers, engine.categorizer.settings.sure)
-    return InCategory(
-        category=path, probability=probability if path else None, taxonomy=engine.categorizer.taxonomy.version
-    )
+    path, probability = together(answers, engine.teller.sure)
+    return InCategory(category=path, probability=probability if path else None, taxonomy=engine.teller.tree.version)
 
 
 def kept_within(where: Where, told: InCategory | None) -> Where:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from visnet.categorizing.answers import PathAnswer
-from visnet.categorizing.categorizer import Categorizer
+from visnet.categorizing.teller import Teller
 from visnet.localizing.localizer import Localizer, Proposal
 from visnet.serving.app.columns import ANYWHERE, Where
 from visnet.serving.app.current import Current
@@ -58,10 +58,10 @@ def proposed(localizer: Localizer | None, pictures: Sequence[Image.Image]) -> Se
     return [found[:PROPOSED] for found in localizer.propose(pictures)]
 
 
-def categorized(categorizer: Categorizer | None, squares: Sequence[torch.Tensor]) -> Sequence[PathAnswer]:
+def categorized(teller: Teller | None, squares: Sequence[torch.Tensor]) -> Sequence[PathAnswer]:
     """Tell the category path of each photo, uint8 [3, S, S]."""
-    assert categorizer is not None
-    return categorizer.categorize(squares)
+    assert teller is not None
+    return teller.categorize(squares)
 
 
 def ranked(current: Current, questions: Sequence[Question]) -> Sequence[Ranking]:
