@@ -17,6 +17,7 @@ MLFLOW_ADDRESS and CODE_ADDRESS, where those two answer; PORT, where this one is
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +28,9 @@ from orchestration.ui.guard import PASSWORD
 CODE = ("visnet", "kernels", "orchestration")  # folders that are the image's, whatever stood there
 FILES = ("dvc.yaml", ".dvcignore", "pyproject.toml", "Makefile")  # files that are
 OWN_FILES = "*.toml", "*.csv", "*.txt"  # parameters and decisions: the workspace's, once they are there
+SECRET = "PGPASSWORD"
 STORAGE = "\nstorage:\n  postgres:\n    postgres_url:\n      env: DAGSTER_POSTGRES_URL\n"
+PUBLISHED = "data/publish/current"  # says which version is served
 WORKSPACE, MODULE = "workspace.yaml", "orchestration.definitions"
 LOOK_S = 2.0
 WAIT_S = 120.0
@@ -65,13 +68,10 @@ def prepare(env: Mapping[str, str]) -> None:
     _databases(env)
     os.environ.update(env)
     from dagster import DagsterInstance
-    from mlflow.store.db.utils import _initialize_tables, _upgrade_db, create_sqlalchemy_engine_with_retry
 
     with DagsterInstance.from_config(str(home)) as instance:
         instance.upgrade(print_fn=lambda line: print(f"Dagster: {line}"))
-    engine = create_sqlalchemy_engine_with_retry(env["MLFLOW_BACKEND_STORE_URI"])
-    _initialize_tables(engine)
-    _upgrade_db(engine)
+    subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", env["MLFLOW_BACKEND_STORE_URI"]], check=True)
     print("The workspace and the databases are ready.")
 
 
@@ -113,17 +113,15 @@ def webserver(env: Mapping[str, str]) -> None:
 
 def serve(env: Mapping[str, str]) -> None:
     """Become the search service, once there is something to serve."""
-    from visnet.serving import catalog
-
     told = False
-    while not catalog.is_published():
+    while not Path(PUBLISHED).exists():
         if not told:
             print("No version is published yet: materialize the catalog in Dagster. Waiting …", flush=True)
         told = True
         time.sleep(LOOK_S)
     host = env.get("HOST", "0.0.0.0")
     command = ["-m", "visnet", "serve", "--host", host, "--port", env["PORT"], "--workers", env.get("WORKERS", "1")]
-    others = {key: value for key, value in env.items() if not key.endswith(("PASSWORD", "_URL", "_STORE_URI"))}
+    others = {key: value for key, value in env.items() if not key.endswith("PASSWORD")}
     _become([*command, *(word for name in _hosts(env) for word in ("--allow-host", name))], others)
 
 
@@ -160,8 +158,8 @@ def environment() -> dict[str, str]:
     if password := env.get("POSTGRES_PASSWORD"):
         for name, database in {"DAGSTER_POSTGRES_URL": "dagster", "MLFLOW_BACKEND_STORE_URI": "mlflow"}.items():
             user, host, port = env.get("POSTGRES_USER", "visnet"), env.get("POSTGRES_HOST", "postgres"), _port(env)
-            made = URL.create("postgresql+psycopg2", user, password, host, port, database)
-            env[name] = made.render_as_string(hide_password=False)
+            env[name] = str(URL.create("postgresql+psycopg2", user, None, host, port, database))
+        env[SECRET] = password  # which PostgreSQL's own library finds: so no address has it, wherever that is shown
     return env
 
 
@@ -180,7 +178,7 @@ def _databases(env: Mapping[str, str]) -> None:
     if "DAGSTER_POSTGRES_URL" not in env:
         raise Missing("POSTGRES_PASSWORD, or POSTGRES_PASSWORD_FILE, is wanted")
     url, until = make_url(env["DAGSTER_POSTGRES_URL"]), time.monotonic() + WAIT_S
-    there = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
+    there = {"host": url.host, "port": url.port, "user": url.username, "password": env[SECRET]}
     while True:
         try:
             connection = psycopg2.connect(dbname="postgres", connect_timeout=5, **there)
