@@ -19,6 +19,7 @@ PANELS = {
         "similar",
         "categorize",
         "serve",
+        "trace",
         "events",
         "versions",
         "deploy",

@@ -16,6 +16,7 @@ PANELS: dict[str, tuple[Callable[..., Any], ...]] = {
         catalog.similar,
         catalog.categorize,
         catalog.serve,
+        catalog.trace,
         catalog.events,
         catalog.versions,
         catalog.deploy,

@@ -103,6 +103,13 @@ def _line() -> "Line | str":
         return str(error)
 
 
+def trace(product_id: Annotated[str, Argument(metavar="PRODUCT_ID", help="A product of the catalog.")]) -> str:
+    """Say where a product's answers are from: record, photos, version, runs, data, changes."""
+    from visnet.commands import trace
+
+    return trace.run(product_id)
+
+
 def events(
     out: Annotated[Path | None, Option(help="A parquet file to write them to.")] = None,
 ) -> str:

@@ -93,6 +93,7 @@ def build(
             _check_verdict(evaluation, vectors.model, made.parts["model"], before, served)
             facts |= {
                 "mlflow_run": candidate.run_of(made.parts["model"], out.parent.parent / REPORTS),
+                "dagster_run": os.environ.get("DAGSTER_RUN_ID"),  # None where it was made in a shell
                 "gates": {name: value for gate in judged for name, value in gate.report().items()},
                 "before": served,
                 "brought": asdict(made.brought),

@@ -51,6 +51,7 @@ def test_the_answers_are_the_searchers_to_the_bit(
         "published": found["lineage"]["published"],
         "model": found["lineage"]["model"],
         "mlflow_run": None,
+        "dagster_run": None,
         "exact": True,
         "duplicate_groups": 0,
     }

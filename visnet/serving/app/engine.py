@@ -66,6 +66,7 @@ class Engine:
             published=published,
             model=self.model[:8],
             mlflow_run=run,
+            dagster_run=facts.get("dagster_run"),
             duplicate_groups=self.searcher.listings.groups,
         )
         self._embedder = Embedder(self.searcher)

@@ -135,6 +135,7 @@ function lineage(of) {
     Published: time(of.published),
     Model: of.model,
     "MLflow run": of.mlflow_run ?? "none",
+    "Dagster run": of.dagster_run ?? "none",
     Search: of.exact ? "exact" : "approximate",
   });
 }

@@ -9,6 +9,7 @@ LINEAGE: dict[str, Any] = {
     "published": "2026-11-26T17:00:00+00:00",
     "model": "483755ec",
     "mlflow_run": None,
+    "dagster_run": None,
     "exact": True,
     "duplicate_groups": 41,
 }
@@ -29,7 +30,8 @@ class Lineage(Reply):
     catalog_version: int
     published: str
     model: Annotated[str, Field(description="the beginning of the digest of its weights")]
-    mlflow_run: str | None = None
+    mlflow_run: Annotated[str | None, Field(description="in which the model learnt, where that is known")] = None
+    dagster_run: Annotated[str | None, Field(description="that published the version; null where a shell did")] = None
     exact: Annotated[bool, Field(description="whether no nearer product can have been left out")] = True
     duplicate_groups: Annotated[
         int,
