@@ -2,12 +2,13 @@
 # make test    all tests                                                make check   style, types, import direction
 # make serve   search by photo in the browser, of what is published
 # make gpu     the GPU's tests and benchmarks, where there is one       make lock    pin the newest dependencies
+# make docs    the documentation as a site, in build/docs
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run refresh test ui serve check gpu lock clean scm
+.PHONY: run refresh test ui serve check docs gpu lock clean scm
 
 run: .venv/installed scm
 	dvc repro
@@ -34,6 +35,10 @@ check: .venv/installed
 	ruff format --check .
 	mypy
 	python -m pytest -q tests/test_structure.py tests/test_one_way.py tests/test_documented.py
+
+docs: .venv/installed
+	sphinx-build -W --keep-going -b html docs build/docs
+	@echo 'Open build/docs/index.html'
 
 # Takes the Python that is there, with its torch and triton: nothing of dagster, dvc, mlflow or lance is needed, nor of
 # the plugins of pytest that pyproject.toml has settings of.

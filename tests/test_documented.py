@@ -9,7 +9,8 @@ import pytest
 
 from tests.test_structure import ROOT, modules
 
-PAGES = ("README.md", "CONTRIBUTING.md")
+WRITTEN = [path for path in (ROOT / "docs").rglob("*.md") if "generated" not in path.parts]
+PAGES = ("README.md", "CONTRIBUTING.md", *sorted(path.relative_to(ROOT).as_posix() for path in WRITTEN))
 FENCED = re.compile(r"(?ms)^```.*?^```$")
 NAME = re.compile(r"(?:visnet|kernels|orchestration)(?:\.[A-Za-z_]\w*)+")
 OFFERING = [name for name, path in modules() if re.search(r"(?m)^__all__ = ", path.read_text(encoding="utf-8"))]

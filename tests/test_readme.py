@@ -1,4 +1,4 @@
-"""README: what it says of one's own photos works as printed."""
+"""What the pages say of one's own photos works as printed."""
 
 import csv
 import re
@@ -15,8 +15,9 @@ from visnet.runs import runner
 
 def printed() -> str:
     """The lines of params.toml under "Your own photos"."""
-    section = (ROOT / "README.md").read_text().partition("## Your own photos")[2].partition("\n## ")[0]
-    return re.search(r"(?m)(?:^    .*\n)+", section)[0].replace("\n    ", "\n").strip() + "\n"  # type: ignore[index]
+    text = (ROOT / "docs/how-to/engineer.md").read_text(encoding="utf-8")
+    section = text.partition("### Your own photos")[2].partition("\n### ")[0]
+    return re.search(r"(?ms)^```toml\n(.*?)^```$", section)[1]  # type: ignore[index]
 
 
 def replaced(shipped: str, lines: str) -> str:
@@ -27,7 +28,7 @@ def replaced(shipped: str, lines: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A shop of shop photos alone, two of each product, and the parameters that README prints."""
+    """A shop of shop photos alone, two of each product, and the parameters that the page prints."""
     rng = np.random.default_rng(0)
     rows = [("sku", "kind", "file", "colour")]
     (tmp_path / "photos").mkdir()
