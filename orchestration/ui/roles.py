@@ -17,6 +17,7 @@ MLFLOW_ADDRESS and CODE_ADDRESS, where those two answer; PORT, where this one is
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -233,7 +234,11 @@ def _hosts(env: Mapping[str, str]) -> list[str]:
 
 
 def _become(command: list[str], env: Mapping[str, str]) -> None:
-    """Replace this process: signals of a container then reach the server itself."""
+    """Replace this process: signals of a container then reach the server itself.
+
+    Dagster takes SIGTERM as it finds SIGINT, which who starts this in the background may have it ignore.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(sys.executable, [sys.executable, *command], dict(env))
 
 

@@ -14,7 +14,6 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "zoo": zoo.page,
     "reports": reports.page,
 }
-OPTIONAL = ("deploy", "runbook")  # pages for which the index has a place, and which need not be there
 HEAD = "<!-- Written from the code by docs/_ext/reference; changes here are lost. -->\n\n"
 
 
@@ -42,9 +41,6 @@ def _linked(app: Any, name: str, source: list[str]) -> None:
     page = Path(app.srcdir) / f"{name}.md"
     if links.PROJECT.parent not in page.parents:
         source[0] = links.rewritten(source[0], page, page)
-    if name == "index":
-        absent = {one for one in OPTIONAL if not (links.DOCS / f"{one}.md").is_file()}
-        source[0] = "".join(line for line in source[0].splitlines(keepends=True) if line.strip() not in absent)
 
 
 def setup(app: Any) -> dict[str, Any]:
