@@ -126,22 +126,21 @@ def _changes(file: Path, product_id: str) -> list[str]:
     if not file.exists():
         return []
     with contextlib.closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        database.row_factory = sqlite3.Row
         rows = database.execute(
             "SELECT batch, line, op, state, reason, accepted_s, visible_s, version FROM changes WHERE product_id = ? "
             "ORDER BY number DESC",
             (product_id,),
         ).fetchall()
-    return [_change(*row) for row in rows]
+    return [_change(row) for row in rows]
 
 
-def _change(
-    batch: str, line: int, op: str, state: str, reason: str, accepted_s: float, visible_s: float | None,
-    version: int | None,
-) -> str:  # fmt: skip
-    said = f"{op}, batch {batch} line {line}, accepted {_time(accepted_s)}, {state}"
-    if visible_s is not None:
-        said += f" since {_time(visible_s)}"
-    return f"{said}{f': {reason}' if reason else ''}{'' if version is None else f', taken in by version {version}'}"
+def _change(row: sqlite3.Row) -> str:
+    said = f"{row['op']}, batch {row['batch']} line {row['line']}, accepted {_time(row['accepted_s'])}, {row['state']}"
+    if row["visible_s"] is not None:
+        said += f" since {_time(row['visible_s'])}"
+    said += f": {row['reason']}" if row["reason"] else ""
+    return said if row["version"] is None else f"{said}, taken in by version {row['version']}"
 
 
 def _events(data: Path, product_id: str) -> str:
