@@ -9,7 +9,9 @@ import torch
 from tests.categorizing.trees import CHANNELS, SHOP, drawn
 from tests.sources.test_atlas import TAXONOMY
 from visnet.categorizing.attention import AttentionHead
+from visnet.categorizing.choices import Head
 from visnet.categorizing.classifiers import LeavesHead, LevelsHead
+from visnet.categorizing.learning import first_of_the_best
 from visnet.categorizing.network import HEADS, PathNetwork
 from visnet.taxonomy.paths import joined, levels_of
 from visnet.taxonomy.tree import Taxonomy
@@ -121,3 +123,20 @@ def test_cells_that_are_repeated_change_nothing() -> None:
     head.cells = 8
     with torch.inference_mode():
         torch.testing.assert_close(head(maps(2)), head(maps(2).repeat_interleave(2, 2).repeat_interleave(2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("exact", "photos", "wanted"),
+    [
+        ({"levels": 0.972, "leaves": 0.975, "attention": 0.966}, 322, "levels"),  # one photo less: within 0.0087
+        ({"leaves": 0.972, "levels": 0.975, "attention": 0.966}, 322, "leaves"),
+        ({"levels": 0.972, "leaves": 0.975}, 32_200, "leaves"),  # of so many photos the difference is real
+        ({"levels": 0.9, "leaves": 1.0}, 10, "leaves"),  # the best has no error, and nothing is as good
+        ({"levels": 1.0, "leaves": 1.0}, 10, "levels"),
+        ({"attention": 0.0, "leaves": 0.0}, 10, "attention"),
+    ],
+)
+def test_of_those_that_the_photos_cannot_tell_from_the_best_the_first_one_answers(
+    exact: dict[Head, float], photos: int, wanted: Head
+) -> None:
+    assert first_of_the_best(exact, photos) == wanted

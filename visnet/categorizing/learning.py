@@ -55,7 +55,8 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
         own = Categorizer(taxonomy, {head: networks[head]}, _settings(params, head, {}))
         found = own.scores(head, parts["validation"].images, log, params.workers)
         temperatures[head] = answers.temperature(found, parts["validation"].paths)
-    best = max(networks, key=lambda head: _order(fitted[head].metrics))
+    exact = {head: one.metrics["validation_exact_path"] for head, one in fitted.items()}
+    best = first_of_the_best(exact, len(parts["validation"].paths))
     categorizer = Categorizer(taxonomy, networks, _settings(params, best, temperatures))
     tested = _tested(categorizer, crops, rows, params, out, log)
     categorizer.save(out)
@@ -72,6 +73,17 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
         "training_s": round(sum(one.wall_s for one in fitted.values()), 3),
         "digest": categorizer.made_by,
     }
+
+
+def first_of_the_best(exact: Mapping[Head, float], photos: int) -> Head:
+    """Return the first model of those whose share of right photos is within a standard error of the best one's.
+
+    Between those the photos cannot decide (Breiman et al., "Classification and Regression Trees", 1984, 3.4.3): the
+    order in which they are asked for does.
+    """
+    top = max(exact.values())
+    least = top - math.sqrt(top * (1 - top) / photos)
+    return next(head for head, share in exact.items() if share >= least)
 
 
 def _taxonomy(categories: pd.Series) -> Taxonomy:
@@ -178,10 +190,6 @@ def _settings(params: PathModels, chosen: Head, temperatures: Mapping[Head, floa
         sure=params.sure,
         temperatures=dict(temperatures),
     )
-
-
-def _order(metrics: Mapping[str, float]) -> tuple[float, float]:
-    return metrics["validation_exact_path"], -metrics["validation_nll"]
 
 
 def _told(head: Head, fitted: Fitted, temperature: float) -> Report:
