@@ -5,7 +5,7 @@ import io
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ import httpx
 import pyarrow as pa
 import uvicorn
 from PIL import Image
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import ASGIApp
 
 from tests.refreshing import refresh
 from tests.serving.test_calibrated_hits import put_calibration
@@ -49,18 +52,30 @@ def whole(published: Path, folder: Path) -> Path:
     return shop
 
 
+def mounted(app: Any, path: str) -> Starlette:
+    """Mount an application as the documentation says."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(outer: Starlette) -> AsyncIterator[None]:
+        async with app.router.lifespan_context(app):
+            yield
+
+    return Starlette(routes=[Mount(path, app)], lifespan=lifespan)
+
+
 @contextlib.contextmanager
-def served(data: Path, **settings: Any) -> Iterator[httpx.Client]:
-    """Serve from a thread; lend a client."""
+def served(data: Path, *, below: str = "", **settings: Any) -> Iterator[httpx.Client]:
+    """Serve from a thread; lend a client. below: the path at which another application mounts the service."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        app = application(Settings(data=data, **settings))
+        app: ASGIApp = application(Settings(data=data, **settings))
+        app = mounted(app, below) if below else app
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, args=([listening],), name="service")
         thread.start()
         try:
-            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}{below}"
             with httpx.Client(base_url=url, timeout=30) as client:
                 yield client
         finally:

@@ -3,6 +3,7 @@
 import math
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import Scope
 
 from visnet.serving.app.keys import Keys
@@ -10,7 +11,9 @@ from visnet.serving.app.problems import Refusal
 from visnet.serving.app.rates import Rate
 from visnet.serving.app.settings import Settings
 
-WORKING = ("/v1/search", "/v1/compare", "/v1/duplicates", "/v1/queries/")  # what takes a network's time
+WORKING = (  # what takes a network's time
+    "/v1/search", "/v1/compare", "/v1/duplicates", "/v1/queries/", "/v1/categorize",
+)  # fmt: skip
 HEALTH = ("/healthz", "/readyz", "/metrics")
 ASKS = {"WWW-Authenticate": 'Bearer realm="visnet"'}
 HOW = "send a key as `Authorization: Bearer vn_…`; `python -m visnet keys add NAME` makes one"
@@ -26,7 +29,7 @@ class Admission:
 
     def check(self, scope: Scope, headers: Headers) -> None:
         """Refuse with 401, 403 or 429; note in the request's state who holds the key."""
-        path, client = scope["path"], _address(scope)
+        path, client = own_path(scope), _address(scope)
         writes = _is_of_writers(scope["method"], path)
         if writes or (self._for_reading and path not in HEALTH):
             scope["state"]["holder"] = self._holder(headers)
@@ -47,6 +50,18 @@ class Admission:
         if holder is None:
             raise Refusal(403, "the key is not known here, or no longer", ASKS)
         return holder
+
+
+def own_path(scope: Scope) -> str:
+    """Return the path of a request below where the application is mounted, as its routes have it."""
+    root, path = scope.get("root_path", "").rstrip("/"), str(scope["path"])
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+
+
+def check_holder(request: Request) -> None:
+    """Refuse a request that nobody has been found to hold a key for, whatever its path looked like."""
+    if not getattr(request.state, "holder", ""):
+        raise Refusal(401, f"this needs a key; {HOW}", ASKS)
 
 
 def _is_of_writers(method: str, path: str) -> bool:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visnet.serving.app.admission import WORKING, Admission
+from visnet.serving.app.admission import WORKING, Admission, own_path
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import Refusal, busy, document, refusal_of, too_long
 from visnet.serving.app.settings import Settings
@@ -81,7 +81,7 @@ class Door:
         self.admission.check(scope, headers)
         scope["state"]["owe"] = functools.partial(self.admission.owe, scope)
         bounded = self._bounded(headers, receive)
-        if not scope["path"].startswith(WORKING):
+        if not own_path(scope).startswith(WORKING):
             await self._app(scope, bounded, send)
             return
         if self._working >= self._settings.concurrency:

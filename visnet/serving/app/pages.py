@@ -1,12 +1,15 @@
 """Routes beside the API: the page and its files, and what tells whether the service is well."""
 
 import asyncio
+import html
+import re
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from visnet.errors import Damaged
 from visnet.serving.app import state
@@ -23,9 +26,13 @@ health = APIRouter(tags=["health"])
 @router.get("/")
 @router.get("/q/{query_id}")
 @router.get("/p/{product_id:path}")
-async def page() -> Response:
-    """Return the page, which reads from its address what to show."""
-    return FileResponse(PAGE / "index.html", headers=AGAIN)
+async def page(request: Request) -> Response:
+    """Return the page, which reads from its address what to show, and from a line of its own where its root is."""
+    file, root = PAGE / "index.html", html.escape(quote(request.scope.get("root_path", "").rstrip("/")))
+    if not root:
+        return FileResponse(file, headers=AGAIN)
+    text = re.sub(r'(href|src|content)="/(?=["\w])', rf'\1="{root}/', file.read_text(encoding="utf-8"))
+    return HTMLResponse(text, headers=AGAIN)
 
 
 @health.get("/healthz")

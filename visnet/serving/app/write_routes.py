@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from visnet.serving.app import state
+from visnet.serving.app.admission import check_holder
 from visnet.serving.app.answers.changes import ChangesAnswer, ChangeTold
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.problems import Refusal
@@ -49,7 +50,7 @@ BATCH_BODY = {
         },
     }
 }
-router = APIRouter(prefix="/v1", tags=["changes"])
+router = APIRouter(prefix="/v1", tags=["changes"], dependencies=[Depends(check_holder)])
 
 
 @router.put("/products/{product_id:path}", status_code=202, response_model=ChangesAnswer, openapi_extra=PUT_BODY)

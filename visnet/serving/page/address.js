@@ -1,6 +1,7 @@
 // The address holds all that is shown: what was asked, how it is narrowed, how far it is read, and the way there.
 
 import * as filters from "./filter.js";
+import { ROOT } from "./root.js";
 
 export const PAGE = 24; // products at a time
 export const MOST = 2048; // what the service answers at most
@@ -11,7 +12,8 @@ const LETTERS = { query: "q", product: "p" };
 
 /** Read an address (a URL): `kind` is "start", "query" or "product"; `offset` is that of the last page shown. */
 export function read(url) {
-  const [, letter, rest] = url.pathname.match(/^\/([qp])\/(.+)$/) ?? [];
+  const path = url.pathname.startsWith(ROOT) ? url.pathname.slice(ROOT.length) : "";
+  const [, letter, rest] = path.match(/^([qp])\/(.+)$/) ?? [];
   const words = url.searchParams;
   const offset = Number.parseInt(words.get("offset") ?? "0", 10);
   return {
@@ -35,7 +37,7 @@ export function write(state) {
   if (state.offset) words.set("offset", state.offset);
   if (state.details) words.set("view", "merchandiser");
   for (const step of state.trail ?? []) words.append("from", step);
-  const path = state.kind === "start" ? "/" : `/${LETTERS[state.kind]}/${encodeURIComponent(state.id)}`;
+  const path = ROOT + (state.kind === "start" ? "" : `${LETTERS[state.kind]}/${encodeURIComponent(state.id)}`);
   return words.size ? `${path}?${words}` : path;
 }
 
@@ -54,11 +56,11 @@ export function way(state) {
 
 /** A state as a step of a way: its address without the way before it. */
 function step({ kind, id, filter, offset }) {
-  return write({ kind, id, filter, offset }).slice(1);
+  return write({ kind, id, filter, offset }).slice(ROOT.length);
 }
 
 function back(one) {
-  return read(new URL(`/${one}`, "http://page"));
+  return read(new URL(ROOT + one, "http://page"));
 }
 
 function sameAs(state, kind, id) {

@@ -1,5 +1,7 @@
 // The service's answers over HTTP; what goes wrong is a `Problem`, with the service's own words where it has some.
 
+import { below } from "./root.js";
+
 const WAITS = 2; // times that a busy service is asked again, after as long as it says
 const LONGEST_WAIT_S = 5;
 const HEAVY_BYTES = 16_000_000; // of all photos together: from here on, a connection that breaks may be because of them
@@ -32,7 +34,7 @@ export async function ask(path, { body, signal } = {}) {
 
 async function reach(path, options) {
   try {
-    return await fetch(path, { headers: { Accept: "application/json" }, ...options });
+    return await fetch(below(path), { headers: { Accept: "application/json" }, ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "The search cannot be reached", "Check the connection, then try again. Nothing is lost.");

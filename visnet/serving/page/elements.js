@@ -1,5 +1,7 @@
 // Elements from names, properties and children. What comes from the service becomes text or a property, never markup.
 
+import { below } from "./root.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Make an element: `props` are attributes, or listeners where the value is a function; children are nodes or text. */
@@ -52,7 +54,7 @@ export function icon(name) {
 
 /** Show a picture of the service; where it cannot be had, its frame stays, and says so. */
 export function picture(src, alt, { eager = false, size = 320 } = {}) {
-  const image = h("img", { src, alt, width: size, height: size, decoding: "async", loading: eager ? "eager" : "lazy" });
+  const image = h("img", { src: below(src), alt, width: size, height: size, decoding: "async", loading: eager ? "eager" : "lazy" });
   image.addEventListener("error", () => image.replaceWith(h("span.nopicture", {}, "No picture")));
   return image;
 }

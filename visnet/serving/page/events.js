@@ -1,6 +1,7 @@
 // Which answers are opened is told to the service, which learns from it how well it finds; nothing waits for that.
 
 import { read } from "./address.js";
+import { below } from "./root.js";
 
 /** Tell when a product that answers a photo is opened, here or in another tab. */
 export function listen() {
@@ -14,5 +15,5 @@ function opened(event) {
   const card = link.closest(".card");
   const position = [...card.parentElement.children].indexOf(card);
   const told = { query_id: id, product_id: link.dataset.key.slice("hit-".length), kind: "click", position };
-  navigator.sendBeacon?.("/v1/events", new Blob([JSON.stringify(told)], { type: "application/json" }));
+  navigator.sendBeacon?.(below("/v1/events"), new Blob([JSON.stringify(told)], { type: "application/json" }));
 }

@@ -3,6 +3,7 @@
 import { sized } from "./api.js";
 import { draggable, keyed, place } from "./drawing.js";
 import { h, icon, picture } from "./elements.js";
+import { below } from "./root.js";
 import { capital, kind, price, titled } from "./words.js";
 
 const MIDDLE = [0.2, 0.2, 0.8, 0.8]; // where a box begins that keys draw
@@ -13,7 +14,7 @@ function frame({ url, width, height }, alt) {
   const node = h(
     "div.frame",
     {},
-    url ? h("img", { src: url, alt, width, height, draggable: "false" }) : h("span.nopicture", {}, "No preview"),
+    url ? h("img", { src: below(url), alt, width, height, draggable: "false" }) : h("span.nopicture", {}, "No preview"),
   );
   node.style.setProperty("--ratio", width / height);
   return node;
@@ -69,7 +70,7 @@ export function searched({ photo, boxes }, { url, count, drawing, looks }, acts)
           pick,
           acts,
         )),
-    looks && h("img.looks", { src: looks, alt: "Where the model of categories looks, level by level", loading: "lazy" }),
+    looks && h("img.looks", { src: below(looks), alt: "Where the model of categories looks, level by level", loading: "lazy" }),
   ];
 }
 
