@@ -14,8 +14,9 @@ class PathModels(Frozen):
     """Which models are trained, and how.
 
     models: "attention" is the decoder of Atlas, "leaves" a classifier over all paths, "levels" the same with a loss on
-    every level. Of those that validation's photos cannot tell from the best, the first one answers. network: the trunk, whose first `frozen_blocks` blocks do not learn. balance: 0 takes each photo once
-    an epoch, 1 each path as often as any other. sure: how probable a level must be to be told.
+    every level. Of those that validation's photos cannot tell from the best, the first one answers. network: the
+    trunk, whose first `frozen_blocks` blocks do not learn. balance: 0 takes each photo once an epoch, 1 each path as
+    often as any other. sure: how probable a level must be to be told.
     """
 
     models: list[Head] = Field(default=["levels", "leaves", "attention"], min_length=1)
