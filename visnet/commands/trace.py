@@ -1,8 +1,6 @@
 """Where a product's answers are from: its record, its photos, the version, the model, and what was done with them."""
 
-import contextlib
 import os
-import sqlite3
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +17,8 @@ from visnet.pipeline.reports import DATA
 from visnet.runs import runner
 from visnet.serving import catalog, told, versions
 from visnet.serving.catalog import Serving
+from visnet.serving.live.changes import Change
+from visnet.serving.live.store import LIVE, changes_of
 from visnet.serving.pointer import LOCK
 from visnet.sources.changefeed.batches import Reading
 from visnet.sources.changefeed.state import listed
@@ -27,13 +27,12 @@ from visnet.storage.table import Table
 from visnet.tracking import connection
 
 SHOWN = 8  # photos
-LIVE = "live.sqlite"
 MADE = ("raw_images", "crops", "trained_model", "catalog_embeddings", "publish")  # stages whose outputs DVC has hashed
 
 
 def run(product_id: str, data: Path = DATA) -> str:
     """Return lines from the record to the answer; `NotFound` for a product that neither a version nor a change has."""
-    changes = _changes(data / LIVE, product_id)
+    changes = [_told(one) for one in changes_of(data / LIVE, product_id)]
     with catalog.open_current(data) as version:
         rows = _photos(version, product_id)
         if not len(rows) and not changes:
@@ -121,26 +120,12 @@ def _hashes(data: Path) -> Iterator[str]:
                 yield f"{out['path']} {str(out['md5'])[:12]}"
 
 
-def _changes(file: Path, product_id: str) -> list[str]:
-    """Return what the service was told of a product, the newest first."""
-    if not file.exists():
-        return []
-    with contextlib.closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        database.row_factory = sqlite3.Row
-        rows = database.execute(
-            "SELECT batch, line, op, state, reason, accepted_s, visible_s, version FROM changes WHERE product_id = ? "
-            "ORDER BY number DESC",
-            (product_id,),
-        ).fetchall()
-    return [_change(row) for row in rows]
-
-
-def _change(row: sqlite3.Row) -> str:
-    said = f"{row['op']}, batch {row['batch']} line {row['line']}, accepted {_time(row['accepted_s'])}, {row['state']}"
-    if row["visible_s"] is not None:
-        said += f" since {_time(row['visible_s'])}"
-    said += f": {row['reason']}" if row["reason"] else ""
-    return said if row["version"] is None else f"{said}, taken in by version {row['version']}"
+def _told(change: Change) -> str:
+    said = f"{change.op}, batch {change.batch} line {change.line}, accepted {_time(change.accepted_s)}, {change.state}"
+    if change.visible_s is not None:
+        said += f" since {_time(change.visible_s)}"
+    said += f": {change.reason}" if change.reason else ""
+    return said if change.version is None else f"{said}, taken in by version {change.version}"
 
 
 def _events(data: Path, product_id: str) -> str:

@@ -108,7 +108,7 @@ def build(
         **_agreement(found, tested, asked),
         **_attributes(found, asked, out),
         "random_colour_agreement": _rounded(baselines.random_colour_agreement(trained, asked)),
-        **_calibrated((raw_images / "photos.lance", crops), trained, (model, entry), out, params.seed, log),
+        **_calibrated(raw_images, crops, trained, (model, entry), out, params.seed, log),
     }
     report["digest"] = fingerprint(rows.to_csv(index=False), *street["query_id"])
     return report
@@ -191,14 +191,19 @@ def _attributes(found: Searched, asked: np.ndarray, out: Path) -> Report:
 
 
 def _calibrated(
-    read: tuple[Path, Path], trained: Vectors, by: tuple[nn.Module, Entry], out: Path, seed: int, log: Log
+    raw_images: Path,
+    crops: Path,
+    trained: Vectors,
+    by: tuple[nn.Module, Entry],
+    out: Path,
+    seed: int,
+    log: Log,
 ) -> Report:
     """Fit what distances mean to the validation's street photos, and hold it against what the test's photos find.
 
-    read: the table of photos, and the folder of the crops. Photos that show more than their product are also asked with
-    as they are, where they are enough.
+    Photos that show more than their product are also asked with as they are, where they are enough.
     """
-    (photos, crops), shop, model = read, trained.of(side="shop"), by[0]
+    photos, shop, model = raw_images / "photos.lance", trained.of(side="shop"), by[0]
     table, as_they_are = crops / "crops.lance", (model, by[1].side_px, trained.model)
     rows = Table(table).read(["crop_id", "product_id", "category", "side", "colour"], VALIDATION).to_pandas()
     chosen = sorted(rows["crop_id"], key=fingerprint)[:FITTED_MAX]

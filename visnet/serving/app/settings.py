@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from visnet.pipeline.reports import DATA
 from visnet.serving.events import FILE
 from visnet.serving.live.line import OFF, Line
+from visnet.serving.live.store import LIVE
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
@@ -52,7 +53,7 @@ class Settings(BaseModel):
     @property
     def live(self) -> Path:
         """The file in which changes are kept."""
-        return self.data / "live.sqlite"
+        return self.data / LIVE
 
     @property
     def events(self) -> Path:

@@ -1,5 +1,6 @@
 """Changes kept in a small database that several processes share: what was acknowledged is on the disk."""
 
+import contextlib
 import json
 import sqlite3
 import threading
@@ -23,6 +24,7 @@ COLUMNS = (
     "number, batch, line, product_id, op, record, seq, updated_at, content, state, reason, accepted_s, visible_s, "
     "version"
 )
+LIVE = "live.sqlite"  # in the folder of the data
 REFUSED_MAX = 500  # characters of a refused change that are kept
 
 
@@ -130,6 +132,15 @@ class LiveStore:
         with self._reading, self._writing:
             self._reader.close()
             self._writer.close()
+
+
+def changes_of(path: Path, product_id: str) -> list[Change]:
+    """Return the changes of a product, the newest first, from a file that is only read; none where it is not there."""
+    if not path.exists():
+        return []
+    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        asked = f"SELECT {COLUMNS} FROM changes WHERE product_id = ? ORDER BY number DESC"
+        return [_change(row) for row in database.execute(asked, (product_id,))]
 
 
 @dataclass(frozen=True)
