@@ -102,8 +102,10 @@ def test_who_is_quicker_than_the_first_answer_stays_where_they_went(url: str) ->
 
     held: list[Route] = []
     with opened(url, 1440, 844) as (_, page):
+        page.wait_for_load_state("networkidle")  # the first page's own question is answered
         page.route("**/marks", lambda route: held.append(route))  # playwright takes no built-in method
-        page.reload()
+        with page.expect_request("**/marks"):
+            page.reload()
         expect(page.locator("h2")).to_have_text("1 / 3 mirrored")
         page.keyboard.press("Space")
         expect(page.locator("h2")).to_have_text("2 / 3 mirrored")

@@ -22,9 +22,8 @@ def test_a_search_a_product_and_their_permalinks_stay_below_it(browser: "Browser
         give(page, service.photo())
         first = products(page)
         assert page.url.startswith(f"{root}/q/q_")
-        assert page.evaluate(
-            "[...document.querySelectorAll('.card img')].slice(0, 4).every(one => one.naturalWidth > 0)"
-        )
+        pictures = page.locator("#answers .card img").all()[:4]
+        assert all(one.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0 for one in pictures)
         link = page.url
         page.locator("#answers .card a.more").first.click()
         page.wait_for_url(f"{root}/p/**")
