@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from visnet import zoo
-from visnet.embedding.embed import embed
+from visnet.embedding.embed import embed, ready
 from visnet.embedding.together import ALONE, embed_together, sizes_alike
 from visnet.zoo import build_model
 
@@ -27,14 +27,15 @@ def photos(count: int) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("count", [1, 2, 7, 16, 21])
 def test_company_changes_no_bit_in_the_sizes_that_were_found_alike(count: int) -> None:
-    model = build_model(zoo.entry("mildnet_small"), seed=3)
+    built = build_model(zoo.entry("mildnet_small"), seed=3)
+    model = ready(built, SIDE_PX, "fp32")
     sizes = sizes_alike(model, SIDE_PX, "fp32")
     assert sizes[-1] == 1
     assert list(sizes) == sorted(sizes, reverse=True)
     squares = photos(count)
     together = embed_together(model, squares, sizes, "fp32")
     assert torch.equal(together, torch.cat([embed_together(model, [one], ALONE, "fp32") for one in squares]))
-    plain = embed(model, squares, batch=1, precision="fp32")  # type: ignore[arg-type]
+    plain = embed(built, squares, batch=1, precision="fp32")  # type: ignore[arg-type]
     assert torch.equal(together, torch.cat([vectors for _, vectors in plain])), "as any photo is embedded"
 
 

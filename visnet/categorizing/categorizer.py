@@ -11,7 +11,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from visnet.categorizing import answers
@@ -20,7 +20,7 @@ from visnet.categorizing.choices import Head
 from visnet.categorizing.files import SETTINGS, TAXONOMY, tensors
 from visnet.categorizing.network import PathNetwork
 from visnet.embedding.crop_dataset import square
-from visnet.embedding.embed import chosen_device, chosen_precision, embed
+from visnet.embedding.embed import Computed, chosen_device, chosen_precision, embed, ready
 from visnet.embedding.together import ALONE, SIZES, embed_together
 from visnet.errors import Damaged, NotFound
 from visnet.models.state import digest, load_exactly, read_state
@@ -52,6 +52,7 @@ class Categorizer:
 
     def __init__(self, taxonomy: Taxonomy, networks: Mapping[Head, PathNetwork], settings: PathSettings) -> None:
         self.taxonomy, self.networks, self.settings = taxonomy, networks, settings
+        self._ready: dict[tuple[Head, Computed], nn.Module] = {}
 
     @classmethod
     def load(cls, folder: Path, heads: Sequence[Head] | None = None) -> "Categorizer":
@@ -119,7 +120,9 @@ class Categorizer:
         if not squares:
             return np.empty((0, len(self.taxonomy.paths)))
         head, precision = self.settings.chosen, chosen_precision("auto", chosen_device("auto"))
-        scores = embed_together(self.networks[head], squares, (*SIZES, *ALONE), precision)
+        if (head, precision) not in self._ready:
+            self._ready[head, precision] = ready(self.networks[head].eval(), self.settings.side_px, precision)
+        scores = embed_together(self._ready[head, precision], squares, (*SIZES, *ALONE), precision)
         return self.probabilities(head, scores.double().numpy())
 
     def categorize(self, squares: Sequence[Tensor]) -> list[PathAnswer]:

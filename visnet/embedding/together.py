@@ -40,7 +40,8 @@ def sizes_alike(
 def embed_together(model: nn.Module, squares: Sequence[Tensor], sizes: Sequence[int], precision: Computed) -> Tensor:
     """Return the vectors [B, D] float32 of uint8 photos [3, S, S], in batches of the sizes, which fall.
 
-    What `embed` gives of one photo at a time, to the bit. A model in training mode is left in eval mode.
+    What `embed` gives of one photo at a time, to the bit, if the model is `ready` as `embed` makes it. A model in
+    training mode is left in eval mode.
     """
     place = chosen_device("auto")
     run = _on_cpu if place.type == "cpu" else _on_gpu

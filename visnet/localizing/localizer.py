@@ -17,6 +17,7 @@ from visnet.localizing.average_precision import overlaps
 from visnet.localizing.files import SETTINGS, TENSORS
 from visnet.localizing.letterbox import Frame, letterboxed
 from visnet.models.detector import Detector
+from visnet.models.folding import folded
 from visnet.models.inputs import as_floats
 from visnet.models.state import digest, load_exactly, read_state
 from visnet.photos.cutting import Box
@@ -43,7 +44,7 @@ class Localizer:
 
     @classmethod
     def load(cls, folder: Path) -> "Localizer":
-        """Read what `save` wrote; one-line `ValueError` names the file and what is wrong."""
+        """Read what `save` wrote, to propose boxes with; one-line `ValueError` names the file and what is wrong."""
         where = folder / SETTINGS
         if not where.is_file():
             raise NotFound(
@@ -59,6 +60,7 @@ class Localizer:
             load_exactly(model, read_state(folder / TENSORS))
         except ValueError as error:
             raise ValueError(f"{folder / TENSORS}: {error}") from None
+        model.fcos.backbone = folded(model.fcos.backbone, int(settings["side_px"]))
         return cls(model, settings, unsure_below)
 
     def save(self, folder: Path) -> str:

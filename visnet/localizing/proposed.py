@@ -50,7 +50,7 @@ def measure(
     street = street[asked].reset_index(drop=True)
 
     photos = BoxedPhotos(raw_images / "photos.lance", street, proposing.side_px)
-    embedded = partial(_vectors, model, entry.side_px, precision)
+    embedded = partial(_vectors, embed.ready(model.eval(), entry.side_px, precision), entry.side_px, precision)
     found, proposed = _asked(photos, street, proposing, embedded, AT_ONCE, log)
     ranks = {name: product_ranks(shop, street, vectors_of, max(KS)) for name, vectors_of in found.items()}
     told = street.assign(

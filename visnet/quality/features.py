@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from visnet.embedding.crop_dataset import square
+from visnet.models.folding import folded
 from visnet.models.inputs import as_floats
 from visnet.models.pretrained import load_pretrained
 from visnet.models.timm_networks import tap_widths
@@ -31,6 +32,7 @@ class PhotoFeatures:
             self._model = TimmTrunk(network=network, embedding=0, taps=TAPS)
         load_pretrained(self._model, weights, where)
         self._model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self._model = folded(self._model, SIDE_PX)
 
     def __call__(self, photos: Sequence[Image.Image]) -> NDArray[np.float32]:
         """Look at RGB photos: float32 [N, D]."""

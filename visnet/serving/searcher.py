@@ -14,6 +14,7 @@ from PIL import Image
 
 from kernels.nearest import Gallery, nearest
 from visnet.embedding.crop_dataset import square
+from visnet.embedding.embed import ready
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.together import ALONE, embed_together, sizes_alike
 from visnet.embedding.vectors import read_vectors
@@ -75,12 +76,13 @@ class Searcher:
         told: product -> the category that it has where its records say none (`visnet.serving.told_categories`).
         `NotReady` when the embeddings or the calibration are of another model.
         """
-        self._model, entry = weights.load(trained_model)
+        model, entry = weights.load(trained_model)
         self.side_px = entry.side_px
         shop = read_vectors(embeddings).of(side="shop")
         self.precision = precision_of(shop.model)
-        if shop.model != model_id(weights.digest(self._model.state_dict()), self.precision):
+        if shop.model != model_id(weights.digest(model.state_dict()), self.precision):
             raise NotReady(f"{embeddings} is by another model than {trained_model}; run `dvc repro` first")
+        self._model = ready(model.eval(), self.side_px, self.precision)
         self._calibration = None if calibration is None else load(calibration, shop.model)
         # Sorted by category, so that one of them is a range of rows, and nothing else is read to search it.
         rows = shop.rows

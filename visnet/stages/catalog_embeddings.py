@@ -32,7 +32,7 @@ class Params(Frozen):
     """How many crops at a time, and in which precision.
 
     Vectors of another precision are by another model. "auto" keeps that of the vectors which stand there by these
-    weights, whatever machine goes on; for new weights it is bf16 on a GPU and on a CPU with instructions for it.
+    weights, whatever machine goes on; for new weights it is bf16 on a GPU and on a CPU with AMX.
     """
 
     batch: int = Field(16, ge=1, le=65_536)

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from visnet.embedding.embed import chosen_precision
 from visnet.training.options import Options
 
 
@@ -19,7 +18,7 @@ def frozen_in_bf16(model: nn.Module, options: Options, device: torch.device) -> 
     faster in fp32, in which all the others stay. Of EfficientNet-Lite0 with 9 of 16 blocks frozen a step takes 0.7 of
     the time. Frozen layers that a gradient passes through compute as they would without.
     """
-    half = device.type == "cpu" and options.precision == "auto" and chosen_precision("auto", device) == "bf16"
+    half = device.type == "cpu" and options.precision == "auto" and _has_bf16()
     layers = frozen_layers(model) if half and not options.compile else []
     for layer in layers:
         layer.forward = _in_bf16(layer.forward)
@@ -38,6 +37,11 @@ def frozen_layers(module: nn.Module) -> list[nn.Module]:
     if not any(parameter.requires_grad for parameter in parameters):
         return [module]
     return [layer for part in module.children() for layer in frozen_layers(part)]
+
+
+def _has_bf16() -> bool:
+    """Whether this CPU has instructions for bf16: AVX-512 BF16 or AMX."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _in_bf16(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,102 @@
+"""A network with its batch norms folded is the same network; one that would not be is left alone."""
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from visnet import zoo
+from visnet.models.detector import Detector
+from visnet.models.folding import folded
+from visnet.zoo import build_model
+
+SIDE_PX = 64
+
+
+def learnt(model: nn.Module) -> nn.Module:
+    """Give norms the statistics and weights that they would have learnt."""
+    generator = torch.Generator().manual_seed(5)
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            for values, low in (
+                (norm.running_mean, -0.5),
+                (norm.running_var, 0.5),
+                (norm.weight, 0.5),
+                (norm.bias, -0.5),
+            ):
+                assert values is not None
+                values.data.copy_(torch.rand(values.shape, generator=generator) + low)
+    return model
+
+
+def norms(model: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
+def photos() -> Tensor:
+    return torch.rand((3, 3, SIDE_PX, SIDE_PX), generator=torch.Generator().manual_seed(9))
+
+
+class Joined(nn.Module):
+    """A convolution whose output is normed, and used as it is, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        seen = self.conv(photos)
+        return torch.relu(self.norm(seen) + seen)
+
+
+class Twice(Joined):
+    """One convolution and one norm at work twice."""
+
+    def forward(self, photos: Tensor) -> Tensor:
+        return self.norm(self.conv(photos)) + self.norm(self.conv(photos.flip(3)))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "tf_efficientnet_lite0", "densenet121"])
+def test_networks_of_timm_fold_and_answer_as_before(name: str) -> None:
+    torch.manual_seed(1)
+    model = learnt(timm.create_model(name, num_classes=7)).train()
+    made = folded(model, SIDE_PX)
+    assert norms(made) < norms(model), "densenet norms what it joins: there some stay"
+    assert (norms(made) == 0) == (name != "densenet121")
+    assert model.training
+    assert not made.training
+    with torch.inference_mode():
+        before, after = model.eval()(photos()), made(photos())
+    assert not torch.equal(before, after), "it is computed in another way"
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
+
+
+def test_a_network_of_the_zoo_is_as_it_was_itself() -> None:
+    model = learnt(build_model(zoo.entry("mildnet_small"), seed=3))
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    made = folded(model, SIDE_PX)
+    assert (norms(model), norms(made)) == (5, 0)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert folded(made, SIDE_PX) is made, "there is nothing left to fold"
+
+
+def test_a_detector_folds_its_trunk() -> None:
+    trunk = Detector(network="tf_efficientnet_lite0", side_px=SIDE_PX, width=32).fcos.backbone
+    assert norms(trunk) > 40
+    assert norms(folded(learnt(trunk), SIDE_PX)) == 0
+
+
+@pytest.mark.parametrize("kind", [Joined, Twice])
+def test_what_would_be_another_network_is_left_alone(kind: type[nn.Module]) -> None:
+    model = learnt(kind())
+    assert folded(model, SIDE_PX) is model
+
+
+def test_norms_without_statistics_or_of_an_unknown_kind_stay() -> None:
+    class Own(nn.BatchNorm2d):
+        def forward(self, seen: Tensor) -> Tensor:
+            return super().forward(seen) ** 2
+
+    for norm in (nn.BatchNorm2d(4, track_running_stats=False), Own(4)):
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), norm)
+        assert folded(model, SIDE_PX) is model
