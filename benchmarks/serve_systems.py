@@ -83,10 +83,11 @@ def _is_ready(url: str) -> bool:
 def bare_ms(workspace: Path, seconds: float) -> dict[int, float]:
     """Return the milliseconds of processor time for a photo of the forward pass alone, by the size of the batch.
 
-    In the precision of the version's vectors, as the services have it.
+    In the precision of the version's vectors and `ready`, as the services have it.
     """
     import torch
 
+    from visnet.embedding.embed import ready
     from visnet.embedding.model_id import precision_of
     from visnet.serving import catalog
     from visnet.zoo import weights
@@ -94,10 +95,10 @@ def bare_ms(workspace: Path, seconds: float) -> dict[int, float]:
     torch.set_num_threads(1)
     with catalog.open_current(workspace / "data") as version:
         model, entry = weights.load(version.trained_model)
-        half = precision_of(version.vectors().model) == "bf16"
-    model.to(memory_format=torch.channels_last).eval()
+        precision = precision_of(version.vectors().model)
+    model = ready(model.eval(), entry.side_px, precision).to(memory_format=torch.channels_last)
     found = {}
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         for size in SIZES:
             batch = torch.rand(size, 3, entry.side_px, entry.side_px).to(memory_format=torch.channels_last)
             model(batch)
