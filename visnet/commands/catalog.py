@@ -3,6 +3,7 @@
 What a command does not need is not imported: torch and MLflow take seconds.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 if TYPE_CHECKING:
+    from visnet.serving.batch_of import Origin
     from visnet.serving.live.line import Line
 
 
@@ -85,7 +87,9 @@ def serve(
         hosts=server.hosts(host, allow_host or []),
         keys_for_reading=keys_for_reading,
         line=_line(),
+        origin=_origin(),
         url_photos=allow_url_photos,
+        **server.pages_elsewhere(os.environ),
     )
     server.serve(settings, host, port, workers)
 
@@ -101,6 +105,17 @@ def _line() -> "Line | str":
         return Line.of(runner.read_params(), str(runner.PARAMS))
     except ValueError as error:
         return str(error)
+
+
+def _origin() -> "Origin | None":
+    """Read where records come from, None where that cannot be said."""
+    from visnet.runs import runner
+    from visnet.serving.batch_of import Origin
+
+    try:
+        return Origin.of(runner.read_params(), str(runner.PARAMS))
+    except ValueError:
+        return None
 
 
 def trace(product_id: Annotated[str, Argument(metavar="PRODUCT_ID", help="A product of the catalog.")]) -> str:

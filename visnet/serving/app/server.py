@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -26,17 +26,19 @@ from visnet.serving.app import (
     metrics,
     pages,
     routes,
+    trace_routes,
     write_routes,
 )
 from visnet.serving.app.api import OTHERS, Api, Files, allowed
 from visnet.serving.app.guard import Door
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import document, refusal_of
-from visnet.serving.app.settings import LOOPBACK, Settings
+from visnet.serving.app.settings import LOOPBACK, Settings, page_address
 from visnet.serving.app.state import State
 from visnet.serving.listening import listen, taking_several
 
 SETTINGS = "VISNET_SERVE"  # the environment variable by which further processes are told
+PAGES = {"dagster_ui": "VISNET_DAGSTER_UI", "mlflow_ui": "VISNET_MLFLOW_UI"}  # of other servers, that links lead to
 IDLE_S = 65  # after which a connection is closed: later than clients do, or a request of theirs meets the end
 GRACE_S = 10  # for requests that are under way when the service is to stop
 
@@ -66,6 +68,7 @@ def application(settings: Settings) -> FastAPI:
         duplicate_routes.router,
         category_routes.router,
         write_routes.router,
+        trace_routes.router,
         catalog_routes.router,
         event_routes.router,
         pages.health,
@@ -130,6 +133,17 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             config = uvicorn.Config(factory, factory=True, workers=workers, **options)  # type: ignore[arg-type]
             Multiprocess(config, sockets=sockets).run()
         print("Stopped.", flush=True)
+
+
+def pages_elsewhere(env: Mapping[str, str]) -> dict[str, str]:
+    """Return where the environment says that Dagster's and MLflow's pages are, as settings; `ValueError` if nowhere."""
+    found = {}
+    for name, variable in PAGES.items():
+        try:
+            found[name] = page_address(env.get(variable, ""))
+        except ValueError as error:
+            raise ValueError(f"{variable}: {env[variable][:200]!r}: {error}") from None
+    return found
 
 
 def hosts(host: str, others: list[str]) -> tuple[str, ...]:
