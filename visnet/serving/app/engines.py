@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -137,6 +138,7 @@ class Engines:
             now = self.now
             if now is not None:
                 self._metrics.version.set(now.number)
+                self._metrics.published.set(datetime.fromisoformat(now.lineage.published).timestamp())
                 self._metrics.changed.set(len(now.overlay.products))
 
     @staticmethod

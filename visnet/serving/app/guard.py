@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visnet.serving.app.admission import WORKING, Admission, own_path
+from visnet.serving.app.admission import HEALTH, WORKING, Admission, own_path
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import Refusal, busy, document, refusal_of, too_long
 from visnet.serving.app.settings import Settings
@@ -37,6 +37,7 @@ class Door:
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
         self._working = 0
+        metrics.allowed.set(settings.concurrency)
         self.admission = Admission(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +78,8 @@ class Door:
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        self._check_host(headers)
+        if own_path(scope) not in HEALTH:  # what looks after containers asks each by its address
+            self._check_host(headers)
         self.admission.check(scope, headers)
         scope["state"]["owe"] = functools.partial(self.admission.owe, scope)
         bounded = self._bounded(headers, receive)
@@ -88,10 +90,12 @@ class Door:
             self._metrics.turned_away.inc()
             raise busy(f"{self._working} searches are under way, as many as are allowed; try again in a moment")
         self._working += 1
+        self._metrics.working.inc()
         try:
             await self._app(scope, bounded, send)
         finally:
             self._working -= 1
+            self._metrics.working.dec()
 
     def _check_host(self, headers: Headers) -> None:
         """Answer under no foreign name, so that no page elsewhere can have its name lead here (DNS rebinding)."""

@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 from fastapi import FastAPI, Request
 
 from visnet.serving.app.engines import Engines
+from visnet.serving.app.line_counts import LineCounts
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import QueryStore
@@ -68,9 +69,10 @@ class State:
         self.events = _events(settings)
         self.remote = Remote(settings.body_bytes, settings.url_hosts) if settings.url_photos else None
         self.searches = Searches(self.decoders, self._queries)
-        self.writes = None if self.store is None else Writes(settings, self.store, self.engines, self.decoders)
+        self.writes = None if self.store is None else Writes(settings, self.store, self.engines, self.decoders, metrics)
         self.shown = Pictures()
         self.batch_of = _batch_of(settings)
+        self._line = LineCounts(settings.data, metrics, self.store)
         self.checked: dict[int, float] = {}  # version -> when its network was last seen to work
 
     @contextlib.asynccontextmanager
@@ -101,6 +103,11 @@ class State:
                 self.store.close()
             if self.events is not None:
                 self.events.close()
+
+    def counted(self) -> bytes:
+        """Return all metrics, those of the line as they are now."""
+        self._line.look()
+        return self.metrics.text()
 
     @property
     def writes_or_refusal(self) -> Writes:
