@@ -6,7 +6,7 @@ What a command does not need is not imported: torch and MLflow take seconds.
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
@@ -77,6 +77,11 @@ def serve(
     keys_for_reading: Annotated[bool, Option("--keys-for-reading", help="Answer nothing but health without a key.")] = (
         False
     ),
+    *,
+    log_format: Annotated[
+        Literal["text", "json"],
+        Option(envvar="VISNET_LOG_FORMAT", help="json: an object a line, one for each request among them."),
+    ] = "text",
 ) -> None:
     """Answer photos over HTTP, with a page to search on, until Ctrl-C."""
     from visnet.serving.app import server
@@ -89,6 +94,7 @@ def serve(
         line=_line(),
         origin=_origin(),
         url_photos=allow_url_photos,
+        log_format=log_format,
         **server.pages_elsewhere(os.environ),
     )
     server.serve(settings, host, port, workers)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from visnet.pipeline.budget import return_what_was_freed
 from visnet.serving import versions
 from visnet.serving.app.engine import Engine
+from visnet.serving.app.logs import notes
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import NOTHING_SERVED, busy
 from visnet.serving.app.settings import Settings
@@ -63,6 +64,8 @@ class Engines:
         if leased is None:
             raise busy(NOTHING_SERVED)
         leased.requests += 1
+        if (of := notes()) is not None:
+            of.version = leased.engine.number
         try:
             yield leased.engine
         finally:

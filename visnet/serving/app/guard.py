@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visnet.serving.app.admission import HEALTH, WORKING, Admission, own_path
+from visnet.serving.app.logs import FIELDS, RequestNotes, noted, requests
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import Refusal, busy, document, refusal_of, too_long
 from visnet.serving.app.settings import Settings
@@ -64,17 +65,24 @@ class Door:
                 message = {**message, "body": b""}
             await send(message)
 
-        try:
-            await self._answered(scope, receive, answer)
-        except Exception as error:
-            if status:  # the answer has begun: it can only be cut off
-                raise
-            await document(refusal_of(error), request_id)(scope, receive, answer)
-        finally:
-            route = getattr(scope.get("route"), "path", None) or "other"
-            known = method if method in METHODS else "other"
-            self._metrics.requests.labels(route, known, str(status or 499)).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - begun_s)
+        with noted(request_id) as notes:
+            try:
+                await self._answered(scope, receive, answer)
+            except Exception as error:
+                if status:  # the answer has begun: it can only be cut off
+                    raise
+                await document(refusal_of(error), request_id)(scope, receive, answer)
+            finally:
+                route = getattr(scope.get("route"), "path", None) or "other"
+                known = method if method in METHODS else "other"
+                self._count(route, known, status or 499, time.perf_counter() - begun_s, notes)
+
+    def _count(self, route: str, method: str, status: int, wall_s: float, notes: RequestNotes) -> None:
+        """Count an answer, and write a line of it: by its route, as the path or the query may be a person's own."""
+        self._metrics.requests.labels(route, method, str(status)).inc()
+        self._metrics.seconds.labels(route).observe(wall_s)
+        told = {"method": method, "route": route, "status": status, "ms": round(wall_s * 1e3, 1)}
+        requests.info("answered", extra={FIELDS: {**told, "version": notes.version}})
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)

@@ -23,6 +23,7 @@ from visnet.serving.app import (
     category_routes,
     duplicate_routes,
     event_routes,
+    logs,
     metrics,
     pages,
     routes,
@@ -93,7 +94,9 @@ async def _problem(request: Request, error: Exception) -> Response:
 def from_environment() -> FastAPI:
     """Return the application of one of several processes."""
     prepare()
-    return application(Settings.model_validate_json(os.environ[SETTINGS]))
+    settings = Settings.model_validate_json(os.environ[SETTINGS])
+    logs.configure(settings.log_format)
+    return application(settings)
 
 
 def prepare() -> None:
@@ -113,13 +116,16 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """
     with catalog.open_current(settings.data) as version:
         number = version.number
+    logs.configure(settings.log_format)
     with listen(host, port) as listening, contextlib.ExitStack() as held:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listening.getsockname()[1]}/"
-        print(f"Version {number} of the catalog: {url}\nCtrl-C stops.", flush=True)
+        text = f"Version {number} of the catalog: {url}\nCtrl-C stops."
+        logs.say(settings.log_format, text, version=number, url=url)
         sockets = held.enter_context(taking_several(listening))
         options = {"log_level": "warning", "timeout_graceful_shutdown": GRACE_S, "server_header": False}
         options |= {"timeout_keep_alive": IDLE_S}
+        options |= {"log_config": None} if settings.log_format == "json" else {}
         if workers == 1:
             prepare()
             config = uvicorn.Config(application(settings), **options)  # type: ignore[arg-type]
@@ -132,7 +138,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             factory = f"{__name__}:{from_environment.__name__}"
             config = uvicorn.Config(factory, factory=True, workers=workers, **options)  # type: ignore[arg-type]
             Multiprocess(config, sockets=sockets).run()
-        print("Stopped.", flush=True)
+        logs.say(settings.log_format, "Stopped.")
 
 
 def pages_elsewhere(env: Mapping[str, str]) -> dict[str, str]:

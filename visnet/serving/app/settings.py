@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from visnet.pipeline.reports import DATA
+from visnet.serving.app.logs import Format
 from visnet.serving.batch_of import Origin
 from visnet.serving.events import FILE
 from visnet.serving.live.line import OFF, Line
@@ -39,6 +40,7 @@ class Settings(BaseModel):
     nothing but health is answered without a key. searches_per_s, writes_per_s: of one client. rates: the folder where
     several processes count these together, None for a process that is alone. origin: where the line's records come
     from, None where that is not known. dagster_ui, mlflow_ui: where people see their pages, "" for no links to them.
+    log_format: "json" writes an object a line, one for each request among them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +64,7 @@ class Settings(BaseModel):
     origin: Origin | None = None
     dagster_ui: Annotated[str, AfterValidator(page_address)] = ""
     mlflow_ui: Annotated[str, AfterValidator(page_address)] = ""
+    log_format: Format = "text"
 
     @property
     def queries(self) -> Path:
