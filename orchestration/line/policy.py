@@ -13,6 +13,8 @@ EXPERIMENTS = "experiments"
 
 REFRESH_AT = "0 * * * *"  # UTC: every full hour
 COMPACT_AT = "30 3 * * *"
+PRUNE_AT = "0 5 * * 0"
+KEEP_RUNS_DAYS = 90  # after which a run of Dagster may be deleted, if that is switched on
 
 # A refresh goes before what waits for the same pool and has time: trainings, experiments.
 REFRESH_TAGS = {"dagster/priority": "10"}

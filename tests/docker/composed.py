@@ -17,7 +17,8 @@ from tests.workspace import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = tuple(name for name in SERVICES if name != "postgres")
+OTHERS = ("postgres", "prometheus", "grafana")  # whose images are others'
+OURS = tuple(name for name in SERVICES if name not in OTHERS)
 UI_PASSWORD = "a password of the pages"
 
 

@@ -39,7 +39,7 @@ def test_every_service_has_a_role_a_health_check_and_rights_no_more_than_needed(
         for value in service["environment"].values():
             assert "password" not in value.lower() or value.startswith("/run/secrets/"), "no password stands here"
     assert {name for name in OURS if "ports" in SERVICES[name]} == set(PAGES)
-    assert set(COMPOSE["volumes"]) == {"workspace", "postgres"}
+    assert set(COMPOSE["volumes"]) == {"workspace", "postgres", "prometheus", "grafana"}
     for secret in COMPOSE["secrets"].values():
         assert f"docker/{secret['file'].partition('/')[0]}" in (ROOT / ".dockerignore").read_text().split()
 

@@ -184,7 +184,7 @@ def test_nothing_starts_by_itself_until_it_is_switched_on() -> None:
         forget()
     schedules = {schedule.name: schedule.default_status.value for schedule in repository.schedule_defs}
     sensors = {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs}
-    assert schedules == {"hourly_refresh": "STOPPED", "nightly_compaction": "STOPPED"}
+    assert schedules == {"hourly_refresh": "STOPPED", "nightly_compaction": "STOPPED", "weekly_pruning": "STOPPED"}
     assert sensors == {
         "alerts": "STOPPED",
         "by_data_version": "STOPPED",

@@ -16,6 +16,7 @@ from visnet.serving.app.answers.categories import CategorizeAnswer
 from visnet.serving.app.answers.changes import ChangesAnswer, EventsAnswer
 from visnet.serving.app.answers.copies import DuplicatesAnswer
 from visnet.serving.app.answers.search import SearchAnswer
+from visnet.serving.app.answers.trace import TraceAnswer
 from visnet.serving.events import Event
 
 __all__ = ["Client", "Event", "ServiceError"]
@@ -113,6 +114,10 @@ class Client:
     def product(self, product_id: str) -> ProductAnswer:
         """Return what the catalog says of a product."""
         return self._get(ProductAnswer, _product(product_id))
+
+    def trace(self, product_id: str) -> TraceAnswer:
+        """Say where a product's answers are from: its record, photos, runs, data, version, and changes since."""
+        return self._get(TraceAnswer, f"{_product(product_id)}/trace")
 
     def compare(self, *things: Photo | str) -> CompareAnswer:
         """Say how far two things are from each other: each a photo (a path or bytes), or a product's id (a text)."""

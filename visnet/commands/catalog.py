@@ -3,13 +3,15 @@
 What a command does not need is not imported: torch and MLflow take seconds.
 """
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
 if TYPE_CHECKING:
+    from visnet.serving.batch_of import Origin
     from visnet.serving.live.line import Line
 
 
@@ -75,6 +77,11 @@ def serve(
     keys_for_reading: Annotated[bool, Option("--keys-for-reading", help="Answer nothing but health without a key.")] = (
         False
     ),
+    *,
+    log_format: Annotated[
+        Literal["text", "json"],
+        Option(envvar="VISNET_LOG_FORMAT", help="json: an object a line, one for each request among them."),
+    ] = "text",
 ) -> None:
     """Answer photos over HTTP, with a page to search on, until Ctrl-C."""
     from visnet.serving.app import server
@@ -85,7 +92,10 @@ def serve(
         hosts=server.hosts(host, allow_host or []),
         keys_for_reading=keys_for_reading,
         line=_line(),
+        origin=_origin(),
         url_photos=allow_url_photos,
+        log_format=log_format,
+        **server.pages_elsewhere(os.environ),
     )
     server.serve(settings, host, port, workers)
 
@@ -101,6 +111,17 @@ def _line() -> "Line | str":
         return Line.of(runner.read_params(), str(runner.PARAMS))
     except ValueError as error:
         return str(error)
+
+
+def _origin() -> "Origin | None":
+    """Read where records come from, None where that cannot be said."""
+    from visnet.runs import runner
+    from visnet.serving.batch_of import Origin
+
+    try:
+        return Origin.of(runner.read_params(), str(runner.PARAMS))
+    except ValueError:
+        return None
 
 
 def trace(product_id: Annotated[str, Argument(metavar="PRODUCT_ID", help="A product of the catalog.")]) -> str:

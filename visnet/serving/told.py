@@ -31,12 +31,9 @@ SCHEMA = pa.schema(
 
 def read_events(data: Path) -> pa.Table:
     """Read all events of a catalog in the order of their time, as `SCHEMA` has them; none where nothing was told."""
-    path = data / FILE
-    if not path.exists():
+    if not (data / FILE).exists():
         return SCHEMA.empty_table()
-    with contextlib.closing(
-        sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", timeout=WAIT_S, uri=True)
-    ) as database:
+    with contextlib.closing(_opened(data / FILE)) as database:
         rows = database.execute(
             "SELECT event_id, query_id, product_id, kind, position, at, model, vector "
             "FROM events JOIN asked USING (query_id) ORDER BY at, event_id"
@@ -45,6 +42,19 @@ def read_events(data: Path) -> pa.Table:
     columns[5] = [datetime.datetime.fromisoformat(text) for text in columns[5]]
     columns[7] = [np.frombuffer(vector, "<f4") for vector in columns[7]]
     return pa.table(columns, schema=SCHEMA)
+
+
+def counts_of(data: Path, product_id: str) -> dict[str, int]:
+    """Count the events of a product by their kind, the most frequent first."""
+    if not (data / FILE).exists():
+        return {}
+    asked = "SELECT kind, count(*) FROM events WHERE product_id = ? GROUP BY kind ORDER BY count(*) DESC, kind"
+    with contextlib.closing(_opened(data / FILE)) as database:
+        return dict(database.execute(asked, (product_id,)))
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", timeout=WAIT_S, uri=True)
 
 
 def measured(events: pa.Table, version: Serving) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -103,6 +103,7 @@ def test_the_api_is_documented_with_examples(client: httpx.Client) -> None:
         "/v1/queries/{query_id}/looks",
         "/v1/products/{product_id}",
         "/v1/products/{product_id}/similar",
+        "/v1/products/{product_id}/trace",
         "/v1/products:batch",
         "/v1/changes/{batch}",
         "/v1/photos/{photo_id}",

@@ -38,7 +38,8 @@ def key(place: Path) -> str:
 
 
 KEPT = "/v1/queries/{query_id}"
-FREE = (f"{KEPT}/photo", f"{KEPT}/looks", "/v1/products/{product_id}", "/v1/changes/{batch}")  # take nothing but ids
+PRODUCT = "/v1/products/{product_id}"
+FREE = (f"{KEPT}/photo", f"{KEPT}/looks", PRODUCT, f"{PRODUCT}/trace", "/v1/changes/{batch}")  # take nothing but ids
 
 
 @API.hook
@@ -92,6 +93,7 @@ def test_whole_answers_have_the_form_that_is_documented(client: httpx.Client, pl
         "/v1/queries/{query_id}/photo": f"{link}/photo",
         "/v1/products/{product_id}": "/v1/products/p000",
         "/v1/products/{product_id}/similar": "/v1/products/p000/similar",
+        "/v1/products/{product_id}/trace": "/v1/products/p000/trace",
         "/v1/photos/{photo_id}": found.json()["results"][0]["photo_url"],
         "/v1/catalog": "/v1/catalog",
         "/metrics": "/metrics",

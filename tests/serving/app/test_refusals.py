@@ -183,7 +183,7 @@ def test_a_version_that_cannot_be_opened_leaves_the_one_before(shop: Path) -> No
         weights.write_bytes(b"x" * facts["files"]["trained_model/model.safetensors"])
         versions.switch(publish, 2)
         deadline_s = time.monotonic() + 20
-        while 'visnet_switches_total{outcome="failed"}' not in client.get("/metrics").text:
+        while 'visnet_switches_total{outcome="failed"} 1' not in client.get("/metrics").text:
             assert time.monotonic() < deadline_s
             time.sleep(0.05)
         assert search(client, SMALL).json()["lineage"]["catalog_version"] == 1
@@ -195,6 +195,8 @@ def test_it_answers_under_no_foreign_name(client: httpx.Client) -> None:
         problem(client.get("/v1/catalog", headers={"host": name}), 421)
     for name in ("localhost", "127.0.0.1:9", "[::1]:80"):
         assert client.get("/v1/catalog", headers={"host": name}).status_code == 200
+    for path in ("/healthz", "/readyz", "/metrics"):  # a cluster asks each container by its own address
+        assert client.get(path, headers={"host": "10.1.2.3:8080"}).status_code == 200
 
 
 def test_every_answer_is_careful_and_has_an_id(client: httpx.Client, place: Path) -> None:

@@ -33,6 +33,12 @@ def like_a_product(tab: Open, service: Service, **options: object) -> "Page":
     return page
 
 
+def traced(tab: Open, service: Service, **options: object) -> "Page":
+    page = tab("/p/p007?view=merchandiser", **options)
+    page.wait_for_selector(".trace ol")
+    return page
+
+
 def narrowed(tab: Open, service: Service, **options: object) -> "Page":
     filters = '{"and":[{"column":"material","in":["silk","felt"]},{"column":"price","range":{"max":9}}]}'
     page = tab(f"/p/p007?filter={filters}", **options)
@@ -60,6 +66,7 @@ STATES: dict[str, Callable[..., "Page"]] = {
     "answers with details": answered,
     "a drawn area": drawn,
     "like a product": like_a_product,
+    "a product's trace": traced,
     "narrowed": narrowed,
     "narrowed to nothing": narrowed_to_nothing,
     "nothing there": refused,

@@ -14,6 +14,7 @@ from visnet.serving.app.settings import Settings
 WORKING = (  # what takes a network's time
     "/v1/search", "/v1/compare", "/v1/duplicates", "/v1/queries/", "/v1/categorize",
 )  # fmt: skip
+TRACE = "/trace"  # of a product: reads tables, and is counted with the searches of a client
 HEALTH = ("/healthz", "/readyz", "/metrics")
 ASKS = {"WWW-Authenticate": 'Bearer realm="visnet"'}
 HOW = "send a key as `Authorization: Bearer vn_…`; `python -m visnet keys add NAME` makes one"
@@ -35,7 +36,7 @@ class Admission:
             scope["state"]["holder"] = self._holder(headers)
         if writes:
             _wait(self._writes.wait_s(f"{scope['state']['holder']} {client}"), "writes")
-        elif path.startswith(WORKING):
+        elif path.startswith(WORKING) or path.endswith(TRACE):
             _wait(self._reads.wait_s(client), "searches")
 
     def owe(self, scope: Scope, count: int) -> None:

@@ -50,7 +50,7 @@ class Engine:
 
         store: of changes that are laid over it once `warm` is done; None for none.
         """
-        self._version, self.number, facts = version, version.number, version.facts()
+        self.version, self.number, facts = version, version.number, version.facts()
         groups, filled = duplicate_groups(version), told_categories(version.told_categories)
         self.searcher = Searcher(version.trained_model, version.folder, version.folder, groups, filled)
         self.facts = Facts(version, self.searcher)
@@ -173,7 +173,7 @@ class Engine:
 
     def close(self) -> None:
         """Let the version go."""
-        self._version.close()
+        self.version.close()
 
     def _choose_known(self) -> tuple[torch.Tensor, int]:
         crop = str(self.searcher.said["crop_id"][0]) if self.facts.photos else ""

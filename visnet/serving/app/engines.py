@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import pyarrow as pa
 
 from visnet.pipeline.budget import return_what_was_freed
 from visnet.serving import versions
 from visnet.serving.app.engine import Engine
+from visnet.serving.app.logs import notes
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import NOTHING_SERVED, busy
 from visnet.serving.app.settings import Settings
@@ -62,6 +64,8 @@ class Engines:
         if leased is None:
             raise busy(NOTHING_SERVED)
         leased.requests += 1
+        if (of := notes()) is not None:
+            of.version = leased.engine.number
         try:
             yield leased.engine
         finally:
@@ -137,6 +141,7 @@ class Engines:
             now = self.now
             if now is not None:
                 self._metrics.version.set(now.number)
+                self._metrics.published.set(datetime.fromisoformat(now.lineage.published).timestamp())
                 self._metrics.changed.set(len(now.overlay.products))
 
     @staticmethod

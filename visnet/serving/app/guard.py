@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visnet.serving.app.admission import WORKING, Admission, own_path
+from visnet.serving.app.admission import HEALTH, WORKING, Admission, own_path
+from visnet.serving.app.logs import FIELDS, RequestNotes, noted, requests
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import Refusal, busy, document, refusal_of, too_long
 from visnet.serving.app.settings import Settings
@@ -37,6 +38,7 @@ class Door:
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
         self._working = 0
+        metrics.allowed.set(settings.concurrency)
         self.admission = Admission(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,21 +65,29 @@ class Door:
                 message = {**message, "body": b""}
             await send(message)
 
-        try:
-            await self._answered(scope, receive, answer)
-        except Exception as error:
-            if status:  # the answer has begun: it can only be cut off
-                raise
-            await document(refusal_of(error), request_id)(scope, receive, answer)
-        finally:
-            route = getattr(scope.get("route"), "path", None) or "other"
-            known = method if method in METHODS else "other"
-            self._metrics.requests.labels(route, known, str(status or 499)).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - begun_s)
+        with noted(request_id) as notes:
+            try:
+                await self._answered(scope, receive, answer)
+            except Exception as error:
+                if status:  # the answer has begun: it can only be cut off
+                    raise
+                await document(refusal_of(error), request_id)(scope, receive, answer)
+            finally:
+                route = getattr(scope.get("route"), "path", None) or "other"
+                known = method if method in METHODS else "other"
+                self._count(route, known, status or 499, time.perf_counter() - begun_s, notes)
+
+    def _count(self, route: str, method: str, status: int, wall_s: float, notes: RequestNotes) -> None:
+        """Count an answer, and write a line of it: by its route, as the path or the query may be a person's own."""
+        self._metrics.requests.labels(route, method, str(status)).inc()
+        self._metrics.seconds.labels(route).observe(wall_s)
+        told = {"method": method, "route": route, "status": status, "ms": round(wall_s * 1e3, 1)}
+        requests.info("answered", extra={FIELDS: {**told, "version": notes.version}})
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        self._check_host(headers)
+        if own_path(scope) not in HEALTH:  # what looks after containers asks each by its address
+            self._check_host(headers)
         self.admission.check(scope, headers)
         scope["state"]["owe"] = functools.partial(self.admission.owe, scope)
         bounded = self._bounded(headers, receive)
@@ -88,10 +98,12 @@ class Door:
             self._metrics.turned_away.inc()
             raise busy(f"{self._working} searches are under way, as many as are allowed; try again in a moment")
         self._working += 1
+        self._metrics.working.inc()
         try:
             await self._app(scope, bounded, send)
         finally:
             self._working -= 1
+            self._metrics.working.dec()
 
     def _check_host(self, headers: Headers) -> None:
         """Answer under no foreign name, so that no page elsewhere can have its name lead here (DNS rebinding)."""

@@ -61,5 +61,5 @@ async def readyz(request: Request) -> Response:
 @health.get("/metrics", response_class=PlainTextResponse, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
 async def metrics(request: Request) -> Response:
     """Return what the service counts, in Prometheus' text format."""
-    text = await state.of(request).reading.run(state.of(request).metrics.text)
+    text = await state.of(request).reading.run(state.of(request).counted)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

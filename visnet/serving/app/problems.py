@@ -12,6 +12,7 @@ from starlette.responses import Response
 from visnet import errors
 from visnet.photos.codec import Undecodable
 from visnet.serving.app.answers.problem import Problem
+from visnet.serving.app.logs import notes
 
 log = logging.getLogger("visnet.serving")
 MEDIA = "application/problem+json"
@@ -73,7 +74,8 @@ def refusal_of(error: Exception) -> Refusal:
     if isinstance(error, errors.NotReady | errors.Damaged):
         log.error("%s", error)
         return busy(NOTHING_SERVED)
-    log.error("a request failed", exc_info=error)
+    of = notes()
+    log.error("request %s failed", "" if of is None else of.request_id, exc_info=error)
     return Refusal(500, "a fault of the service's own; its log has the request's id")
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -23,20 +23,23 @@ from visnet.serving.app import (
     category_routes,
     duplicate_routes,
     event_routes,
+    logs,
     metrics,
     pages,
     routes,
+    trace_routes,
     write_routes,
 )
 from visnet.serving.app.api import OTHERS, Api, Files, allowed
 from visnet.serving.app.guard import Door
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import document, refusal_of
-from visnet.serving.app.settings import LOOPBACK, Settings
+from visnet.serving.app.settings import LOOPBACK, Settings, page_address
 from visnet.serving.app.state import State
 from visnet.serving.listening import listen, taking_several
 
 SETTINGS = "VISNET_SERVE"  # the environment variable by which further processes are told
+PAGES = {"dagster_ui": "VISNET_DAGSTER_UI", "mlflow_ui": "VISNET_MLFLOW_UI"}  # of other servers, that links lead to
 IDLE_S = 65  # after which a connection is closed: later than clients do, or a request of theirs meets the end
 GRACE_S = 10  # for requests that are under way when the service is to stop
 
@@ -66,6 +69,7 @@ def application(settings: Settings) -> FastAPI:
         duplicate_routes.router,
         category_routes.router,
         write_routes.router,
+        trace_routes.router,
         catalog_routes.router,
         event_routes.router,
         pages.health,
@@ -90,7 +94,9 @@ async def _problem(request: Request, error: Exception) -> Response:
 def from_environment() -> FastAPI:
     """Return the application of one of several processes."""
     prepare()
-    return application(Settings.model_validate_json(os.environ[SETTINGS]))
+    settings = Settings.model_validate_json(os.environ[SETTINGS])
+    logs.configure(settings.log_format)
+    return application(settings)
 
 
 def prepare() -> None:
@@ -110,13 +116,16 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """
     with catalog.open_current(settings.data) as version:
         number = version.number
+    logs.configure(settings.log_format)
     with listen(host, port) as listening, contextlib.ExitStack() as held:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listening.getsockname()[1]}/"
-        print(f"Version {number} of the catalog: {url}\nCtrl-C stops.", flush=True)
+        text = f"Version {number} of the catalog: {url}\nCtrl-C stops."
+        logs.say(settings.log_format, text, version=number, url=url)
         sockets = held.enter_context(taking_several(listening))
         options = {"log_level": "warning", "timeout_graceful_shutdown": GRACE_S, "server_header": False}
         options |= {"timeout_keep_alive": IDLE_S}
+        options |= {"log_config": None} if settings.log_format == "json" else {}
         if workers == 1:
             prepare()
             config = uvicorn.Config(application(settings), **options)  # type: ignore[arg-type]
@@ -129,7 +138,18 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             factory = f"{__name__}:{from_environment.__name__}"
             config = uvicorn.Config(factory, factory=True, workers=workers, **options)  # type: ignore[arg-type]
             Multiprocess(config, sockets=sockets).run()
-        print("Stopped.", flush=True)
+        logs.say(settings.log_format, "Stopped.")
+
+
+def pages_elsewhere(env: Mapping[str, str]) -> dict[str, str]:
+    """Return where the environment says that Dagster's and MLflow's pages are, as settings; `ValueError` if nowhere."""
+    found = {}
+    for name, variable in PAGES.items():
+        try:
+            found[name] = page_address(env.get(variable, ""))
+        except ValueError as error:
+            raise ValueError(f"{variable}: {env[variable][:200]!r}: {error}") from None
+    return found
 
 
 def hosts(host: str, others: list[str]) -> tuple[str, ...]:

@@ -2,15 +2,30 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from visnet.pipeline.reports import DATA
+from visnet.serving.app.logs import Format
+from visnet.serving.batch_of import Origin
 from visnet.serving.events import FILE
 from visnet.serving.live.line import OFF, Line
 from visnet.serving.live.store import LIVE
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+
+
+def page_address(given: str) -> str:
+    """Return the address of another server's pages without a slash at its end; `ValueError` for what is none."""
+    try:
+        parts = urlsplit(given)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
+    except ValueError:
+        fits = False
+    if given and not fits:
+        raise ValueError("an http or https address without a password is allowed, or nothing")
+    return given.rstrip("/")
 
 
 class Settings(BaseModel):
@@ -23,7 +38,9 @@ class Settings(BaseModel):
     and networks that may be asked for one though they are not public. watch_s: how often it looks for a newer version.
     line: where changes go, or why none are taken. file_s: how often they are written into the feed. keys_for_reading:
     nothing but health is answered without a key. searches_per_s, writes_per_s: of one client. rates: the folder where
-    several processes count these together, None for a process that is alone.
+    several processes count these together, None for a process that is alone. origin: where the line's records come
+    from, None where that is not known. dagster_ui, mlflow_ui: where people see their pages, "" for no links to them.
+    log_format: "json" writes an object a line, one for each request among them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +61,10 @@ class Settings(BaseModel):
     searches_per_s: Annotated[float, Field(gt=0)] = 100.0
     writes_per_s: Annotated[float, Field(gt=0)] = 200.0
     rates: Path | None = None
+    origin: Origin | None = None
+    dagster_ui: Annotated[str, AfterValidator(page_address)] = ""
+    mlflow_ui: Annotated[str, AfterValidator(page_address)] = ""
+    log_format: Format = "text"
 
     @property
     def queries(self) -> Path:

@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 from fastapi import FastAPI, Request
 
 from visnet.serving.app.engines import Engines
+from visnet.serving.app.line_counts import LineCounts
 from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import QueryStore
@@ -21,12 +22,14 @@ from visnet.serving.app.searches import Searches
 from visnet.serving.app.settings import Settings
 from visnet.serving.app.uploads import Decoders
 from visnet.serving.app.writes import Writes
+from visnet.serving.batch_of import BatchOf, NewestRecords
 from visnet.serving.events import EventStore
 from visnet.serving.live.follower import Follower
 from visnet.serving.live.store import LiveStore
 
 log = logging.getLogger("visnet.serving")
 Store = TypeVar("Store")
+RECORDS = 20_000  # of the inbox, the newest, in which a product's batch is looked for
 SHOWN_BYTES = 64 << 20  # of pictures as they were shown last
 
 
@@ -66,8 +69,10 @@ class State:
         self.events = _events(settings)
         self.remote = Remote(settings.body_bytes, settings.url_hosts) if settings.url_photos else None
         self.searches = Searches(self.decoders, self._queries)
-        self.writes = None if self.store is None else Writes(settings, self.store, self.engines, self.decoders)
+        self.writes = None if self.store is None else Writes(settings, self.store, self.engines, self.decoders, metrics)
         self.shown = Pictures()
+        self.batch_of = _batch_of(settings)
+        self._line = LineCounts(settings.data, metrics, self.store)
         self.checked: dict[int, float] = {}  # version -> when its network was last seen to work
 
     @contextlib.asynccontextmanager
@@ -99,6 +104,11 @@ class State:
             if self.events is not None:
                 self.events.close()
 
+    def counted(self) -> bytes:
+        """Return all metrics, those of the line as they are now."""
+        self._line.look()
+        return self.metrics.text()
+
     @property
     def writes_or_refusal(self) -> Writes:
         """What takes changes; refused where nothing does."""
@@ -127,6 +137,13 @@ def _events(settings: Settings) -> EventStore | None:
     if not settings.keep_queries:
         return None
     return _opened(settings.events, lambda: EventStore(settings.events), "event is kept")
+
+
+def _batch_of(settings: Settings) -> BatchOf:
+    """Return what finds a record's batch; nothing is found where it is not known what the line reads."""
+    if settings.origin is None:
+        return lambda product_id, content: ("", "the service was not told what its line reads")
+    return NewestRecords(settings.origin, RECORDS).batch_of
 
 
 def _opened(path: Path, opening: Callable[[], Store], without: str) -> Store | None:

@@ -16,11 +16,12 @@ from visnet.photos import codec
 from visnet.serving.app.batches import Together
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.engines import Engines
+from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import Refusal, busy, log, unreadable
 from visnet.serving.app.settings import Settings
 from visnet.serving.app.uploads import Decoders
 from visnet.serving.live import filing, photos
-from visnet.serving.live.changes import VISIBLE, WAITING, Change, ShownCrop, crop_ids, picture_of
+from visnet.serving.live.changes import DEAD, VISIBLE, WAITING, Change, ShownCrop, crop_ids, picture_of
 from visnet.serving.live.line import Line
 from visnet.serving.live.photos import CutPhoto
 from visnet.serving.live.ranks import Outranked
@@ -38,8 +39,11 @@ ABANDONED_S = 120.0  # after which a change that waits is worked on again
 class Writes:
     """The changes that one process works on; one process of several files those of all."""
 
-    def __init__(self, settings: Settings, store: LiveStore, engines: Engines, decoders: Decoders) -> None:
+    def __init__(
+        self, settings: Settings, store: LiveStore, engines: Engines, decoders: Decoders, metrics: Metrics
+    ) -> None:
         self._settings, self._store, self._engines, self._decoders = settings, store, engines, decoders
+        self._dead = metrics.dead
         self._committing, self._fetching = ThreadPoolExecutor(1, "changes"), ThreadPoolExecutor(FETCHING, "fetching")
         self._commits: Together[Accept | Ready, Any] = Together(store.write, self._committing, TOGETHER)
         self._work: dict[int, asyncio.Task[None]] = {}
@@ -75,6 +79,7 @@ class Writes:
             raise Refusal(409, str(made))
         if isinstance(made, Bad):
             raise Refusal(422, str(made))
+        self._dead.inc(sum(change.state == DEAD for change in made))
         for change in made:
             self._begin(change, cut)
         if any(change.state == VISIBLE for change in made):
@@ -123,6 +128,7 @@ class Writes:
             if not there:
                 why = "; ".join(f"{name[:200]}: {reason}" for name, reason in list(lost.items())[:3])
                 await self._commits.ask(Ready(change.number, (), "", f"no photo is left of it: {why}"))
+                self._dead.inc()
                 return
             async with self._engines.lease() as engine:
                 vectors = await asyncio.gather(*(self._vector(engine, *one) for one in there))

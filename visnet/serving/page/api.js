@@ -104,6 +104,7 @@ export const looksOf = (id) => id.startsWith("q_") && `${path("queries", id)}/lo
 export const product = (id, signal) => ask(path("products", id), { signal });
 export const similar = (id, words, signal) =>
   ask(`${path("products", id, "similar")}?${new URLSearchParams(words)}`, { signal });
+export const trace = (id, signal) => ask(path("products", id, "trace"), { signal });
 export const catalog = (signal) => ask("/v1/catalog", { signal });
 
 /** Where a photo of the catalog is at least so many pixels wide. */

@@ -11,6 +11,7 @@ import * as intake from "./intake.js";
 import { notice } from "./notice.js";
 import * as photo from "./photo.js";
 import * as results from "./results.js";
+import { forget } from "./trace.js";
 import { trail } from "./trail.js";
 import { likeness, products, titled } from "./words.js";
 
@@ -51,7 +52,7 @@ function render() {
   fill(part("facets"), ready ? facets(answer.facets, state, { narrow }) : failed ? [] : waiting());
   const title = answers.known(state.id)?.title;
   const heading = preview ? "Searching with your photo" : title ? `Products like ${title}` : "Searching";
-  const options = { busy: phase === "busy", more };
+  const options = { busy: phase === "busy", more, again: render };
   fill(
     part("answers"),
     ready ? results.results(answer, state, options) : failed ? results.failed() : results.waiting(heading),
@@ -249,6 +250,7 @@ function begin() {
   });
   part("details").addEventListener("click", () => {
     now.state = { ...now.state, details: !now.state.details };
+    forget(); // a trace is of now
     history.replaceState(history.state, "", write(now.state));
     render();
   });

@@ -5,14 +5,15 @@ import { MOST, PAGE, towards, write } from "./address.js";
 import { all, chips } from "./chips.js";
 import { h, icon, picture } from "./elements.js";
 import { empty } from "./filter.js";
+import { trace } from "./trace.js";
 import { count, digits, kind, likeness, price, products, time, titled } from "./words.js";
 
 const WAITING = 12; // cards that stand in for those to come
 const EAGER = 8; // pictures that do not wait to be scrolled to
 const cards = new WeakMap(); // a hit -> its card, so that a picture that is shown stays
 
-/** Show results under their heading. `more` is called for the next page. */
-export function results(answer, state, { busy, more }) {
+/** Show results under their heading. `more` is called for the next page, `again` once a trace has come. */
+export function results(answer, state, { busy, more, again }) {
   const shown = answer.results.length;
   const heading = state.kind === "query" ? "Products like your photo" : `Products like ${titled(answer.asked.product)}`;
   return [
@@ -24,6 +25,7 @@ export function results(answer, state, { busy, more }) {
     ),
     chips(state),
     state.details && lineage(answer.lineage),
+    state.details && state.kind === "product" && trace(state.id, answer.lineage.catalog_version, again),
     shown
       ? h(
           "ul.grid",
