@@ -66,6 +66,7 @@ class ObjectStore:
             "ip": "127.0.0.1",
             "ip.bind": "127.0.0.1",
             "master.telemetry": "false",
+            "master.electionTimeout": "1s",  # of which there is one
             "master.volumeSizeLimitMB": 256,
             "volume.max": 200,
             "volume.preStopSeconds": 0,
@@ -80,9 +81,10 @@ class ObjectStore:
         for part in ("master", "volume", "filer", "s3"):
             options |= {f"{part}.port": ports[part], f"{part}.port.grpc": ports[f"{part}_grpc"]}
         words = [f"-{name}={value}" for name, value in options.items()]
+        dying_with_us = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [WEED, "-logtostderr=true", "server", *words],
+                [*dying_with_us, WEED, "-logtostderr=true", "server", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -112,6 +114,9 @@ class ObjectStore:
         """End it, and remove what it had."""
         self.kill()
         shutil.rmtree(self.folder)
+        for port in self._ports.values():  # that it has in /tmp, whatever it is told
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink()
 
 
 def _free_ports(count: int) -> list[int]:

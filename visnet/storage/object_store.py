@@ -90,6 +90,18 @@ class ObjectStore:
             now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
             return Found(answer["Body"].read(), answer["ETag"], (now - answer["LastModified"]).total_seconds())
 
+    def size(self, name: str) -> int:
+        """Return the bytes of an object, -1 where there is none."""
+        from botocore.exceptions import ClientError
+
+        with self._asking(name):
+            try:
+                return int(self._client.head_object(Bucket=self.bucket, Key=self._key(name))["ContentLength"])
+            except ClientError as error:
+                if _code(error) in _GONE:
+                    return -1
+                raise
+
     def put(self, name: str, data: bytes, tag: str) -> str:
         """Write an object if it is still what `tag` says, `ABSENT` for none; return its new tag, else `Conflict`.
 

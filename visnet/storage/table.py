@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from visnet.errors import NotReady
 from visnet.storage.fingerprints import content_digest
 from visnet.storage.object_store import is_url, lance_options
-from visnet.storage.table_files import Files, committing, cut_short, files_of, first_commit, is_whole
+from visnet.storage.table_files import Files, committing, cut_short, data_files, files_of, first_commit, is_whole
 
 NUMBERED = ("_versions", "_transactions")  # folders whose files have the same names in a table that replaces another
 WRITTEN = (*NUMBERED, "data", "_deletions", "_indices")  # folders that Lance writes, and whose files we may remove
@@ -123,7 +123,7 @@ class Table:
 
         `OSError` when the disk was full and the commit was cut short; `repair` takes it back.
         """
-        known = set(replaced)
+        known, before = set(replaced), set[str]()
         try:
             latest = self.opened()
         except NotReady:
@@ -132,14 +132,14 @@ class Table:
         else:
             if rows.num_rows == 0:
                 return
-            key = self.key or latest.schema.names[0]
+            key, before = self.key or latest.schema.names[0], set(data_files(latest.get_fragments()))
             with committing(self.place):
                 if any(one in known for one in rows[key].to_pylist()):
                     merge = latest.merge_insert(key).when_matched_update_all()
                     merge.when_not_matched_insert_all().execute(rows)  # then `latest` is what was committed
                 else:
                     latest = lance.write_dataset(rows, latest if is_url(self.place) else self._uri, mode="append")
-        if not is_whole(self._files, latest.get_fragments()):
+        if not is_whole(self._files, latest.get_fragments(), before):
             raise cut_short(self._uri)
 
     def delete(self, gone: list[str], at_once: int = 1000) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from visnet.errors import Conflict, NotReady
 from visnet.storage import lease
 from visnet.storage.object_store import ObjectStore, is_url
 
+FEW = 4  # objects that are asked for one by one
 FIRST = "first.lease"  # in a table's folder, where Lance does not look at it
 
 
@@ -60,8 +61,10 @@ class RemoteFiles:
         return (name for name, _ in self._store.sizes(folder))
 
     def lengths(self, names: Iterable[str]) -> dict[str, int]:
-        """Return the bytes of each file, -1 for one that is missing; one listing for a thousand of a folder."""
+        """Return the bytes of each file, -1 for one that is missing; many are listed, a thousand at a time."""
         wanted = list(names)
+        if len(wanted) <= FEW:
+            return {name: self._store.size(name) for name in wanted}
         there: dict[str, int] = {}
         folders = {name.partition("/")[0] if "/" in name else "" for name in wanted}
         for folder in [""] if "" in folders else folders:
@@ -78,9 +81,17 @@ def files_of(place: Path | str) -> Files:
     return RemoteFiles(str(place)) if is_url(place) else LocalFiles(Path(place))
 
 
-def is_whole(files: Files, fragments: Iterable[Any]) -> bool:
-    """Whether each data file of a version's fragments is as long as its manifest says; none is read."""
-    named = {f"data/{file.path}": file.file_size_bytes for one in fragments for file in one.metadata.files}
+def data_files(fragments: Iterable[Any]) -> dict[str, int | None]:
+    """Return how long each data file of a version's fragments is, as its manifest says; None where it does not."""
+    return {f"data/{file.path}": file.file_size_bytes for one in fragments for file in one.metadata.files}
+
+
+def is_whole(files: Files, fragments: Iterable[Any], known: Collection[str] = ()) -> bool:
+    """Whether each data file of a version's fragments, but for those that are known, is as long as its manifest says.
+
+    None is read.
+    """
+    named = {name: size for name, size in data_files(fragments).items() if name not in known}
     there = files.lengths(named)
     return all(size is None or there[name] == size for name, size in named.items())
 
