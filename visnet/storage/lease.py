@@ -52,9 +52,8 @@ class Lease:
         while not self._done.wait(self._ttl_s / 3):
             begun_s, times = time.monotonic(), times + 1
             try:
-                self.check()  # one that has run out is not renewed: another may have begun
                 self._tag = self._store.put(self._name, _content(self.owner, self._ttl_s, times), self._tag)
-            except Conflict:
+            except Conflict:  # another has it since; one that ran out and that nobody took is renewed like any
                 self._lost.set()
                 return
             except (ValueError, OSError):

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from visnet.errors import NotReady
 from visnet.storage.fingerprints import content_digest
 from visnet.storage.object_store import is_url, lance_options
-from visnet.storage.table_files import Files, committing, cut_short, data_files, files_of, first_commit, is_whole
+from visnet.storage.table_files import TableFiles, committing, cut_short, data_files, files_of, first_commit, is_whole
 
 NUMBERED = ("_versions", "_transactions")  # folders whose files have the same names in a table that replaces another
 WRITTEN = (*NUMBERED, "data", "_deletions", "_indices")  # folders that Lance writes, and whose files we may remove
@@ -132,7 +132,9 @@ class Table:
         else:
             if rows.num_rows == 0:
                 return
-            key, before = self.key or latest.schema.names[0], set(data_files(latest.get_fragments()))
+            key = self.key or latest.schema.names[0]
+            if is_url(self.place):  # where to look at each file takes a request
+                before = set(data_files(latest.get_fragments()))
             with committing(self.place):
                 if any(one in known for one in rows[key].to_pylist()):
                     merge = latest.merge_insert(key).when_matched_update_all()
@@ -231,7 +233,7 @@ class Table:
             raise
 
     @property
-    def _files(self) -> Files:
+    def _files(self) -> TableFiles:
         return files_of(self.place)
 
     @property

@@ -15,7 +15,7 @@ FEW = 4  # objects that are asked for one by one
 FIRST = "first.lease"  # in a table's folder, where Lance does not look at it
 
 
-class Files(Protocol):
+class TableFiles(Protocol):
     """Files of a folder, by their paths in it, with `/`."""
 
     def names(self, folder: str) -> Iterator[str]:
@@ -76,7 +76,7 @@ class RemoteFiles:
         self._store.remove(names)
 
 
-def files_of(place: Path | str) -> Files:
+def files_of(place: Path | str) -> TableFiles:
     """Return the files of the folder at a path or URL."""
     return RemoteFiles(str(place)) if is_url(place) else LocalFiles(Path(place))
 
@@ -86,7 +86,7 @@ def data_files(fragments: Iterable[Any]) -> dict[str, int | None]:
     return {f"data/{file.path}": file.file_size_bytes for one in fragments for file in one.metadata.files}
 
 
-def is_whole(files: Files, fragments: Iterable[Any], known: Collection[str] = ()) -> bool:
+def is_whole(files: TableFiles, fragments: Iterable[Any], known: Collection[str] = ()) -> bool:
     """Whether each data file of a version's fragments, but for those that are known, is as long as its manifest says.
 
     None is read.
