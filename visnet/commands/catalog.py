@@ -75,6 +75,8 @@ def serve(
     keys_for_reading: Annotated[bool, Option("--keys-for-reading", help="Answer nothing but health without a key.")] = (
         False
     ),
+    *,
+    follow: Annotated[str, Option(metavar="URL", help="Fetch versions from s3://BUCKET/FOLDER, and serve those.")] = "",
 ) -> None:
     """Answer photos over HTTP, with a page to search on, until Ctrl-C."""
     from visnet.serving.app import server
@@ -84,6 +86,7 @@ def serve(
         keep_queries=keep_queries,
         hosts=server.hosts(host, allow_host or []),
         keys_for_reading=keys_for_reading,
+        remote=follow,
         line=_line(),
         url_photos=allow_url_photos,
     )
@@ -130,11 +133,20 @@ def versions(
     return versions.status() if check else versions.listing()
 
 
-def deploy() -> None:
+def deploy(
+    to: Annotated[str, Option(metavar="URL", help="Then publish what is served to s3://BUCKET/FOLDER.")] = "",
+) -> None:
     """Serve what is checked out: after a clone and `dvc pull`, a checkout, a restore."""
     from visnet.commands import deploy
+    from visnet.storage import object_store
 
+    if to:
+        object_store.split(to)  # is refused before anything is done
     _switched(deploy.run())
+    if to:
+        from visnet.serving import remote
+
+        print(remote.push(to), flush=True)
 
 
 def rollback(

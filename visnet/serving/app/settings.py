@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from visnet.pipeline.reports import DATA
 from visnet.serving.events import FILE
+from visnet.serving.following import EVERY_S
 from visnet.serving.live.line import OFF, Line
 from visnet.serving.live.store import LIVE
 
@@ -23,7 +24,8 @@ class Settings(BaseModel):
     and networks that may be asked for one though they are not public. watch_s: how often it looks for a newer version.
     line: where changes go, or why none are taken. file_s: how often they are written into the feed. keys_for_reading:
     nothing but health is answered without a key. searches_per_s, writes_per_s: of one client. rates: the folder where
-    several processes count these together, None for a process that is alone.
+    several processes count these together, None for a process that is alone. remote: the URL from which versions are
+    fetched, "" for those that are published here; pull_s: how often it looks there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +46,8 @@ class Settings(BaseModel):
     searches_per_s: Annotated[float, Field(gt=0)] = 100.0
     writes_per_s: Annotated[float, Field(gt=0)] = 200.0
     rates: Path | None = None
+    remote: str = ""
+    pull_s: Annotated[float, Field(gt=0, le=3600)] = EVERY_S
 
     @property
     def queries(self) -> Path:
