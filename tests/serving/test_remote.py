@@ -21,6 +21,7 @@ from tests.serving.app.test_switch import process, ready
 from visnet.commands import catalog as commands
 from visnet.errors import Conflict, Damaged, NotReady
 from visnet.serving import catalog, remote, versions
+from visnet.serving.following import following
 from visnet.storage.object_store import ABSENT, ObjectStore
 
 
@@ -174,9 +175,9 @@ def test_who_has_lost_the_lease_does_not_switch_back_what_another_published(
 
     def late(own: ObjectStore, name: str, data: bytes, tag: str) -> str:
         if name.startswith("versions/"):  # after we looked which version is published
-            found = store.read(name)
+            found = store.read(remote.POINTER)
             assert found
-            put(store, name, theirs, found.tag)
+            put(store, remote.POINTER, theirs, found.tag)
         return put(own, name, data, tag)
 
     monkeypatch.setattr(ObjectStore, "put", late)
@@ -250,7 +251,9 @@ def test_deploy_publishes_what_it_serves_and_refuses_an_address_before_it_does_a
     assert lines[1].startswith(f"Version 1 of {url} is published: ")
 
 
-def test_a_service_follows_and_goes_on_when_the_store_is_away(shop: Path, url: str, s3: Any, tmp_path: Path) -> None:
+def test_a_service_follows_and_goes_on_when_the_store_is_away(
+    shop: Path, url: str, s3: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     remote.push(url, shop / "data")
     photo, place = photo_of(shop, "p003-0-1"), tmp_path / "elsewhere"
     place.mkdir()
@@ -281,9 +284,8 @@ def test_a_service_follows_and_goes_on_when_the_store_is_away(shop: Path, url: s
             _, errors = child.communicate(timeout=30)
             assert errors.count("is not followed: ") == 1
             assert SECRET not in errors
-            with process(place, "--follow", url) as (child, _):
-                assert child.stdout
-                ready(child.stdout.readline().split()[-1])
+            with following(url, place / "data"):  # as when it is started again
+                assert "does not answer" in capsys.readouterr().out
         finally:
             s3.start()
     assert parts(place) == parts(shop)
