@@ -114,6 +114,24 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield shop
 
 
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Any]:
+    """An S3 server on loopback."""
+    from tests.object_store import ObjectStore  # boto3, which not every test needs
+
+    server = ObjectStore()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def s3(s3_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The S3 server, that the environment names; a test that kills it starts it again."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
 @pytest.fixture
 def shop(published: Path, tmp_path: Path) -> Path:
     """A copy of the published shop, to be changed."""

@@ -56,7 +56,9 @@ ONLY_IN = {  # an outside package -> the modules that may import it
     "mlflow": {"visnet.tracking"},
     "dagster": {"orchestration"},
     "dvc": {"orchestration"},
-    "lance": {"visnet.storage.table"},
+    "lance": {"visnet.storage.table", "visnet.storage.shared_compaction"},
+    "boto3": {"visnet.storage.object_store"},
+    "botocore": {"visnet.storage.object_store"},
 }
 
 

@@ -79,9 +79,10 @@ def prepare(env: Mapping[str, str]) -> None:
 def mlflow(env: Mapping[str, str]) -> None:
     """Become MLflow's server; its address in the database, and where files are kept, are in the environment."""
     address = env["MLFLOW_ADDRESS"].partition("://")[2]
-    files = Path(env.get("MLFLOW_ARTIFACTS", ".mlflow/artifacts")).absolute()
+    files = env.get("MLFLOW_ARTIFACTS", ".mlflow/artifacts")
+    files = files if "://" in files else str(Path(files).absolute())  # s3://BUCKET/FOLDER stays what it is
     command = ["-m", "mlflow", "server", "--host", env.get("HOST", "0.0.0.0"), "--port", env["PORT"], "--workers", "1"]
-    command += ["--artifacts-destination", str(files), "--allowed-hosts", f"{address},localhost:*,127.0.0.1:*"]
+    command += ["--artifacts-destination", files, "--allowed-hosts", f"{address},localhost:*,127.0.0.1:*"]
     _become(command, env)
 
 

@@ -82,6 +82,7 @@ def serve(
         Literal["text", "json"],
         Option(envvar="VISNET_LOG_FORMAT", help="json: an object a line, one for each request among them."),
     ] = "text",
+    follow: Annotated[str, Option(metavar="URL", help="Fetch versions from s3://BUCKET/FOLDER, and serve those.")] = "",
 ) -> None:
     """Answer photos over HTTP, with a page to search on, until Ctrl-C."""
     from visnet.serving.app import server
@@ -91,6 +92,7 @@ def serve(
         keep_queries=keep_queries,
         hosts=server.hosts(host, allow_host or []),
         keys_for_reading=keys_for_reading,
+        remote=follow,
         line=_line(),
         origin=_origin(),
         url_photos=allow_url_photos,
@@ -151,11 +153,20 @@ def versions(
     return versions.status() if check else versions.listing()
 
 
-def deploy() -> None:
+def deploy(
+    to: Annotated[str, Option(metavar="URL", help="Then publish what is served to s3://BUCKET/FOLDER.")] = "",
+) -> None:
     """Serve what is checked out: after a clone and `dvc pull`, a checkout, a restore."""
     from visnet.commands import deploy
+    from visnet.storage import object_store
 
+    if to:
+        object_store.split(to)  # is refused before anything is done
     _switched(deploy.run())
+    if to:
+        from visnet.serving import remote
+
+        print(remote.push(to), flush=True)
 
 
 def rollback(

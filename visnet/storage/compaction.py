@@ -22,10 +22,9 @@ class Size:
 
 
 def size(table: Table) -> Size:
-    """Measure a table as it lies on the disk, with all that no version names."""
-    latest = table.opened()
-    there = [file for file in table.path.rglob("*") if file.is_file()]
-    return Size(latest.count_rows(), len(there), sum(file.stat().st_size for file in there), len(latest.versions()))
+    """Measure a table as it is stored, with all that no version names."""
+    latest, there = table.opened(), table.stored()
+    return Size(latest.count_rows(), len(there), sum(there.values()), len(latest.versions()))
 
 
 def compact(table: Table) -> int:

@@ -2,11 +2,11 @@
 
 Every table has a string key, a `source` column (hash of what the row was made from: equal means nothing to do) and
 a `content` column (hash of what the row says: the digest is made of these). Commits are atomic; a kill leaves the last.
+
+A table may stand in an object store, by its URL: Lance commits there by conditional puts, so that writers need no lock.
 """
 
 import datetime
-import errno
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 
 from visnet.errors import NotReady
 from visnet.storage.fingerprints import content_digest
+from visnet.storage.object_store import is_url, lance_options
+from visnet.storage.table_files import TableFiles, committing, cut_short, data_files, files_of, first_commit, is_whole
 
 NUMBERED = ("_versions", "_transactions")  # folders whose files have the same names in a table that replaces another
 WRITTEN = (*NUMBERED, "data", "_deletions", "_indices")  # folders that Lance writes, and whose files we may remove
@@ -51,23 +53,33 @@ def tables_of(folder: Path) -> list["Table"]:
 
 @dataclass(frozen=True)
 class Table:
-    """A table at a path, which need not be there yet; `key` may be left out of one that is: it is the first column."""
+    """A table at a path or URL, which need not be there yet; of one that is, `key` may be left out: the first column.
 
-    path: Path
+    In an object store, `NotReady` when that does not answer, `Conflict` when others commit again and again before us.
+    """
+
+    place: Path | str
     key: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where it stands on the disk; `ValueError` for one in an object store."""
+        if is_url(self.place):
+            raise ValueError(f"{self.place}: only a table on the disk has a path")
+        return Path(self.place)
 
     def exists(self) -> bool:
         """Tell whether a committed table stands there.
 
         A kill in the course of its first commit leaves a manifest beside its place, as `NAME.manifest#1`: that is none.
         """
-        return any((self.path / "_versions").glob("*.manifest"))
+        return any(name.endswith(".manifest") for name in self._files.names("_versions"))
 
     def opened(self, version: int | None = None) -> lance.LanceDataset:
         """Open a version, the latest if none is named; `NotReady` when there is no table."""
-        if not self.exists():
-            raise NotReady(f"{self.path}: no table there; run the stage that makes it")
-        return lance.dataset(self._uri, version=version)
+        if not is_url(self.place) and not self.exists():
+            raise NotReady(f"{self.place}: no table there; run the stage that makes it")
+        return self._dataset(version)
 
     @property
     def version(self) -> int:
@@ -111,35 +123,44 @@ class Table:
 
         `OSError` when the disk was full and the commit was cut short; `repair` takes it back.
         """
-        known = set(replaced)
-        if not self.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lance.write_dataset(rows, self._uri, mode="create")
-        elif rows.num_rows == 0:
-            return
-        elif any(key in known for key in rows[self._key()].to_pylist()):
-            merge = lance.dataset(self._uri).merge_insert(self._key())
-            merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        known, before = set(replaced), set[str]()
+        try:
+            latest = self.opened()
+        except NotReady:
+            with first_commit(self.place):
+                latest = lance.write_dataset(rows, self._uri, mode="create", storage_options=self._options)
         else:
-            lance.write_dataset(rows, self._uri, mode="append")
-        self.check_whole()
+            if rows.num_rows == 0:
+                return
+            key = self.key or latest.schema.names[0]
+            if is_url(self.place):  # where to look at each file takes a request
+                before = set(data_files(latest.get_fragments()))
+            with committing(self.place):
+                if any(one in known for one in rows[key].to_pylist()):
+                    merge = latest.merge_insert(key).when_matched_update_all()
+                    merge.when_not_matched_insert_all().execute(rows)  # then `latest` is what was committed
+                else:
+                    latest = lance.write_dataset(rows, latest if is_url(self.place) else self._uri, mode="append")
+        if not is_whole(self._files, latest.get_fragments(), before):
+            raise cut_short(self._uri)
 
     def delete(self, gone: list[str], at_once: int = 1000) -> None:
         """Delete rows by key."""
         for start in range(0, len(gone), at_once):
             keys = ", ".join("'" + k.replace("'", "''") + "'" for k in gone[start : start + at_once])
-            lance.dataset(self._uri).delete(f"{self._key()} IN ({keys})")
+            with committing(self.place):
+                self._dataset().delete(f"{self._key()} IN ({keys})")
 
     def add_columns(self, schema: pa.Schema) -> None:
         """Give a table of an older layout the columns of `schema` that it lacks, null in the rows that stand there."""
         there = self.columns
         if lacking := [column for column in schema if column.name not in there]:
-            lance.dataset(self._uri).add_columns(pa.schema(lacking))
+            self._dataset().add_columns(pa.schema(lacking))
 
     def restore(self, version: int) -> None:
         """Commit the table as it was at `version`, unless it still is that."""
         if self.version != version:
-            lance.dataset(self._uri, version=version).restore()  # type: ignore[no-untyped-call]
+            self._dataset(version).restore()  # type: ignore[no-untyped-call]
 
     def compact(self, deleted_share: float, at_once: int | None) -> None:
         """Write small files together, and those of which more than a share of the rows is deleted without them."""
@@ -154,17 +175,13 @@ class Table:
         """
         left = len(self._unnamed())
         self.opened().cleanup_old_versions(older_than=datetime.timedelta(0), delete_unverified=True)
-        for file in self._unnamed():
-            file.unlink()
+        self._files.remove(self._unnamed())
         return left
 
-    def _unnamed(self) -> list[Path]:
+    def _unnamed(self) -> list[str]:
         """List the files that no version names."""
-        named = {self.path / name for name in self.opened().tracked_files().read_all()["path"].to_pylist()}
-        there = (
-            file for folder in WRITTEN if (self.path / folder).is_dir() for file in (self.path / folder).rglob("*")
-        )
-        return [file for file in there if file.is_file() and file not in named and file.name != _HINT]
+        named = {*self.opened().tracked_files().read_all()["path"].to_pylist(), f"{NUMBERED[0]}/{_HINT}"}
+        return [name for folder in WRITTEN for name in self._files.names(folder) if name not in named]
 
     def forget_newer(self, version: int) -> None:
         """Take back what was committed after `version`, by the manifests alone: that needs no room."""
@@ -181,16 +198,16 @@ class Table:
 
     def is_whole(self) -> bool:
         """Whether each data file that the latest version names is as long as its manifest says; none is read."""
-        return all(
-            size is None or _length(self.path / "data" / name) == size
-            for fragment in self.opened().get_fragments()
-            for name, size in ((file.path, file.file_size_bytes) for file in fragment.metadata.files)
-        )
+        return is_whole(self._files, self.opened().get_fragments())
+
+    def stored(self) -> dict[str, int]:
+        """Return the bytes of each file in its folder, of all versions and of none."""
+        return self._files.lengths(self._files.names(""))
 
     def check_whole(self) -> None:
         """Raise `OSError` (no space left) when the latest commit was cut short."""
         if not self.is_whole():
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path.absolute()))
+            raise cut_short(self._uri)
 
     def can_be_opened(self) -> bool:
         """Whether the latest manifest can be read; of one that was zeroed Lance says that it has no columns."""
@@ -204,10 +221,27 @@ class Table:
     def _key(self) -> str:
         return self.key or self.columns[0]
 
+    def _dataset(self, version: int | None = None) -> lance.LanceDataset:
+        if not is_url(self.place):
+            return lance.dataset(self._uri, version=version)
+        try:
+            with committing(self.place):
+                return lance.dataset(self._uri, version=version, storage_options=self._options)
+        except ValueError:
+            if not self.exists():
+                raise NotReady(f"{self.place}: no table there; run what makes it") from None
+            raise
+
+    @property
+    def _files(self) -> TableFiles:
+        return files_of(self.place)
+
+    @property
+    def _options(self) -> dict[str, str] | None:
+        return lance_options() if is_url(self.place) else None
+
     @property
     def _uri(self) -> str:
-        return str(self.path.absolute())  # a relative one with a colon would be taken for an address
-
-
-def _length(file: Path) -> int:
-    return file.stat().st_size if file.exists() else -1
+        return str(
+            self.place if is_url(self.place) else self.path.absolute()
+        )  # a relative one may look like an address

@@ -36,6 +36,7 @@ from visnet.serving.app.metrics import Metrics
 from visnet.serving.app.problems import document, refusal_of
 from visnet.serving.app.settings import LOOPBACK, Settings, page_address
 from visnet.serving.app.state import State
+from visnet.serving.following import following
 from visnet.serving.listening import listen, taking_several
 
 SETTINGS = "VISNET_SERVE"  # the environment variable by which further processes are told
@@ -114,6 +115,11 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 
     `NotReady` says what to run when nothing is published; `ValueError` when the port cannot be had.
     """
+    with following(settings.remote, settings.data, settings.pull_s):
+        _serve(settings, host, port, workers)
+
+
+def _serve(settings: Settings, host: str, port: int, workers: int) -> None:
     with catalog.open_current(settings.data) as version:
         number = version.number
     logs.configure(settings.log_format)

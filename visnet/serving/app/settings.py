@@ -10,6 +10,7 @@ from visnet.pipeline.reports import DATA
 from visnet.serving.app.logs import Format
 from visnet.serving.batch_of import Origin
 from visnet.serving.events import FILE
+from visnet.serving.following import EVERY_S
 from visnet.serving.live.line import OFF, Line
 from visnet.serving.live.store import LIVE
 
@@ -40,7 +41,8 @@ class Settings(BaseModel):
     nothing but health is answered without a key. searches_per_s, writes_per_s: of one client. rates: the folder where
     several processes count these together, None for a process that is alone. origin: where the line's records come
     from, None where that is not known. dagster_ui, mlflow_ui: where people see their pages, "" for no links to them.
-    log_format: "json" writes an object a line, one for each request among them.
+    log_format: "json" writes an object a line, one for each request among them. remote: the URL from which versions are
+    fetched, "" for those that are published here; pull_s: how often it looks there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +67,8 @@ class Settings(BaseModel):
     dagster_ui: Annotated[str, AfterValidator(page_address)] = ""
     mlflow_ui: Annotated[str, AfterValidator(page_address)] = ""
     log_format: Format = "text"
+    remote: str = ""
+    pull_s: Annotated[float, Field(gt=0, le=3600)] = EVERY_S
 
     @property
     def queries(self) -> Path:
