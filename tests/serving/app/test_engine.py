@@ -1,4 +1,4 @@
-"""An engine that is let go is freed at once: another version of the catalog is in memory by then."""
+"""An engine that is let go is freed at once: another version is in memory by then, and no collector looks for it."""
 
 import asyncio
 import gc
@@ -10,6 +10,8 @@ from visnet.serving.app.columns import ANYWHERE
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.filters import parsed
 from visnet.serving.app.metrics import Metrics
+from visnet.serving.app.server import application, settle
+from visnet.serving.app.settings import Settings
 from visnet.serving.catalog import open_current
 
 
@@ -33,3 +35,24 @@ def test_an_engine_that_has_answered_is_freed_without_a_collection_of_cycles(pla
         assert [part() for part in seen] == [None] * len(seen)
     finally:
         gc.enable()
+
+
+def test_once_it_is_open_a_service_has_the_collector_pass_over_what_is_there(place: Path) -> None:
+    frozen: list[int] = []
+
+    def settled() -> None:
+        settle()
+        frozen.append(gc.get_freeze_count())
+
+    async def opened() -> None:
+        app = application(Settings(data=place / "data"), settled)
+        assert frozen == []
+        async with app.router.lifespan_context(app):
+            assert app.state.visnet.engines.now is not None
+            assert frozen[0] > 100_000, "the libraries' objects, and the engine's"
+            assert len(gc.get_objects()) < 10_000
+
+    try:
+        asyncio.run(opened())
+    finally:
+        gc.unfreeze()
