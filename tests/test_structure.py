@@ -23,6 +23,7 @@ WINGS = (
     "errors",
     "storage",
     "pipeline",
+    "engines",
     "models",
     "losses",
     "zoo",
@@ -57,6 +58,7 @@ ONLY_IN = {  # an outside package -> the modules that may import it
     "dagster": {"orchestration"},
     "dvc": {"orchestration"},
     "lance": {"visnet.storage.table"},
+    "ray": {"visnet.engines"},
 }
 
 

@@ -1,0 +1,40 @@
+"""Work for the processes of a cluster, which import it by its name."""
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from visnet.engines.blocks import ROW, Work
+
+
+class Doubling:
+    """Doubles numbers, and notes in a file that it was loaded."""
+
+    def __init__(self, notes: Path) -> None:
+        self.notes = notes
+
+    def __call__(self) -> Work:
+        with self.notes.open("a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()}\n")
+        return doubled
+
+
+def doubled(block: pa.Table) -> pa.Table:
+    return pa.table({ROW: block[ROW], "number": pc.multiply(block["number"], 2)})
+
+
+def refusing() -> Work:
+    def refused(block: pa.Table) -> pa.Table:
+        raise ValueError(f"crop {block['number'][0].as_py()} does not decode")
+
+    return refused
+
+
+def losing() -> Work:
+    return lambda block: doubled(block.slice(1))
+
+
+def misread() -> Work:
+    raise ValueError("no such model here")
