@@ -37,8 +37,8 @@ class Nodes:
         self.folder, self.environment = folder, environment
         self.nodes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *words: str) -> Path:
-        """Start a node; return where it says how it goes."""
+    def start(self, *words: str) -> None:
+        """Start a node, and wait until it runs; two at once would choose the same names for their sockets."""
         said = self.folder / f"node-{len(self.nodes)}.txt"
         with said.open("wb") as file:
             node = subprocess.Popen(
@@ -50,16 +50,20 @@ class Nodes:
                 start_new_session=True,
             )
         self.nodes.append(node)
-        return said
+        until = time.monotonic() + 200
+        while "Ray runtime started" not in said.read_text(encoding="utf-8"):
+            assert node.poll() is None, said.read_text(encoding="utf-8")
+            assert time.monotonic() < until, said.read_text(encoding="utf-8")
+            time.sleep(0.1)
 
     def head(self) -> None:
         """Start the node that the others join."""
         port = self.address.rpartition(":")[2]
-        _run(self.start("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self.folder}"))
+        self.start("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self.folder}")
 
-    def join(self, count: int = 1) -> None:
-        """Start other nodes, all at once."""
-        _run(*(self.start(f"--address={self.address}") for _ in range(count)))
+    def join(self) -> None:
+        """Start another node."""
+        self.start(f"--address={self.address}")
 
     def processes(self) -> list[psutil.Process]:
         """List what the nodes have started and is not dead."""
@@ -85,16 +89,6 @@ class Nodes:
             node.wait()
 
 
-def _run(*said: Path) -> None:
-    """Wait until nodes say that they run."""
-    until = time.monotonic() + 200
-    for file in said:
-        while "Ray runtime started" not in file.read_text(encoding="utf-8"):
-            assert "Traceback" not in file.read_text(encoding="utf-8"), file.read_text(encoding="utf-8")
-            assert time.monotonic() < until, file.read_text(encoding="utf-8")
-            time.sleep(0.1)
-
-
 def kill(node: subprocess.Popen[bytes]) -> None:
     """Kill -9 the raylet of a node; its workers go with it."""
     raylet = next(one for one in psutil.Process(node.pid).children(recursive=True) if one.name() == "raylet")
@@ -109,7 +103,8 @@ def cluster(folder: Path, count: int) -> Iterator[Nodes]:
     before = dict(os.environ)
     try:
         nodes.head()
-        nodes.join(count - 1)
+        for _ in range(count - 1):
+            nodes.join()
         os.environ.update({**ours, "RAY_ADDRESS": nodes.address})
         yield nodes
     finally:

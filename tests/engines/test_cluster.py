@@ -1,10 +1,12 @@
 """What a user is told where no cluster can be had, and how many processes find room on one."""
 
+import socket
 import sys
+import time
 
 import pytest
 
-from visnet.engines.cluster import Cluster, Node, imported
+from visnet.engines.cluster import Cluster, Node, connected, imported
 
 
 def test_ray_that_is_not_installed_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -12,6 +14,19 @@ def test_ray_that_is_not_installed_is_named_with_how_to_install_it(monkeypatch: 
     monkeypatch.setitem(sys.modules, "ray.data", None)
     with pytest.raises(ValueError, match=r"^engine = 'ray': Ray is not installed; run pip install 'visnet\[ray\]'$"):
         imported()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "no.such.host.invalid:6379"])
+def test_an_address_where_no_cluster_is_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        named = address.format(taken.getsockname()[1])
+        monkeypatch.setenv("RAY_ADDRESS", named)
+        begun_s = time.monotonic()
+        with pytest.raises(ValueError, match=f"^engine = 'ray': no cluster at RAY_ADDRESS = '{named}': ") as raised:
+            connected().__enter__()
+    assert "\n" not in str(raised.value)
+    assert time.monotonic() - begun_s < 15
 
 
 @pytest.mark.parametrize(

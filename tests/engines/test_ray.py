@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import psutil
 import pyarrow as pa
 import pytest
@@ -20,6 +22,7 @@ from torch import Tensor
 from kernels.nearest import nearest, pack_bits
 from orchestration.bridge import process
 from tests import refreshing, workspace
+from tests.apart import within
 from tests.engines import nodes, work
 from tests.engines.nodes import Nodes
 from visnet.embedding import spread
@@ -28,6 +31,10 @@ from visnet.embedding.embed import embed
 from visnet.engines import blocks, cluster
 from visnet.engines.blocks import Step, divided, mapped
 from visnet.engines.shards import Shards
+from visnet.errors import NotFound
+from visnet.photos.cutting import BOX, cut_all
+from visnet.photos.spread_cutting import cut_on
+from visnet.runs import runner
 from visnet.storage.table import Table
 from visnet.zoo import weights
 
@@ -191,13 +198,16 @@ def test_blocks_come_back_in_order(count: int, size: int, connected: cluster.Clu
     [
         (work.refusing, ValueError, "crop 0 does not decode"),
         (work.losing, RuntimeError, "Ray gave other rows than row 0"),
+        (work.misread, NotFound, "no such model here"),
+        (work.unpicklable, RuntimeError, "Odd: a, b"),
     ],
 )
+@pytest.mark.parametrize("processes", [None, 2])
 def test_what_goes_wrong_in_a_process_is_raised_here(
-    load: blocks.Work, error: type[Exception], said: str, connected: cluster.Cluster
+    load: blocks.Work, error: type[Exception], said: str, processes: int | None, connected: cluster.Cluster
 ) -> None:
     with pytest.raises(error) as raised:
-        list(mapped(divided(numbers(8), 4), [Step(load)]))
+        list(mapped(divided(numbers(8), 4), [Step(load, processes=processes), Step(work.doubling, rows=3)]))
     assert type(raised.value) is error
     assert str(raised.value).startswith(said)
     assert "\n" not in str(raised.value)
@@ -215,6 +225,32 @@ def test_crops_decoded_in_one_process_and_embedded_in_another(shop: Path, connec
     apart = [Step(spread.Decoding(images)), Step(embedding, processes=1, rows=8)]
     made = list(mapped(divided(rows, 16), apart))
     assert torch.equal(torch.tensor([one for part in made for one in part["vector"].to_pylist()]), wanted)
+
+
+def test_crops_cut_on_the_cluster_are_those_of_one_process(
+    shop: Path, connected: cluster.Cluster, tmp_path: Path
+) -> None:
+    """Whole photos, boxes of which some lie outside, several boxes of one photo; and the stage, to its digest."""
+    photos = shop / "data/raw_images/photos.lance"
+    ids = sorted(Table(photos).read(["photo_id"])["photo_id"].to_pylist())[:100]
+    rng = np.random.default_rng(2)
+    wanted = pd.DataFrame({"photo_id": np.sort(rng.choice(ids, 300))})
+    boxes = rng.integers(-8, 40, (300, 4)).astype(float)
+    boxes[::3] = np.nan
+    wanted[BOX] = boxes
+    here = [cut for _, cuts in cut_all(photos, wanted, 24, 80) for cut in cuts]
+    there = list(cut_on(photos, wanted, 24, 80))
+    assert pd.concat([rows for rows, _ in there]).equals(wanted)
+    assert [cut for _, cuts in there for cut in cuts] == here
+    assert {cut.lost is None for cut in here} == {True, False}
+
+    folder = Path(shutil.copytree(shop, tmp_path / "shop"))
+    shutil.rmtree(folder / "data/crops")
+    with within(folder):
+        tables = runner.read_params()
+        report = runner.run("crops", tables=tables | {"crops": tables["crops"] | {"engine": "ray"}})
+    assert {**report, "wall_s": 0} == {**workspace.report(shop, "crops"), "wall_s": 0}
+    assert (report["crops"], report["added"]) == (675, 675)
 
 
 def by_loops(queries: Tensor, gallery: Tensor, k: int, group: list[int], exclude: list[int], valid: list[bool]) -> list:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from visnet.engines.blocks import ROW, Work
+from visnet.errors import NotFound
 
 
 class Doubling:
@@ -37,4 +38,17 @@ def losing() -> Work:
 
 
 def misread() -> Work:
-    raise ValueError("no such model here")
+    raise NotFound("no such model here")
+
+
+class Odd(Exception):
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first}, {second}")
+
+
+def unpicklable() -> Work:
+    raise Odd("a", "b")
+
+
+def doubling() -> Work:
+    return doubled

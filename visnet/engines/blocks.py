@@ -1,6 +1,7 @@
 """Blocks of rows made by the nodes of a Ray cluster, and given back in order."""
 
 import contextlib
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from visnet.engines.cluster import imported, original
 
-ROW = "row"
+ROW, FAILED = "row", "failed"
 BLOCK_BYTES = 64 << 20  # at which Ray divides what a step has made
 WAITING = 2  # blocks that a process has: the one it works on, and the next
 Work = Callable[[pa.Table], pa.Table]
@@ -53,10 +54,12 @@ def mapped(blocks: Sequence[pa.Table], steps: Sequence[Step]) -> Iterator[pa.Tab
     with _settings(ray):
         dataset = ray.data.from_arrow(list(blocks))
         for step in steps:
-            dataset = _mapped(ray, dataset, step)
+            dataset = _mapped(ray, dataset, step, len(blocks))
         made = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
         try:
             for part in made:
+                if FAILED in part.column_names:
+                    raise pickle.loads(part[FAILED].drop_null()[0].as_py())
                 numbers = part[ROW].to_numpy()
                 if not np.array_equal(numbers, following + np.arange(len(numbers))):
                     raise RuntimeError(f"Ray gave other rows than row {following} and those after it")
@@ -68,28 +71,48 @@ def mapped(blocks: Sequence[pa.Table], steps: Sequence[Step]) -> Iterator[pa.Tab
         raise RuntimeError(f"Ray gave {following} rows of {count}")
 
 
-def _mapped(ray: Any, dataset: Any, step: Step) -> Any:
+def _mapped(ray: Any, dataset: Any, step: Step, blocks: int) -> Any:
     placed: dict[str, Any] = {"num_cpus": step.cpus, "batch_size": step.rows, "batch_format": "pyarrow"}
     if step.gpus:
         placed["num_gpus"] = step.gpus
     if step.processes is None:
         return dataset.map_batches(_once, fn_args=(step.load,), **placed)
-    pool = ray.data.ActorPoolStrategy(size=step.processes, max_tasks_in_flight_per_actor=WAITING)
+    pool = ray.data.ActorPoolStrategy(size=min(step.processes, blocks), max_tasks_in_flight_per_actor=WAITING)
     return dataset.map_batches(_Loaded, fn_constructor_args=(step.load,), compute=pool, **placed)
 
 
 class _Loaded:
-    """The function of a process that stays."""
+    """The function of a process that stays; what went wrong when it was loaded, is said by the first block."""
 
     def __init__(self, load: Callable[[], Work]) -> None:
-        self._work = load()
+        self._work: Work
+        try:
+            self._work = load()
+        except Exception as error:
+            failed = _failed(error)
+            self._work = lambda block: failed
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        return self._work(block)
+        return _once(block, lambda: self._work)
 
 
 def _once(block: pa.Table, load: Callable[[], Work]) -> pa.Table:
-    return load()(block)
+    if FAILED in block.column_names:
+        return block
+    try:
+        return load()(block)
+    except Exception as error:
+        return _failed(error)
+
+
+def _failed(error: Exception) -> pa.Table:
+    """Return an error as a block: it is no row, and Ray would add words of its own to one that is raised."""
+    try:
+        said = pickle.dumps(error)
+        pickle.loads(said)
+    except Exception:  # an error of a library's that does not travel
+        said = pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    return pa.table({FAILED: pa.array([said], pa.binary())})
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ QUIET = {  # Ray's own words stay in the files of its session; what a user must 
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_raylet_start_wait_time_s": "120",  # of a busy machine
 }
+KNOCK_S = 10.0
 LOGGERS = ("ray", "ray.data", "ray._private")
 
 
@@ -94,8 +96,10 @@ def connected() -> Iterator[Cluster]:
         try:
             with _signals_kept(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "lance is not fork-safe")  # what is forked runs another program
+                if not local:
+                    _knock(address)
                 ray.init(**_options(ray, local))
-        except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
+        except (OSError, RuntimeError, ValueError, ImportError) as error:
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             where = "no cluster could be started here" if local else f"no cluster at {ADDRESS} = {address!r}"
             raise ValueError(f"engine = 'ray': {where}: {why}") from None
@@ -120,6 +124,13 @@ def _options(ray: Any, local: bool) -> dict[str, Any]:
     }
     own = {"address": "local", "include_dashboard": False}
     return options | (own if local else {})
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` at once when nothing listens at `HOST:PORT`, where Ray would go on trying for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), KNOCK_S).close()
 
 
 def _cluster(ray: Any, *, local: bool) -> Cluster:
