@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from visnet.embedding.crop_dataset import CropImages
 from visnet.embedding.embed import Computed, embed
-from visnet.engines.blocks import ROW, Step, Work, divided, mapped
+from visnet.engines.blocks import ROW, BlockStep, Work, divided, mapped
 from visnet.engines.cluster import Cluster
 from visnet.zoo import weights
 
@@ -27,7 +27,7 @@ BLOCK_CROPS = 128  # of a call of a process, or a batch where that is more; what
 
 
 @dataclass(frozen=True)
-class Batches:
+class Batching:
     """How crops are embedded: so many at a time, in a precision, and at most so many between two commits."""
 
     size: int
@@ -99,7 +99,7 @@ class Both:
 
 
 def embed_on(
-    cluster: Cluster, trained_model: Path, model: nn.Module, images: CropImages, at_once: Batches
+    cluster: Cluster, trained_model: Path, model: nn.Module, images: CropImages, at_once: Batching
 ) -> Generator[tuple[Tensor, Tensor]]:
     """Yield what `embed` yields of the model in a folder, (rows [B] int64, embeddings [B, D] float32), in order.
 
@@ -121,13 +121,13 @@ def embed_on(
         yield torch.tensor(part[ROW].to_numpy()), torch.tensor(flat.reshape(-1, width))
 
 
-def steps(cluster: Cluster, decoding: Decoding, embedding: Embedding, blocks: int) -> list[Step]:
+def steps(cluster: Cluster, decoding: Decoding, embedding: Embedding, blocks: int) -> list[BlockStep]:
     """Divide the work: to CPUs and GPUs where there are GPUs, else whole to as many processes as find room."""
-    if cluster.gpus:
-        apart = Step(embedding, gpus=1, processes=min(cluster.gpus, blocks), rows=embedding.batch)
-        return [Step(decoding), apart]
+    if cluster.gpus and cluster.fit(1):
+        apart = BlockStep(embedding, gpus=1, processes=min(cluster.gpus, blocks), rows=embedding.batch)
+        return [BlockStep(decoding), apart]
     count = min(cluster.fit(embedding.threads), blocks)
-    return [Step(Both(decoding, embedding), cpus=embedding.threads, processes=count)]
+    return [BlockStep(Both(decoding, embedding), cpus=embedding.threads, processes=count)]
 
 
 def _squares(column: pa.ChunkedArray, side_px: int) -> Tensor:

@@ -18,7 +18,7 @@ Work = Callable[[pa.Table], pa.Table]
 
 
 @dataclass(frozen=True)
-class Step:
+class BlockStep:
     """One step of the work on a block: what makes the function of a process, and what the process takes.
 
     load: called once in each process of the step; it travels by pickle. processes: how many stay until all is done,
@@ -39,7 +39,7 @@ def divided(table: pa.Table, rows: int) -> list[pa.Table]:
     return [numbered.slice(start, rows) for start in range(0, table.num_rows, rows)]
 
 
-def mapped(blocks: Sequence[pa.Table], steps: Sequence[Step]) -> Iterator[pa.Table]:
+def mapped(blocks: Sequence[pa.Table], steps: Sequence[BlockStep]) -> Iterator[pa.Table]:
     """Yield what the steps make of the blocks of `divided`, row for row and in their order, in parts of any size.
 
     A cluster must be connected. A step gives as many rows as it takes, with their `row`. What a lost node had made is
@@ -71,7 +71,7 @@ def mapped(blocks: Sequence[pa.Table], steps: Sequence[Step]) -> Iterator[pa.Tab
         raise RuntimeError(f"Ray gave {following} rows of {count}")
 
 
-def _mapped(ray: Any, dataset: Any, step: Step, blocks: int) -> Any:
+def _mapped(ray: Any, dataset: Any, step: BlockStep, blocks: int) -> Any:
     placed: dict[str, Any] = {"num_cpus": step.cpus, "batch_size": step.rows, "batch_format": "pyarrow"}
     if step.gpus:
         placed["num_gpus"] = step.gpus

@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ QUIET = {  # Ray's own words stay in the files of its session; what a user must 
 }
 KNOCK_S = 10.0
 LOGGERS = ("ray", "ray.data", "ray._private")
+_said: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def connected() -> Iterator[Cluster]:
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             where = "no cluster could be started here" if local else f"no cluster at {ADDRESS} = {address!r}"
             raise ValueError(f"engine = 'ray': {where}: {why}") from None
-        _hush()
+        _hush(ray)
         yield _cluster(ray, local=local)
 
 
@@ -175,9 +177,19 @@ def _signals_kept() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _hush() -> None:
-    """Have Ray's loggers write to files only."""
+def _hush(ray: Any) -> None:
+    """Have Ray's loggers write to files only, and say in a line each what it tells of nodes, as of one that is lost."""
+    ray._private.worker.print_to_stdstream = _first_line
     for name in LOGGERS:
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
                 handler.setLevel(logging.CRITICAL + 1)
+
+
+def _first_line(told: Mapping[str, Any], ignore_prefix: bool) -> None:
+    """Say the first sentence of each message, once; Ray adds the last lines of a node's own log."""
+    for message in told["lines"]:
+        sentence = message.partition("\n")[0].partition(". ")[0]
+        if sentence not in _said:
+            _said.add(sentence)
+            print(f"  Ray: {sentence}", file=sys.stderr, flush=True)

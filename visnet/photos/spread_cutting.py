@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from visnet.engines.blocks import ROW, Step, Work, divided, mapped
+from visnet.engines.blocks import ROW, BlockStep, Work, divided, mapped
+from visnet.engines.cluster import Cluster
 from visnet.photos.cutting import BOX, Cut, Places, cut_placed, places
 
 BLOCK_BOXES = 128  # of a call of a process; what a lost process begins again
@@ -35,17 +36,21 @@ class Cutting:
         return pa.table([block[ROW], [cut.image for cut in cuts], [cut.lost for cut in cuts]], schema=MADE)
 
 
-def cut_on(photos: Path, wanted: pd.DataFrame, side_px: int, quality: int) -> Generator[tuple[pd.DataFrame, list[Cut]]]:
-    """Yield what `cut_all` yields, in parts of other sizes; a cluster must be connected.
+def cut_on(
+    nodes: Cluster, photos: Path, wanted: pd.DataFrame, side_px: int, quality: int
+) -> Generator[tuple[pd.DataFrame, list[Cut]]]:
+    """Yield what `cut_all` yields, in parts of other sizes; the cluster must be connected.
 
-    All nodes must see the photos under the same path. Errors are those of `cut_all`.
+    All nodes must see the photos under the same path. Errors are those of `cut_all`, and `ValueError` when no node has
+    a CPU.
     """
+    nodes.fit(1)
     found = places(photos, wanted)
     columns = {"photo_id": pa.array(wanted["photo_id"], pa.string())}
     columns |= {name: pa.array(wanted[name], pa.float64(), from_pandas=True) for name in BOX}
     columns |= {"place": pa.array(found.place), "size": pa.array(found.size)}
     load = Cutting(photos.absolute(), found.version, side_px, quality)
-    for part in mapped(divided(pa.table(columns), BLOCK_BOXES), [Step(load)]):
+    for part in mapped(divided(pa.table(columns), BLOCK_BOXES), [BlockStep(load)]):
         rows = part[ROW].to_pylist()
         cuts = [Cut(*one) for one in zip(part["image"].to_pylist(), part["lost"].to_pylist(), strict=True)]
         yield wanted.iloc[rows[0] : rows[-1] + 1], cuts

@@ -17,7 +17,7 @@ from torch import nn
 from visnet.embedding import embed
 from visnet.embedding.crop_dataset import CropImages
 from visnet.embedding.model_id import model_id
-from visnet.embedding.spread import Batches, embed_on
+from visnet.embedding.spread import Batching, embed_on
 from visnet.engines import Engine, cluster
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log
@@ -110,7 +110,7 @@ def _embedded(
         return
     with cluster.connected() as nodes:
         log.say(f"  {nodes}")
-        embedded = embed_on(nodes, trained_model, model, images, Batches(params.batch, precision, params.commit_every))
+        embedded = embed_on(nodes, trained_model, model, images, Batching(params.batch, precision, params.commit_every))
         with contextlib.closing(embedded):
             yield embedded
 

@@ -147,7 +147,7 @@ def _made(
         return
     with cluster.connected() as nodes:
         log.say(f"  {nodes}")
-        with contextlib.closing(cut_on(photos, todo, params.side_px, params.quality)) as made:
+        with contextlib.closing(cut_on(nodes, photos, todo, params.side_px, params.quality)) as made:
             yield made
 
 
