@@ -23,6 +23,7 @@ QUIET = {  # Ray's own words stay in the files of its session; what a user must 
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_raylet_start_wait_time_s": "120",  # of a busy machine
 }
+AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 KNOCK_S = 10.0
 LOGGERS = ("ray", "ray.data", "ray._private")
 _said: set[str] = set()
@@ -87,26 +88,33 @@ def connected() -> Iterator[Cluster]:
     """
     address = os.environ.get(ADDRESS, "")
     local = address in ("", "local")
+    where = "no cluster could be started here" if local else f"no cluster at {ADDRESS} = {address!r}"
     with contextlib.ExitStack() as stack:
-        # For as long as the cluster is there, since Ray reads it in every process that it starts, and at its import.
-        stack.enter_context(_environment({} if _authenticated() or not local else _own_token()))
+        with _refused(where):
+            if local:
+                _own_token()
+            else:
+                _knock(address)
         ray = imported()
         if ray.is_initialized():
             yield _cluster(ray, local=False)
             return
         stack.callback(ray.shutdown)
-        try:
-            with _signals_kept(), warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "lance is not fork-safe")  # what is forked runs another program
-                if not local:
-                    _knock(address)
-                ray.init(**_options(ray, local))
-        except (OSError, RuntimeError, ValueError, ImportError) as error:
-            why = str(error).strip().partition("\n")[0] or type(error).__name__
-            where = "no cluster could be started here" if local else f"no cluster at {ADDRESS} = {address!r}"
-            raise ValueError(f"engine = 'ray': {where}: {why}") from None
+        with _refused(where), _signals_kept(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "lance is not fork-safe")  # what is forked runs another program
+            ray.init(**_options(ray, local))
         _hush(ray)
         yield _cluster(ray, local=local)
+
+
+@contextlib.contextmanager
+def _refused(where: str) -> Iterator[None]:
+    """Say in a line why there is no cluster."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"engine = 'ray': {where}: {why}") from None
 
 
 def original(error: BaseException) -> BaseException:
@@ -140,27 +148,13 @@ def _cluster(ray: Any, *, local: bool) -> Cluster:
     return Cluster(tuple(Node(int(one.get("CPU", 0)), int(one.get("GPU", 0))) for one in living), local)
 
 
-def _authenticated() -> bool:
-    return any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+def _own_token() -> None:
+    """Draw a token for the clusters of this process, which Ray reads at its import, unless there is one.
 
-
-def _own_token() -> dict[str, str]:
-    """Return the environment of a cluster whose token is drawn for it alone; Ray would leave one in the home folder."""
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value
+    Left to itself, Ray would leave one in the home folder.
+    """
+    if "ray" not in sys.modules and not any(name in os.environ for name in AUTHENTICATION):
+        os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
 
 
 @contextlib.contextmanager
