@@ -17,6 +17,7 @@ SHAPES_NOTHING = {
     "visnet": "the version's number",
     "visnet.errors": "how a refusal is told apart; what is refused has no result",
     "visnet.pipeline": "parameters reach a stage as params.toml has them, and DVC reads these itself",
+    "visnet.engines": "where rows are made; what they are is the work that it is given",
     "visnet.storage": "how rows and files are stored, compared, moved and checked, not what they say",
     "visnet.photos.loss_gate": "refuses a run that would lose too much; what passes is the same",
     "visnet.sheets": "pictures only",

@@ -23,6 +23,7 @@ WINGS = (
     "errors",
     "storage",
     "pipeline",
+    "engines",
     "models",
     "losses",
     "zoo",
@@ -59,6 +60,7 @@ ONLY_IN = {  # an outside package -> the modules that may import it
     "lance": {"visnet.storage.table", "visnet.storage.shared_compaction"},
     "boto3": {"visnet.storage.object_store"},
     "botocore": {"visnet.storage.object_store"},
+    "ray": {"visnet.engines"},
 }
 
 

@@ -28,24 +28,46 @@ class Cut:
     lost: str | None
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where in a version of a photos table the photos of some boxes stand, and how long their files are: [N] int64."""
+
+    version: int
+    place: np.ndarray
+    size: np.ndarray
+
+
 def cut_all(photos: Path, wanted: pd.DataFrame, side_px: int, quality: int) -> Iterator[tuple[pd.DataFrame, list[Cut]]]:
     """Cut boxes out of the photos of a table; yield the rows of a few photos at a time with what came of each.
 
     wanted: photo_id and `BOX`, sorted by photo_id; a box without numbers is the whole photo. Each photo is decoded
     once. `ValueError` names a photo that this installation cannot read, `MemoryError` one that memory is lacking for.
     """
+    yield from cut_placed(photos, wanted, places(photos, wanted), side_px, quality, threads=os.cpu_count() or 1)
+
+
+def places(photos: Path, wanted: pd.DataFrame) -> Places:
+    """Look the photos of all boxes up in their table."""
     table = Table(photos).opened()
     listed = table.to_table(columns=["photo_id", "bytes"])
+    ids = pa.array(wanted["photo_id"].to_numpy(object), pa.string())
+    place = pc.index_in(ids, value_set=listed["photo_id"].combine_chunks())
+    return Places(table.version, place.to_numpy(), listed["bytes"].take(place).to_numpy())
+
+
+def cut_placed(
+    photos: Path, wanted: pd.DataFrame, found: Places, side_px: int, quality: int, *, threads: int
+) -> Iterator[tuple[pd.DataFrame, list[Cut]]]:
+    """Do what `cut_all` does for photos whose places are known, in so many threads."""
+    table = Table(photos).opened(found.version)
     names = wanted["photo_id"].to_numpy(object)
     first = np.flatnonzero(np.concatenate([np.ones(min(1, len(names)), bool), names[1:] != names[:-1]]))
-    photo_ids, ends = names[first], [*first[1:], len(names)]
-    place = pc.index_in(pa.array(photo_ids, pa.string()), value_set=listed["photo_id"].combine_chunks())
-    sizes = listed["bytes"].take(place).to_numpy()
+    photo_ids, place, ends = names[first], found.place[first], [*first[1:], len(names)]
     boxes: list[Box] = list(wanted[BOX].itertuples(index=False, name=None))
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for start, stop in _slices(sizes, BATCH_BYTES):
-            data = table.take(place[start:stop].to_pylist(), columns=["image"])["image"]
+    with ThreadPoolExecutor(threads) as pool:
+        for start, stop in _slices(found.size[first], BATCH_BYTES):
+            data = table.take(place[start:stop].tolist(), columns=["image"])["image"]
             own = [boxes[first[i] : ends[i]] for i in range(start, stop)]
             jobs = zip(photo_ids[start:stop].tolist(), data, own, strict=True)
             made = pool.map(lambda job: _cut(job[0], job[1].as_py(), job[2], side_px, quality), jobs)

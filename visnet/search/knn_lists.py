@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kernels.nearest import Gallery, pairs_within
-from visnet.search.products import nearest_products
+from visnet.search.sharded import Searched, products_of
 
 Ints = NDArray[np.int64]
 GONE = -2  # in the place of a row: the photo that stood there is no more
@@ -73,7 +73,7 @@ def nothing(count: int, width: int) -> Lists:
     )  # fmt: skip
 
 
-def search(queries: Queries, width: int, numbers: Ints | None = None, gallery: Gallery | None = None) -> Lists:
+def search(queries: Queries, width: int, numbers: Ints | None = None, gallery: Searched | None = None) -> Lists:
     """Search the whole gallery for some queries (or all), by their numbers: their lists in the order asked for."""
     asked = np.arange(len(queries.excluded)) if numbers is None else numbers
     place = np.full(len(queries.excluded), -1, np.int64)
@@ -81,7 +81,7 @@ def search(queries: Queries, width: int, numbers: Ints | None = None, gallery: G
     mine = np.flatnonzero(place[queries.query_of] >= 0)
     if not len(mine) or not len(queries.product):
         return replace(nothing(len(asked), width), reach_sq_distance=np.full(len(asked), np.inf, np.float32))
-    found = nearest_products(
+    found = products_of(
         queries.vectors[torch.from_numpy(mine)],
         Gallery(queries.gallery) if gallery is None else gallery,
         queries.product,
@@ -95,7 +95,7 @@ def search(queries: Queries, width: int, numbers: Ints | None = None, gallery: G
 
 
 def update(
-    lists: Lists, queries: Queries, touched: NDArray[np.bool_], k: int, gallery: Gallery | None = None
+    lists: Lists, queries: Queries, touched: NDArray[np.bool_], k: int, gallery: Searched | None = None
 ) -> tuple[Lists, Ints, Ints]:
     """Bring lists up to a gallery in which all photos of the `touched` products are new, and no other ones.
 

@@ -1,8 +1,10 @@
 """catalog_embeddings: one vector per shop crop that is shown, and per street crop of the test split, by one model."""
 
+import contextlib
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast, get_args
 
@@ -10,10 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import torch
 from pydantic import Field
+from torch import nn
 
 from visnet.embedding import embed
 from visnet.embedding.crop_dataset import CropImages
 from visnet.embedding.model_id import model_id
+from visnet.embedding.spread import Batching, embed_on
+from visnet.engines import Engine, cluster
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report, Workers
@@ -29,7 +34,7 @@ COLUMNS = ["crop_id", "product_id", "category", "side", "colour"]
 
 
 class Params(Frozen):
-    """How many crops at a time, and in which precision.
+    """How many crops at a time, in which precision, and where.
 
     Vectors of another precision are by another model. "auto" keeps that of the vectors which stand there by these
     weights, whatever machine goes on; for new weights it is bf16 on a GPU and on a CPU with AMX.
@@ -39,6 +44,7 @@ class Params(Frozen):
     commit_every: int = Field(2048, ge=1, le=1_000_000)
     workers: Workers = 0
     precision: embed.Precision = "auto"
+    engine: Engine = "local"
 
 
 def build(crops: Path, photo_quality: Path, trained_model: Path, *, out: Path, params: Params, log: Log) -> Report:
@@ -63,12 +69,12 @@ def build(crops: Path, photo_quality: Path, trained_model: Path, *, out: Path, p
     embeddings.delete(change.gone)
     todo = frame[frame["crop_id"].isin(set(change.todo))].reset_index(drop=True)
     images = CropImages(path, todo["crop_id"].tolist(), entry.side_px, keep=False)
-    with log.progress("embeddings", len(frame), done=change.same, unit="crop") as progress:
+    with contextlib.ExitStack() as stack:
+        embedded = stack.enter_context(_embedded(trained_model, model, images, params, precision, log))
+        progress = stack.enter_context(log.progress("embeddings", len(frame), done=change.same, unit="crop"))
         held: list[torch.Tensor] = []
         first = 0
-        for indices, vectors in embed.embed(
-            model, images, batch=params.batch, workers=params.workers, precision=precision
-        ):
+        for indices, vectors in embedded:
             held.append(vectors)
             last = int(indices[-1]) + 1
             full = last - first >= params.commit_every or sum(some.nbytes for some in held) >= BATCH_BYTES
@@ -92,6 +98,21 @@ def build(crops: Path, photo_quality: Path, trained_model: Path, *, out: Path, p
         "precision": precision,
         "digest": served.digest(),
     }
+
+
+@contextlib.contextmanager
+def _embedded(
+    trained_model: Path, model: nn.Module, images: CropImages, params: Params, precision: embed.Computed, log: Log
+) -> Iterator[Iterator[tuple[torch.Tensor, torch.Tensor]]]:
+    """Give what `embed` yields, made here or on a cluster, which is connected for as long as there is work for it."""
+    if params.engine == "local" or not len(images):
+        yield embed.embed(model, images, batch=params.batch, workers=params.workers, precision=precision)
+        return
+    with cluster.connected() as nodes:
+        log.say(f"  {nodes}")
+        embedded = embed_on(nodes, trained_model, model, images, Batching(params.batch, precision, params.commit_every))
+        with contextlib.closing(embedded):
+            yield embedded
 
 
 def sources(contents: pa.Array | pa.ChunkedArray, made_by: str, side_px: int) -> list[str]:

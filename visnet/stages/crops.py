@@ -1,5 +1,6 @@
 """crops: one upright RGB picture per photo, product and box, with the split that it belongs to."""
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from visnet.engines import Engine, cluster
 from visnet.photos.cutting import BOX, Cut, cut_all
 from visnet.photos.loss_gate import LossGate, TooManyLost
+from visnet.photos.spread_cutting import cut_on
 from visnet.pipeline.budget import BATCH_BYTES
 from visnet.pipeline.log import Log, Progress
 from visnet.pipeline.stage import Frozen, Report, Seed, Share
@@ -40,7 +43,7 @@ CROP = pa.schema(
 
 
 class Params(Frozen):
-    """How crops are cut, and who learns from which."""
+    """How crops are cut, who learns from which, and where they are cut: "ray" does so on a Ray cluster."""
 
     side_px: int = Field(160, ge=16, le=4096)
     quality: int = Field(90, ge=1, le=100)
@@ -50,6 +53,7 @@ class Params(Frozen):
     small_categories: Literal["refuse", "drop"] = "refuse"
     lost_share_max: Share | None = 0.02
     seed: Seed = 1
+    engine: Engine = "local"
 
 
 def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
@@ -76,8 +80,11 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
         crops.put(CROP.empty_table())
     try:
         crops.add_columns(CROP)
-        with log.progress("crops", len(records), done=change.same, unit="crop") as progress:
-            _cut(raw_images / "photos.lance", crops, todo, change, params, progress, len(records))
+        with (
+            _made(raw_images / "photos.lance", todo, params, log) as made,
+            log.progress("crops", len(records), done=change.same, unit="crop") as progress,
+        ):
+            _commit(made, crops, todo, change, params, progress, len(records))
     except TooManyLost:
         if before is None:
             atomic.remove(crops.path)
@@ -130,8 +137,22 @@ def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
     return joined.reset_index(drop=True), len(listed) - len(joined)
 
 
-def _cut(
-    photos: Path,
+@contextlib.contextmanager
+def _made(
+    photos: Path, todo: pd.DataFrame, params: Params, log: Log
+) -> Iterator[Iterator[tuple[pd.DataFrame, list[Cut]]]]:
+    """Give what comes of the boxes, cut here or on a cluster, which is connected while there is work for it."""
+    if params.engine == "local" or todo.empty:
+        yield cut_all(photos, todo, params.side_px, params.quality)
+        return
+    with cluster.connected() as nodes:
+        log.say(f"  {nodes}")
+        with contextlib.closing(cut_on(nodes, photos, todo, params.side_px, params.quality)) as made:
+            yield made
+
+
+def _commit(
+    made: Iterator[tuple[pd.DataFrame, list[Cut]]],
     crops: Table,
     todo: pd.DataFrame,
     change: Difference,
@@ -148,7 +169,7 @@ def _cut(
         replaced=_replaced(crops, todo, change),
     )
     held = [CROP.empty_table()]  # lost crops that stand there now
-    for rows in _batches(cut_all(photos, todo, params.side_px, params.quality)):
+    for rows in _batches(made):
         lost = rows.filter(pc.is_valid(rows["lost"]))
         back = gate.note(dict(zip(lost["crop_id"].to_pylist(), lost["lost"].to_pylist(), strict=True)))
         is_back = pc.is_in(rows["crop_id"], pa.array(sorted(back), pa.string()))

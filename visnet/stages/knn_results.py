@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 import torch
 from pydantic import Field
 
-from kernels.nearest import Gallery, nearest
 from visnet.embedding.vectors import Vectors, read_vectors
+from visnet.engines import Engine
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen, Report
 from visnet.search.knn_lists import SPARE, Ints, Queries, nothing, search, update
 from visnet.search.knn_table import Changes, known_of, lists_of, made_by, rows_of
+from visnet.search.sharded import Searched, galleries, nearest_rows
 from visnet.storage.fingerprints import fingerprints
 from visnet.storage.table import Table
 
@@ -35,10 +36,11 @@ Answers = Annotated[int, Field(ge=1, le=2048)]
 
 
 class Params(Frozen):
-    """How many answers."""
+    """How many answers, and where they are searched for: "ray" divides the gallery over a Ray cluster."""
 
     k: Answers = 20
     similar_k: Answers = 12
+    engine: Engine = "local"
 
 
 def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> Report:
@@ -50,12 +52,12 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
     categories = sorted(vectors.rows["category"].unique())
     counts: Counter[str] = Counter()
     probes = hits = fewest = 0
-    with log.progress("categories", len(categories), unit="category") as progress:
+    with galleries(params.engine, log) as gallery, log.progress("categories", len(categories), unit="category") as bar:
         for category in categories:
             now = vectors.of(category=category)
             shop, street = now.of(side="shop"), now.of(side="street")
             news = {side: differing[category, side] for side in ("street", "shop") if (category, side) in differing}
-            index = CategoryIndex(shop, Gallery(shop.matrix), known.answers_of(category), news)
+            index = CategoryIndex(shop, gallery(shop.matrix), known.answers_of(category), news)
             asked = {"street": (street, params.k), "similar": (shop, params.similar_k)}
             for kind, (queries, k) in asked.items():
                 changes.take(*_answers(kind, category, queries, index, k, counts))
@@ -63,7 +65,7 @@ def build(catalog_embeddings: Path, *, out: Path, params: Params, log: Log) -> R
             probes, hits = probes + probed, hits + hit
             products = shop.rows["product_id"].nunique()
             fewest = min(fewest or products, products)
-            progress.advance(category=category)
+            bar.advance(category=category)
         removed = changes.finish()
     if fewest < params.k:
         log.say(f"  the smallest category has {fewest} products: its queries get fewer than {params.k} answers")
@@ -89,7 +91,7 @@ class CategoryIndex:
     """A category's gallery, the answers that stand in the table, and by side the photos that these were not made of."""
 
     shop: Vectors
-    gallery: Gallery
+    gallery: Searched
     answers: pa.Table
     differing: Mapping[str, pd.DataFrame]
 
@@ -153,5 +155,5 @@ def _self_hits(index: CategoryIndex) -> tuple[int, int]:
     probes = shop.matrix[torch.from_numpy(np.union1d(new, some))]
     if not len(probes):
         return 0, 0
-    found = shop.matrix[nearest(probes, index.gallery, 1).row[:, 0]]
+    found = shop.matrix[nearest_rows(probes, index.gallery, 1).row[:, 0]]
     return len(probes), int(((found - probes).square().sum(1) == 0).sum())
