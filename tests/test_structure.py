@@ -58,8 +58,8 @@ ONLY_IN = {  # an outside package -> the modules that may import it
     "dagster": {"orchestration"},
     "dvc": {"orchestration"},
     "lance": {"visnet.storage.table", "visnet.storage.shared_compaction"},
-    "boto3": {"visnet.storage.object_store"},
-    "botocore": {"visnet.storage.object_store"},
+    "boto3": {"visnet.storage.object_store", "orchestration.ui.roles"},
+    "botocore": {"visnet.storage.object_store", "orchestration.ui.roles"},
     "ray": {"visnet.engines"},
 }
 

@@ -11,7 +11,8 @@
 The work is done in the current folder, the workspace. Environment: POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER and
 POSTGRES_PASSWORD, VISNET_UI_PASSWORD, and for each password NAME_FILE, a file that holds it, instead; DAGSTER_HOME;
 VISNET_PROJECT, the folder that `prepare` takes the code from; VISNET_HOSTS, names under which browsers come, by commas;
-MLFLOW_ADDRESS and CODE_ADDRESS, where those two answer; PORT, where this one is to.
+MLFLOW_ADDRESS and CODE_ADDRESS, where those two answer; PORT, where this one is to. MLFLOW_ARTIFACTS, the folder of the
+files of runs, or s3://BUCKET/FOLDER, with AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or its file).
 """
 
 import json
@@ -68,6 +69,7 @@ def prepare(env: Mapping[str, str]) -> None:
     )  # JSON is YAML
     _databases(env)
     os.environ.update(env)
+    _bucket(env.get("MLFLOW_ARTIFACTS", ""))
     from dagster import DagsterInstance
 
     with DagsterInstance.from_config(str(home)) as instance:
@@ -146,7 +148,7 @@ def environment() -> dict[str, str]:
     from sqlalchemy import URL
 
     env = {"VISNET_PROJECT": str(Path(__file__).resolve().parents[2]), **os.environ}
-    for name in ("POSTGRES_PASSWORD", PASSWORD):
+    for name in ("POSTGRES_PASSWORD", PASSWORD, "AWS_SECRET_ACCESS_KEY"):
         if file := env.pop(f"{name}_FILE", ""):
             try:
                 env[name] = Path(file).read_text(encoding="utf-8").strip()
@@ -163,6 +165,22 @@ def environment() -> dict[str, str]:
             env[name] = str(URL.create("postgresql+psycopg2", user, None, host, port, database))
         env[SECRET] = password  # which PostgreSQL's own library finds: so no address has it, wherever that is shown
     return env
+
+
+def _bucket(files: str) -> None:
+    """Make the bucket of an address, s3://BUCKET/FOLDER, unless it is there; any other place needs none."""
+    scheme, _, rest = files.partition("://")
+    if scheme != "s3":
+        return
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        store, name = boto3.client("s3"), rest.partition("/")[0]
+        if name not in {one["Name"] for one in store.list_buckets()["Buckets"]}:
+            store.create_bucket(Bucket=name)
+    except (BotoCoreError, ClientError) as error:
+        raise Missing(f"MLFLOW_ARTIFACTS {files}: {str(error).splitlines()[0]}") from None
 
 
 def _port(env: Mapping[str, str]) -> int:

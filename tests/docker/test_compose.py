@@ -1,4 +1,4 @@
-"""docker/compose.yaml: its services run as processes on a real PostgreSQL, and what it says fits image and code."""
+"""docker/compose.yaml: its services run as processes on a real PostgreSQL and object store, and fit the code."""
 
 import contextlib
 import re
@@ -12,7 +12,7 @@ import pytest
 
 from orchestration.ui.roles import CODE, FILES, ROLES
 from orchestration.ui.watch import Dagster
-from tests.docker.composed import COMPOSE, OURS, SERVICES, UI_PASSWORD, Composed
+from tests.docker.composed import COMPOSE, OBJECTS_KEY, OURS, SERVICES, UI_PASSWORD, WITH_STORE, Composed
 from tests.docker.postgresql import PASSWORD, Postgresql
 from tests.orchestration.running import wait
 from tests.workspace import ROOT
@@ -44,6 +44,19 @@ def test_every_service_has_a_role_a_health_check_and_rights_no_more_than_needed(
         assert f"docker/{secret['file'].partition('/')[0]}" in (ROOT / ".dockerignore").read_text().split()
 
 
+def test_an_object_store_is_added_to_services_that_are_there_and_to_nobody_else() -> None:
+    added = WITH_STORE["services"]
+    assert set(added) - set(SERVICES) == {"objects"}
+    assert "ports" not in added["objects"], "the other services alone reach it"
+    assert (added["objects"]["cap_drop"], added["objects"]["secrets"]) == (["ALL"], ["objects_key"])
+    for name in set(added) & set(SERVICES):
+        assert added[name]["secrets"] == ["objects_key"]
+        assert added[name]["environment"]["AWS_SECRET_ACCESS_KEY_FILE"] == "/run/secrets/objects_key"
+    files = {one["environment"]["MLFLOW_ARTIFACTS"] for one in added.values() if "MLFLOW_ARTIFACTS" in str(one)}
+    assert files == {"s3://visnet/mlflow"}
+    assert not set(WITH_STORE["volumes"]) & set(COMPOSE["volumes"])
+
+
 def test_the_image_is_what_compose_takes_it_for() -> None:
     assert re.search(r"(?m)^USER (?!root|0)\w+$", DOCKERFILE), "not root"
     assert 'ENTRYPOINT ["python", "-m", "orchestration.ui.roles"]' in DOCKERFILE
@@ -66,6 +79,7 @@ def composed(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         (workspace / "data/publish").rename(folder / "publish")  # until somebody publishes
         (workspace / "visnet").mkdir()
         (workspace / "visnet/gone.py").write_text("of an older image\n")
+        services.start_store()
         first, again = services.once("prepare"), services.once("prepare")
         assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
         assert first.stdout.splitlines()[-1] == "The workspace and the databases are ready."
@@ -129,13 +143,30 @@ def test_runs_and_their_events_are_kept_in_postgresql(composed: Composed, dagste
     assert not list(composed.workspace.glob(".dagster/**/*.db"))
 
 
+def test_files_of_runs_are_kept_in_the_object_store_and_clients_need_no_credentials(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    client = mlflow.MlflowClient(composed.url("mlflow"))
+    run = client.create_run(client.create_experiment("kept there")).info.run_id
+    client.log_text(run, "weights", "model/weights.txt")
+    assert [file.path for file in client.list_artifacts(run, "model")] == ["model/weights.txt"]
+    fetched = client.download_artifacts(run, "model/weights.txt", str(tmp_path))
+    assert Path(fetched).read_text(encoding="utf-8") == "weights"
+    kept = composed.store().list_objects_v2(Bucket="visnet", Prefix="mlflow/")["Contents"]
+    assert [one["Key"] for one in kept if one["Key"].endswith(f"{run}/artifacts/model/weights.txt")]
+    assert not list(composed.workspace.rglob("weights.txt"))
+
+
 def test_pages_want_the_password_and_no_log_has_one(composed: Composed, dagster: Dagster) -> None:
     for name, path in (("webserver", "/server_info"), ("mlflow-page", "/health")):
         answers = [httpx.get(composed.url(name) + path, auth=auth, trust_env=False).status_code
                    for auth in (None, ("x", "wrong"), ("x", UI_PASSWORD))]  # fmt: skip
         assert answers == [401, 401, 200], name
     spoken = "".join(composed.log(name).read_text() for name in OURS if composed.log(name).exists())
-    assert not [word for word in (PASSWORD, "a%20%25", UI_PASSWORD) if word in spoken]
+    assert not [word for word in (PASSWORD, "a%20%25", UI_PASSWORD, OBJECTS_KEY) if word in spoken]
 
 
 def test_a_database_that_was_away_for_a_while_costs_no_later_run(composed: Composed, dagster: Dagster) -> None:
@@ -181,6 +212,7 @@ def test_the_search_service_waits_for_the_first_version_and_then_answers(compose
         ("prepare", {"POSTGRES_PASSWORD_FILE": "/nowhere"}, "POSTGRES_PASSWORD_FILE: /nowhere: No such file"),
         ("prepare", {"POSTGRES_PORT": "x"}, "POSTGRES_PORT: 'x' is no number"),
         ("prepare", {"POSTGRES_USER": "stranger"}, "password authentication failed for user \"stranger\""),
+        ("prepare", {"AWS_SECRET_ACCESS_KEY_FILE": "", "AWS_SECRET_ACCESS_KEY": "x"}, "mlflow: An error occurred"),
         ("webserver", {"VISNET_UI_PASSWORD_FILE": "", "HOST": "0.0.0.0"}, "VISNET_UI_PASSWORD, or VISNET_UI_PASS"),
         ("daemon", {"DAGSTER_HOME": "elsewhere"}, "workspace.yaml is missing: run the role `prepare` first"),
     ],
