@@ -1,5 +1,6 @@
 """A trained localizer: the boxes of the products in a photo, none where it is unsure."""
 
+import copy
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,11 +41,12 @@ class Localizer:
     def __init__(self, model: Detector, settings: Mapping[str, str | int], unsure_below: float) -> None:
         """Take a detector and what it was built with: network, side_px, frozen_blocks and width."""
         self.model, self.settings, self.unsure_below = model.eval(), settings, unsure_below
+        self._proposing = self.model
         self.side_px = int(settings["side_px"])
 
     @classmethod
     def load(cls, folder: Path) -> "Localizer":
-        """Read what `save` wrote, to propose boxes with; one-line `ValueError` names the file and what is wrong."""
+        """Read what `save` wrote; one-line `ValueError` names the file and what is wrong."""
         where = folder / SETTINGS
         if not where.is_file():
             raise NotFound(
@@ -60,8 +62,10 @@ class Localizer:
             load_exactly(model, read_state(folder / TENSORS))
         except ValueError as error:
             raise ValueError(f"{folder / TENSORS}: {error}") from None
-        model.fcos.backbone = folded(model.fcos.backbone, int(settings["side_px"]))
-        return cls(model, settings, unsure_below)
+        made = cls(model, settings, unsure_below)
+        made._proposing = copy.deepcopy(model)
+        made._proposing.fcos.backbone = folded(model.fcos.backbone, made.side_px)
+        return made
 
     def save(self, folder: Path) -> str:
         """Write the tensors, and the settings last of all; return the tensors' digest."""
@@ -92,7 +96,7 @@ class Localizer:
         for some in torch.split(squares, batch):
             whole = torch.cat([some, some.new_zeros((batch - len(some), *some.shape[1:]))])
             with torch.inference_mode():
-                found = self.model(as_floats(whole))[: len(some)]
+                found = self._proposing(as_floats(whole))[: len(some)]
             yield from ((boxes.clone(), scores.clone()) for boxes, scores in found)
 
     def _sure(self, found: tuple[Tensor, Tensor], frame: Frame) -> list[Proposal]:
