@@ -1,5 +1,6 @@
 """Trained models of category paths on disk, and answers from the one that was chosen."""
 
+import functools
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -52,7 +53,6 @@ class Categorizer:
 
     def __init__(self, taxonomy: Taxonomy, networks: Mapping[Head, PathNetwork], settings: PathSettings) -> None:
         self.taxonomy, self.networks, self.settings = taxonomy, networks, settings
-        self._ready: dict[tuple[Head, Computed], nn.Module] = {}
 
     @classmethod
     def load(cls, folder: Path, heads: Sequence[Head] | None = None) -> "Categorizer":
@@ -119,11 +119,15 @@ class Categorizer:
         """
         if not squares:
             return np.empty((0, len(self.taxonomy.paths)))
-        head, precision = self.settings.chosen, chosen_precision("auto", chosen_device("auto"))
-        if (head, precision) not in self._ready:
-            self._ready[head, precision] = ready(self.networks[head].eval(), self.settings.side_px, precision)
-        scores = embed_together(self._ready[head, precision], squares, (*SIZES, *ALONE), precision)
-        return self.probabilities(head, scores.double().numpy())
+        network, precision = self._ready
+        scores = embed_together(network, squares, (*SIZES, *ALONE), precision)
+        return self.probabilities(self.settings.chosen, scores.double().numpy())
+
+    @functools.cached_property
+    def _ready(self) -> tuple[nn.Module, Computed]:
+        """The chosen network as it answers for a few photos, and in which precision; it learns no more by then."""
+        precision = chosen_precision("auto", chosen_device("auto"))
+        return ready(self.networks[self.settings.chosen].eval(), self.settings.side_px, precision), precision
 
     def categorize(self, squares: Sequence[Tensor]) -> list[PathAnswer]:
         """Answer for a few photos, uint8 [3, S, S], in the tree that was learnt."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import visnet
+from visnet.pipeline.log import SILENT, Log
 
 ADDRESS = "RAY_ADDRESS"
 QUIET = {  # Ray's own words stay in the files of its session; what a user must know, we say
@@ -80,11 +81,11 @@ def imported() -> Any:
 
 
 @contextlib.contextmanager
-def connected() -> Iterator[Cluster]:
+def connected(log: Log = SILENT) -> Iterator[Cluster]:
     """Connect to the cluster that `RAY_ADDRESS` names, or start one of this machine's CPUs and GPUs and stop it again.
 
-    However the work ends, its processes on the cluster end, too; a process that is connected already stays so.
-    `ValueError` when no cluster answers there.
+    What it has is said. However the work ends, its processes on the cluster end, too; a process that is connected
+    already stays so. `ValueError` when no cluster answers there.
     """
     address = os.environ.get(ADDRESS, "")
     local = address in ("", "local")
@@ -97,14 +98,14 @@ def connected() -> Iterator[Cluster]:
                 _knock(address)
         ray = imported()
         if ray.is_initialized():
-            yield _cluster(ray, local=False)
+            yield _cluster(ray, log, local=False)
             return
         stack.callback(ray.shutdown)
         with _refused(where), _signals_kept(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "lance is not fork-safe")  # what is forked runs another program
             ray.init(**_options(ray, local))
         _hush(ray)
-        yield _cluster(ray, local=local)
+        yield _cluster(ray, log, local=local)
 
 
 @contextlib.contextmanager
@@ -143,9 +144,11 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), KNOCK_S).close()
 
 
-def _cluster(ray: Any, *, local: bool) -> Cluster:
+def _cluster(ray: Any, log: Log, *, local: bool) -> Cluster:
     living = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return Cluster(tuple(Node(int(one.get("CPU", 0)), int(one.get("GPU", 0))) for one in living), local)
+    found = Cluster(tuple(Node(int(one.get("CPU", 0)), int(one.get("GPU", 0))) for one in living), local)
+    log.say(f"  {found}")
+    return found
 
 
 def _own_token() -> None:

@@ -27,7 +27,7 @@ def folded(model: Network, side_px: int) -> Network:
         return model
     made = copy.deepcopy(model).eval()
     noise = torch.rand((2, 3, side_px, side_px), generator=torch.Generator().manual_seed(0))
-    photos = noise.to(next(model.parameters()).device).contiguous(memory_format=torch.channels_last)
+    photos = noise.to(next(model.parameters(), noise).device).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         before, pairs = _followed(made, photos)
         for convolution, norm in pairs:

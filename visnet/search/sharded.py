@@ -49,8 +49,7 @@ def galleries(engine: Engine, log: Log) -> Iterator[Callable[[Tensor], Searched]
         yield Gallery
         return
     threads = torch.get_num_threads()
-    with cluster.connected() as nodes:
-        log.say(f"  {nodes}")
+    with cluster.connected(log) as nodes:
         shards = Shards(nodes.gpus or nodes.fit(threads), threads=threads, gpus=min(1, nodes.gpus))
         try:
             yield shards.gallery

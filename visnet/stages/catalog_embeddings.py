@@ -108,8 +108,7 @@ def _embedded(
     if params.engine == "local" or not len(images):
         yield embed.embed(model, images, batch=params.batch, workers=params.workers, precision=precision)
         return
-    with cluster.connected() as nodes:
-        log.say(f"  {nodes}")
+    with cluster.connected(log) as nodes:
         embedded = embed_on(nodes, trained_model, model, images, Batching(params.batch, precision, params.commit_every))
         with contextlib.closing(embedded):
             yield embedded

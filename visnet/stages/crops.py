@@ -145,10 +145,11 @@ def _made(
     if params.engine == "local" or todo.empty:
         yield cut_all(photos, todo, params.side_px, params.quality)
         return
-    with cluster.connected() as nodes:
-        log.say(f"  {nodes}")
-        with contextlib.closing(cut_on(nodes, photos, todo, params.side_px, params.quality)) as made:
-            yield made
+    with (
+        cluster.connected(log) as nodes,
+        contextlib.closing(cut_on(nodes, photos, todo, params.side_px, params.quality)) as made,
+    ):
+        yield made
 
 
 def _commit(
