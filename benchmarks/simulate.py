@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import simulate_costs as costs
-import simulate_plan
+import simulate_tables
 from scipy.optimize import nnls
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,7 +129,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     guess, found = predicted(made, truth), seen(truth, service, own)
     return {
         "cores": len(os.sched_getaffinity(0)),
-        "cpu": simulate_plan.processor(),
+        "cpu": costs.processor(),
         "model": options.model,
         "times": options.times,
         "lines": lines,
@@ -162,10 +162,10 @@ def main() -> None:
     if options.what == "measure":
         told = measure(options)
         options.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-        print(simulate_plan.checked(told))
+        print(simulate_tables.checked(told))
         return
     told = json.loads(options.of.read_text(encoding="utf-8"))
-    PAGE.write_text(simulate_plan.filled(PAGE.read_text(encoding="utf-8"), told), encoding="utf-8")
+    PAGE.write_text(simulate_tables.filled(PAGE.read_text(encoding="utf-8"), told), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -157,6 +157,12 @@ def approximate(data: Path, recalls: tuple[float, ...] = (0.95, 0.99), held_out:
     return found
 
 
+def processor() -> str:
+    """Name this machine's processor."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
+
+
 def _seconds(work: Any) -> float:
     begun_s = time.perf_counter()
     work()

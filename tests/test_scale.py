@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, "benchmarks")
-from benchmarks import simulate_plan
+from benchmarks import simulate_tables
 from benchmarks.simulate_plan import Assumed, Costs, limits, plan
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +61,6 @@ def test_a_limit_is_the_last_size_that_one_machine_does() -> None:
 def test_the_page_says_what_was_measured() -> None:
     told = json.loads((ROOT / "benchmarks/results/scale.json").read_text(encoding="utf-8"))
     page = (ROOT / "docs/concepts/scale.md").read_text(encoding="utf-8")
-    assert page == simulate_plan.filled(page, told), "run `python benchmarks/simulate.py page`"
-    assert page.count("<!-- table:") == len(simulate_plan.TABLES)
+    assert page == simulate_tables.filled(page, told), "run `python benchmarks/simulate.py page`"
+    assert page.count("<!-- table:") == len(simulate_tables.TABLES)
     assert str(told["times"]) == "10"
