@@ -30,6 +30,7 @@ from visnet.photos import codec
 from visnet.pipeline.log import SILENT
 from visnet.serving import catalog
 from visnet.serving.searcher import Searcher
+from visnet.serving.shop_gallery import ShopGallery
 from visnet.storage.table import Table
 
 STRANGERS = 60  # photos that the catalog has not
@@ -42,7 +43,7 @@ def write(folder: Path, workspace: Path, folders: list[Path], products: int) -> 
     order = np.random.default_rng(2).permutation(len(photos))
     photos = [codec.fit(photos[at], CROP_PX) for at in order]
     with catalog.open_current(workspace / "data") as version:
-        searcher = Searcher(version.trained_model, version.folder)
+        searcher = Searcher(version.trained_model, ShopGallery.read(version.folder))
     jpegs = [codec.encode(photo) for photo in photos[:products]]
     vectors = [searcher.embed([codec.decode(jpeg)])[0].numpy() for jpeg in jpegs]
     serve_shop.put(folder, workspace, jpegs, np.stack(vectors))

@@ -19,6 +19,7 @@ from visnet.photos import codec
 from visnet.pipeline.log import SILENT
 from visnet.serving import candidate, catalog, versions
 from visnet.serving.searcher import Searcher
+from visnet.serving.shop_gallery import ShopGallery
 from visnet.stages import knn_results
 from visnet.storage.table import Table
 
@@ -34,7 +35,7 @@ def write(folder: Path, model_of_shop: Path, products: int) -> Path:
     gives it, by which a service knows that it works; the others have random unit vectors.
     """
     with catalog.open_current(model_of_shop / "data") as version:
-        searcher = Searcher(version.trained_model, version.folder)
+        searcher = Searcher(version.trained_model, ShopGallery.read(version.folder))
     rng = np.random.default_rng(1)
     picture = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((48, 48))
     jpeg = codec.encode(picture)

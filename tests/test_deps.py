@@ -20,6 +20,7 @@ SHAPES_NOTHING = {
     "visnet.engines": "where rows are made; what they are is the work that it is given",
     "visnet.storage": "how rows and files are stored, compared, moved and checked, not what they say",
     "visnet.photos.loss_gate": "refuses a run that would lose too much; what passes is the same",
+    "visnet.serving.galleries": "what readers map of a version; the version is complete without",
     "visnet.sheets": "pictures only",
     "visnet.tracking": "brings a registered model, which its version names; the rest is told to MLflow",
 }

@@ -41,10 +41,14 @@ def prepare(vectors: Tensor, metric: str, compute: str, *, keep: bool) -> Prepar
         codes = encode(coding, vectors)
     except NoBoundError:
         return Prepared(vectors, metric, None)
-    ready = Prepared(vectors, metric, coding, codes, sq_norms=sq_norms(vectors))
-    if build.library() is not None:  # whose thresholds come without a sample
+    return completed(Prepared(vectors, metric, coding, codes, sq_norms=sq_norms(vectors)))
+
+
+def completed(ready: Prepared) -> Prepared:
+    """Draw the sample of a gallery with codes, where a scan needs one: thresholds of the compiled one come without."""
+    if ready.codes is None or build.library() is not None:
         return ready
-    return replace(ready, sample=sample_of(ready.block, Admission(), *vectors.shape))
+    return replace(ready, sample=sample_of(ready.block, Admission(), *ready.vectors.shape))
 
 
 def fastest() -> str:

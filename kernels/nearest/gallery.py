@@ -1,6 +1,8 @@
 """A gallery made ready: checked once, and with the copy of it that a scan reads."""
 
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +29,32 @@ class Gallery:
         check_vectors("gallery", vectors, metric)
         self.vectors, self.metric = vectors, metric
         self.backend = choose(backend, vectors.device)
-        self.prepared = module(self.backend).prepare(vectors, metric, compute, keep=True)
+        self.prepared: Any = module(self.backend).prepare(vectors, metric, compute, keep=True)
+
+    def save(self, folder: Path) -> None:
+        """Write vectors and copy into an empty folder, for `open`; ValueError for one that a CPU does not search.
+
+        The caller has the disk hold the files before it gives the folder its name.
+        """
+        if self.backend != "cpu":
+            raise ValueError(f'a gallery of backend "{self.backend}" cannot be saved; make it with backend "cpu"')
+        from kernels.nearest import saved
+
+        saved.save(self.prepared, folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Gallery":
+        """Map a gallery that was saved: it is read as it is searched, and processes share the memory that it takes.
+
+        ValueError in a line where other sources made it, or it is damaged; OSError where it cannot be read. It answers
+        as if it were made here: nothing is checked but shapes, and the folder may be removed meanwhile.
+        """
+        from kernels.nearest import cpu, saved
+
+        gallery = cls.__new__(cls)
+        gallery.prepared = cpu.completed(saved.opened(folder))
+        gallery.vectors, gallery.metric, gallery.backend = gallery.prepared.vectors, gallery.prepared.metric, "cpu"
+        return gallery
 
     @property
     def scan(self) -> str:

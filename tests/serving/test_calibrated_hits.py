@@ -18,6 +18,7 @@ from visnet.evaluation import calibration
 from visnet.pipeline.log import SILENT
 from visnet.serving import catalog, versions
 from visnet.serving.searcher import Hit, Searcher
+from visnet.serving.shop_gallery import ShopGallery
 
 
 def put_calibration(shop: Path, queries: int = 7) -> None:
@@ -25,6 +26,9 @@ def put_calibration(shop: Path, queries: int = 7) -> None:
     fitted = known(model_of(shop / "data/catalog_embeddings")).model_copy(update={"queries": queries})
     (shop / "data/evaluation" / calibration.FILE).unlink(missing_ok=True)  # of a version that is linked to it
     fitted.save(shop / "data/evaluation")
+
+
+LINE = ("trained_model", "catalog_embeddings", "evaluation")
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def calibrated(shop: Path) -> Path:
 
 def hits(shop: Path, category: str | None) -> list[Hit]:
     with catalog.open_current(shop / "data") as version:
-        searcher = Searcher(version.trained_model, version.folder, version.folder)
+        searcher = Searcher(version.trained_model, ShopGallery.read(version.folder), version.folder)
         vector: torch.Tensor = version.vectors().matrix[:1]
         return searcher.search(vector, 5, category)[0]
 
@@ -106,8 +110,9 @@ def test_one_of_another_model_is_served_to_nobody(calibrated: Path) -> None:
     with pytest.raises(NotReady, match=r"calibration.json is of another model .*: run `dvc repro evaluation`"):
         refresh(calibrated, "publish")
     assert served(calibrated) == 2
+    model, embeddings, evaluation = (calibrated / "data" / name for name in LINE)
     with pytest.raises(NotReady, match="is of another model"):
-        Searcher(*(calibrated / "data" / stage for stage in ("trained_model", "catalog_embeddings", "evaluation")))
+        Searcher(model, ShopGallery.read(embeddings), evaluation)
     put_calibration(calibrated)
     refresh(calibrated, "publish")
     assert served(calibrated) == 3

@@ -18,6 +18,7 @@ from visnet.serving import catalog, versions
 from visnet.serving.app.answers.catalog import QUALITY, PhotoQuality
 from visnet.serving.app.facts import Facts
 from visnet.serving.searcher import Searcher
+from visnet.serving.shop_gallery import ShopGallery
 
 SAID = {"p000": ("bad", "blurred", 0.98), "p001": ("unsure", "close_up", 0.5), "p002": ("good", "", 0.25)}
 
@@ -93,7 +94,7 @@ def test_what_is_left_out_is_not_shown_and_deploy_and_verify_know_both_parts(jud
 
 def test_another_picture_under_the_same_id_has_no_verdict(judged: Path) -> None:
     with catalog.open_current(judged / "data") as version:
-        facts = Facts(version, Searcher(version.trained_model, version.folder))
+        facts = Facts(version, Searcher(version.trained_model, ShopGallery.read(version.folder)))
         photo = facts.photo_id(str(version.vectors().of(side="shop", product_id="p000").rows["crop_id"][0]))
         assert facts.verdict(photo) == ("bad", "blurred", pytest.approx(0.98))
         assert facts.verdict(f"{photo.partition('.')[0]}.00000000") is None

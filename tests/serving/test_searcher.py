@@ -13,6 +13,7 @@ from visnet.errors import NotFound, NotReady
 from visnet.photos import codec
 from visnet.serving import catalog
 from visnet.serving.searcher import Searcher
+from visnet.serving.shop_gallery import ShopGallery
 from visnet.storage.table import Table
 
 
@@ -20,7 +21,7 @@ from visnet.storage.table import Table
 def searcher(shop: Path) -> Searcher:
     """The served version, held in memory; its folders are gone."""
     with catalog.open_current(shop / "data") as version:
-        searcher = Searcher(version.trained_model, version.folder)
+        searcher = Searcher(version.trained_model, ShopGallery.read(version.folder))
     shutil.rmtree(shop / "data/publish")
     return searcher
 
@@ -72,5 +73,5 @@ def test_what_cannot_be_answered_says_what_is_allowed(searcher: Searcher) -> Non
 
 def test_a_model_and_the_vectors_of_another_do_not_answer_together(shop: Path) -> None:
     put_model(shop, seed=2)
-    with pytest.raises(NotReady, match="is by another model than"):
-        Searcher(shop / "data/trained_model", shop / "data/catalog_embeddings")
+    with pytest.raises(NotReady, match="are by another model than"):
+        Searcher(shop / "data/trained_model", ShopGallery.read(shop / "data/catalog_embeddings"))

@@ -33,7 +33,7 @@ def run(data: Path = DATA) -> str:
         return done
     from visnet.pipeline import stage  # torch and Lance, once there is something to do
     from visnet.runs import runner
-    from visnet.serving import candidate
+    from visnet.serving import candidate, galleries
     from visnet.stages.publish import Params
 
     params = stage.parse("publish", runner.read_params().get("publish", {}), str(runner.PARAMS))
@@ -49,6 +49,7 @@ def run(data: Path = DATA) -> str:
             earlier = None if served is None else versions.folder(publish, served)
             facts = candidate.describe(made, earlier) | {"before": served}
             facts["mlflow_run"] = candidate.run_of(made.parts["model"], REPORTS)
+            galleries.prepare(publish, number, building, made.parts)
             versions.finish(publish, number, building, facts)
         finally:
             shutil.rmtree(building, ignore_errors=True)

@@ -14,8 +14,9 @@ from visnet.localizing.localizer import Localizer
 from visnet.photos import codec
 from visnet.photos.cutting import Box
 from visnet.pipeline.reports import DATA
-from visnet.serving import catalog, versions
+from visnet.serving import catalog, galleries, versions
 from visnet.serving.searcher import Hit, Searcher
+from visnet.serving.shop_gallery import ShopGallery
 from visnet.serving.told_categories import told_categories
 from visnet.sheets import contact_sheet
 from visnet.storage.table import Table
@@ -42,8 +43,7 @@ def answer(photo: Path, k: int, category: str | None, box: Box | None, out: Path
         if place.localizer is not None and box is None and not whole:
             cut, note = _proposed(place.localizer, picture)
             picture = codec.crop(picture, cut)
-        told = told_categories(place.told_categories)
-        searcher = Searcher(place.trained_model, place.embeddings, place.calibration, told=told)
+        searcher = Searcher(place.trained_model, place.shop, place.calibration)
         (hits,) = searcher.search(searcher.embed([picture]), k, category, uncropped=cut is None)
         products = searcher.products(category)
         _draw(place.crops, hits, photo.name, picture, products, out)
@@ -65,17 +65,16 @@ def _proposed(localizer: Path, picture: Image.Image) -> tuple[Box | None, list[s
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the answers are: folders of the model, its embeddings and calibration, and the crops.
+    """Where the answers are: folders of the model and its calibration, the shop's photos, and the crops.
 
-    localizer: its folder; told_categories: the table of what photos tell of products; None where there is none.
+    localizer: its folder, None where there is none.
     """
 
     trained_model: Path
-    embeddings: Path
+    shop: ShopGallery
     calibration: Path
     crops: Path
     localizer: Path | None
-    told_categories: Path | None
 
 
 @contextlib.contextmanager
@@ -83,8 +82,8 @@ def _opened() -> Iterator[_Place]:
     """Hold the version that is served; where none is, the line's own artefacts answer."""
     if catalog.is_published():
         with catalog.open_current() as version:
-            own, told = version.folder, version.told_categories
-            yield _Place(version.trained_model, own, own, version.crops, version.localizer, told)
+            shop = galleries.of_version(version)
+            yield _Place(version.trained_model, shop, version.folder, version.crops, version.localizer)
         return
     for stage in ("crops", "trained_model", "catalog_embeddings"):
         if not (DATA / stage).exists():
@@ -93,8 +92,8 @@ def _opened() -> Iterator[_Place]:
     localizer = DATA / "localizer"
     finds = localizer if is_trained(localizer) else None
     told = DATA / "category_paths" / TOLD_CATEGORIES
-    filled = told if Table(told).exists() else None
-    yield _Place(model, embeddings, evaluation, DATA / "crops" / "crops.lance", finds, filled)
+    shop = ShopGallery.read(embeddings, told_categories(told if Table(told).exists() else None))
+    yield _Place(model, shop, evaluation, DATA / "crops" / "crops.lance", finds)
 
 
 def _draw(crops: Path, hits: Sequence[Hit], name: str, picture: Image.Image, products: int, out: Path) -> None:

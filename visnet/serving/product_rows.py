@@ -1,7 +1,19 @@
 """Which photos are of which product: by numbers, so that a version of a million products opens without a loop."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+
+AT_ONCE = 8192  # names, between which other threads may go on
+
+
+def numbered(names: Sequence[str] | np.ndarray) -> dict[str, int]:
+    """Return name -> its number; of equal names the last has it."""
+    found: dict[str, int] = {}
+    for start in range(0, len(names), AT_ONCE):
+        found.update(zip(names[start : start + AT_ONCE], range(start, len(names)), strict=False))
+    return found
 
 
 class ProductRows:
@@ -15,12 +27,17 @@ class ProductRows:
         code, self.names = pd.factorize(product_id)
         self.code: np.ndarray = code.astype(np.int64)
         self.count = len(self.names)
-        self.number: dict[str, int] = dict(zip(self.names, range(self.count), strict=True))
+        self.number = numbered(self.names)
         self._order = np.argsort(self.code, kind="stable")
         self._start = np.searchsorted(self.code[self._order], np.arange(self.count + 1))
 
     def __contains__(self, product_id: str) -> bool:
         return product_id in self.number
+
+    def numbers(self, names: np.ndarray) -> np.ndarray:
+        """Return the numbers of products by their names [N], [N] int64, -1 where there is no such product."""
+        found: np.ndarray = pd.Index(self.names).get_indexer(names).astype(np.int64)
+        return found
 
     def of(self, product_id: str) -> np.ndarray:
         """Return the photos of a product, [M] int64 in order; none where there is no such product."""

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from visnet.errors import Damaged, NotReady
 from visnet.pipeline.reports import DATA
-from visnet.serving import catalog, versions
+from visnet.serving import catalog, galleries, versions
 from visnet.storage import atomic, lease, links, locks
 from visnet.storage.fingerprints import fingerprint
 from visnet.storage.object_store import ABSENT, ObjectStore
@@ -111,6 +111,7 @@ def pull(url: str, data: Path = DATA, *, keep: int = KEPT_HERE) -> str:
             measured = {name: value for name, value in facts.items() if name not in _MADE_HERE}
             for folder in sorted({path.parent for path in building.rglob("*")}):
                 atomic.sync(folder)
+            galleries.prepare(publish, number, building, facts["parts"])
             versions.finish(publish, number, building, measured | {"remote": origin})
         finally:
             shutil.rmtree(building, ignore_errors=True)

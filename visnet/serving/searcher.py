@@ -6,28 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 
-from kernels.nearest import Gallery, nearest
+from kernels.nearest import nearest
 from visnet.embedding.crop_dataset import square
 from visnet.embedding.embed import ready
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.together import ALONE, embed_together, sizes_alike
-from visnet.embedding.vectors import read_vectors
 from visnet.errors import NotFound, NotReady
 from visnet.evaluation.calibration import load
 from visnet.search.products import nearest_products
 from visnet.serving.duplicates import Listings
 from visnet.serving.product_rows import ProductRows
-from visnet.serving.told_categories import NONE_TOLD, ToldCategory, filled
+from visnet.serving.shop_gallery import SAID, ShopGallery
 from visnet.zoo import weights
 
 NO_GROUPS: Mapping[str, str] = MappingProxyType({})
-SAID = ("product_id", "crop_id", "category", "colour")
 
 
 @dataclass(frozen=True)
@@ -59,47 +57,52 @@ class Ranking:
     probability: np.ndarray | None
 
 
+class _Network(NamedTuple):
+    """The network that vectors were made by, ready to answer, and the side in pixels of what it takes."""
+
+    model: torch.nn.Module
+    side_px: int
+
+    @classmethod
+    def of(cls, trained_model: Path, wanted: str) -> "_Network":
+        model, entry = weights.load(trained_model)
+        precision = precision_of(wanted)
+        if wanted != model_id(weights.digest(model.state_dict()), precision):
+            raise NotReady(f"the embeddings are by another model than {trained_model}; run `dvc repro` first")
+        return cls(ready(model.eval(), entry.side_px, precision), entry.side_px)
+
+
 class Searcher:
     """The shop photos of a version, searched exactly. Nothing is read once it is made: the folders may go."""
 
     def __init__(
         self,
         trained_model: Path,
-        embeddings: Path,
+        shop: ShopGallery,
         calibration: Path | None = None,
         groups: Mapping[str, str] = NO_GROUPS,
-        told: Mapping[str, ToldCategory] = NONE_TOLD,
+        like: "Searcher | None" = None,
     ) -> None:
-        """Read a model's folder, the folder of its embeddings and, if given, the one in which its calibration may be.
+        """Read a model's folder and, if given, the one in which its calibration may be.
 
-        groups: product -> the group of products that are one listing (`visnet.serving.duplicates`).
-        told: product -> the category that it has where its records say none (`visnet.serving.told_categories`).
-        `NotReady` when the embeddings or the calibration are of another model.
+        groups: product -> the group of products that are one listing (`visnet.serving.duplicates`). like: one whose
+        network is taken where it is by the same model. `NotReady` when the vectors or the calibration are of another
+        model.
         """
-        model, entry = weights.load(trained_model)
-        self.side_px = entry.side_px
-        shop = read_vectors(embeddings).of(side="shop")
+        self.model: str = shop.model
         self.precision = precision_of(shop.model)
-        if shop.model != model_id(weights.digest(model.state_dict()), self.precision):
-            raise NotReady(f"{embeddings} is by another model than {trained_model}; run `dvc repro` first")
-        self._model = ready(model.eval(), self.side_px, self.precision)
+        known = None if like is None or like.model != shop.model else like._network
+        self._network: _Network = known or _Network.of(trained_model, shop.model)
+        self.side_px = self._network.side_px
         self._calibration = None if calibration is None else load(calibration, shop.model)
-        # Sorted by category, so that one of them is a range of rows, and nothing else is read to search it.
-        rows = shop.rows
-        category, self.told = filled(rows["category"].to_numpy(object), rows["product_id"].to_numpy(object), told)
-        if self.told:
-            rows = rows.assign(category=category)
-        code, categories = pd.factorize(rows["category"], sort=True)
-        order = np.argsort(code, kind="stable")
-        self._gallery = Gallery(shop.matrix[torch.from_numpy(order)], metric="sq_euclidean")
-        self.said = {name: _texts(rows[name])[order] for name in SAID}
+        self._gallery, self.said, self.told = shop.gallery, shop.said, shop.told
         self.product_rows = ProductRows(self.said["product_id"])
         self._product = self.product_rows.code
         self.listings = Listings(self.product_rows, groups)
-        ends = np.searchsorted(code[order], np.arange(len(categories) + 1)).tolist()
-        self._range = dict(zip(categories, itertools.pairwise(ends), strict=True))
-
-        self._count = {name: len(np.unique(self._product[slice(*self._rows_of(name))])) for name in (None, *categories)}
+        self._range = _ranges(self.said["category"])
+        self._count = {None: self.product_rows.count} | {
+            name: _distinct(self._product[start:stop]) for name, (start, stop) in self._range.items()
+        }
 
     @property
     def categories(self) -> list[str]:
@@ -121,14 +124,14 @@ class Searcher:
 
     def sizes_alike(self) -> tuple[int, ...]:
         """Try in which sizes of batch photos have the vectors that they have alone (see `embedding.together`)."""
-        return sizes_alike(self._model, self.side_px, self.precision)
+        return sizes_alike(self._network.model, self.side_px, self.precision)
 
     def vectors(self, squares: Sequence[torch.Tensor], sizes: Sequence[int] = ALONE) -> torch.Tensor:
         """Return the vectors [B, D] float32 of squares, in batches of the sizes; left out, one at a time.
 
         Sums are of another order in another batch, and a lone photo must not wait for 31 grey ones.
         """
-        return embed_together(self._model, squares, sizes, self.precision)
+        return embed_together(self._network.model, squares, sizes, self.precision)
 
     def embed(self, photos: Sequence[Image.Image]) -> torch.Tensor:
         """Return the vectors [B, D] float32 of upright RGB photos, each as it would be alone."""
@@ -234,7 +237,15 @@ class Searcher:
         return self._range[category]
 
 
-def _texts(column: pd.Series) -> np.ndarray:
-    """Return a column of texts as objects, one object for each text; "" for none."""
-    code, values = pd.factorize(column)
-    return np.append(np.asarray(values, object), "")[code]  # the last is of none, whose number is -1
+def _distinct(numbers: np.ndarray) -> int:
+    """Count the different whole numbers, none negative, in as many steps as there are."""
+    last, places = np.zeros(int(numbers.max(initial=-1)) + 1, np.int64), np.arange(len(numbers))
+    last[numbers] = places
+    return int(np.count_nonzero(last[numbers] == places))
+
+
+def _ranges(category: np.ndarray) -> dict[str, tuple[int, int]]:
+    """Return category -> its rows, start and stop; category: [G] object, those of one stand together, "" is none."""
+    start = np.flatnonzero(np.r_[True, category[1:] != category[:-1]]) if len(category) else np.zeros(0, int)
+    ends = [*start.tolist(), len(category)]
+    return {str(category[at]): (at, stop) for at, stop in itertools.pairwise(ends) if category[at]}

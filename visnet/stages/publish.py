@@ -22,7 +22,7 @@ from visnet.pipeline.log import Log
 from visnet.pipeline.reports import REPORTS
 from visnet.pipeline.stage import Frozen, Report, Share
 from visnet.quality.shown_crops import shown_crops
-from visnet.serving import candidate, gates, pointer, versions
+from visnet.serving import candidate, galleries, gates, pointer, versions
 from visnet.serving.candidate import Candidate
 from visnet.serving.gates import Gate
 from visnet.sheets import contact_sheet
@@ -99,6 +99,8 @@ def build(
                 "brought": asdict(made.brought),
             }
         _picture(building, facts, log)
+        if published and not apart:
+            galleries.prepare(out, number, building, made.parts, vectors)
         # All that can fail has been done. A kill between these lines leaves what `deploy`, or the next run, completes.
         pointer.write(out, made.parts, fingerprint(*sorted(made.parts.items())))
         if published and not apart:

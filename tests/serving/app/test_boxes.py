@@ -18,6 +18,7 @@ from visnet.models.detector import Detector
 from visnet.photos import codec
 from visnet.serving import catalog
 from visnet.serving.searcher import Searcher
+from visnet.serving.shop_gallery import ShopGallery
 
 SMALL = {"network": "tf_efficientnet_lite0", "side_px": 64, "frozen_blocks": 6, "width": 32}
 
@@ -58,7 +59,7 @@ def test_the_box_is_the_localizers_and_what_is_in_it_is_searched_for(shop: Path)
     assert (proposed["kind"], proposed["used"]) == ("proposed", True)
     assert whole == {"box": [0, 0, 300, 160], "score": None, "kind": "whole", "used": False}
     with catalog.open_current(shop / "data") as version:
-        searcher = Searcher(version.trained_model, version.folder)
+        searcher = Searcher(version.trained_model, ShopGallery.read(version.folder))
     (hits,) = searcher.search(searcher.embed([codec.crop(picture, wanted.box)]), 3)
     assert [one["photo_id"].partition(".")[0] for one in found["results"][:3]] == [hit.crop_id for hit in hits]
     assert [one["sq_distance"] for one in found["results"][:3]] == pytest.approx(
@@ -166,13 +167,13 @@ def test_boxes_go_through_the_network_and_the_search_together(client: httpx.Clie
     )
     assert (squares, searches, vectors) == (3, 1, 3)
     with catalog.open_current(place / "data") as version:
-        most, *_ = Searcher(version.trained_model, version.folder).sizes_alike()
+        most, *_ = Searcher(version.trained_model, ShopGallery.read(version.folder)).sizes_alike()
     assert embeds == math.ceil(3 / most), "in the largest batches in which vectors are those of photos alone"
 
 
 def test_boxes_that_are_not_grouped_are_looks_at_one_thing(client: httpx.Client, place: Path) -> None:
     with catalog.open_current(place / "data") as version:
-        searcher = Searcher(version.trained_model, version.folder)
+        searcher = Searcher(version.trained_model, ShopGallery.read(version.folder))
     photo, other = two_things(place), photo_of(place, "p003-0-1")
     found = search(client, photo, other, box=TWO, limit=3).json()
     whole = codec.decode(photo)

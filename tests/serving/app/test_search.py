@@ -13,12 +13,13 @@ from tests.serving.app.running import COUNTED, jpeg, photo_of, search, served
 from visnet.photos import codec
 from visnet.serving import catalog
 from visnet.serving.searcher import Searcher
+from visnet.serving.shop_gallery import ShopGallery
 
 
 @pytest.fixture(scope="module")
 def searcher(place: Path) -> Searcher:
     with catalog.open_current(place / "data") as version:
-        return Searcher(version.trained_model, version.folder, version.folder)
+        return Searcher(version.trained_model, ShopGallery.read(version.folder), version.folder)
 
 
 def told(answer: httpx.Response) -> dict[str, Any]:

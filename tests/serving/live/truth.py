@@ -14,6 +14,7 @@ from tests.serving.live import fed
 from visnet.photos import codec
 from visnet.serving import catalog
 from visnet.serving.searcher import Searcher
+from visnet.serving.shop_gallery import ShopGallery
 
 
 class Truth:
@@ -21,7 +22,7 @@ class Truth:
 
     def __init__(self, shop: Path) -> None:
         with catalog.open_current(shop / "data") as version:
-            self.searcher = Searcher(version.trained_model, version.folder)
+            self.searcher = Searcher(version.trained_model, ShopGallery.read(version.folder))
         self.shop, self.line = shop, fed.line(shop)
         self.vectors = {name: list(crops.values()) for name, crops in fed.published_vectors(shop).items()}
         said = self.searcher.said

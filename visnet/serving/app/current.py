@@ -18,7 +18,8 @@ from visnet.serving.live.overlay import Overlay
 from visnet.serving.live.products import LivePhoto
 from visnet.serving.live.store import LiveStore
 from visnet.serving.photo_verdicts import PhotoVerdict
-from visnet.serving.searcher import SAID, Hit, Ranking, Searcher
+from visnet.serving.searcher import Hit, Ranking, Searcher
+from visnet.serving.shop_gallery import SAID
 from visnet.serving.told_categories import ToldCategory
 
 TOLD = ("gender", "title", "price", "attributes")  # of a feed's record, as `Facts.attributes` has them of a version

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -15,6 +15,7 @@ from visnet.errors import Damaged, NotReady
 from visnet.localizing.localizer import Localizer, Proposal
 from visnet.photos import codec
 from visnet.photos.cutting import Box
+from visnet.serving import galleries
 from visnet.serving.app.answers.reply import Lineage
 from visnet.serving.app.batches import Together
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
@@ -29,7 +30,6 @@ from visnet.serving.live.overlay import Overlay
 from visnet.serving.live.ranks import Ranks
 from visnet.serving.live.store import LiveStore
 from visnet.serving.searcher import Ranking, Searcher
-from visnet.serving.told_categories import told_categories
 
 AT_ONCE = 16  # requests that go through the network, or the search, together
 ALIKE = 1e-3  # squared distance at which a photo of the catalog, embedded here, is the same as its stored vector
@@ -45,19 +45,30 @@ class Engine:
         search: Executor,
         metrics: Metrics,
         store: LiveStore | None = None,
+        before: "Engine | None" = None,
     ) -> None:
         """Read the version; two threads, for the network and for the search, may be those of other engines, too.
 
-        store: of changes that are laid over it once `warm` is done; None for none.
+        store: of changes that are laid over it once `warm` is done; None for none. before: an engine whose networks are
+        taken where this version has the same.
         """
         self.version, self.number, facts = version, version.number, version.facts()
-        groups, filled = duplicate_groups(version), told_categories(version.told_categories)
-        self.searcher = Searcher(version.trained_model, version.folder, version.folder, groups, filled)
+        shop, groups = galleries.of_version(version), duplicate_groups(version)
+        like = None if before is None else before.searcher
+        self.searcher: Searcher = Searcher(version.trained_model, shop, version.folder, groups, like)
         self.facts = Facts(version, self.searcher)
         self.columns = ProductColumns(self.searcher.said, self.searcher.product_rows, self.facts.table)
-        self.localizer = None if version.localizer is None else Localizer.load(version.localizer)
-        told = version.taxonomy_model
-        self.teller = None if told is None else Teller.load(told, version.today)
+        self._parts: Mapping[str, str] = facts["parts"]
+        self.localizer: Localizer | None = None
+        self.teller: Teller | None = None
+        if before is not None and before._has("localizer", of=self):
+            self.localizer = before.localizer
+        elif version.localizer is not None:
+            self.localizer = Localizer.load(version.localizer)
+        if before is not None and before._has("taxonomy", "today", of=self):
+            self.teller = before.teller
+        elif version.taxonomy_model is not None:
+            self.teller = Teller.load(version.taxonomy_model, version.today)
         self.model = str(facts["model"])
         published = str(facts["created_at"]).replace("Z", "+00:00")
         run = facts.get("mlflow_run")  # of a version that was published before this was noted, none is known
@@ -174,6 +185,10 @@ class Engine:
     def close(self) -> None:
         """Let the version go."""
         self.version.close()
+
+    def _has(self, *parts: str, of: "Engine") -> bool:
+        """Whether these parts are the other's, too."""
+        return all(self._parts.get(part) == of._parts.get(part) for part in parts)
 
     def _choose_known(self) -> tuple[torch.Tensor, int]:
         crop = str(self.searcher.said["crop_id"][0]) if self.facts.photos else ""

@@ -127,9 +127,9 @@ class Engines:
         version = open_current(self._settings.data)
         try:
             with _giving_way():
-                made = Engine(version, self._network, self._search, self._metrics, self._store)
-                now = self._now
-                made.warm(now.engine.sizes if now is not None and now.engine.model == made.model else None)
+                now = self.now
+                made = Engine(version, self._network, self._search, self._metrics, self._store, now)
+                made.warm(now.sizes if now is not None and now.model == made.model else None)
         except BaseException:
             version.close()
             raise

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from visnet.errors import NotFound
+from visnet.serving import galleries
 from visnet.serving.catalog import Serving
+from visnet.serving.photo_facts import NO_LIST
 from visnet.serving.photo_verdicts import PhotoVerdict, PhotoVerdicts
+from visnet.serving.product_rows import numbered
 from visnet.serving.searcher import Ranking, Searcher
 from visnet.storage.table import Table
 
 UNSAID = {"product_id", "op", "seq", "updated_at", "photos", "street_photos", "street_boxes", "split", "source"}
 UNSAID |= {"content", "category", "colour", "attributes"}
-CONTENT = 8  # hex digits of a photo's content that its id ends with: another picture is another id
 
 
 class Facts:
@@ -26,21 +27,10 @@ class Facts:
     def __init__(self, version: Serving, searcher: Searcher) -> None:
         """Read all but the pictures."""
         self._said, self._products = searcher.said, searcher.product_rows
-        self._row = dict(zip(self._said["crop_id"], range(len(self._said["crop_id"])), strict=True))
-        stored = Table(version.crops)
-        self._crops = stored.opened()
-        listed = stored.read(["crop_id", "content"]).combine_chunks()
-        own = pa.array(self._said["crop_id"], pa.string())
-        place = pc.index_in(own, value_set=listed["crop_id"].combine_chunks())
-        self._place = place.to_numpy()  # [G], of each row's crop among the crops
-        self._content = pc.utf8_slice_codeunits(listed["content"].take(place), 0, CONTENT).to_numpy()
+        self._row = numbered(self._said["crop_id"])
+        self._crops = Table(version.crops).opened()
+        self._photos = galleries.photos_of(version, self._said["crop_id"], self._products)
         self._verdicts = PhotoVerdicts(version.quality, self._said["crop_id"])
-        columns = ["product_id", "category", "products", "crops", "sq_distances"]
-        lists = version.lists(columns, "kind = 'similar'").sort_by([("category", "descending")])
-        self._lists = lists.combine_chunks()
-        widths = pc.list_value_length(self._lists["crops"])
-        self.similar_k: int = pc.max(widths).as_py() or 0
-        self._list_of = _numbered(lists["product_id"])
         self.table: pa.Table | None = None  # a row per product, of what the shop says
         self._told: dict[str, int] = {}
         if version.catalog is not None:
@@ -48,7 +38,12 @@ class Facts:
             names = [name for name in table.columns if name not in UNSAID]
             more = [name for name in ("attributes",) if name in table.columns]
             self.table = table.read(["product_id", *names, *more]).combine_chunks()
-            self._told = _numbered(self.table["product_id"])
+            self._told = numbered(self.table["product_id"].to_numpy())
+
+    @property
+    def similar_k(self) -> int:
+        """How many products the longest of the published lists has."""
+        return self._photos.k
 
     @property
     def photos(self) -> int:
@@ -85,12 +80,11 @@ class Facts:
         It has no probabilities: `Current.after_itself` gives them.
         """
         self.rows(product_id)
-        at = self._list_of.get(product_id)
-        if at is None:
+        at, photos = self._products.number[product_id], self._photos
+        width = int(photos.listed[at])
+        if width == NO_LIST:
             raise NotFound(f"product {product_id[:200]!r} has no list of similar products")
-        crops, distances = (self._lists[name][at].as_py() for name in ("crops", "sq_distances"))
-        row = np.array([self._row[crop] for crop in crops], np.int64)
-        return Ranking(row, np.array(distances, np.float32), None)
+        return Ranking(photos.row[at, :width].astype(np.int64), np.array(photos.sq_distance[at, :width]), None)
 
     def attributes(self, product_id: str) -> dict[str, str]:
         """Return what the shop's table says of a product, empty values left out; {} where it has no such table."""
@@ -103,7 +97,7 @@ class Facts:
 
     def photo_id(self, crop_id: str) -> str:
         """Return the name of a photo in the API: the crop's, and the beginning of its content's hash."""
-        return f"{crop_id}.{self._content[self._row[crop_id]]}"
+        return f"{crop_id}.{self._content(self._row[crop_id])}"
 
     def check_photo(self, photo_id: str) -> int:
         """Return the place of a shop photo among the crops; `NotFound` says why there is none."""
@@ -111,15 +105,15 @@ class Facts:
         row = self._row.get(crop)
         if row is None:
             raise NotFound(f"photo {photo_id[:100]!r} is not in the catalog")
-        if content != self._content[row]:
+        if content != self._content(row):
             raise NotFound(f"photo {photo_id[:100]!r} was replaced by another picture; ask for the product again")
-        return int(self._place[row])
+        return int(self._photos.place[row])
 
     def has_photo(self, photo_id: str) -> bool:
         """Whether the version has a photo, with this picture."""
         crop, _, content = photo_id.partition(".")
         row = self._row.get(crop)
-        return row is not None and content == self._content[row]
+        return row is not None and content == self._content(row)
 
     def verdict(self, photo_id: str) -> PhotoVerdict | None:
         """Return what was found of a photo, None where nothing is known or the version does not have it."""
@@ -136,14 +130,13 @@ class Facts:
 
     def pictures(self, rows: np.ndarray) -> list[bytes]:
         """Read the stored JPEGs of shop photos by their rows [N], at once."""
-        return self._read(self._place[rows].tolist())
+        return self._read(self._photos.place[rows].tolist())
+
+    def _content(self, row: int) -> str:
+        return bytes(self._photos.content[row]).decode()
 
     def _read(self, places: Sequence[int]) -> list[bytes]:
         return [bytes(one) for one in self._crops.take(places, columns=["image"])["image"].to_pylist()]
-
-
-def _numbered(names: pa.ChunkedArray) -> dict[str, int]:
-    return dict(zip(names.to_numpy(), range(len(names)), strict=True))
 
 
 def shown_attributes(said: Mapping[str, Any]) -> dict[str, str]:
