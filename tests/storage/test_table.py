@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visnet.storage.fingerprints import HASH_COLUMNS, fingerprints
+from visnet.storage.fingerprints import HASH_COLUMNS, fingerprint_of_texts, fingerprints
 from visnet.storage.table import Difference, Table, wanted_rows
 
 
@@ -56,6 +56,11 @@ def test_no_two_rows_of_any_text_have_one_fingerprint(rows: list[tuple[str | Non
     digits = fingerprints(left, right, number)
     assert len(set(digits)) == len(set(rows))
     assert all(len(one) == 32 and one.isalnum() for one in digits)
+
+
+@given(st.lists(ANY_TEXT, min_size=1, max_size=4))
+def test_a_row_of_texts_has_the_fingerprint_that_it_has_in_columns(texts: list[str | None]) -> None:
+    assert [fingerprint_of_texts(*texts)] == fingerprints(*(pa.array([text], pa.string()) for text in texts))
 
 
 def test_a_fingerprint_is_the_same_for_ever() -> None:

@@ -245,7 +245,7 @@ def _distinct(numbers: np.ndarray) -> int:
 
 
 def _ranges(category: np.ndarray) -> dict[str, tuple[int, int]]:
-    """Return category -> its rows, start and stop; category: [G] object, those of one stand together, "" is none."""
+    """Return category -> its rows, start and stop; category: [G] object, those of one stand together."""
     start = np.flatnonzero(np.r_[True, category[1:] != category[:-1]]) if len(category) else np.zeros(0, int)
     ends = [*start.tolist(), len(category)]
-    return {str(category[at]): (at, stop) for at, stop in itertools.pairwise(ends) if category[at]}
+    return {str(category[at]): (at, stop) for at, stop in itertools.pairwise(ends)}

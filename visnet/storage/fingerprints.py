@@ -33,6 +33,12 @@ def fingerprints(*columns: pa.Array | pa.ChunkedArray) -> list[str]:
     return digits
 
 
+def fingerprint_of_texts(*texts: str | None) -> str:
+    """Return what `fingerprints` gives of one row of texts, at once: a column costs it a hundred times as much."""
+    pieces = (f"{-1 if text is None else len(text.encode())}:{text or ''}" for text in texts)
+    return hashlib.sha256(":".join(pieces).encode()).hexdigest()[:32]
+
+
 def content_digest(keys: pa.ChunkedArray, contents: pa.ChunkedArray) -> str:
     """Return the digest of a table's logical content, from the keys of its rows and what each says, in any order."""
     keys = pc.replace_substring(pc.replace_substring(keys, "\\", "\\\\"), "\n", "\\n")  # a line is one row

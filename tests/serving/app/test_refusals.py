@@ -178,9 +178,10 @@ def test_a_version_that_cannot_be_opened_leaves_the_one_before(shop: Path) -> No
         shutil.copytree(publish / "versions/000001", publish / "versions/000002")
         facts = json.loads((publish / "versions/000002/version.json").read_text())
         (publish / "versions/000002/version.json").write_text(json.dumps(facts | {"version": 2}))
-        weights = publish / "versions/000002/trained_model/model.safetensors"
-        weights.unlink()
-        weights.write_bytes(b"x" * facts["files"]["trained_model/model.safetensors"])
+        rows = next((publish / "versions/000002/embeddings.lance/data").iterdir())
+        size = rows.stat().st_size
+        rows.unlink()
+        rows.write_bytes(b"x" * size)
         versions.switch(publish, 2)
         deadline_s = time.monotonic() + 20
         while 'visnet_switches_total{outcome="failed"} 1' not in client.get("/metrics").text:

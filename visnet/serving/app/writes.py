@@ -31,6 +31,7 @@ from visnet.sources.rows.values import Bad
 from visnet.storage import locks
 
 FETCHING = 8  # changes whose photos are fetched at once
+KEEPING = 16  # photos that wait for the disk at once, which takes several in the time of one
 MOST_WAITING = 10_000  # changes of one process
 TOGETHER = 512  # pieces of work of one commit
 ABANDONED_S = 120.0  # after which a change that waits is worked on again
@@ -45,6 +46,7 @@ class Writes:
         self._settings, self._store, self._engines, self._decoders = settings, store, engines, decoders
         self._dead = metrics.dead
         self._committing, self._fetching = ThreadPoolExecutor(1, "changes"), ThreadPoolExecutor(FETCHING, "fetching")
+        self._keeping = ThreadPoolExecutor(KEEPING, "keeping")
         self._commits: Together[Accept | Ready, Any] = Together(store.write, self._committing, TOGETHER)
         self._work: dict[int, asyncio.Task[None]] = {}
 
@@ -61,9 +63,11 @@ class Writes:
             where = "[raw_images.feed] photos is an address, where nothing can be put"
             raise Refusal(409, f"{where}: put the photo there, and name its path or address in the record")
         try:
-            return await self._decoders.run(photos.keep, data, self.line)
+            cut = await self._decoders.run(photos.uploaded, data, self.line)
         except codec.Undecodable as error:
             raise unreadable(name, error) from None
+        await asyncio.get_running_loop().run_in_executor(self._keeping, photos.keep, data, cut.name, self.line)
+        return cut
 
     async def accept(
         self, asked: Sequence[AskedChange], cut: Sequence[CutPhoto] = (), *, alone: bool = False
@@ -104,7 +108,7 @@ class Writes:
             for task in (filing_all, *self._work.values()):
                 task.cancel()
             await asyncio.gather(filing_all, *self._work.values(), return_exceptions=True)
-            for threads in (self._fetching, self._committing):
+            for threads in (self._keeping, self._fetching, self._committing):
                 await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
 
     def _begin(self, change: Change, cut: Sequence[CutPhoto] = ()) -> None:

@@ -4,12 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
 import torch
 
 from visnet.serving.live.ranks import Rank
 from visnet.sources.record_table import CROP
-from visnet.storage.fingerprints import fingerprints
+from visnet.storage.fingerprints import fingerprint_of_texts
 
 WAITING, VISIBLE, DEAD = "waiting", "visible", "dead"
 
@@ -52,6 +51,4 @@ def picture_of(jpeg: bytes) -> str:
 
 def crop_ids(product_id: str, photos: Sequence[str]) -> list[str]:
     """Return the ids that the line gives the crops of a product's shop photos, which are whole photos."""
-    columns: list[pa.Array] = [pa.array(photos, pa.string()), pa.array([product_id] * len(photos), pa.string())]
-    columns += [pa.nulls(len(photos), pa.float64()) for _ in CROP[2:]]
-    return fingerprints(*columns)
+    return [fingerprint_of_texts(photo, product_id, *[None] * len(CROP[2:])) for photo in photos]

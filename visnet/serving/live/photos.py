@@ -31,8 +31,8 @@ class CutPhoto:
     jpeg: bytes
 
 
-def keep(data: bytes, line: Line) -> CutPhoto:
-    """Cut an uploaded photo, and put its bytes where the feed's photos are, under their hash.
+def uploaded(data: bytes, line: Line) -> CutPhoto:
+    """Cut an uploaded photo, and name it by its hash, as `keep` puts it among the feed's photos.
 
     Errors: `Undecodable`; `TooLarge` for more bytes than the line takes.
     """
@@ -42,16 +42,20 @@ def keep(data: bytes, line: Line) -> CutPhoto:
     jpeg = cut(data, line)
     with photo_file.opened(photo_file.prepared(data, None)) as image:
         kind = image.format or ""
-    name = f"{FOLDER}/{hashlib.sha256(data).hexdigest()}.{ENDINGS.get(kind, kind.lower())}"
+    return CutPhoto(f"{FOLDER}/{hashlib.sha256(data).hexdigest()}.{ENDINGS.get(kind, kind.lower())}", jpeg)
+
+
+def keep(data: bytes, name: str, line: Line) -> None:
+    """Put the bytes of an uploaded photo where the feed's photos are, and have the disk hold them."""
     place = Path(line.photos) / name
-    if not place.exists():
-        if not place.parent.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            atomic.sync(place.parent.parent)
-        scratch = place.with_name(f".{place.name}.{secrets.token_hex(4)}{atomic.BUILDING}")
-        scratch.write_bytes(data)
-        atomic.move(scratch, place)
-    return CutPhoto(name, jpeg)
+    if place.exists():
+        return
+    if not place.parent.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        atomic.sync(place.parent.parent)
+    scratch = place.with_name(f".{place.name}.{secrets.token_hex(4)}{atomic.BUILDING}")
+    scratch.write_bytes(data)
+    atomic.move(scratch, place)
 
 
 def cut(data: bytes, line: Line) -> bytes:
