@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from visnet.serving.pace import breathe
+
 AT_ONCE = 8192  # names, between which other threads may go on
 
 
@@ -13,6 +15,7 @@ def numbered(names: Sequence[str] | np.ndarray) -> dict[str, int]:
     found: dict[str, int] = {}
     for start in range(0, len(names), AT_ONCE):
         found.update(zip(names[start : start + AT_ONCE], range(start, len(names)), strict=False))
+        breathe()
     return found
 
 
@@ -25,6 +28,7 @@ class ProductRows:
     def __init__(self, product_id: np.ndarray) -> None:
         """Take the product of each photo, [G] object."""
         code, self.names = pd.factorize(product_id)
+        breathe()
         self.code: np.ndarray = code.astype(np.int64)
         self.count = len(self.names)
         self.number = numbered(self.names)

@@ -21,6 +21,7 @@ from visnet.errors import NotFound, NotReady
 from visnet.evaluation.calibration import load
 from visnet.search.products import nearest_products
 from visnet.serving.duplicates import Listings
+from visnet.serving.pace import breathe
 from visnet.serving.product_rows import ProductRows
 from visnet.serving.shop_gallery import SAID, ShopGallery
 from visnet.zoo import weights
@@ -100,6 +101,7 @@ class Searcher:
         self._product = self.product_rows.code
         self.listings = Listings(self.product_rows, groups)
         self._range = _ranges(self.said["category"])
+        breathe()
         self._count = {None: self.product_rows.count} | {
             name: _distinct(self._product[start:stop]) for name, (start, stop) in self._range.items()
         }

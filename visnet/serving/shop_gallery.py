@@ -15,6 +15,7 @@ import torch
 
 from kernels.nearest import Gallery
 from visnet.embedding.vectors import Vectors, read_vectors
+from visnet.serving.pace import breathe
 from visnet.serving.told_categories import NONE_TOLD, ToldCategory, filled
 
 SAID = ("product_id", "crop_id", "category", "colour")
@@ -85,4 +86,8 @@ def _decoded(column: pa.ChunkedArray) -> np.ndarray:
     if not len(column):
         return np.empty(0, object)
     (chunk,) = column.chunks
-    return chunk.dictionary.to_numpy(zero_copy_only=False)[chunk.indices.to_numpy()]
+    values = chunk.dictionary.to_numpy(zero_copy_only=False)
+    breathe()
+    found: np.ndarray = values[chunk.indices.to_numpy()]
+    breathe()
+    return found

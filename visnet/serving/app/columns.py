@@ -22,6 +22,7 @@ from visnet.serving.app.column_values import Column, TextColumn
 from visnet.serving.app.filters import And, Equals, Filter, In, truth
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.table_columns import of_table
+from visnet.serving.pace import breathe
 from visnet.serving.product_rows import ProductRows
 
 OWN = ("category", "colour")  # of photos: the others are the catalog table's, of products
@@ -64,16 +65,22 @@ class ProductColumns:
         for name in OWN:
             code, values = pd.factorize(said[name])
             whole = whole * max(len(values), 1) + code
-        _, first, entry = np.unique(whole, return_index=True, return_inverse=True)
+            breathe()
+        entry, entries = pd.factorize(whole)
+        first = np.zeros(len(entries), np.int64)
+        first[entry[::-1]] = np.arange(len(entry))[::-1]
+        breathe()
         self._entry = entry.astype(np.int32)  # [G], of each photo
         self._product = products.code[first]  # [E], the product's number
         self._number = products.number
         self._single = len(first) == products.count  # each product is one entry
         self._category, colour = (TextColumn.of(name, said[name][first]) for name in OWN)
+        breathe()
         found: list[Column] = [self._category, colour]
         if table is not None:
             rows = pd.Index(table["product_id"].to_numpy()).get_indexer(products.names)
             at = rows[self._product]
+            breathe()
             found += of_table(table, at, taken=OWN)
         self._columns = {column.name: column for column in found}
         # Weakly: what refers to itself stays in memory until cycles are collected.

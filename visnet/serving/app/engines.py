@@ -21,9 +21,11 @@ from visnet.serving.app.problems import NOTHING_SERVED, busy
 from visnet.serving.app.settings import Settings
 from visnet.serving.catalog import open_current
 from visnet.serving.live.store import LiveStore
+from visnet.serving.pace import paced
 
 log = logging.getLogger("visnet.serving")
 AGAIN_S = 30.0  # after which a version that could not be opened is tried again
+SHARE = 0.2  # of the time that opening a version may take of a processor, beside requests
 TURN_S = 0.0005  # for which opening a version may keep the interpreter from a request, ten times less than it would
 
 
@@ -126,8 +128,8 @@ class Engines:
     def _open(self) -> Engine:
         version = open_current(self._settings.data)
         try:
-            with _giving_way():
-                now = self.now
+            now = self.now
+            with _giving_way() if now is not None else contextlib.nullcontext():
                 made = Engine(version, self._network, self._search, self._metrics, self._store, now)
                 made.warm(now.sizes if now is not None and now.model == made.model else None)
         except BaseException:
@@ -162,6 +164,7 @@ def _giving_way() -> Iterator[None]:
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, TURN_S))
     try:
-        yield
+        with paced(SHARE):
+            yield
     finally:
         sys.setswitchinterval(before)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from visnet.errors import NotFound
 from visnet.serving import galleries
 from visnet.serving.catalog import Serving
+from visnet.serving.pace import breathe
 from visnet.serving.photo_facts import NO_LIST
 from visnet.serving.photo_verdicts import PhotoVerdict, PhotoVerdicts
 from visnet.serving.product_rows import numbered
@@ -38,6 +39,7 @@ class Facts:
             names = [name for name in table.columns if name not in UNSAID]
             more = [name for name in ("attributes",) if name in table.columns]
             self.table = table.read(["product_id", *names, *more]).combine_chunks()
+            breathe()
             self._told = numbered(self.table["product_id"].to_numpy())
 
     @property

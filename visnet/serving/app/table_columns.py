@@ -11,6 +11,7 @@ import pyarrow.types as types
 
 from visnet.serving.app.column_values import Column, ListColumn, NumberColumn, TextColumn, number
 from visnet.serving.app.facts import as_text, parsed_attributes
+from visnet.serving.pace import breathe
 
 MOST = 256  # further columns; of more, those that the most products have
 
@@ -50,6 +51,7 @@ def _values(column: pa.ChunkedArray) -> np.ndarray:
 
 def _column(name: str, values: np.ndarray, at: np.ndarray) -> Column:
     """Make a column of a table's values [N]; one of several kinds is of texts, or of lists of them."""
+    breathe()
     if values.dtype == object:
         kinds = {*map(type, values)} - {type(None)}
         if kinds <= {int, float}:
