@@ -149,9 +149,8 @@ def main() -> None:
         ),
         "Killed and started again": lambda: _killed(asked.big),
         "New versions under load": lambda: refreshed(asked.big, asked.minutes, asked.every),
-        "Two workers": lambda: compared(
-            asked.workspace, asked.workspace, asked.seconds, 1, (f"{OURS}, 2 workers", PLAIN)
-        ),
+        "Two workers": lambda: _two_workers(asked.workspace, asked.workspace, asked.seconds),
+        f"Two workers, {asked.products:,} products": lambda: _two_workers(asked.big, asked.workspace, asked.seconds),
         "Products that are added while photos are searched with": lambda: _changed(asked),
     }
     for head, part in parts.items():
@@ -173,6 +172,16 @@ def _killed(big: Path) -> list[str]:
     found = restarted(big)
     told = ", ".join(f"{ready_s:.1f} s ({cpu_s:.1f} s of processor time)" for ready_s, cpu_s in found)
     return [f"kill -9, then ready again after {told}."]
+
+
+def _two_workers(workspace: Path, shop: Path, seconds: float) -> list[str]:
+    sizes = []
+    for name in (OURS, f"{OURS}, 2 workers"):
+        with started(name, workspace) as service:
+            load.fastest(service.port, similar(workspace)[OURS], 4, 1.0)
+            sizes.append(service.shared_mb())
+    told = "Memory, what they share counted once: {:,.0f} MB with one worker, {:,.0f} with two.".format(*sizes)
+    return [*compared(workspace, shop, seconds, 1, (f"{OURS}, 2 workers", PLAIN)), "", told]
 
 
 def _changed(asked: argparse.Namespace) -> list[str]:

@@ -17,7 +17,7 @@ from PIL import Image
 from visnet.embedding.vectors import model_of
 from visnet.photos import codec
 from visnet.pipeline.log import SILENT
-from visnet.serving import candidate, catalog, versions
+from visnet.serving import candidate, catalog, galleries, versions
 from visnet.serving.searcher import Searcher
 from visnet.serving.shop_gallery import ShopGallery
 from visnet.stages import knn_results
@@ -86,6 +86,7 @@ def publish(folder: Path) -> Path:
     if said.exists():
         said.forget_older()
     made = candidate.assemble(candidate.of_line(data), building)
+    galleries.prepare(place, number, building, made.parts)
     versions.finish(place, number, building, candidate.describe(made, None))
     versions.prune(place, KEEP)
     return folder

@@ -39,6 +39,11 @@ class Service:
         whole = psutil.Process(self.pid)
         return sum(one.memory_info().rss for one in [whole, *whole.children(recursive=True)]) / 1e6
 
+    def shared_mb(self) -> float:
+        """Return the memory of the process and its children, each page counted once, however many have it."""
+        whole = psutil.Process(self.pid)
+        return sum(one.memory_full_info().pss for one in [whole, *whole.children(recursive=True)]) / 1e6
+
     def cpu_s(self) -> float:
         """Return the seconds of processor time that the process and its children have taken."""
         whole = psutil.Process(self.pid)
