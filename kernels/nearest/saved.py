@@ -7,6 +7,7 @@ other sources is refused, and whoever has the vectors makes a new one.
 import functools
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +80,11 @@ def _as_numpy(tensor: Tensor) -> np.ndarray:
 
 
 def _mapped(path: Path, kind: str) -> Tensor:
-    """Map a file privately, so that torch may take it; nobody writes to it."""
+    """Map a file privately, so that torch may take it; nobody writes to it. The disk begins to read all of it."""
     try:
+        if hasattr(os, "posix_fadvise"):
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
         array = np.load(path, mmap_mode="c", allow_pickle=False)
     except ValueError:  # nothing can be mapped where there is nothing
         array = np.load(path, allow_pickle=False)
