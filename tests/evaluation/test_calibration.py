@@ -110,11 +110,19 @@ def known(model: str = "a" * 64) -> Calibration:
         )
         for top in (4.0, 2.0, 3.0, 0.0)
     ]
-    within, whole = (Ranked(first=first, later=later) for first, later in (curves[:2], curves[2:]))
+    there = [
+        Curves(pooled=Curve(kind="logistic", sq_distance=(0.0, 0.06), log_odds=(top, top - 10)))
+        for top in (7.0, 5.5, 5.0)
+    ]
+    within, whole = (
+        Ranked(first=first, later=later, in_catalog=in_catalog)
+        for first, later, in_catalog in ((*curves[:2], there[0]), (*curves[2:], there[1]))
+    )
     # Photos that nothing was cut out of are as sure of their nearest hit as the others of a later one.
-    unsure = [Ranked(first=one.later, later=one.later) for one in (within, whole)]
+    unsure = [Ranked(first=one.later, later=one.later, in_catalog=there[2]) for one in (within, whole)]
     uncropped = SearchCurves(queries=5, within=unsure[0], whole=unsure[1])
-    return Calibration(model=model, k=20, queries=7, within=within, whole=whole, uncropped=uncropped)
+    searches = {"within": within, "whole": whole, "uncropped": uncropped}
+    return Calibration(model=model, k=20, queries=7, in_catalog_share=0.5, **searches)
 
 
 def test_what_is_written_is_read_back_and_is_the_model_s_alone(tmp_path: Path) -> None:

@@ -53,11 +53,13 @@ def test_without_photos_to_fit_it_to_there_is_no_calibration_and_that_is_said(
     assert why in capsys.readouterr().err
     assert not (shop / "data/evaluation" / calibration.FILE).exists()
     assert report(shop, "evaluation")["calibration_error"] is None
+    assert report(shop, "evaluation")["in_catalog_auroc"] is None
     assert (shop / "data/evaluation/reliability.csv").read_text() == "hits_of,hits,probability,share\n"
 
 
 def test_what_distances_mean_is_fitted_measured_and_served(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration_fit, "PHOTOS_MIN", 8)
+    learning.setting(shop, "[evaluation]\n", "[evaluation]\nin_catalog_share = 0.25\n")
     learning.run(shop, "evaluation", "publish")
     said = report(shop, "evaluation")
     fitted = calibration.load(shop / "data/evaluation", report(shop, "catalog_embeddings")["model"])
@@ -66,6 +68,11 @@ def test_what_distances_mean_is_fitted_measured_and_served(shop: Path, monkeypat
     for prefix in ("", "first_", "whole_shop_"):
         assert 0 <= said[f"{prefix}calibration_error"] <= 1
         assert 0 < said[f"{prefix}brier_score"] < 1
+    assert fitted.in_catalog_share == 0.25
+    for prefix in ("in_catalog_", "whole_shop_in_catalog_"):
+        assert 0 <= said[f"{prefix}calibration_error"] <= 1
+        assert 0 < said[f"{prefix}auroc"] <= 1
+    assert said["uncropped_in_catalog_auroc"] is None, "no photo has a box"
     rows = list(csv.DictReader((shop / "data/evaluation/reliability.csv").read_text().splitlines()))
     hits = {kind: sum(int(row["hits"]) for row in rows if row["hits_of"] == kind) for kind in ("all", "first")}
     assert hits == {"all": 8 * 7, "first": 8}, "seven products of a category answer each of the test's photos"

@@ -5,8 +5,13 @@ photo's product is in the catalog. It was fitted (`visnet.evaluation.calibration
 the model nor test it. The same distance means more of a photo's nearest hit than of a later one, since at most one of
 them is right, and less in a search of the whole shop, which meets products of other categories, too: each of these has
 curves of its own. So has a whole photo of the street that nothing was cut out of: it shows much beside the product,
-and whether any is the shop's is all the more open. Distances of two models mean nothing to each other, and so a
-calibration is bound to the model whose it is.
+and whether any is the shop's is all the more open.
+
+Whether the catalog has the photo's product at all is another question, with curves of its own: by how far the nearest
+hit is. They were fitted to the same photos, searched with their product in the shop and with it left out; what share of
+the photos that will ask show a product of the shop is not in them, and is given.
+
+Distances of two models mean nothing to each other, and so a calibration is bound to the model whose it is.
 """
 
 from pathlib import Path
@@ -49,6 +54,10 @@ class Curve(Frozen):
         log_odds = np.interp(np.asarray(sq_distance, np.float64), self.sq_distance, self.log_odds)
         return np.asarray(0.5 * (1 + np.tanh(log_odds / 2)))
 
+    def moved(self, by: float) -> "Curve":
+        """Return the curve with all log-odds moved by so much: of another share of right answers."""
+        return Curve(kind=self.kind, sq_distance=self.sq_distance, log_odds=tuple(one + by for one in self.log_odds))
+
 
 class Curves(Frozen):
     """The curve of all categories together, and those of categories that have enough photos for one of their own."""
@@ -66,16 +75,29 @@ class Curves(Frozen):
 
 
 class Ranked(Frozen):
-    """The curves of the nearest hit of a photo, and those of later ones."""
+    """The curves of the nearest hit of a photo, and those of later ones, each where the catalog has the product.
+
+    in_catalog: that it has, by the nearest hit; None where too few photos told, or in a file of before.
+    """
 
     first: Curves
     later: Curves
+    in_catalog: Curves | None = None
 
     def probability(self, sq_distance: np.ndarray, category: np.ndarray, first: np.ndarray) -> np.ndarray:
         """Return the probabilities of hits, [P] float64; first: whether each is its photo's nearest, bool [P]."""
         found = self.later.probability(sq_distance, category)
         found[first] = self.first.probability(sq_distance[first], category[first])
         return found
+
+    def presence(self, sq_distance: np.ndarray, category: np.ndarray) -> float | None:
+        """Return how probable it is that the catalog has the photo's product; None where no curve tells, or of no hit.
+
+        Of its hits [P], nearest first, the nearest decides.
+        """
+        if self.in_catalog is None or not len(sq_distance):
+            return None
+        return float(self.in_catalog.probability(sq_distance[:1], category[:1])[0])
 
 
 class SearchCurves(Frozen):
@@ -91,11 +113,13 @@ class Calibration(SearchCurves):
 
     model: by which the vectors are (`visnet.embedding.model_id`). k: how many products a search showed. queries: how
     many validation photos it was fitted to. uncropped: the curves of photos that show more than their product, as they
-    are; None where they were too few: they have the others', as in a shop whose photos have no boxes.
+    are; None where they were too few: they have the others', as in a shop whose photos have no boxes. in_catalog_share:
+    of how many of the photos that will ask the catalog has the product, as was assumed; None in a file of before.
     """
 
     model: str
     k: Annotated[int, Field(ge=1)]
+    in_catalog_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     uncropped: SearchCurves | None = None
 
     def ranked(self, *, whole: bool, uncropped: bool = False) -> Ranked:

@@ -3,6 +3,10 @@
 The kind of curve, logistic (Platt, "Probabilistic outputs for support vector machines", 1999) or isotonic (Zadrozny and
 Elkan, KDD 2002), is the one with the lower cross-validated log loss, and so is whether a category has a curve of its
 own. Photos of one product are in one fold.
+
+Whether the catalog has a product at all is fitted to the nearest hits of photos whose product it has, and to what the
+same photos find nearest where that is left out. As many of either are met there, and not in a shop: weighting right and
+wrong answers moves all log-odds by one constant (King and Zeng, "Logistic regression in rare events data", 2001).
 """
 
 from collections.abc import Callable
@@ -82,22 +86,45 @@ def hits(queries: Vectors, shop: Vectors, k: int, *, whole: bool) -> Hits:
     return Hits(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
+def with_and_without(found: Hits) -> Hits:
+    """Return the nearest hits of photos, and their nearest where what they show is left out of the shop.
+
+    `same` is then whether it was there. Left out are all the products that a photo shows: what is left is the nearest
+    of its hits that are wrong. A photo that has none, as in a category of one product, is not met without.
+    """
+    photo = np.cumsum(found.first)  # hits are photo by photo, nearest first
+    wrong = np.flatnonzero(~found.same)
+    without = wrong[np.unique(photo[wrong], return_index=True)[1]]
+    there = found.first.nonzero()[0]
+    rows = np.concatenate([there, without])
+    both = {field.name: getattr(found, field.name)[rows] for field in fields(found)}
+    return Hits(**both | {"same": np.arange(len(rows)) < len(there), "first": np.ones(len(rows), bool)})
+
+
 def calibrated(
-    validation: Vectors, shop: Vectors, k: int, *, seed: int, uncropped: Vectors | None = None
+    validation: Vectors,
+    shop: Vectors,
+    k: int,
+    *,
+    seed: int,
+    uncropped: Vectors | None = None,
+    in_catalog_share: float = 0.5,
 ) -> Calibration | None:
     """Fit what hits among the k nearest products mean, to street photos that did not train; None of too few.
 
     All vectors are by one model, whose calibration it is. uncropped: those of the photos as they are, where crops were
-    cut out of them: a row for each product that is shown, with its `photo_id`.
+    cut out of them: a row for each product that is shown, with its `photo_id`. in_catalog_share: of how many of the
+    photos that will ask the catalog has the product.
     """
-    found = _searches(validation, shop, k, seed)
+    share = in_catalog_share
+    found = _searches(validation, shop, k, seed, share)
     if found is None:
         return None
-    whole_photos = None if uncropped is None else _searches(uncropped, shop, k, seed)
-    return Calibration(model=shop.model, k=k, uncropped=whole_photos, **dict(found))
+    whole_photos = None if uncropped is None else _searches(uncropped, shop, k, seed, share)
+    return Calibration(model=shop.model, k=k, uncropped=whole_photos, in_catalog_share=share, **dict(found))
 
 
-def _searches(validation: Vectors, shop: Vectors, k: int, seed: int) -> SearchCurves | None:
+def _searches(validation: Vectors, shop: Vectors, k: int, seed: int, share: float) -> SearchCurves | None:
     within, whole = (hits(validation, shop, k, whole=whole) for whole in (False, True))
     photos = int(whole.first.sum())
     if photos < PHOTOS_MIN:
@@ -106,26 +133,37 @@ def _searches(validation: Vectors, shop: Vectors, k: int, seed: int) -> SearchCu
     for found in (within, whole):
         later = found.of(~found.first)
         curves = [fit(some, seed=seed) for some in (found.of(found.first), later if len(later.same) else found)]
-        ranked.append(Ranked(first=curves[0], later=curves[1]))
+        met = with_and_without(found)
+        enough = min(met.same.sum(), (~met.same).sum()) >= PHOTOS_MIN
+        in_catalog = fit(met, seed=seed, share=share) if enough else None
+        ranked.append(Ranked(first=curves[0], later=curves[1], in_catalog=in_catalog))
     return SearchCurves(queries=photos, within=ranked[0], whole=ranked[1])
 
 
-def fit(found: Hits, *, seed: int) -> Curves:
-    """Fit the curves of some hits: of all, and of each category that has enough and gains by it."""
+def fit(found: Hits, *, seed: int, share: float | None = None) -> Curves:
+    """Fit the curves of some hits: of all, and of each category that has enough and gains by it.
+
+    share: in 0..1, of right ones among the hits that will be asked about; None where it is that of these. Each right or
+    wrong one then weighs as much as makes it so.
+    """
+    now = float(found.same.mean())
+    share = now if share is None else share
+    weight = np.where(found.same, share / max(now, 1e-12), (1 - share) / max(1 - now, 1e-12))
+    by = 0.0 if share == now else float(np.log(share / now) - np.log((1 - share) / (1 - now)))
     fold = _folds(found.product, seed)
-    held_out = {kind: _held_out(found, fold, kind) for kind in FITS}
-    kind = min(FITS, key=lambda name: _log_loss(held_out[name], found.same))
+    held_out = {kind: _held_out(found, fold, kind, by) for kind in FITS}
+    kind = min(FITS, key=lambda name: _log_loss(held_out[name], found.same, weight))
     categories = {}
     for name in sorted(set(found.category.tolist())):
         mine = found.category == name
         own = found.of(mine)
         if len(own.same) < HITS_MIN or own.rarer() < KIND_MIN:
             continue
-        tried = {one: _log_loss(_held_out(own, fold[mine], one), own.same) for one in FITS}
+        tried = {one: _log_loss(_held_out(own, fold[mine], one, by), own.same, weight[mine]) for one in FITS}
         best = min(tried, key=lambda one: tried[one])
-        if tried[best] < _log_loss(held_out[kind][mine], own.same):
-            categories[name] = FITS[best](own.sq_distance, own.same)
-    return Curves(pooled=FITS[kind](found.sq_distance, found.same), categories=categories)
+        if tried[best] < _log_loss(held_out[kind][mine], own.same, weight[mine]):
+            categories[name] = FITS[best](own.sq_distance, own.same).moved(by)
+    return Curves(pooled=FITS[kind](found.sq_distance, found.same).moved(by), categories=categories)
 
 
 def logistic(sq_distance: np.ndarray, same: np.ndarray) -> Curve:
@@ -171,15 +209,15 @@ def _folds(product: np.ndarray, seed: int) -> np.ndarray:
     return folds
 
 
-def _held_out(found: Hits, fold: np.ndarray, kind: str) -> np.ndarray:
-    """Return the probability of each hit by a curve that was fitted to the other folds, [P] float64."""
+def _held_out(found: Hits, fold: np.ndarray, kind: str, by: float) -> np.ndarray:
+    """Return the probability of each hit by a curve that was fitted to the other folds and moved, [P] float64."""
     said = np.zeros(len(fold))
     for number in np.unique(fold):
         mine = fold == number
         others = found.of(~mine) if not mine.all() else found
-        said[mine] = FITS[kind](others.sq_distance, others.same).probability(found.sq_distance[mine])
+        said[mine] = FITS[kind](others.sq_distance, others.same).moved(by).probability(found.sq_distance[mine])
     return said
 
 
-def _log_loss(said: np.ndarray, same: np.ndarray) -> float:
-    return -float(np.mean(np.log(np.maximum(np.where(same, said, 1 - said), 1e-12))))
+def _log_loss(said: np.ndarray, same: np.ndarray, weight: np.ndarray) -> float:
+    return -float(np.average(np.log(np.maximum(np.where(same, said, 1 - said), 1e-12)), weights=weight))

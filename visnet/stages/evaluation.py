@@ -38,11 +38,14 @@ class Params(Frozen):
 
     baselines: each but the colours embeds the whole catalog once; "frozen" is the slowest on a CPU. What is left out
     has no value in the report. frozen_side_px: of the photos that a frozen trunk sees; null is the model's own.
+    in_catalog_share: of how many of the photos that shoppers send the catalog has the product; neither photos nor
+    distances tell it, and the lower it is, the nearer a hit must be until the shop is said to have it.
     """
 
     recall_at_1_margin: Share = 0.01
     baselines: list[Baseline] = Field(default=list(BASELINES))
     frozen_side_px: int | None = Field(None, ge=SIDES_PX[0], le=SIDES_PX[1])
+    in_catalog_share: float = Field(0.5, gt=0, lt=1)
     seed: Seed = 1
 
 
@@ -108,7 +111,7 @@ def build(
         **_agreement(found, tested, asked),
         **_attributes(found, asked, out),
         "random_colour_agreement": _rounded(baselines.random_colour_agreement(trained, asked)),
-        **_calibrated(raw_images, crops, trained, (model, entry), out, params.seed, log),
+        **_calibrated(raw_images, crops, trained, (model, entry), out, params, log),
     }
     report["digest"] = fingerprint(rows.to_csv(index=False), *street["query_id"])
     return report
@@ -196,7 +199,7 @@ def _calibrated(
     trained: Vectors,
     by: tuple[nn.Module, Entry],
     out: Path,
-    seed: int,
+    params: Params,
     log: Log,
 ) -> Report:
     """Fit what distances mean to the validation's street photos, and hold it against what the test's photos find.
@@ -204,6 +207,7 @@ def _calibrated(
     Photos that show more than their product are also asked with as they are, where they are enough.
     """
     photos, shop, model = raw_images / "photos.lance", trained.of(side="shop"), by[0]
+    seed, share = params.seed, params.in_catalog_share
     table, as_they_are = crops / "crops.lance", (model, by[1].side_px, trained.model)
     rows = Table(table).read(["crop_id", "product_id", "category", "side", "colour"], VALIDATION).to_pandas()
     chosen = sorted(rows["crop_id"], key=fingerprint)[:FITTED_MAX]
@@ -214,7 +218,7 @@ def _calibrated(
         matrix = baselines.embedded(model, images, log, precision_of(trained.model))
         whole = uncropped.embedded(photos, uncropped.street_photos(crops, "validation", FITTED_MAX), as_they_are, log)
         cropped = Vectors(rows, matrix, trained.model)
-        fitted = calibration_fit.calibrated(cropped, shop, max(KS), seed=seed, uncropped=whole)
+        fitted = calibration_fit.calibrated(cropped, shop, max(KS), seed=seed, uncropped=whole, in_catalog_share=share)
     if fitted is None:
         needed = f"{calibration_fit.PHOTOS_MIN} of products that have shop photos are needed"
         log.say(f"  hits get no probability: the split validation has {len(rows)} street photos, {needed}")
