@@ -75,6 +75,10 @@ def test_it_is_printed_beside_the_distance_and_a_dash_where_there_is_none(shop: 
     shares, of_box = ([float(line.split()[-1].removesuffix("%")) for line in lines[1:3]] for lines in (after, boxed))
     assert 50 <= shares[0] < of_box[0] < 100, "of a photo that no box was cut out of, less is sure"
     assert shares[1] == of_box[1] <= shares[0]
+    assert not any(line.startswith("In catalog") for line in before)
+    there, of_box_there = (float(lines[3].split()[2].removesuffix("%:")) for lines in (after, boxed))
+    assert 50 < there < of_box_there < 100
+    assert "that the catalog has what the photo shows" in after[3]
     assert [line.rsplit(maxsplit=1)[0] for line in after[1:3]] == [line.rsplit(maxsplit=1)[0] for line in before[1:3]]
 
 

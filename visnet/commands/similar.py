@@ -44,10 +44,15 @@ def answer(photo: Path, k: int, category: str | None, box: Box | None, out: Path
             cut, note = _proposed(place.localizer, picture)
             picture = codec.crop(picture, cut)
         searcher = Searcher(place.trained_model, place.shop, place.calibration)
-        (hits,) = searcher.search(searcher.embed([picture]), k, category, uncropped=cut is None)
+        (ranking,) = searcher.rank(searcher.embed([picture]), k, category)
+        if cut is None:
+            found = searcher.said["category"][ranking.row]
+            ranking = searcher.to_uncropped(ranking, found, whole=category is None)
+        hits = searcher.hits(ranking)
         products = searcher.products(category)
         _draw(place.crops, hits, photo.name, picture, products, out)
     lines = [*_table(hits), *[f"    ({k} were asked for; there are {products} products)"] * (len(hits) < k)]
+    lines += _in_catalog(ranking.in_catalog, category)
     behind = versions.behind()
     return "\n".join([*lines, *note, f"Pictures: {out}", *[f"Note       {behind}"] * bool(behind)])
 
@@ -109,6 +114,15 @@ def _table(hits: Sequence[Hit]) -> list[str]:
         named = f"{rank:>3} {hit.product_id:<28} {hit.category:<14} {hit.colour:<10}"
         lines.append(f"{named} {hit.sq_distance:>11.4f} {_percent(hit):>11}")
     return lines
+
+
+def _in_catalog(known: float | None, category: str | None) -> list[str]:
+    """Return a line that says how probable it is that the photo's product is there at all, none where nothing tells."""
+    if known is None:
+        return []
+    where = "the catalog" if category is None else category
+    said = f"how probable it is that {where} has what the photo shows; those above are for where it has"
+    return [f"In catalog {known:.1%}: {said}"]
 
 
 def _percent(hit: Hit) -> str:

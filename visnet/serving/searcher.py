@@ -1,6 +1,5 @@
 """Answer photos from one version of the catalog: its model and its matrix are held in memory, and nothing else."""
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,12 +49,14 @@ class Ranking:
     """The products that answer a photo, nearest first, and exactly these: none that is nearer was left out.
 
     row: the nearest photo of each, [N] int64 into what the searcher has `said`. sq_distance: [N] float32. probability:
-    [N] float64, None where the model has no calibration.
+    [N] float64, None where the model has no calibration. in_catalog: how probable it is, in 0..1, that the photo's
+    product is among all that may answer; None where that is not known.
     """
 
     row: np.ndarray
     sq_distance: np.ndarray
     probability: np.ndarray | None
+    in_catalog: float | None = None
 
 
 class _Network(NamedTuple):
@@ -200,8 +201,28 @@ class Searcher:
 
         category: of the answers, [N]. whole: the search was not narrowed to one.
         """
-        likely = self.probability(ranking.sq_distance, category, whole=whole, uncropped=True)
-        return dataclasses.replace(ranking, probability=likely)
+        return self.ranking(ranking.row, ranking.sq_distance, category, whole=whole, uncropped=True)
+
+    def ranking(
+        self,
+        row: np.ndarray,
+        sq_distance: np.ndarray,
+        category: np.ndarray,
+        *,
+        whole: bool,
+        after: int = 0,
+        uncropped: bool = False,
+    ) -> Ranking:
+        """Return the ranking of all answers [N] to a photo, nearest first, with what their distances mean.
+
+        whole: the search was not narrowed to a category. after: how many nearer answers were left out, so that nothing
+        is told of the nearest. uncropped: nothing was cut out of the photo.
+        """
+        if self._calibration is None:
+            return Ranking(row, sq_distance, None)
+        curves = self._calibration.ranked(whole=whole, uncropped=uncropped)
+        likely = curves.probability(sq_distance, category, after + np.arange(len(sq_distance)) == 0)
+        return Ranking(row, sq_distance, likely, None if after else curves.presence(sq_distance, category))
 
     def hits(self, ranking: Ranking, start: int = 0, stop: int | None = None) -> list[Hit]:
         """Return what is to be said of the answers of a ranking, from the place `start` up to `stop`."""
@@ -215,21 +236,8 @@ class Searcher:
         """Return the ranking of where no product may answer."""
         return self._ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), whole=True)
 
-    def probability(
-        self, sq_distance: np.ndarray, category: np.ndarray, *, whole: bool, after: int = 0, uncropped: bool = False
-    ) -> np.ndarray | None:
-        """Return the probabilities [N] of all answers to a photo, nearest first; None without a calibration.
-
-        whole: the search was not narrowed to a category. after: how many nearer answers were left out. uncropped:
-        nothing was cut out of the photo.
-        """
-        if self._calibration is None:
-            return None
-        curves = self._calibration.ranked(whole=whole, uncropped=uncropped)
-        return curves.probability(sq_distance, category, after + np.arange(len(sq_distance)) == 0)
-
     def _ranking(self, row: np.ndarray, sq_distance: np.ndarray, *, whole: bool) -> Ranking:
-        return Ranking(row, sq_distance, self.probability(sq_distance, self.said["category"][row], whole=whole))
+        return self.ranking(row, sq_distance, self.said["category"][row], whole=whole)
 
     def _rows_of(self, category: str | None) -> tuple[int, int]:
         if category is None:

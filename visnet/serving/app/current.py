@@ -1,6 +1,5 @@
 """The catalog of now: a version, and what was changed since. Rows are those of `visnet.serving.live.overlay`."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -99,8 +98,7 @@ class Current:
         There the product itself comes first, so that these are later answers. whole: of all categories.
         """
         category = self.said("category", ranking.row)
-        likely = self._searcher.probability(ranking.sq_distance, category, whole=whole, after=1)
-        return dataclasses.replace(ranking, probability=likely)
+        return self._searcher.ranking(ranking.row, ranking.sq_distance, category, whole=whole, after=1)
 
     def to_uncropped(self, ranking: Ranking, *, whole: bool) -> Ranking:
         """Return a ranking with the probabilities that it has where nothing was cut out of the photo."""

@@ -98,7 +98,8 @@ async def answered(
 
 
 def _told(engine: Engine, ranking: Ranking, where: Where, wanted: Narrowed) -> dict[str, Any]:
-    """Return the results of a page, how many products can answer, and what they have in columns."""
+    """Return a page's results, how many products can answer, what they have in columns, and if the photo's is there."""
+    in_catalog = ranking.in_catalog
     grouped = engine.current.grouped(where) if wanted.collapse else APART
     total = engine.current.within(where).products - grouped.surplus
     if wanted.min_probability is not None and ranking.probability is not None:
@@ -106,7 +107,8 @@ def _told(engine: Engine, ranking: Ranking, where: Where, wanted: Narrowed) -> d
         ranking = Ranking(ranking.row[likely], ranking.sq_distance[likely], ranking.probability[likely])
         total = len(ranking.row)
     facets = engine.current.counted(wanted.facets, ranking)
-    return {"results": page(engine, ranking, wanted, grouped), "total": total, "facets": facets}
+    results = page(engine, ranking, wanted, grouped)
+    return {"results": results, "total": total, "facets": facets, "in_catalog": in_catalog}
 
 
 def page(engine: Engine, ranking: Ranking, wanted: Narrowed, grouped: Grouped) -> list[Result]:

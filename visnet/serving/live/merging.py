@@ -151,4 +151,4 @@ def _merged(
     if not searcher.calibrated:
         return Ranking(row, sq_distance, None)
     category = said(searcher, moment.photos, "category", row)
-    return Ranking(row, sq_distance, searcher.probability(sq_distance, category, whole=whole))
+    return searcher.ranking(row, sq_distance, category, whole=whole)

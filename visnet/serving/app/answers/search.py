@@ -22,6 +22,11 @@ RESULT: dict[str, Any] = {
 }
 
 
+IN_CATALOG = (
+    "how probable it is that the shop, or what of it may answer, has what the photo shows; "
+    "a result's own probability is for where it has; null where no calibration tells, or nothing answers"
+)
+InCatalog = Annotated[float | None, Field(description=IN_CATALOG)]
 CATEGORY_TOLD = "whether the record says no category, and this is what the product's photos tell"
 
 
@@ -82,6 +87,7 @@ class Group(Reply):
             "box": [12.0, 8.0, 540.0, 580.0],
             "results": [RESULT],
             "total": 312,
+            "in_catalog": 0.87,
             "facets": {"category": [{"value": "bags", "count": 211}]},
         }
     )
@@ -90,6 +96,7 @@ class Group(Reply):
     box: tuple[float, float, float, float]
     results: list[Result]
     total: int
+    in_catalog: InCatalog = None
     facets: Facets
 
 
@@ -110,6 +117,7 @@ class SearchAnswer(Reply):
             "boxes": [{"box": [12.0, 8.0, 540.0, 580.0], "score": 0.97, "kind": "proposed", "used": True}],
             "results": [RESULT],
             "total": 312,
+            "in_catalog": 0.87,
             "offset": 0,
             "limit": 24,
             "facets": {
@@ -127,6 +135,7 @@ class SearchAnswer(Reply):
     boxes: list[ShownBox]
     results: list[Result]
     total: Annotated[int, Field(description="products that can answer")]
+    in_catalog: InCatalog = None
     offset: int
     limit: int
     facets: Annotated[Facets, Field(description="over the best 2,048 answers")]
