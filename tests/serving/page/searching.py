@@ -14,6 +14,7 @@ import pytest
 from tests import refreshing
 from tests.apart import Work
 from tests.quality.verdicts import put_verdicts
+from tests.serving.test_calibrated_hits import put_calibration
 from visnet.storage.table import Table
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def make(folder: Path) -> Path:
     """Publish a shop of `PRODUCTS` products, half of them hats, half of them bags; p000 to p009 are blue.
 
     They cost 0.5, 1.5, 2.5, …; every third is of felt, the first six of silk, the others of straw. The photos of p001
-    may be close-ups, those of p002 are good, and of the others nothing is known.
+    may be close-ups, those of p002 are good, and of the others nothing is known. What hits mean is calibrated.
     """
     shop = refreshing.make(folder, refreshing.stock(PRODUCTS))
     stock = shop / "stock.csv"
@@ -49,6 +50,7 @@ def make(folder: Path) -> Path:
     hashes = {"source": products, "content": products}
     Table(shop / "data/raw_images/catalog.lance", "product_id").put(pa.table(columns | hashes))
     refreshing.refresh(shop, *refreshing.REFRESH[:-1])
+    put_calibration(shop)
     put_verdicts(shop, {"p001": ("unsure", "close_up", 0.5), "p002": ("good", "", 0.25)})
     refreshing.refresh(shop, "publish")
     return shop

@@ -1,7 +1,11 @@
 """What a person does at the search page, by mouse, finger and keys."""
 
+from pathlib import Path
+
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.serving.page.searching import (
     AREA,
@@ -51,6 +55,32 @@ def test_several_photos_are_one_thing_and_too_many_are_refused_here(tab: Open, s
     assert products(page)[0] == "p007"
     expect(page.locator("#asked")).to_contain_text("Searched with 2 photos")
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_what_the_shop_lacks_is_said_to_be_and_nothing_is_called_the_same(
+    tab: Open, service: Service, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    page = searched(tab, service)
+    expect(page.locator(".lacks")).to_have_count(0)
+    expect(page.locator(".alike").first).to_have_text("Possibly the same")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)).save(tmp_path / "noise.png")
+    page.set_input_files("#files", tmp_path / "noise.png")
+    expect(page.locator(".lacks")).to_have_text("The shop seems not to have this. These look most like it.")
+    expect(page.get_by_role("status")).to_contain_text("The shop seems not to have this.")
+    assert set(page.locator(".alike").all_text_contents()) == {"Similar"}
+    hits = httpx.get(page.url.replace("/q/", "/v1/queries/")).json()
+    assert hits["results"][0]["probability"] > 0.4, "which is said of a photo of what the shop has"
+    page.get_by_role("switch", name="Details").click()
+    expect(page.locator(".lineage")).to_contain_text(f"The shop has it{hits['in_catalog']:.3f}")
+    page.goto(page.url + ("&" if "?" in page.url else "?") + 'filter={"column":"colour","equals":"blue"}')
+    expect(page.locator(".lacks")).to_have_text(
+        "Nothing that fits your filters seems to be this. These look most like it."
+    )
+    page.locator(".card a.more").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Products like p0")
+    expect(page.locator(".lacks")).to_have_count(0)
 
 
 def test_a_box_is_drawn_with_the_mouse_and_back_is_the_photo_before(tab: Open, service: Service) -> None:

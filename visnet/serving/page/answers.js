@@ -39,8 +39,8 @@ export async function learn(states) {
 }
 
 /**
- * Answer a state: {asked, results, total, reach, cut, facets, lineage}. `reach`: how many can be read at all;
- * `cut`: not all were looked at.
+ * Answer a state: {asked, results, total, reach, cut, inCatalog, facets, lineage}. `reach`: how many can be read at all;
+ * `cut`: not all were looked at; `inCatalog`: how probable it is that the shop has it, null where that is not known.
  */
 export async function load(state, signal) {
   return state.kind === "query" ? ofQuery(state, signal) : ofProduct(state, signal);
@@ -69,6 +69,7 @@ function shown(state, list) {
     total: list.total,
     reach: Math.min(list.total, MOST),
     cut: list.total > MOST,
+    inCatalog: list.in_catalog ?? null,
     lineage: list.lineage,
   };
 }

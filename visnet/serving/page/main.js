@@ -13,7 +13,7 @@ import * as photo from "./photo.js";
 import * as results from "./results.js";
 import { forget } from "./trace.js";
 import { trail } from "./trail.js";
-import { likeness, products, titled } from "./words.js";
+import { absent, likeness, products, titled } from "./words.js";
 
 const part = (id) => document.getElementById(id);
 const previews = new Map(); // query_id -> the photo as it was given, so that the server's copy need not be waited for
@@ -168,10 +168,12 @@ function arrive(state, answer, fresh, y = null) {
   answers.learn(way(state)).then((more) => more && now.state === state && render());
 }
 
-function summary({ results: [first], total }) {
+function summary({ results: [first], total, inCatalog }) {
   if (!first) return "Nothing found";
-  const row = likeness(first.probability);
-  return `${products(total)}. The most alike: ${titled(first)}${row ? `, ${row.words.toLowerCase()}` : ""}`;
+  const row = likeness(first.probability, inCatalog);
+  const lacks = absent(inCatalog, !filters.empty(now.state.filter));
+  const most = `The most alike: ${titled(first)}${row ? `, ${row.words.toLowerCase()}` : ""}`;
+  return [`${products(total)}.`, lacks, most].filter(Boolean).join(" ");
 }
 
 /** Search with photos that were given. */

@@ -6,7 +6,7 @@ import { all, chips } from "./chips.js";
 import { h, icon, picture } from "./elements.js";
 import { empty } from "./filter.js";
 import { trace } from "./trace.js";
-import { count, digits, kind, likeness, price, products, time, titled } from "./words.js";
+import { absent, count, digits, kind, likeness, price, products, time, titled } from "./words.js";
 
 const WAITING = 12; // cards that stand in for those to come
 const EAGER = 8; // pictures that do not wait to be scrolled to
@@ -16,6 +16,7 @@ const cards = new WeakMap(); // a hit -> its card, so that a picture that is sho
 export function results(answer, state, { busy, more, again }) {
   const shown = answer.results.length;
   const heading = state.kind === "query" ? "Products like your photo" : `Products like ${titled(answer.asked.product)}`;
+  const lacks = shown ? absent(answer.inCatalog, !empty(state.filter)) : null;
   return [
     h(
       "header.heading",
@@ -23,14 +24,15 @@ export function results(answer, state, { busy, more, again }) {
       h("h1", { tabindex: -1, "data-key": "heading" }, heading),
       h("p.soft", {}, answer.total ? `${products(answer.total)}, most alike first` : ""),
     ),
+    lacks && h("p.lacks", {}, lacks),
     chips(state),
-    state.details && lineage(answer.lineage),
+    state.details && lineage(answer),
     state.details && state.kind === "product" && trace(state.id, answer.lineage.catalog_version, again),
     shown
       ? h(
           "ul.grid",
           { "aria-busy": String(busy) },
-          answer.results.map((hit, at) => card(hit, at, state)),
+          answer.results.map((hit, at) => card(hit, at, state, answer.inCatalog)),
         )
       : nothing(state),
     shown > 0 && end(shown, answer, more),
@@ -83,22 +85,22 @@ function nothing(state) {
   );
 }
 
-function card(hit, at, state) {
+function card(hit, at, state, inCatalog) {
   const { details } = state;
   const kept = cards.get(hit);
-  const node = kept?.details === details ? kept.node : built(hit, at, details);
+  const node = kept?.details === details ? kept.node : built(hit, at, details, inCatalog);
   cards.set(hit, { details, node });
   node.querySelector("a").setAttribute("href", write(towards(state, hit.product_id)));
   return node;
 }
 
-function built(hit, at, details) {
+function built(hit, at, details, inCatalog) {
   const named = titled(hit);
   return h(
     "li.card",
     {},
     h("div.picture", {}, picture(sized(hit.photo_url, 320), "", { eager: at < EAGER })),
-    alike(hit.probability),
+    alike(likeness(hit.probability, inCatalog)),
     h("h2.title", {}, named),
     h("p.price", {}, price(hit.attributes)),
     h("p.soft", {}, kind(hit)),
@@ -113,8 +115,7 @@ function built(hit, at, details) {
 }
 
 /** Say how alike it is, in words and in as many bars. */
-function alike(probability) {
-  const row = likeness(probability);
+function alike(row) {
   if (!row) return null;
   const bars = [1, 2, 3, 4].map((bar) => h("i", { class: bar <= row.level ? "on" : null }));
   return h("p.alike", { "data-level": row.level }, h("span.bars", { "aria-hidden": "true" }, bars), row.words);
@@ -131,8 +132,9 @@ function numbers(hit) {
   });
 }
 
-function lineage(of) {
+function lineage({ lineage: of, inCatalog }) {
   return listed("lineage", {
+    ...(inCatalog !== null && { "The shop has it": digits(inCatalog) }),
     "Catalog version": of.catalog_version,
     Published: time(of.published),
     Model: of.model,

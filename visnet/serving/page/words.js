@@ -1,4 +1,5 @@
-// What numbers are called. A probability is that of the same product; see visnet/evaluation/calibration.py.
+// What numbers are called. A probability is that of the same product, or that the shop has it at all; see
+// visnet/evaluation/calibration.py.
 
 // From a probability on, how a shopper reads it.
 export const LIKENESS = [
@@ -8,9 +9,24 @@ export const LIKENESS = [
   { from: 0, level: 1, words: "Similar" },
 ];
 
-/** Return the row of `LIKENESS` for a probability in 0..1, or null where there is none. */
-export function likeness(probability) {
-  return typeof probability === "number" ? (LIKENESS.find((row) => probability >= row.from) ?? null) : null;
+const SELDOM = 0.25; // below this probability that the shop has it, it is said that it seems not to: no hit is "possibly" it
+
+/**
+ * Return the row of `LIKENESS` for a hit's probability in 0..1, or null where there is none.
+ *
+ * It is for a photo of what the shop has; `inCatalog` is how probable that is, null where it is not known.
+ */
+export function likeness(probability, inCatalog) {
+  if (typeof probability !== "number") return null;
+  const likely = probability * (inCatalog ?? 1);
+  return LIKENESS.find((row) => likely >= row.from) ?? null;
+}
+
+/** Say that the shop seems not to have what a photo shows, or nothing that fits the filters; null where it may have it. */
+export function absent(inCatalog, narrowed) {
+  if (typeof inCatalog !== "number" || inCatalog >= SELDOM) return null;
+  const lacks = narrowed ? "Nothing that fits your filters seems to be this" : "The shop seems not to have this";
+  return `${lacks}. These look most like it.`;
 }
 
 const COUNT = new Intl.NumberFormat("en");
