@@ -203,7 +203,7 @@ function follow(url) {
     async (signal) => {
       say("Searching with the photo of this address");
       const id = await answers.search({ url }, signal);
-      go({ kind: "query", id, offset: 0, details: now.state.details, trail: [] });
+      go({ kind: "query", id, filter: filters.NONE, offset: 0, details: now.state.details, trail: [] });
     },
   );
 }
