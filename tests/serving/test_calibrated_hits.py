@@ -17,7 +17,8 @@ from visnet.errors import Damaged, NotReady
 from visnet.evaluation import calibration
 from visnet.pipeline.log import SILENT
 from visnet.serving import catalog, versions
-from visnet.serving.searcher import Hit, Searcher
+from visnet.serving.ranking import Hit
+from visnet.serving.searcher import Searcher
 from visnet.serving.shop_gallery import ShopGallery
 
 

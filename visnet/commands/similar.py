@@ -15,7 +15,8 @@ from visnet.photos import codec
 from visnet.photos.cutting import Box
 from visnet.pipeline.reports import DATA
 from visnet.serving import catalog, galleries, versions
-from visnet.serving.searcher import Hit, Searcher
+from visnet.serving.ranking import Hit
+from visnet.serving.searcher import Searcher
 from visnet.serving.shop_gallery import ShopGallery
 from visnet.serving.told_categories import told_categories
 from visnet.sheets import contact_sheet

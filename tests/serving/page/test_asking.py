@@ -280,3 +280,8 @@ def test_an_address_is_asked_for_only_where_the_service_takes_one(tab: Open, ser
         page.keyboard.press("Enter")
     assert 'name="url"\r\n\r\nhttps://shop.example/photo.jpg' in (asked.value.post_data or "")
     expect(page.get_by_role("alert")).to_contain_text("--allow-url-photos")
+    found = httpx.post(f"{service.url}/v1/search", files={"photo": service.photo().read_bytes()}).json()
+    page.route("**/v1/search", lambda route: route.fulfill(json=found))  # as it answers where it takes an address
+    page.get_by_label("Address of a photo").press("Enter")
+    page.wait_for_url(f"{service.url}/q/{found['query_id']}")
+    assert len(products(page)) > 1

@@ -17,7 +17,8 @@ from visnet.serving.live.overlay import Overlay
 from visnet.serving.live.products import LivePhoto
 from visnet.serving.live.store import LiveStore
 from visnet.serving.photo_verdicts import PhotoVerdict
-from visnet.serving.searcher import Hit, Ranking, Searcher
+from visnet.serving.ranking import Hit, Ranking
+from visnet.serving.searcher import Searcher
 from visnet.serving.shop_gallery import SAID
 from visnet.serving.told_categories import ToldCategory
 

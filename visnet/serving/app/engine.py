@@ -29,7 +29,8 @@ from visnet.serving.duplicates import duplicate_groups
 from visnet.serving.live.overlay import Overlay
 from visnet.serving.live.ranks import Ranks
 from visnet.serving.live.store import LiveStore
-from visnet.serving.searcher import Ranking, Searcher
+from visnet.serving.ranking import Ranking
+from visnet.serving.searcher import Searcher
 
 AT_ONCE = 16  # requests that go through the network, or the search, together
 ALIKE = 1e-3  # squared distance at which a photo of the catalog, embedded here, is the same as its stored vector

@@ -15,7 +15,8 @@ from visnet.serving.pace import breathe
 from visnet.serving.photo_facts import NO_LIST
 from visnet.serving.photo_verdicts import PhotoVerdict, PhotoVerdicts
 from visnet.serving.product_rows import numbered
-from visnet.serving.searcher import Ranking, Searcher
+from visnet.serving.ranking import Ranking
+from visnet.serving.searcher import Searcher
 from visnet.storage.table import Table
 
 UNSAID = {"product_id", "op", "seq", "updated_at", "photos", "street_photos", "street_boxes", "split", "source"}

@@ -23,7 +23,7 @@ from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import Query, part_id
 from visnet.serving.app.steps import DEPTH
 from visnet.serving.app.within import Grouped
-from visnet.serving.searcher import Ranking
+from visnet.serving.ranking import Ranking
 
 NO_TEXT = SkipJsonSchema[None]  # a form or an address has no null: what is left out is not there
 COLLAPSE = "of the products of a confirmed double listing, only the nearest answers; it names the others in `also`"

@@ -8,7 +8,7 @@ from visnet.serving.app.columns import Where
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.search import APART, Narrowed, page
 from visnet.serving.app.steps import DEPTH
-from visnet.serving.searcher import Ranking
+from visnet.serving.ranking import Ranking
 
 
 async def similar_ones(engine: Engine, product_id: str, wanted: Narrowed) -> SimilarAnswer:

@@ -15,7 +15,8 @@ from visnet.localizing.localizer import Localizer, Proposal
 from visnet.serving.app.columns import ANYWHERE, Where
 from visnet.serving.app.current import Current
 from visnet.serving.live import photos
-from visnet.serving.searcher import Ranking, Searcher
+from visnet.serving.ranking import Ranking
+from visnet.serving.searcher import Searcher
 
 DEPTH = 2048  # answers of a search that are ranked, paged through and counted
 PROPOSED = 5  # boxes of a photo that are shown

@@ -8,7 +8,8 @@ import torch
 
 from kernels.nearest.snapshot import Snapshot
 from visnet.serving.live.products import LivePhoto, Moment
-from visnet.serving.searcher import Ranking, Searcher
+from visnet.serving.ranking import Ranking
+from visnet.serving.searcher import Searcher
 
 MORE = 64  # photos of changes that are asked for beside those that are likely enough
 WIDER = 4  # times as many are asked for where they were too few
