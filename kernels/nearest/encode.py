@@ -16,6 +16,9 @@ rounded upward. The scan's one matrix product is thus an upper bound of s for ev
 these two terms is a lower one. The rounding of the product's own sums, at most n u of the sum of magnitudes for n
 terms in any order, is in the query's |x - x'| and in h; `floor` covers flushed denormals. h stands in three columns,
 the parts of a float32. Beside int8 codes these columns stand in float32, and are added to the scaled product.
+
+Where a row has a limit l of its squared distance, h is less by l/2, so that s + l/2 is bounded: a pair is within the
+limit only if that bound reaches what a distance of 0 needs. What the sums' rounding takes from l is added to it.
 """
 
 import torch
@@ -29,6 +32,7 @@ OUT = {torch.float32: 2.0**-23, torch.bfloat16: 2.0**-8}  # of a product's one r
 UP = 1.0 + 2.0**-7  # more than a rounding to bfloat16 takes away
 SMALLEST = 2.0**-100  # of a query's code
 SAFE_SQ_NORM = 2.0**100  # of the longest vector; beyond it a float32 sum may overflow
+FARTHEST = 2.0**104  # more than the squared distance of two such
 SAFE_WIDTH = 65_000  # columns at most; beyond it a float32 norm may err by more than `UP` allows
 
 
@@ -36,8 +40,11 @@ class NoBoundError(Exception):
     """These values have no proven bound in the scan's arithmetic."""
 
 
-def encode_rows(coding: Coding, vectors: Tensor, out: RowCodes) -> None:
-    """Encode gallery rows [W, D] into `out`, of W rows. Raises NoBoundError if a vector is too long."""
+def encode_rows(coding: Coding, vectors: Tensor, out: RowCodes, limit: Tensor | None = None) -> None:
+    """Encode gallery rows [W, D] into `out`, of W rows. Raises NoBoundError if a vector is too long.
+
+    limit: [W] float32 of 0 to `FARTHEST`, of the squared distances that are looked for.
+    """
     d = coding.centre.numel()
     if coding.metric == "cosine":
         w, lost = units(vectors)
@@ -62,6 +69,8 @@ def encode_rows(coding: Coding, vectors: Tensor, out: RowCodes) -> None:
     rest = torch.zeros_like(norm)
     if coding.metric == "sq_euclidean":
         rest = norm.square().mul_(-0.5 * (1.0 - 2.0 * coding.roundoff)).add_(coding.offset)
+    if limit is not None:
+        rest.add_(limit, alpha=0.5 * (1.0 + 2.0 * coding.roundoff))
     if out.terms is not None:
         out.codes[:, d:] = 0
         torch.stack((step, rest, norm * UP, error * UP), dim=1, out=out.terms)

@@ -1,11 +1,16 @@
 """Range search with a limit per row: the pairs that are near enough, each with its exact score."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kernels.nearest.contract import check_pair, check_vectors
+from kernels.nearest.encode import NoBoundError
+from kernels.nearest.native import build
+from kernels.nearest.native import pairs as native
+from kernels.nearest.native.pairs import Part, Sides
 from kernels.nearest.native.scores import list_scores
 
 SCAN_BYTES = 8 << 20  # float32 bounds of one block of pairs
@@ -43,11 +48,37 @@ def pairs_within(queries: Tensor, gallery: Tensor, sq_limit: Tensor) -> Pairs:
             f"sq_limit is {sq_limit.dtype} {tuple(sq_limit.shape)} on {sq_limit.device}; needed: float32 ({g},) on "
             f"{device}, without NaN"
         )
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
     open_ = torch.nonzero(sq_limit >= 0)[:, 0]
+    if not open_.numel() or not queries.shape[0]:
+        return _joined([], device)
+    found = _compiled(Sides(queries, gallery, sq_limit, None if open_.numel() == g else open_))
+    return _within_by_torch(queries, gallery, sq_limit, open_) if found is None else found
+
+
+def _compiled(sides: Sides) -> Pairs | None:
+    """Find pairs by the compiled scan; None where there is none, or where it has no bound of these vectors."""
+    library = build.library() if sides.queries.device.type == "cpu" else None
+    if library is None:
+        return None
+    try:
+        with torch.autocast("cpu", enabled=False):
+            return _joined(native.pairs(library, sides), sides.queries.device)
+    except NoBoundError:
+        return None
+
+
+def _joined(parts: Sequence[Part], device: torch.device) -> Pairs:
+    if not parts:
+        return Pairs(*(torch.empty(0, dtype=kind, device=device) for kind in (torch.int64, torch.int64, torch.float32)))
+    return Pairs(*(torch.cat(some) for some in zip(*parts, strict=True)))
+
+
+def _within_by_torch(queries: Tensor, gallery: Tensor, sq_limit: Tensor, open_: Tensor) -> Pairs:
+    found: list[Part] = []
+    g = gallery.shape[0]
     step = max(1, min(queries.shape[0], 1024))
     width = max(1, SCAN_BYTES // (4 * step))
-    for start in range(0, open_.numel() if queries.shape[0] else 0, width):
+    for start in range(0, open_.numel(), width):
         rows = open_[start : start + width]
         y, y_sq = _shifted(gallery[rows], gallery[0])
         for top in range(0, queries.shape[0], step):
@@ -56,11 +87,7 @@ def pairs_within(queries: Tensor, gallery: Tensor, sq_limit: Tensor) -> Pairs:
             query += top
             row = rows[column]
             found.append((query, row, _scores(queries, gallery, query, row)))
-    query, row, score = (
-        (torch.cat(parts) for parts in zip(*found, strict=True))
-        if found
-        else (torch.empty(0, dtype=kind, device=device) for kind in (torch.int64, torch.int64, torch.float32))
-    )
+    query, row, score = (torch.cat(parts) for parts in zip(*found, strict=True))
     kept = score <= sq_limit[row]
     query, row, score = query[kept], row[kept], score[kept]
     order = torch.argsort(query * g + row)
@@ -72,15 +99,27 @@ def pairs_among(vectors: Tensor, sq_limit: float) -> Pairs:
     """Find all pairs of different rows whose squared Euclidean distance is at most `sq_limit`: query < row.
 
     vectors: [N, D], as for `pairs_within`, of norms up to 2**60. The distances are those of `nearest`, to the bit. Each
-    pair is scanned once, and most by few numbers: what lies in the directions in which the vectors differ most, and how
-    much lies in all others, is no farther apart than the vectors are. ValueError, in one line, for anything else.
+    pair is scanned once. ValueError, in one line, for anything else.
     """
     check_vectors("vectors", vectors, "sq_euclidean")
     if not 0 <= sq_limit < float("inf"):
         raise ValueError(f"sq_limit is {sq_limit}; needed: a finite number of at least 0")
+    if len(vectors) < 2:
+        return _joined([], vectors.device)
+    limit = torch.tensor(sq_limit, dtype=torch.float64).float().expand(len(vectors))
+    found = _compiled(Sides(vectors, vectors, limit, among=True))
+    return _among_by_torch(vectors, sq_limit) if found is None else found
+
+
+def _among_by_torch(vectors: Tensor, sq_limit: float) -> Pairs:
+    """Scan most pairs by few numbers.
+
+    What lies in the directions in which the vectors differ most, and how much lies in all others, is no farther apart
+    than the vectors are.
+    """
     short, slack = _shortened(vectors)
     squares = short.square().sum(dim=1)
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    found: list[Part] = []
     for top in range(0, len(vectors), AMONG_ROWS):
         x, x_sq = short[top : top + AMONG_ROWS], squares[top : top + AMONG_ROWS]
         for left in range(top, len(vectors), AMONG_ROWS):
@@ -95,7 +134,7 @@ def pairs_among(vectors: Tensor, sq_limit: float) -> Pairs:
             kept = score <= sq_limit
             found.append((query[kept], row[kept], score[kept]))
     if not found:
-        return Pairs(*(torch.empty(0, dtype=kind) for kind in (torch.int64, torch.int64, torch.float32)))
+        return _joined([], vectors.device)
     query, row, score = (torch.cat(parts) for parts in zip(*found, strict=True))
     order = torch.argsort(query * len(vectors) + row)
     return Pairs(query[order], row[order], score[order])

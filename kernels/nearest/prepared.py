@@ -53,10 +53,11 @@ class Prepared:
         return encode(self.coding, self.vectors[rows])
 
 
-def encode(coding: Coding, vectors: Tensor) -> RowCodes:
-    """Encode rows [W, D] in blocks that a cache holds. Raises NoBoundError."""
+def encode(coding: Coding, vectors: Tensor, limit: Tensor | None = None) -> RowCodes:
+    """Encode rows [W, D], with their limits [W] if there are any, in blocks that a cache holds. Raises NoBoundError."""
     codes = coding.empty(vectors.shape[0])
     step = max(1, ENCODE_BYTES // (4 * coding.width))
     for start in range(0, vectors.shape[0], step):
-        encode_rows(coding, vectors[start : start + step], codes[start : start + step])
+        own = slice(start, start + step)
+        encode_rows(coding, vectors[own], codes[own], None if limit is None else limit[own])
     return codes

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kernels.nearest import nearest, pairs_among, pairs_within
 from kernels.nearest import pairs as module
+from kernels.nearest.native import pairs as native
 
 
 def exact(x: Tensor, y: Tensor) -> float:
@@ -71,6 +72,9 @@ def test_among_themselves_pairs_are_found_once_and_as_within(n: int, d: int, see
     limit = float(rng.choice([0.0, 1.0, 4.0, 2.0 * d]))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "AMONG_ROWS", rows)
+        patched.setattr(native, "QUERIES", 8 + rows // 2)  # of up to 8 and of more, products are of another kind
+        patched.setattr(native, "PENDING", 3 * rows)
+        patched.setattr(native, "BLOCK_BYTES", 4096)
         found = pairs_among(vectors, limit)
     every = pairs_within(vectors, vectors, torch.full((n,), limit))
     once = every.query < every.row

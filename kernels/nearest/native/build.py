@@ -16,7 +16,7 @@ from pathlib import Path
 from kernels.nearest.native.variants import Variant, chosen
 
 CACHE = "NEAREST_CACHE"  # the environment variable that says where libraries are kept
-SOURCES = ("scan.c", "bounds.c", "settle.c", "score.c", "order.c")
+SOURCES = ("scan.c", "bounds.c", "settle.c", "score.c", "order.c", "pairs.c")
 HEADERS = ("nearest.h", "tiles.h", "vectors.h")
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-fwrapv", "-fno-math-errno", "-Wno-psabi")
 HERE = Path(__file__).parent
@@ -60,6 +60,7 @@ def declared(library: ctypes.CDLL) -> ctypes.CDLL:
         ("search_settle", whole, (*[pointer] * 4, whole, whole, pointer, pointer, whole)),
         ("search_patch", None, (pointer, pointer, ctypes.c_float)),
         ("search_order", whole, (pointer, pointer, whole, whole, *[pointer] * 3)),
+        ("search_pairs", whole, (pointer, whole, whole, pointer, whole, *[pointer] * 3, whole)),
         ("score_pairs", whole, (pointer, pointer, whole, pointer, pointer, *[whole] * 3, pointer, pointer)),
     ):
         function = getattr(library, name)

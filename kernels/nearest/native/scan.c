@@ -45,7 +45,9 @@ static void pack(Search *search, int64_t bytes) {
     }
 }
 
-/* Begin a search of queries whose codes have so many bytes each; NULL where memory is short. */
+/* Begin a search of queries whose codes have so many bytes each; NULL where memory is short. A k beyond `most` asks for
+ * all rows within their limits: those stand in the rows' codes (encode.py), so that every threshold is that of the cost
+ * 0 and stays there. */
 EXPORT Search *search_new(const Queries *queries, int64_t type, int64_t bytes) {
     Search *search = calloc(1, sizeof *search);
     if (!search) return NULL;
@@ -66,7 +68,12 @@ EXPORT Search *search_new(const Queries *queries, int64_t type, int64_t bytes) {
     search->q_error = search->q_step + lanes;
     search->q_norm = search->q_error + lanes;
     search->q_floor = search->q_norm + lanes;
-    for (int64_t i = 0; i < queries->parts * lanes; i++) search->least[i] = i % lanes < h ? -INFINITY : NAN;
+    for (int64_t i = 0; i < queries->parts * lanes; i++) {
+        int64_t query = i % lanes;
+        search->least[i] = query >= h                   ? NAN
+                           : queries->k > queries->most ? (float)threshold_of(queries, query, 0.0)
+                                                        : -INFINITY;
+    }
     for (int64_t query = 0; query < h; query++) {
         search->q_step[query] = queries->step[query];
         search->q_error[query] = queries->terms[3 * query + 1];
@@ -81,7 +88,8 @@ EXPORT Search *search_new(const Queries *queries, int64_t type, int64_t bytes) {
 }
 
 static int grow(Search *search, Segment *segment) {
-    int64_t most = search->q.most, room = segment->room ? 2 * segment->room : 2 * search->q.k + 128;
+    int64_t most = search->q.most, first = search->q.k > most ? 128 : 2 * search->q.k + 128;
+    int64_t room = segment->room ? 2 * segment->room : first;
     room = room < most ? room : most;
     void *row = realloc(segment->row, (size_t)room * 4);
     if (row) segment->row = row;
@@ -236,7 +244,8 @@ static int sparse(const Rows *rows, int64_t start, int64_t stop) {
 
 /* Scan rows start to stop for the queries from lane `from` to `to`, a multiple of LANES, as one part of the gallery.
  * One unit in so many comes first, from everywhere, so that thresholds are of use also where like rows stand together.
- * Valid rows among many that are not, and the last rows, are copied together. Returns 0 where memory is short. */
+ * Where thresholds stay, rows come in their order. Valid rows among many that are not, and the last rows, are copied
+ * together. Returns 0 where memory is short. */
 EXPORT int64_t search_scan(Search *search, const Rows *rows, int64_t part, int64_t from, int64_t to, int64_t start,
                     int64_t stop) {
     uint8_t *together = reserve(UNIT, rows->bytes);
@@ -248,9 +257,10 @@ EXPORT int64_t search_scan(Search *search, const Rows *rows, int64_t part, int64
         if (!segment->room && !grow(search, segment)) search->failed = 1;
     }
     tiles_begin();
-    int64_t units = (stop - start + UNIT - 1) / UNIT, early = (units + FIRST - 1) / FIRST;
+    int64_t units = (stop - start + UNIT - 1) / UNIT, apart = search->q.k > search->q.most ? 1 : FIRST;
+    int64_t early = (units + apart - 1) / apart;
     for (int64_t turn = 0; turn < units && !search->failed; turn++) {
-        int64_t late = turn - early, row = start + UNIT * (late < 0 ? turn * FIRST : late + late / (FIRST - 1) + 1);
+        int64_t late = turn - early, row = start + UNIT * (late < 0 ? turn * apart : late + late / (FIRST - 1) + 1);
         int count = stop - row < UNIT ? (int)(stop - row) : UNIT;
         uint32_t valid = bits_of(rows, row, count);
         if (!gathered && count == UNIT) {

@@ -46,35 +46,45 @@ class Search:
     def finish(self, queries: Range) -> None:
         """Score the survivors of these queries, and order them."""
         x, y = Vectors(self.queries), Vectors(self.prepared.vectors, self.prepared.sq_norms)
-        group, proven = self.admission.group, address(self.proven)
-        group = None if group is None else group.contiguous()
-        room = OPENED
-        while True:
-            open_ = (Open * room)()
-            given = (x.here, y.here, address(group), *queries, proven, open_, room)
-            opened = self.library.search_settle(self.handle, *given)
-            if opened < 0:
-                raise MemoryError
-            if opened <= room:
-                break
-            room = opened
-        if opened:
-            self._patch(open_[:opened])
-        into = (address(self.score), address(self.row), proven)
+        group = None if self.admission.group is None else self.admission.group.contiguous()
+        settle(self.library, self.handle, (x, y, self.metric), queries, self.proven, group)
+        into = (address(self.score), address(self.row), address(self.proven))
         if not self.library.search_order(self.handle, address(group), *queries, *into):
             raise MemoryError
-
-    def _patch(self, pairs: list[Open]) -> None:
-        query = torch.tensor([pair.query for pair in pairs])
-        row = torch.tensor([pair.row for pair in pairs])
-        scores = carefully(self.queries, self.prepared.vectors, query, row, self.metric).tolist()
-        for pair, score in zip(pairs, scores, strict=True):
-            self.library.search_patch(self.handle, ctypes.addressof(pair), score)
 
     def both(self, rows: Rows, own: Range, lanes: Range) -> None:
         """Scan all rows for the queries in these lanes, and finish them."""
         self.scan(rows, 0, own, lanes)
         self.finish((lanes[0], min(lanes[1], self.queries.shape[0])))
+
+
+def settle(
+    library: ctypes.CDLL,
+    handle: int,
+    scored: tuple[Vectors, Vectors, str],
+    queries: Range,
+    proven: Tensor,
+    group: Tensor | None = None,
+) -> None:
+    """Score the survivors of these queries. scored: queries, gallery and metric; proven: [H] bool, is filled."""
+    x, y, metric = scored
+    room = OPENED
+    while True:
+        open_ = (Open * room)()
+        given = (x.here, y.here, address(group), *queries, address(proven), open_, room)
+        opened = library.search_settle(handle, *given)
+        if opened < 0:
+            raise MemoryError
+        if opened <= room:
+            break
+        room = opened
+    if not opened:
+        return
+    pairs = open_[:opened]
+    query, row = torch.tensor([pair.query for pair in pairs]), torch.tensor([pair.row for pair in pairs])
+    scores = carefully(x.kept[0], y.kept[0], query, row, metric).tolist()
+    for pair, score in zip(pairs, scores, strict=True):
+        library.search_patch(handle, ctypes.addressof(pair), score)
 
 
 def answer(
@@ -92,9 +102,9 @@ def answer(
     where rows are encoded in the scan, and MemoryError.
     """
     h, g, bytes_ = queries.shape[0], prepared.vectors.shape[0], codes.codes.shape[1] * codes.codes.itemsize
-    lanes, parts = _split(library.search_lanes(), h, g, bytes_)
+    lanes, parts = split(library.search_lanes(), h, g, bytes_)
     asked = Queries(codes, k, most, parts, admission.exclude)
-    with _begun(library, asked, codes) as handle:
+    with begun(library, asked, codes) as handle:
         answers = torch.empty((h, k)), torch.empty((h, k), dtype=torch.int64), torch.empty(h, dtype=torch.bool)
         search = Search(library, handle, queries, prepared, admission, prepared.metric, *answers)
         if prepared.codes is not None and parts == 1:  # then nothing has to be waited for
@@ -111,7 +121,7 @@ def answer(
     return answers
 
 
-def _split(lanes: int, h: int, g: int, bytes_: int) -> tuple[list[Range], int]:
+def split(lanes: int, h: int, g: int, bytes_: int) -> tuple[list[Range], int]:
     """Split the work among threads: the lanes of queries as far as two vectors each go, then parts of the gallery."""
     threads = min(torch.get_num_threads(), 1 + g * h * bytes_ // WORTH)
     whole = -(-h // lanes) * lanes
@@ -130,7 +140,8 @@ def _blocks(prepared: Prepared, admission: Admission) -> Iterator[Rows]:
 
 
 @contextmanager
-def _begun(library: ctypes.CDLL, asked: Queries, codes: QueryCodes) -> Iterator[int]:
+def begun(library: ctypes.CDLL, asked: Queries, codes: QueryCodes) -> Iterator[int]:
+    """Begin a search in C, and free it. MemoryError where there is none."""
     kind, bytes_ = Rows.type_of(codes.codes), codes.codes.shape[1] * codes.codes.itemsize
     handle = library.search_new(asked.here, kind, bytes_)
     if not handle:
