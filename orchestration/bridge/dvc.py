@@ -40,15 +40,19 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
     busy_wait_s: float = 20.0  # before trying again while a shell's `dvc repro` holds the same files
     busy_tries: int = 90
 
-    def repro(self, context: dg.AssetExecutionContext, stage: Stage) -> dg.MaterializeResult[None]:
+    def repro(
+        self, context: dg.AssetExecutionContext, stage: Stage, stages: Mapping[str, Stage]
+    ) -> dg.MaterializeResult[None]:
         """Run one stage if anything that it reads has changed, and say what came of it.
+
+        `stages` are those of the project as they were last read: each reading costs as much as a small stage.
 
         DVC notes what a stage has read when the stage has ended. If that changed meanwhile (a batch that came into the
         inbox), the note claims more than was read, so the stage is run again.
         """
         came = ""
         for turn in range(MOVES):
-            before = self.stages()[stage.name]
+            before = stages[stage.name]
             made = self._repro(context, stage.name, ["--force"] * bool(turn))
             came = came if came == RAN else made
             stages = self.stages()
@@ -128,9 +132,9 @@ def stage_asset(
     )
     def _materialize(context: dg.AssetExecutionContext, dvc: Dvc) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with retried(context, retry):
-            dvc.stages()  # what cannot be read is said before anything is brought
+            stages = dvc.stages()  # what cannot be read is said before anything is brought
             brought = before(context, dvc) if before else {}
-            made = dvc.repro(context, stage)
+            made = dvc.repro(context, stage, dvc.stages() if before else stages)
         return made._replace(metadata={**brought, **(made.metadata or {})})
 
     return _materialize

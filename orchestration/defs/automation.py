@@ -9,14 +9,14 @@ from orchestration.bridge.dvc import Dvc
 from orchestration.bridge.gates import judged
 from orchestration.bridge.project import due, read_lock
 from orchestration.bridge.provenance import UNDER_WAY, asset_key, lock_sensor, looked_at, report
-from orchestration.bridge.unreadable import read, read_or_recall
+from orchestration.bridge.unreadable import read
 from orchestration.defs import versions
+from orchestration.defs.assets import STAGES
 from orchestration.defs.checks import GATES
 from orchestration.line.feed import read_inbox
 from orchestration.line.policy import LATE, REFRESH_AT, REFRESH_TAGS
 from orchestration.line.selection import refreshed, retrained
 
-STAGES = read_or_recall(Path.cwd()).stages
 DVC = Dvc(root=str(Path.cwd()))
 judge = partial(judged, [*GATES, versions.served_is_checked_out], DVC)
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *UNDER_WAY]

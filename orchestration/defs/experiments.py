@@ -7,9 +7,10 @@ import dagster as dg
 from pydantic import Field
 
 from orchestration.bridge.dvc import Dvc
+from orchestration.bridge.project import Stage
 from orchestration.bridge.provenance import asset_key
 from orchestration.bridge.report import page, read_report
-from orchestration.bridge.unreadable import read_or_recall
+from orchestration.defs.assets import STAGES as LINE
 from orchestration.line.policy import EXPERIMENTS
 
 KEY = "experiments"
@@ -17,9 +18,9 @@ ENTRIES = "visnet/zoo"  # an entry's name is its file's
 STAGES = ("evaluation", "trained_model")  # whose reports say what came of it
 
 
-def example(root: Path) -> list[str]:
+def example(line: Mapping[str, Stage]) -> list[str]:
     """Return a setting that changes nothing, as an example: the launchpad shows defaults, and no other examples."""
-    stage = read_or_recall(root).stages.get("trained_model")
+    stage = line.get("trained_model")
     for tables in stage.params.values() if stage else ():
         own = tables.get("trained_model")
         if isinstance(own, Mapping) and "seed" in own:
@@ -31,7 +32,7 @@ class Settings(dg.Config):
     """What `python -m visnet experiment` is told besides the name."""
 
     settings: list[str] = Field(
-        default=example(Path.cwd()),
+        default=example(LINE),
         description='Laid over params.toml: "trained_model.epochs=3", "trained_model.precision=bf16", …',
     )
     again: bool = Field(default=False, description="Also what was done before with the same inputs")
