@@ -147,13 +147,7 @@ def environment() -> dict[str, str]:
     """
     from sqlalchemy import URL
 
-    env = {"VISNET_PROJECT": str(Path(__file__).resolve().parents[2]), **os.environ}
-    for name in ("POSTGRES_PASSWORD", PASSWORD, "AWS_SECRET_ACCESS_KEY"):
-        if file := env.pop(f"{name}_FILE", ""):
-            try:
-                env[name] = Path(file).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise Missing(f"{name}_FILE: {file}: {error.strerror}") from None
+    env = {"VISNET_PROJECT": str(Path(__file__).resolve().parents[2]), **with_passwords(os.environ)}
     for name, default in {"DAGSTER_HOME": ".dagster", "MLFLOW_ADDRESS": "http://mlflow:5000"}.items():
         env.setdefault(name, default)
     env["DAGSTER_HOME"] = str(Path(env["DAGSTER_HOME"]).absolute())
@@ -164,6 +158,18 @@ def environment() -> dict[str, str]:
             user, host, port = env.get("POSTGRES_USER", "visnet"), env.get("POSTGRES_HOST", "postgres"), _port(env)
             env[name] = str(URL.create("postgresql+psycopg2", user, None, host, port, database))
         env[SECRET] = password  # which PostgreSQL's own library finds: so no address has it, wherever that is shown
+    return env
+
+
+def with_passwords(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with passwords read from their files; `Missing` names the one that cannot be read."""
+    env = dict(env)
+    for name in ("POSTGRES_PASSWORD", PASSWORD, "AWS_SECRET_ACCESS_KEY"):
+        if file := env.pop(f"{name}_FILE", ""):
+            try:
+                env[name] = Path(file).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise Missing(f"{name}_FILE: {file}: {error.strerror}") from None
     return env
 
 
