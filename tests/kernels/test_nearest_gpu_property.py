@@ -6,11 +6,10 @@ import torch
 from kernels.nearest import COMPUTES, Gallery, nearest
 
 hypothesis = pytest.importorskip("hypothesis")
-gpu = pytest.importorskip("kernels.nearest.gpu", reason="triton is not installed", exc_type=ImportError)
 
-from tests.kernels.test_nearest_property import problems  # noqa: E402 (it needs hypothesis)
+from tests.kernels.on_gpu import DEVICE, gpu  # noqa: E402 (they need hypothesis, and triton)
+from tests.kernels.test_nearest_property import problems  # noqa: E402
 
-DEVICE = "cpu" if gpu.INTERPRETED else "cuda"
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not (gpu.INTERPRETED or torch.cuda.is_available()), reason="no CUDA device"),
