@@ -226,6 +226,6 @@ def test_stage_modules_import_by_name() -> None:
 
 def test_an_optional_stage_that_is_off_imports_nothing_that_takes_time() -> None:
     """Each costs every run of the line a process; with torch that would be two seconds of CPU."""
-    light = ["localizer", "proposed_boxes", "taxonomy_model", "category_paths"]
+    light = ["localizer", "proposed_boxes", "taxonomy_model", "category_paths", "photo_quality", "duplicates"]
     code = f"import sys\nfor m in {light}: __import__(f'visnet.stages.{{m}}')\nsys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -4,30 +4,22 @@ Only photos that are new or changed are held against all; what stands there is w
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-import torch
-
-from visnet.duplicates import compared_pairs, decisions, files, listing, rule
-from visnet.duplicates.candidates import Numbers
-from visnet.duplicates.decisions import CONFIRMED, DISMISSED
-from visnet.duplicates.groups import members
-from visnet.duplicates.listing import Listed
+from visnet.duplicates import decisions, files, rule
 from visnet.duplicates.rule import Rule
-from visnet.duplicates.shown_photos import HASHED, hash_all, hashed_rows, hashes_of, shop_photos
-from visnet.duplicates.views import VIEWS
-from visnet.embedding.vectors import read_vectors
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Report
 from visnet.quality.shown_crops import left_out
 from visnet.sheets import contact_sheet
 from visnet.storage import atomic
 from visnet.storage.fingerprints import fingerprint
-from visnet.storage.table import Table, tables_of, wanted_rows
+from visnet.storage.table import tables_of
+
+if TYPE_CHECKING:
+    from visnet.duplicates.listing import Listed
 
 IN_PLACE = True
-VERSION = 2  # raise when the same photos are compared otherwise than before
 SHOWN_GROUPS, SHOWN_PRODUCTS = 24, 6
 
 
@@ -53,45 +45,15 @@ def build(
     decided = decisions.read(Path(params.decisions))
     if not params.enabled:
         return _switched_off(out, log)
-    vectors = read_vectors(catalog_embeddings).of(side="shop")
-    made = fingerprint(VERSION, params.alike_min, params.hash_bits_max, list(VIEWS))
-    photos = shop_photos(raw_images, crops, vectors, made, left_out(crops / "crops.lance", photo_quality))
-    matrix = vectors.at(photos["crop_id"])
-    hashed, compared = Table(out / files.HASHES, "crop_id"), Table(out / "compared.lance", "pair_id")
-    if not hashed.exists():
-        hashed.put(HASHED.empty_table())
-    photos_before = hashed.count()
-    change = hashed.compare(wanted_rows(photos["crop_id"], photos["source"]))
-    new = photos["crop_id"].isin(set(change.todo)).to_numpy()
-    path = crops / "crops.lance"
-    hashes = np.zeros((len(photos), len(VIEWS)), np.uint64)
-    known = hashed.read(["crop_id", "hashes"])
-    at = pd.Index(known["crop_id"].to_pylist()).get_indexer(photos["crop_id"][~new])
-    hashes[~new] = hashes_of(known)[at]
-    hashes[new] = hash_all(path, photos["crop_id"][new].tolist(), log)
+    from visnet.duplicates.bringing import bring_pairs  # here: torch takes seconds, and most catalogs have this off
 
-    other = np.concatenate(
-        [_nearest(knn_results, photos, matrix, params.nearest), _confirmed(photos, decided), np.empty((0, 2), np.int64)]
-    )
-    pairs = compared_pairs.wanted_pairs(
-        photos, compared, hashes=hashes, vectors=matrix, new=new, other=other,
-        photos_before=photos_before,
-        bits_max=params.hash_bits_max, sq_limit=params.sq_limit,
+    leaving = left_out(crops / "crops.lance", photo_quality)
+    report, found = bring_pairs(
+        raw_images, crops, catalog_embeddings, knn_results,
+        left_out=leaving, out=out, params=params, decided=decided, log=log,
     )  # fmt: skip
-    news = compared_pairs.bring(compared, pairs, photos, path, log)
-    found = listing.listed(compared.opened().to_table().sort_by("pair_id"), photos, decided.of(), params.score_min)
-    counts = listing.put(out, found)
-    # Last of all: until then a run that was killed is repeated, since its photos are still new.
-    hashed.delete(change.gone)
-    hashed.put(hashed_rows(photos[new], hashes[new]), change.changed)
-    rule.write(out, params)
-    _picture(path, found, log)
-    return _report(found, photos, decided, out) | {
-        "compared": len(pairs),
-        "photos_new": int(new.sum()),
-        "pairs_new": len(news.todo),
-        **dict(zip(("added", "changed", "removed"), counts, strict=True)),
-    }
+    _picture(crops / "crops.lance", found, log)
+    return report
 
 
 def _switched_off(out: Path, log: Log) -> Report:
@@ -104,28 +66,10 @@ def _switched_off(out: Path, log: Log) -> Report:
     return {"enabled": False, "pairs": None, "groups": None, "digest": fingerprint("switched off")}
 
 
-def _nearest(knn_results: Path, photos: pd.DataFrame, matrix: torch.Tensor, count: int) -> Numbers:
-    """List the pairs of every product with the nearest others of its category."""
-    lists = Table(knn_results / "knn.lance").read(["category", "product_id", "crops"], "kind = 'similar'").to_pydict()
-    near = [crops[:count] for crops in lists["crops"]]
-    return compared_pairs.near_pairs(photos, matrix, zip(lists["category"], lists["product_id"], near, strict=True))
-
-
-def _confirmed(photos: pd.DataFrame, decided: decisions.Decisions) -> Numbers:
-    """List the pairs that a person has confirmed, of photos that stand: they are compared whatever they look like."""
-    rows_of = photos.groupby("key").indices
-    found = [
-        (one, other)
-        for what, a, b in decided.rows
-        if what == CONFIRMED
-        for one in rows_of.get(a, ())
-        for other in rows_of.get(b, ())
-    ]
-    return np.array(found, np.int64).reshape(-1, 2)
-
-
-def _picture(crops: Path, found: Listed, log: Log) -> None:
+def _picture(crops: Path, found: "Listed", log: Log) -> None:
     """Show groups, each by the photos that joined its products; the surest first."""
+    from visnet.duplicates.groups import members  # here, too: SciPy takes half a second
+
     rows = found.rows[found.rows["group"] != ""].sort_values("score", ascending=False, kind="stable")
     photo: dict[str, str] = {}
     for side in ("a", "b"):
@@ -143,24 +87,3 @@ def _picture(crops: Path, found: Listed, log: Log) -> None:
     ]
     title = f"{len(inside)} groups of {len(found.groups)} products that show one picture; the surest first"
     log.picture(contact_sheet.sheet(lines, title, columns=3))
-
-
-def _report(found: Listed, photos: pd.DataFrame, decided: decisions.Decisions, out: Path) -> Report:
-    """Count what was found; pairs within one product are counted apart."""
-    own = found.rows["a_product_id"] == found.rows["b_product_id"]
-    between = found.rows[~own]
-    keys = set(photos["key"])
-    return {
-        "enabled": True,
-        "photos": len(photos),
-        "pairs": len(between),
-        "pairs_within_products": int(own.sum()),
-        "undecided": int((between["decision"] == "").sum()),
-        "confirmed": int((between["decision"] == CONFIRMED).sum()),
-        "dismissed": int((between["decision"] == DISMISSED).sum()),
-        "decisions_unknown": sum(not {a, b} <= keys for _, a, b in decided.rows),
-        "groups": len(set(found.groups.values())),
-        "products_in_groups": len(found.groups),
-        "groups_confirmed": len(set(found.confirmed.values())),
-        "digest": Table(out / files.TABLE, "pair_id").digest(),
-    }
