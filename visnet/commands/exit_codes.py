@@ -40,14 +40,14 @@ class Commands(TyperGroup):
             # Whatever is still to be flushed goes nowhere, or Python would complain of it at its very end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + signal.SIGPIPE
-        except OSError as error:
-            if (why := os_faults.explained(error)) is None:
-                raise
-            return refused(_called(ctx), why)
         except MemoryError as error:  # its text and notes name the photo, where it was one
             why = "; ".join([str(error) or "out of memory", *getattr(error, "__notes__", [])])
             refused(_called(ctx), f"{why}; {os_faults.STAYS}; run it again with fewer other programs")
             return 1
+        except Exception as error:  # of the operating system, whatever class a library gives it (safetensors' own)
+            if (fault := os_faults.explained(error)) is None:
+                raise
+            return refused(_called(ctx), fault)
         except KeyboardInterrupt:
             print(f"{_called(ctx)}: interrupted; run it again to go on", file=sys.stderr)
             return INTERRUPTED
