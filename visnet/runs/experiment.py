@@ -16,6 +16,7 @@ import tomlkit
 
 from visnet import zoo
 from visnet.pipeline import stage as stages
+from visnet.pipeline.launch import Launch
 from visnet.pipeline.reports import DATA, REPORTS, Place, read_report
 from visnet.pipeline.stage import Report
 from visnet.runs import runner
@@ -47,6 +48,8 @@ def run(
     but for `again`; a training that was stopped goes on. All names and settings are checked before anything runs, and
     an experiment that fails does not keep the others from running. `ValueError` says what is wrong.
     """
+    if (launch := Launch.found()) and launch.ranks > 1:
+        raise ValueError(f"an experiment is run by one process, and torchrun has started {launch.ranks}")
     wanted = _wanted(names, versions, _set(runner.read_params(), settings))
     if runner.helps():
         name = os.environ[UNDER_WAY]

@@ -1,17 +1,21 @@
 """Run one stage as DVC asks for it: parameters in, artefact, report and pictures out, the training recorded."""
 
 import contextlib
+import functools
 import os
 import shutil
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from visnet.errors import NotReady
+from visnet.pipeline import os_faults
 from visnet.pipeline import stage as stages
+from visnet.pipeline.launch import Launch
 from visnet.pipeline.log import SILENT, Log
+from visnet.pipeline.peers import Peers, joined
 from visnet.pipeline.reports import DATA, LINE, Place, write_metrics, write_report
 from visnet.pipeline.stage import Frozen, Report
 from visnet.runs.console import Console
@@ -21,6 +25,7 @@ from visnet.tracking import recorder
 PARAMS = Path("params.toml")
 TABLES = DATA / "tables"  # whose lock every run shares, so that a compaction waits for all of them
 LAUNCHER = "VISNET_LAUNCHER"  # the process whose training on several devices starts others, which run this again
+SHARED = "the hosts of a training share one folder"
 
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -69,11 +74,21 @@ def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report
     """Run `stage` in this folder; `ValueError` for what a user can mend, with nothing half-written.
 
     `tables` are the parameters of all stages, those of params.toml where left out. What the stage makes is locked, what
-    it reads stays as it is meanwhile; a second run at once is refused.
+    it reads stays as it is meanwhile; a second run at once is refused. Of the processes that torchrun has started for a
+    training, on one host or several, the first does that; the others help it, and end as it does.
     """
+    if (peers := joined()) is None:
+        return _run(stage, place, tables, None)
+    with peers.ending(os_faults.explained):
+        return _run(stage, place, tables, peers)
+
+
+def _run(stage: str, place: Place, tables: Tables | None, peers: Peers | None) -> Report:
     module = stages.module(stage)
     tables = read_params() if tables is None else tables
     params = stages.parse(stage, tables.get(stage, {}), str(params_file(stage)))
+    if launch := Launch.found():
+        _check(launch, stage, params)
     inputs = {name: place.artefact(name) for name in stages.edges(stage)}
     for name, path in inputs.items():
         if not path.exists():
@@ -82,11 +97,15 @@ def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report
             )
     artefact = place.artefact(stage)
     out = artefact if getattr(module, "IN_PLACE", False) else artefact.with_name(f"{stage}.building")
+    building = functools.partial(module.build, *inputs.values(), out=out, params=params)
     if helps():
-        helped: Report = module.build(*inputs.values(), out=out, params=params, log=SILENT)
+        helped: Report = building(log=SILENT)
         return helped
-    os.environ[LAUNCHER] = str(os.getpid())
-    os.environ.pop("LOCAL_RANK", None)  # of whatever launched us: to Lightning it would say that we help, too
+    if peers is not None and peers.rank:
+        _help(peers, params, out, functools.partial(building, log=SILENT))
+    if launch is None:
+        os.environ[LAUNCHER] = str(os.getpid())
+        os.environ.pop("LOCAL_RANK", None)  # of whatever launched us: to Lightning it would say that we help, too
     with contextlib.ExitStack() as locked:
         locked.enter_context(locks.held(TABLES, shared=True))
         locked.enter_context(locks.held(artefact))
@@ -94,7 +113,35 @@ def run(stage: str, place: Place = LINE, tables: Tables | None = None) -> Report
             locked.enter_context(locks.held(path, shared=True))
         for path in (*inputs.values(), *[artefact] * artefact.is_dir()):  # nothing is built on what a disk has lost
             integrity.check(path)
+        if peers is not None:
+            peers.agree("here", params.model_dump(mode="json"), SHARED)
         return _make(stage, place, tables, params, inputs, out)
+
+
+def _check(launch: Launch, stage: str, params: Frozen) -> None:
+    """Refuse a stage that torchrun's processes cannot make together."""
+    devices = getattr(params, "devices", None)
+    if devices is None and launch.ranks > 1:
+        raise ValueError(
+            f"{stage} is made by one process, and torchrun has started {launch.ranks}; run it without torchrun"
+        )
+    try:
+        launch.check(1 if devices is None else devices)
+    except ValueError as error:
+        raise ValueError(f"{params_file(stage)}: [{stage}] {error}") from None
+
+
+def _help(peers: Peers, params: Frozen, out: Path, building: Callable[[], object]) -> NoReturn:
+    """Help process 0 once it trains, if it does, and end as it does."""
+    peers.agree("here", params.model_dump(mode="json"), SHARED)
+    word, _ = peers.told(0, "begin")
+    if word == "begin":
+        if not out.is_dir():
+            raise NotReady(f"{out.absolute()} is not here, though process 0 has made it; {SHARED}")
+        with contextlib.suppress(SystemExit):
+            building()
+        peers.told(0, "ended")
+    raise SystemExit(0)
 
 
 def helps() -> bool:

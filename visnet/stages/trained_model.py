@@ -39,7 +39,7 @@ class Params(Frozen):
 
     version: above 0, nothing is trained: the weights are those of this registered version. precision "auto" is bf16 on
     a GPU and, on a CPU with instructions for it, for the frozen layers; a Xeon with AMX learns twice as fast in bf16.
-    devices: GPUs that train together.
+    devices: GPUs that train together, on this host or, started by torchrun, on several.
     interpolate: end between the pretrained and the learnt weights, as far as the validation allows: for photos of other
     places than those learnt from.
     """

@@ -10,6 +10,7 @@ import torch
 from visnet.models.state import digest
 from visnet.pipeline.budget import keep_what_is_freed
 from visnet.pipeline.log import SILENT, Log
+from visnet.pipeline.peers import joined
 from visnet.training.checkpoint import Checkpoints
 from visnet.training.interpolation import interpolate, trunk_of
 from visnet.training.loop import Loop
@@ -42,6 +43,7 @@ def fit(task: Task[Batch], options: Options, checkpoint_dir: Path, log: Log = SI
             log.curve(epoch, metrics)  # written by a run that died, and lost with it
     resumed_from_epoch = None if weights is None else state.epoch
     begun = trunk_of(task.model) if options.interpolate else {}
+    _agree(checkpoints, state)
     if not state.finished:
         with torch.random.fork_rng(devices=[]):
             _train(task, options, checkpoints, state, weights, log)
@@ -84,8 +86,21 @@ def _train(
         except Interrupted:
             if fabric.global_rank == 0:
                 raise
+    if peers := joined():
+        peers.trained()
     if fabric.global_rank:
         raise SystemExit(0)  # the first process has the weights, and the rest of the work
+
+
+def _agree(checkpoints: Checkpoints, state: TrainingState) -> None:
+    """Begin once the processes of all hosts have come here with the same data, settings and checkpoint."""
+    peers = joined()
+    if peers is None or (peers.rank == 0 and state.finished):  # nobody helps with what is done
+        return
+    if peers.rank == 0:
+        peers.tell("begin")
+    seen = {"data or settings": checkpoints.fingerprint, "checkpoints": [state.epoch, state.batch, state.finished]}
+    peers.agree("ready", seen, "the hosts of a training share one folder")
 
 
 def _fingerprint(task: Task[Batch], options: Options) -> str:

@@ -17,8 +17,8 @@ class Options:
 
     patience: epochs without a better monitored metric before training stops; 0 is never. precision: "auto" is bf16 on a
     GPU, fp32 on a CPU but for frozen layers (see `visnet.training.frozen_layers`). devices: GPUs (or CPU processes)
-    that train together, each on every so many-th batch. compile: let torch.compile make one program of the network;
-    slow to start. checkpoint_every_s: beside the one at the end of each epoch.
+    of all hosts that train together, each on every so many-th batch. compile: let torch.compile make one program of
+    the network; slow to start. checkpoint_every_s: beside the one at the end of each epoch, where there is one device.
     """
 
     epochs: int

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from visnet.embedding.embed import chosen_device, chosen_precision
+from visnet.pipeline.launch import Launch
 from visnet.training.options import Options
 
 if TYPE_CHECKING:
@@ -15,17 +16,22 @@ if TYPE_CHECKING:
 def fabric_of(options: Options) -> "Fabric":
     """Start the processes that train together, and join them; `ValueError` for a GPU that is not there.
 
-    Fabric starts the others by running the command of this one again, with `LOCAL_RANK` set.
+    Fabric starts the others by running the command of this one again, with `LOCAL_RANK` set. Where torchrun has started
+    them, on one host or several, there must be as many as `devices`.
     """
     # It takes seconds to import, and a loader's workers, which import this package, need none of it.
     from lightning.fabric import Fabric
 
     for name in ("lightning.fabric", "lightning.pytorch"):  # Fabric logs by both; the terminal is the progress bar's
         logging.getLogger(name).setLevel(logging.WARNING)
+    launch = Launch.found()
+    if launch is not None:
+        launch.check(options.devices)
     device = chosen_device(options.device)
     fabric = Fabric(
         accelerator=device.type,
-        devices=options.devices,
+        devices=options.devices if launch is None else launch.per_host,
+        num_nodes=1 if launch is None else launch.hosts,
         strategy="ddp" if options.devices > 1 else "auto",
         precision="32-true",  # for "bf16-mixed" it would round a batch's floats, too; see `autocast`
     )
