@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import logging
-import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -26,7 +25,6 @@ from visnet.serving.pace import paced
 log = logging.getLogger("visnet.serving")
 AGAIN_S = 30.0  # after which a version that could not be opened is tried again
 SHARE = 0.2  # of the time that opening a version may take of a processor, beside requests
-TURN_S = 0.0005  # for which opening a version may keep the interpreter from a request, ten times less than it would
 
 
 class _Leased:
@@ -129,7 +127,7 @@ class Engines:
         version = open_current(self._settings.data)
         try:
             now = self.now
-            with _giving_way() if now is not None else contextlib.nullcontext():
+            with contextlib.nullcontext() if now is None else paced(SHARE):
                 made = Engine(version, self._network, self._search, self._metrics, self._store, now)
                 made.warm(now.sizes if now is not None and now.model == made.model else None)
         except BaseException:
@@ -156,15 +154,3 @@ def _return_memory() -> None:
     """Give back what was read to open a version, and what the one before it had."""
     pa.default_memory_pool().release_unused()
     return_what_was_freed()
-
-
-@contextlib.contextmanager
-def _giving_way() -> Iterator[None]:
-    """Have threads take turns so often that those which answer hardly wait for this one."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, TURN_S))
-    try:
-        with paced(SHARE):
-            yield
-    finally:
-        sys.setswitchinterval(before)
