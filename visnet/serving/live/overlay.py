@@ -20,6 +20,7 @@ from visnet.serving.live.changes import Change
 from visnet.serving.live.products import LivePhoto, LiveProduct, Moment
 from visnet.serving.live.ranks import Rank, Ranks
 from visnet.serving.live.store import LiveStore
+from visnet.serving.pace import breathe
 from visnet.serving.searcher import Searcher
 from visnet.sources.changefeed.records import record
 
@@ -112,6 +113,7 @@ class Overlay:
         assert self._store is not None
         made, vectors, first = [], [], self._next
         for change in changes:
+            breathe()
             shown = self._vectors(self._store.shown(change.number, self._model))
             rows = range(first, first + len(shown))
             read, listing = record(json.loads(change.record)), self._listing_of(change.product_id, shown)
