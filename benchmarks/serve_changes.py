@@ -66,6 +66,7 @@ def changed(big: Path, shop: Path, rates: tuple[float, ...], seconds: float, sea
     says; then it must be found first.
     """
     (big / "params.toml").write_text(LINE, encoding="utf-8")
+    _forget(big)
     for folder in ("inbox", "uploads"):
         (big / folder).mkdir(exist_ok=True)
     key = _key(big)
@@ -77,7 +78,14 @@ def changed(big: Path, shop: Path, rates: tuple[float, ...], seconds: float, sea
             photos = _photos(shop, int(rate * seconds), turn)
             seen, beside = load.run(_changing(service.port, key, photos, rate, searches, searches_per_s, turn))
             rows.append(seen.row(rate, beside))
+    _forget(big)
     return rows
+
+
+def _forget(big: Path) -> None:
+    """Remove all changes: those that wait for a version would lie over all that is measured next."""
+    for path in [*(big / "data").glob("live.sqlite*"), *(big / "inbox").glob("*"), *(big / "uploads").glob("*/*")]:
+        path.unlink()
 
 
 async def _changing(
