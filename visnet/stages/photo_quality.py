@@ -18,18 +18,7 @@ from visnet.storage.table import tables_of
 
 IN_PLACE = True
 FIGURES = ("accuracy_min", "average_precision_min", "alarm_share")
-
-
-class Params(QualityRule):
-    """Whether photos that mislead are looked for, from how many photos that is learnt, and how sure verdicts must be.
-
-    photos, photos_measured: at most so many good photos of the training split, and of validation and test each, have
-    faults planted. bad_precision: of what is called bad, and good_precision: of what is called good, the share that is
-    rightly called so, in a catalog of which `fault_share` has the fault. unsure_share_max: of the catalog, that a
-    person is asked about for one fault; where that is too little, good_precision is given up, and the report says so.
-    leave_out_bad: whether bad photos are neither learnt from nor shown; a product's last photo stays.
-    zoom_epochs: of the published filter of close-ups, which is only measured beside the rest; 0 trains none.
-    """
+Params = QualityRule
 
 
 def build(raw_images: Path, crops: Path, *, out: Path, params: Params, log: Log) -> Report:
