@@ -1,15 +1,20 @@
 """What tests of serving share."""
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the service's log speak, whoever has set logging up in this process before: MLflow silences others."""
+def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the service's log speak, whatever logging was set to in this process before."""
+    before = logging.root.manager.disable
+    logging.disable(logging.NOTSET)
     monkeypatch.setattr(logging.getLogger("visnet.serving"), "disabled", False)
+    yield
+    logging.disable(before)
 
 
 @pytest.fixture
