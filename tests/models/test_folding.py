@@ -3,11 +3,14 @@
 import pytest
 import timm
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 from visnet import zoo
 from visnet.models.detector import Detector
-from visnet.models.folding import folded
+from visnet.models.folding import WideConv2d, folded
 from visnet.zoo import build_model
 
 SIDE_PX = 64
@@ -100,3 +103,56 @@ def test_norms_without_statistics_or_of_an_unknown_kind_stay() -> None:
     for norm in (nn.BatchNorm2d(4, track_running_stats=False), Own(4)):
         model = nn.Sequential(nn.Conv2d(3, 4, 3), norm)
         assert folded(model, SIDE_PX) is model
+
+
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_wide_convolution_is_timms_with_its_margins_of_any_sizes(
+    sides: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], apart: bool, bias: bool
+) -> None:
+    like = Conv2dSame(4, 8, kernel, stride, groups=4 if apart else 1, bias=bias)  # type: ignore[no-untyped-call]
+    generator = torch.Generator().manual_seed(2)
+    for values in like.parameters():  # whole numbers, whose sums are the same in any order
+        values.data.copy_(torch.randint(-4, 5, values.shape, generator=generator))
+    seen = torch.randint(-4, 5, (2, 4, *sides), generator=generator).float()
+    with torch.inference_mode():
+        assert torch.equal(WideConv2d(like, sides)(seen), like(seen))
+
+
+def test_a_wide_convolution_refuses_inputs_of_another_size_whose_margins_are_others() -> None:
+    like = Conv2dSame(3, 4, 3, 2)  # type: ignore[no-untyped-call]
+    with pytest.raises(ValueError, match=r"an input of \(7, 8\): this network is folded for \(8, 8\)"):
+        WideConv2d(like, (8, 8))(torch.zeros(1, 3, 7, 8))
+    with pytest.raises(ValueError, match="only convolutions of neighbours"):
+        WideConv2d(Conv2dSame(3, 4, 3, 2, dilation=2), (8, 8))  # type: ignore[no-untyped-call]
+
+
+def test_the_margins_of_a_trunk_are_folded_and_the_model_keeps_its_own() -> None:
+    model = learnt(timm.create_model("tf_efficientnet_lite0", num_classes=7)).eval()
+    made = folded(model, SIDE_PX)
+    assert sum(isinstance(module, WideConv2d) for module in made.modules()) == 5
+    assert not any(isinstance(module, Conv2dSame) for module in made.modules())
+    assert sum(isinstance(module, Conv2dSame) for module in model.modules()) == 5
+
+
+class Several(nn.Module):
+    """Convolutions with margins of their own that are not to be widened: dilated, and at work on two sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.dilated = Conv2dSame(4, 4, 3, dilation=2)  # type: ignore[no-untyped-call]
+        self.twice = Conv2dSame(4, 4, 3, 2)  # type: ignore[no-untyped-call]
+
+    def forward(self, photos: Tensor) -> Tensor:
+        return self.twice(self.twice(self.dilated(self.norm(self.first(photos)))))
+
+
+def test_convolutions_of_other_margins_stay() -> None:
+    made = folded(learnt(Several()), SIDE_PX)
+    assert (norms(made), sum(type(module) is Conv2dSame for module in made.modules())) == (0, 2)
