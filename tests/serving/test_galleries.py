@@ -19,6 +19,8 @@ from tests.refreshing import put_model, put_stock, refresh, served, stock
 from visnet.serving import catalog, galleries, versions
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.metrics import Metrics
+from visnet.serving.columns.entries import Entries
+from visnet.serving.columns.table import read_table
 from visnet.serving.photo_facts import PhotoFacts
 from visnet.serving.product_rows import ProductRows
 from visnet.serving.shop_gallery import SAID, ShopGallery
@@ -42,13 +44,15 @@ def check(shop: Path, *, from_tables: bool = False) -> None:
         opened, read = galleries.of_version(version), ShopGallery.read(version.folder)
         assert mapped() != from_tables
         assert (opened.model, opened.told) == (read.model, read.told)
+        assert opened.products.code.tolist() == read.products.code.tolist()
+        assert opened.products.number == read.products.number
         assert torch.equal(opened.gallery.vectors, read.gallery.vectors)
         for name in SAID:
             assert opened.said[name].tolist() == read.said[name].tolist()
         queries = version.vectors().matrix[:3]
         found, expected = (nearest(queries, shop_gallery.gallery, 5) for shop_gallery in (opened, read))
         assert (found.row.tolist(), found.score.tolist()) == (expected.row.tolist(), expected.score.tolist())
-        products = ProductRows(read.said["product_id"])
+        products = ProductRows.of_photos(read.said["product_id"])
         photos = galleries.photos_of(version, opened.said["crop_id"], products)
         rows = version.lists(["product_id", "crops", "sq_distances"], "kind = 'similar'").to_pylist()
         lists = {row["product_id"]: (row["crops"], row["sq_distances"]) for row in rows}
@@ -57,6 +61,16 @@ def check(shop: Path, *, from_tables: bool = False) -> None:
             found = photos.row[number, : photos.listed[number]]
             assert read.said["crop_id"][found].tolist() == crops
             assert photos.sq_distance[number, : photos.listed[number]].tolist() == distances
+        table = read_table(version.folder / "catalog.lance")
+        columns = galleries.columns_of(version, opened, table)
+        expected = Entries.read(read.said, products, table)
+        assert columns.of_photo.tolist() == expected.of_photo.tolist()
+        assert columns.product.tolist() == expected.product.tolist()
+        for one, other in zip(columns.columns, expected.columns, strict=True):
+            assert (one.name, type(one)) == (other.name, type(other))
+            assert [getattr(one, part).tolist() for part in ("codes", "values", "said") if hasattr(one, part)] == [
+                getattr(other, part).tolist() for part in ("codes", "values", "said") if hasattr(other, part)
+            ]
         stored = Table(version.crops).opened().take(photos.place.tolist(), columns=["crop_id", "content"])
         assert stored["crop_id"].to_pylist() == read.said["crop_id"].tolist()
         assert [text[:8].encode() for text in stored["content"].to_pylist()] == photos.content.tolist()
@@ -88,9 +102,11 @@ def test_those_of_what_is_served_and_what_was_before_stay(shop: Path) -> None:
     check(shop)
 
 
-@pytest.mark.parametrize(
-    "fault", ["never made", "no rows", "short vectors", "short rows", "facts of others", "of others"]
-)
+UNFIT = ("never made", "no rows", "of others", "other sources")  # silently
+DAMAGED = ("short vectors", "short rows", "facts of others", "short columns")
+
+
+@pytest.mark.parametrize("fault", [*UNFIT, *DAMAGED])
 def test_without_one_that_fits_the_tables_are_read_and_why_is_told(
     fault: str, shop: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -105,12 +121,17 @@ def test_without_one_that_fits_the_tables_are_read_and_why_is_told(
         (folder / "rows.arrow").write_bytes((folder / "rows.arrow").read_bytes()[:-200])
     elif fault == "facts of others":
         np.save(folder / "photo_listed.npy", np.zeros(3, np.int32))
+    elif fault == "short columns":
+        (folder / "columns.arrow").write_bytes((folder / "columns.arrow").read_bytes()[:-200])
+    elif fault == "other sources":
+        facts = json.loads((folder / galleries.OF).read_text())
+        (folder / galleries.OF).write_text(json.dumps({**facts, "sources": "0" * 32}))
     else:  # of a run that was killed after it had made one, and before it had a version
         (folder / galleries.OF).write_text(json.dumps({"embeddings": "of others"}))
     with caplog.at_level(logging.WARNING, "visnet.serving"):
-        check(shop, from_tables=fault != "facts of others")
+        check(shop, from_tables=fault not in ("facts of others", "short columns"))
     told = [record.getMessage() for record in caplog.records if record.name == "visnet.serving"]
-    assert len(told) == (fault not in ("never made", "no rows", "of others"))
+    assert len(told) == (fault in DAMAGED)
     assert all(text.startswith("version 1 is read from its tables: ") and "\n" not in text for text in told)
 
 
@@ -210,7 +231,7 @@ def test_of_several_lists_of_a_product_that_of_its_first_category_counts(
 ) -> None:
     folder = tmp_path_factory.mktemp("lists")
     crop_id = np.array(["b0", "a0", "a1", "d0", "c0"], object)
-    products = ProductRows(np.array([crop[0] for crop in crop_id], object))
+    products = ProductRows.of_photos(np.array([crop[0] for crop in crop_id], object))
     crops = pa.table({"crop_id": sorted(crop_id), "content": [f"{crop}-0123456789" for crop in sorted(crop_id)]})
     Table(folder / "crops.lance", "crop_id").put(crops.append_column("source", crops["crop_id"]))
     rows = [
@@ -230,13 +251,19 @@ def test_of_several_lists_of_a_product_that_of_its_first_category_counts(
     Table(folder / "knn.lance", "query_id").put(
         pa.Table.from_pylist([{**row, "source": str(row), "content": str(row)} for row in rows], schema)
     )
-    made = PhotoFacts.read(folder / "crops.lance", folder / "knn.lance", crop_id, products)
+    told = pa.table({"product_id": [*"xcab"]})
+    Table(folder / "catalog.lance", "product_id").put(
+        told.append_column("source", told["product_id"]).append_column("content", told["product_id"])
+    )
+    in_order = Table(folder / "catalog.lance").read(["product_id"])["product_id"].to_pylist()
+    made = PhotoFacts.read(folder, crop_id, products)
     made.save(folder)
     for photos in (made, PhotoFacts.open(folder, 5, products.count)):
         assert photos.k == max((len(found) for (product, _), found in lists.items()), default=0)
         assert photos.place.tolist() == [sorted(crop_id).index(crop) for crop in crop_id]
         assert photos.content.tolist() == [f"{crop}-01234".encode() for crop in crop_id]
         for product, number in products.number.items():
+            assert photos.told[number] == (in_order.index(product) if product in in_order else -1)
             own = [lists[product, category] for category in ("bag", "hat") if (product, category) in lists]
             if not own:
                 assert photos.listed[number] == -1

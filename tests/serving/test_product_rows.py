@@ -9,7 +9,7 @@ from visnet.serving.product_rows import ProductRows
 
 @given(st.lists(st.sampled_from("abcde漢")))
 def test_each_product_has_its_photos_in_order(products: list[str]) -> None:
-    rows = ProductRows(np.array(products, object))
+    rows = ProductRows.of_photos(np.array(products, object))
     assert list(rows.names) == list(dict.fromkeys(products))
     assert (rows.count, [rows.names[code] for code in rows.code]) == (len(set(products)), products)
     for name in "abcde漢f":

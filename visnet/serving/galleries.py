@@ -5,6 +5,8 @@ from the version's tables. They stand beside the versions, of what is served and
 takes as much room as all vectors.
 """
 
+import functools
+import hashlib
 import json
 import logging
 import shutil
@@ -13,18 +15,24 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pyarrow as pa
 
 from visnet.embedding.vectors import Vectors
 from visnet.serving import versions
 from visnet.serving.catalog import Serving
+from visnet.serving.columns.entries import Entries
+from visnet.serving.columns.table import read_table
 from visnet.serving.photo_facts import PhotoFacts
 from visnet.serving.product_rows import ProductRows
 from visnet.serving.shop_gallery import ShopGallery
 from visnet.serving.told_categories import told_categories
 from visnet.storage import atomic
 
-OF = "of.json"  # the parts that a gallery was made of
-PARTS = ("embeddings", "crops", "knn", "told_categories")
+OF = "of.json"  # the parts that a gallery was made of, and by which sources
+PARTS = ("catalog", "embeddings", "crops", "knn", "told_categories")
+HERE = Path(__file__).parent
+MODULES = ("photo_facts", "product_rows", "shop_gallery")
+SOURCES = (*(HERE / f"{name}.py" for name in MODULES), *(HERE / "columns").glob("*.py"))
 TOLD = "told_categories.lance"
 Part = TypeVar("Part")
 log = logging.getLogger("visnet.serving")
@@ -55,8 +63,8 @@ def prepare(
         told = told_categories(building / TOLD if "told_categories" in parts else None)
         shop = ShopGallery.read(building, told) if vectors is None else ShopGallery.of(vectors, told)
         shop.save(made)
-        crop_id, products = shop.said["crop_id"], ProductRows(shop.said["product_id"])
-        PhotoFacts.read(building / "crops.lance", building / "knn.lance", crop_id, products).save(made)
+        PhotoFacts.read(building, shop.said["crop_id"], shop.products).save(made)
+        Entries.read(shop.said, shop.products, read_table(building / "catalog.lance")).save(made)
         (made / OF).write_text(json.dumps(_of(parts)) + "\n", encoding="utf-8")
         for path in made.iterdir():
             atomic.sync(path)
@@ -77,7 +85,13 @@ def of_version(version: Serving) -> ShopGallery:
 def photos_of(version: Serving, crop_id: np.ndarray, products: ProductRows) -> PhotoFacts:
     """Map what is said of the photos of a version's gallery, or read it, likewise; crop_id: of each, [G] object."""
     found = _opened(version, lambda folder: PhotoFacts.open(folder, len(crop_id), products.count))
-    return PhotoFacts.read(version.crops, version.knn, crop_id, products) if found is None else found
+    return PhotoFacts.read(version.folder, crop_id, products) if found is None else found
+
+
+def columns_of(version: Serving, shop: ShopGallery, table: pa.Table | None) -> Entries:
+    """Map the columns of the products of a version's gallery, or make them of the catalog's `table`, likewise."""
+    found = _opened(version, lambda folder: Entries.open(folder, len(shop.said["crop_id"])))
+    return Entries.read(shop.said, shop.products, table) if found is None else found
 
 
 def _opened(version: Serving, open_: Callable[[Path], Part]) -> Part | None:
@@ -93,4 +107,13 @@ def _opened(version: Serving, open_: Callable[[Path], Part]) -> Part | None:
 
 
 def _of(parts: Mapping[str, str]) -> dict[str, str]:
-    return {name: parts[name] for name in PARTS if name in parts}
+    return {"sources": _sources(), **{name: parts[name] for name in PARTS if name in parts}}
+
+
+@functools.cache
+def _sources() -> str:
+    """Name what the files mean, by the modules that write and read them: 32 hex digits."""
+    whole = hashlib.sha256()
+    for path in sorted(SOURCES):
+        whole.update(path.read_bytes())
+    return whole.hexdigest()[:32]

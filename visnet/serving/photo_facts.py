@@ -12,7 +12,7 @@ from visnet.storage.table import Table
 
 CONTENT = 8  # hex digits of a photo's content that its id ends with: another picture is another id
 LISTED = ["product_id", "category", "crops", "sq_distances"]
-NO_LIST = -1
+NO_LIST = NOT_TOLD = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +20,14 @@ class PhotoFacts:
     """Photos are rows of a searcher, G of them, and products have numbers of `ProductRows`, P of them.
 
     place: of each photo among the crops, [G] int32. content: the beginning of its picture's hash, [G] bytes.
-    listed: how many similar products the list of each has, [P] int32, `NO_LIST` where it has none. row, sq_distance:
+    told: the row of each product in the catalog's table, [P] int32, `NOT_TOLD` where that has none. listed: how many
+    similar products the list of each has, [P] int32, `NO_LIST` where it has none. row, sq_distance:
     the nearest photo of each of these, [P, K] int32, and how far it is, [P, K] float32; of what is beyond, 0.
     """
 
     place: np.ndarray
     content: np.ndarray
+    told: np.ndarray
     listed: np.ndarray
     row: np.ndarray
     sq_distance: np.ndarray
@@ -36,10 +38,11 @@ class PhotoFacts:
         return self.row.shape[1]
 
     @classmethod
-    def read(cls, crops: Path, knn: Path, crop_id: np.ndarray, products: ProductRows) -> "PhotoFacts":
-        """Read the tables of crops and of lists; crop_id: of each photo, [G] object."""
+    def read(cls, tables: Path, crop_id: np.ndarray, products: ProductRows) -> "PhotoFacts":
+        """Read the tables of crops, of lists and of the catalog, if there; crop_id: of each photo, [G] object."""
+        knn, catalog = tables / "knn.lance", Table(tables / "catalog.lance")
         own = pa.array(crop_id, pa.string())
-        stored = Table(crops).read(["crop_id", "content"]).combine_chunks()
+        stored = Table(tables / "crops.lance").read(["crop_id", "content"]).combine_chunks()
         place = pc.index_in(own, value_set=stored["crop_id"].combine_chunks())
         content = pc.utf8_slice_codeunits(stored["content"].take(place), 0, CONTENT)
         # Of a product with lists in several categories the last counts, which is that of the first category.
@@ -63,7 +66,11 @@ class PhotoFacts:
         listed[have] = width[last[have]]
         if len(flat):
             row[have], sq_distance[have] = np.where(filled, flat.to_numpy()[at], 0), np.where(filled, distances[at], 0)
-        return cls(place.to_numpy(), content.to_numpy().astype(f"S{CONTENT}"), listed, row, sq_distance)
+        told = np.full(products.count, NOT_TOLD, np.int32)
+        if catalog.exists():
+            at = products.numbers(catalog.read(["product_id"])["product_id"].to_numpy())
+            told[at[at >= 0]] = np.flatnonzero(at >= 0)
+        return cls(place.to_numpy(), content.to_numpy().astype(f"S{CONTENT}"), told, listed, row, sq_distance)
 
     def save(self, folder: Path) -> None:
         """Write it into a folder, for `open`."""
@@ -75,11 +82,8 @@ class PhotoFacts:
         """Map what was saved; `ValueError` or `OSError` where it cannot be used."""
         found = cls(*(_mapped(folder / f"photo_{field.name}.npy") for field in fields(cls)))
         wide = products, found.row.shape[-1]
-        if [part.shape for part in (found.place, found.content, found.listed, found.row, found.sq_distance)] != [
-            *[(photos,)] * 2,
-            (products,),
-            *[wide] * 2,
-        ]:
+        shapes = [*[(photos,)] * 2, *[(products,)] * 2, *[wide] * 2]
+        if [getattr(found, field.name).shape for field in fields(cls)] != shapes:
             raise ValueError(f"{folder}: facts of other photos; make it again")
         return found
 

@@ -25,15 +25,20 @@ class ProductRows:
     code: the product of each photo, [G] int64 below `count`.
     """
 
-    def __init__(self, product_id: np.ndarray) -> None:
-        """Take the product of each photo, [G] object."""
-        code, self.names = pd.factorize(product_id)
-        breathe()
+    def __init__(self, code: np.ndarray, names: np.ndarray) -> None:
+        """Take the number of each photo's product, [G] int, and the products, [P] object, in the order they come."""
         self.code: np.ndarray = code.astype(np.int64)
-        self.count = len(self.names)
+        self.names, self.count = names, len(names)
         self.number = numbered(self.names)
         self._order = np.argsort(self.code, kind="stable")
         self._start = np.searchsorted(self.code[self._order], np.arange(self.count + 1))
+
+    @classmethod
+    def of_photos(cls, product_id: np.ndarray) -> "ProductRows":
+        """Number the product of each photo, [G] object."""
+        code, names = pd.factorize(product_id)
+        breathe()
+        return cls(code, names)
 
     def __contains__(self, product_id: str) -> bool:
         return product_id in self.number

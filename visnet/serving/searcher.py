@@ -20,7 +20,6 @@ from visnet.evaluation.calibration import load
 from visnet.search.products import nearest_products
 from visnet.serving.duplicates import Listings
 from visnet.serving.pace import breathe
-from visnet.serving.product_rows import ProductRows
 from visnet.serving.ranking import Hit, Ranking
 from visnet.serving.shop_gallery import SAID, ShopGallery
 from visnet.zoo import weights
@@ -67,7 +66,7 @@ class Searcher:
         self.side_px = self._network.side_px
         self._calibration = None if calibration is None else load(calibration, shop.model)
         self._gallery, self.said, self.told = shop.gallery, shop.said, shop.told
-        self.product_rows = ProductRows(self.said["product_id"])
+        self.product_rows = shop.products
         self._product = self.product_rows.code
         self.listings = Listings(self.product_rows, groups)
         self._range = _ranges(self.said["category"])

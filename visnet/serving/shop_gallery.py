@@ -16,6 +16,7 @@ import torch
 from kernels.nearest import Gallery
 from visnet.embedding.vectors import Vectors, read_vectors
 from visnet.serving.pace import breathe
+from visnet.serving.product_rows import AT_ONCE, ProductRows
 from visnet.serving.told_categories import NONE_TOLD, ToldCategory, filled
 
 SAID = ("product_id", "crop_id", "category", "colour")
@@ -26,13 +27,14 @@ ROWS, FILLED, MODEL = "rows.arrow", "filled", b"model"
 class ShopGallery:
     """The shop photos, G of them, all by one model.
 
-    said: name of `SAID` -> [G] object, "" for none. told: product -> the category that it was told, for those whose
-    records say none.
+    said: name of `SAID` -> [G] object, "" for none. products: those of the photos. told: product -> the category that
+    it was told, for those whose records say none.
     """
 
     model: str
     gallery: Gallery
     said: Mapping[str, np.ndarray]
+    products: ProductRows
     told: Mapping[str, ToldCategory]
 
     @classmethod
@@ -50,7 +52,8 @@ class ShopGallery:
             rows = rows.assign(category=category)
         order = np.argsort(pd.factorize(rows["category"], sort=True)[0], kind="stable")
         said = {name: _texts(rows[name])[order] for name in SAID}
-        return cls(shop.model, Gallery(shop.matrix[torch.from_numpy(order)], metric="sq_euclidean"), said, used)
+        gallery = Gallery(shop.matrix[torch.from_numpy(order)], metric="sq_euclidean")
+        return cls(shop.model, gallery, said, ProductRows.of_photos(said["product_id"]), used)
 
     def save(self, folder: Path) -> None:
         """Write it into an empty folder, for `open`."""
@@ -69,10 +72,15 @@ class ShopGallery:
             table = pa.ipc.open_file(file).read_all().combine_chunks()
         if len(table) != len(gallery.vectors):
             raise ValueError(f"{folder}: {len(table)} rows for {len(gallery.vectors)} vectors; make it again")
-        said = {name: _decoded(table[name]) for name in SAID}
+        coded = {name: _decoded(table[name]) for name in SAID}
+        said = {}
+        for name, (code, values) in coded.items():
+            said[name] = values[code]
+            breathe()
         own = said["product_id"][table[FILLED].to_numpy()]
         used = {name: told[name] for name in dict.fromkeys(own.tolist())}
-        return cls((table.schema.metadata or {})[MODEL].decode(), gallery, said, used)
+        model = (table.schema.metadata or {})[MODEL].decode()
+        return cls(model, gallery, said, ProductRows(*coded["product_id"]), used)
 
 
 def _texts(column: pd.Series) -> np.ndarray:
@@ -81,13 +89,14 @@ def _texts(column: pd.Series) -> np.ndarray:
     return np.append(np.asarray(values, object), "")[code]  # the last is of none, whose number is -1
 
 
-def _decoded(column: pa.ChunkedArray) -> np.ndarray:
-    """Return a column as objects, one object for each text."""
+def _decoded(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of each row's text, [G] int, and the texts, [V] object, in the order they come."""
     if not len(column):
-        return np.empty(0, object)
+        return np.zeros(0, np.int64), np.empty(0, object)
     (chunk,) = column.chunks
-    values = chunk.dictionary.to_numpy(zero_copy_only=False)
-    breathe()
-    found: np.ndarray = values[chunk.indices.to_numpy()]
-    breathe()
-    return found
+    values = np.empty(len(chunk.dictionary), object)
+    for start in range(0, len(values), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        values[part] = chunk.dictionary[part].to_numpy(zero_copy_only=False)
+        breathe()
+    return chunk.indices.to_numpy(), values

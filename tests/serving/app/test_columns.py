@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,8 +17,9 @@ from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.facets import asked, described, facets
 from visnet.serving.app.filters import parsed
 from visnet.serving.app.problems import Refusal
-from visnet.serving.app.table_columns import MOST
 from visnet.serving.app.within import Narrowing
+from visnet.serving.columns.entries import Entries
+from visnet.serving.columns.table import MOST
 from visnet.serving.product_rows import ProductRows
 
 TEXTS, NUMBERS = ("category", "colour", "brand"), ("price", "size")
@@ -34,8 +37,15 @@ PRODUCTS: list[dict[str, Any]] = [
 
 
 def columns_of(said: dict[str, np.ndarray], table: pa.Table | None) -> ProductColumns:
-    """Make columns of photos' products, categories and colours, and of a catalog's table."""
-    return ProductColumns(said, ProductRows(said["product_id"]), table)
+    """Make columns of photos' products, categories and colours, and of a catalog's table; as they are mapped again."""
+    products = ProductRows.of_photos(said["product_id"])
+    made = Entries.read(said, products, table)
+    with TemporaryDirectory() as folder:
+        made.save(Path(folder))
+        opened = Entries.open(Path(folder), len(said["product_id"]))
+    assert [(one.name, type(one)) for one in opened.columns] == [(one.name, type(one)) for one in made.columns]
+    assert opened.product.tolist() == made.product.tolist()
+    return ProductColumns(opened, products)
 
 
 def made() -> ProductColumns:

@@ -1,31 +1,23 @@
-"""The columns of a version's products, held as numbers: which products a filter finds, and what values they have.
-
-The rows of a column are *entries*: a product with the category and colour of one of its photos. Nearly always that is
-one per product. So what is found is what is told of an answer, also where a shop has a product in two categories.
-"""
+"""The columns of a version's products, held as numbers: which products a filter finds, and what values they have."""
 
 import difflib
 import functools
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import torch
 
 from kernels.nearest import pack_bits
 from visnet.errors import NotFound
-from visnet.serving.app.column_values import Column, TextColumn
 from visnet.serving.app.filters import And, Equals, Filter, In, truth
 from visnet.serving.app.problems import Refusal
-from visnet.serving.app.table_columns import of_table
-from visnet.serving.pace import breathe
+from visnet.serving.columns.entries import Entries
+from visnet.serving.columns.values import Column, TextColumn
 from visnet.serving.product_rows import ProductRows
 
-OWN = ("category", "colour")  # of photos: the others are the catalog table's, of products
 MASKS = 64  # of the filters asked for last, that are kept
 NAMED = 40  # columns that a refusal lists
 
@@ -56,33 +48,15 @@ class Mask:
 class ProductColumns:
     """The columns of one version. What it gives may be asked for from several threads."""
 
-    def __init__(self, said: Mapping[str, np.ndarray], products: ProductRows, table: pa.Table | None) -> None:
-        """Take category and colour of each photo, [G] object, its product, and the catalog's table of products, if any.
-
-        table: a row per product, with product_id, columns, and `attributes`, JSON of further ones.
-        """
-        whole = products.code
-        for name in OWN:
-            code, values = pd.factorize(said[name])
-            whole = whole * max(len(values), 1) + code
-            breathe()
-        entry, entries = pd.factorize(whole)
-        first = np.zeros(len(entries), np.int64)
-        first[entry[::-1]] = np.arange(len(entry))[::-1]
-        breathe()
-        self._entry = entry.astype(np.int32)  # [G], of each photo
-        self._product = products.code[first]  # [E], the product's number
-        self._number = products.number
-        self._single = len(first) == products.count  # each product is one entry
-        self._category, colour = (TextColumn.of(name, said[name][first]) for name in OWN)
-        breathe()
-        found: list[Column] = [self._category, colour]
-        if table is not None:
-            rows = pd.Index(table["product_id"].to_numpy()).get_indexer(products.names)
-            at = rows[self._product]
-            breathe()
-            found += of_table(table, at, taken=OWN)
-        self._columns = {column.name: column for column in found}
+    def __init__(self, entries: Entries, products: ProductRows) -> None:
+        """Take the columns, and the products of the photos."""
+        self._entry, self._product = entries.of_photo, entries.product
+        self._products = products
+        self._single = len(self._product) == products.count  # each product is one entry
+        self._columns = {column.name: column for column in entries.columns}
+        category = self._columns["category"]
+        assert isinstance(category, TextColumn)
+        self._category = category
         # Weakly: what refers to itself stays in memory until cycles are collected.
         self.mask = lru_cache(MASKS)(functools.partial(type(self)._mask, weakref.proxy(self)))
 
@@ -128,7 +102,7 @@ class ProductColumns:
     def others(self, entries: np.ndarray, product_id: str) -> np.ndarray:
         """Return those of the entries, [E] bool, that are of other products: [M] int."""
         found = np.flatnonzero(entries)
-        number = self._number.get(product_id)
+        number = self._products.number.get(product_id)
         return found if number is None else found[self._product[found] != number]
 
     def once(self, entries: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:

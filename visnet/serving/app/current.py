@@ -10,8 +10,9 @@ from visnet.serving.app.answers.catalog import CatalogColumn
 from visnet.serving.app.answers.counts import Count, Numbers
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.facets import AskedFacet, described, facets
-from visnet.serving.app.facts import Facts, shown_attributes
+from visnet.serving.app.facts import Facts
 from visnet.serving.app.within import Grouped, Narrowing, Within
+from visnet.serving.columns.attributes import shown_attributes
 from visnet.serving.live import merging
 from visnet.serving.live.overlay import Overlay
 from visnet.serving.live.products import LivePhoto

@@ -58,10 +58,11 @@ class Engine:
         like = None if before is None else before.searcher
         self.searcher: Searcher = Searcher(version.trained_model, shop, version.folder, groups, like)
         self.facts = Facts(version, self.searcher)
-        self.columns = ProductColumns(self.searcher.said, self.searcher.product_rows, self.facts.table)
+        self.columns = ProductColumns(galleries.columns_of(version, shop, self.facts.table), shop.products)
         self._parts: Mapping[str, str] = facts["parts"]
         self.localizer: Localizer | None = None
         self.teller: Teller | None = None
+        self._worked: tuple[object, ...] = () if before is None else (before.localizer, before.teller)
         if before is not None and before._has("localizer", of=self):
             self.localizer = before.localizer
         elif version.localizer is not None:
@@ -107,7 +108,7 @@ class Engine:
         return self._embedder.sizes
 
     def warm(self, sizes: tuple[int, ...] | None = None) -> None:
-        """Work once as for a request, and find the sizes of batch unless they are told.
+        """Work once as for a request, but for networks that did, and find the sizes of batch unless they are told.
 
         `Damaged` when a photo of the catalog does not have its own vector here.
         """
@@ -118,9 +119,9 @@ class Engine:
         square, row = self._known
         (vector,) = self._embedder.squares([square])
         self.check_known(vector)
-        if self.localizer is not None:
+        if self.localizer is not None and self.localizer not in self._worked:
             self.localizer.propose([Image.new("RGB", (64, 64))])
-        if self.teller is not None:
+        if self.teller is not None and self.teller not in self._worked:
             self.teller.categorize([self.teller.square(Image.new("RGB", (64, 64)))])
         ranked(self.current, [Question(vector), Question(vector, Where(str(self.searcher.said["category"][row])))])
         self.overlay.catch_up()

@@ -112,8 +112,9 @@ class Engines:
         if before is not None:
             before.retired = True
             self._close_if_idle(before)
+        held = [before]
         del before, made
-        await loop.run_in_executor(self._opening, _return_memory)
+        await loop.run_in_executor(self._opening, _let_go, held)
 
     def close(self) -> None:
         """Let all go; requests have ended."""
@@ -150,7 +151,8 @@ class Engines:
             leased.engine.close()
 
 
-def _return_memory() -> None:
-    """Give back what was read to open a version, and what the one before it had."""
+def _let_go(held: list[_Leased | None]) -> None:
+    """Free what was read to open a version, and what the one before it had, where the loop does not wait for it."""
+    held.clear()
     pa.default_memory_pool().release_unused()
     return_what_was_freed()

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from visnet.serving.app.answers.catalog import CatalogColumn
 from visnet.serving.app.answers.counts import Bin, Count, Numbers
-from visnet.serving.app.column_values import Column, ListColumn, NumberColumn, TextColumn, alike
 from visnet.serving.app.columns import ProductColumns
 from visnet.serving.app.filters import And, Below, Filter
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.within import Within
+from visnet.serving.columns.values import Column, ListColumn, NumberColumn, TextColumn, alike
 from visnet.serving.live.products import LiveProduct
+from visnet.serving.pace import breathe
 
 VALUES = 100  # of a text column that are told, the most frequent ones
 BINS = 10
@@ -80,9 +82,9 @@ def described(columns: ProductColumns, within: Within) -> list[CatalogColumn]:
             numbers = _numbers(columns, column, every, within.changed)
             found.append(CatalogColumn(name=column.name, kind="number", min=numbers.min, max=numbers.max))
         else:
-            counts = _texts(columns, column, every, within.changed)
-            values = _most_frequent(counts)
-            found.append(CatalogColumn(name=column.name, kind="text", distinct=len(counts), values=values))
+            distinct, values = _texts(columns, column, every, within.changed)
+            found.append(CatalogColumn(name=column.name, kind="text", distinct=distinct, values=values))
+        breathe()
     return found
 
 
@@ -95,7 +97,7 @@ def _facet(
 ) -> list[Count] | Numbers:
     if isinstance(column, NumberColumn):
         return _numbers(columns, column, entries, changed)
-    return _most_frequent(_texts(columns, column, entries, changed, above))
+    return _texts(columns, column, entries, changed, above)[1]
 
 
 def _texts(
@@ -104,26 +106,27 @@ def _texts(
     entries: np.ndarray,
     changed: Sequence[LiveProduct],
     above: str | None = None,
-) -> dict[str, int]:
-    """Count texts, in their order; above: of paths, those right below this one."""
+) -> tuple[int, list[Count]]:
+    """Count texts; return how many there are, and the most frequent ones, equally frequent ones in their order.
+
+    above: of paths, those right below this one.
+    """
     shown = column.take(entries)
     shown = shown if above is None else shown.levels(above)
     at, codes = shown.pairs()
-    counts = np.bincount(codes[columns.firsts(entries[at], codes)], minlength=len(shown.values))
+    counts = np.bincount(codes[columns.firsts(entries[at], codes)], minlength=len(shown.texts))
     there = np.flatnonzero(counts)
-    found = dict(zip(map(str, shown.values[there]), counts[there].tolist(), strict=True))
-    if changed:
-        own = alike(column, [product.said(column.name) for product in changed])
-        assert not isinstance(own, NumberColumn)
-        own = own if above is None else own.levels(above)
-        more = collections.Counter(str(own.values[code]) for code in own.pairs()[1])
-        found = {text: found.get(text, 0) + more[text] for text in sorted({*found, *more})}
-    return found
-
-
-def _most_frequent(counts: dict[str, int]) -> list[Count]:
-    most = sorted(counts.items(), key=lambda pair: -pair[1])[:VALUES]
-    return [Count(value=value, count=count) for value, count in most]
+    if not changed:  # then all but the most frequent texts need not be read
+        most = there[np.argsort(-counts[there], kind="stable")[:VALUES]]
+        pairs = list(zip(shown.texts.take(pa.array(most)).to_pylist(), counts[most].tolist(), strict=True))
+        return len(there), [Count(value=value, count=count) for value, count in pairs]
+    own = alike(column, [product.said(column.name) for product in changed])
+    assert not isinstance(own, NumberColumn)
+    own = own if above is None else own.levels(above)
+    found = collections.Counter(str(own.values[code]) for code in own.pairs()[1])
+    found.update(dict(zip(map(str, shown.values[there]), counts[there].tolist(), strict=True)))
+    pairs = sorted(sorted(found.items()), key=lambda pair: -pair[1])[:VALUES]
+    return len(found), [Count(value=value, count=count) for value, count in pairs]
 
 
 def _numbers(

@@ -1,26 +1,22 @@
 """What a version says of its products and photos, held in memory; and the pictures, read when they are asked for."""
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from visnet.errors import NotFound
 from visnet.serving import galleries
 from visnet.serving.catalog import Serving
+from visnet.serving.columns.attributes import shown_attributes
+from visnet.serving.columns.table import read_table
 from visnet.serving.pace import breathe
-from visnet.serving.photo_facts import NO_LIST
+from visnet.serving.photo_facts import NO_LIST, NOT_TOLD
 from visnet.serving.photo_verdicts import PhotoVerdict, PhotoVerdicts
 from visnet.serving.product_rows import numbered
 from visnet.serving.ranking import Ranking
 from visnet.serving.searcher import Searcher
 from visnet.storage.table import Table
-
-UNSAID = {"product_id", "op", "seq", "updated_at", "photos", "street_photos", "street_boxes", "split", "source"}
-UNSAID |= {"content", "category", "colour", "attributes"}
 
 
 class Facts:
@@ -33,15 +29,8 @@ class Facts:
         self._crops = Table(version.crops).opened()
         self._photos = galleries.photos_of(version, self._said["crop_id"], self._products)
         self._verdicts = PhotoVerdicts(version.quality, self._said["crop_id"])
-        self.table: pa.Table | None = None  # a row per product, of what the shop says
-        self._told: dict[str, int] = {}
-        if version.catalog is not None:
-            table = Table(version.catalog)
-            names = [name for name in table.columns if name not in UNSAID]
-            more = [name for name in ("attributes",) if name in table.columns]
-            self.table = table.read(["product_id", *names, *more]).combine_chunks()
-            breathe()
-            self._told = numbered(self.table["product_id"].to_numpy())
+        self.table = read_table(version.folder / "catalog.lance")  # a row per product, of what the shop says
+        breathe()
 
     @property
     def similar_k(self) -> int:
@@ -91,8 +80,9 @@ class Facts:
 
     def attributes(self, product_id: str) -> dict[str, str]:
         """Return what the shop's table says of a product, empty values left out; {} where it has no such table."""
-        at = self._told.get(product_id)
-        if at is None or self.table is None:
+        number = self._products.number.get(product_id)
+        at = NOT_TOLD if number is None else int(self._photos.told[number])
+        if at == NOT_TOLD or self.table is None:
             return {}
         (said,) = self.table.slice(at, 1).to_pylist()
         del said["product_id"]
@@ -140,30 +130,3 @@ class Facts:
 
     def _read(self, places: Sequence[int]) -> list[bytes]:
         return [bytes(one) for one in self._crops.take(places, columns=["image"])["image"].to_pylist()]
-
-
-def shown_attributes(said: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a shop's record says as a page shows it: its fields, and those in its JSON of `attributes`."""
-    own = parsed_attributes(said.get("attributes"))
-    fields = {name: value for name, value in said.items() if name != "attributes"}
-    return {name: text for name, value in {**own, **fields}.items() if (text := as_text(value))}
-
-
-def parsed_attributes(text: str | None) -> Mapping[str, Any]:
-    """Read what a record says beyond the fields that all have, {} where that is none."""
-    try:
-        read = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return read if isinstance(read, dict) else {}
-
-
-def as_text(value: Any) -> str:
-    """Say a value as a page shows it, "" for none."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    if isinstance(value, list) and not any(isinstance(one, list | dict) for one in value):
-        return ", ".join(filter(None, map(as_text, value)))
-    return "" if value in ([], {}) else json.dumps(value, ensure_ascii=False, default=str)

@@ -200,13 +200,13 @@ class AskedColumn(Protocol):
         """Say which have a value."""
 
     def among(self, values: Sequence[str | float]) -> np.ndarray:
-        """Say which have one of the values; refused where the column cannot have such values."""
+        """Say which have one of the values; `ValueError` where the column cannot have such values."""
 
     def between(self, least: float, most: float) -> np.ndarray:
-        """Say which are numbers within bounds, these included; refused where the column is not of numbers."""
+        """Say which are numbers within bounds, these included; `ValueError` where the column is not of numbers."""
 
     def below(self, path: str) -> np.ndarray:
-        """Say which have a path, or one below it; refused where the column is of numbers."""
+        """Say which have a path, or one below it; `ValueError` where the column is of numbers."""
 
 
 def truth(asked: Filter, column: Callable[[str], AskedColumn]) -> tuple[np.ndarray, np.ndarray]:
@@ -221,13 +221,21 @@ def truth(asked: Filter, column: Callable[[str], AskedColumn]) -> tuple[np.ndarr
             yes, no = zip(*(truth(part, column) for part in asked.parts), strict=True)
             every, some = (np.logical_and, np.logical_or) if isinstance(asked, And) else (np.logical_or, np.logical_and)
             return reduce(every, yes), reduce(some, no)
-        case Range():
-            own, least, most = column(asked.column), asked.range.min, asked.range.max
-            holds = own.between(-math.inf if least is None else least, math.inf if most is None else most)
-        case Below():
-            own = column(asked.column)
-            holds = own.below(asked.below)
         case _:
             own = column(asked.column)
-            holds = own.among([asked.equals] if isinstance(asked, Equals) else asked.values)
+            try:
+                holds = _holds(asked, own)
+            except ValueError as error:
+                raise Refusal(422, f"filter: {error}") from None
     return holds, own.known & ~holds
+
+
+def _holds(asked: Range | Below | Equals | In, column: AskedColumn) -> np.ndarray:
+    match asked:
+        case Range():
+            least, most = asked.range.min, asked.range.max
+            return column.between(-math.inf if least is None else least, math.inf if most is None else most)
+        case Below():
+            return column.below(asked.below)
+        case _:
+            return column.among([asked.equals] if isinstance(asked, Equals) else asked.values)

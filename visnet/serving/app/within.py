@@ -9,9 +9,9 @@ from functools import reduce
 
 import numpy as np
 
-from visnet.serving.app.column_values import alike
 from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
 from visnet.serving.app.filters import truth
+from visnet.serving.columns.values import alike
 from visnet.serving.live.merging import Among
 from visnet.serving.live.products import LiveProduct, Moment
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from visnet.serving.catalog import Serving
+from visnet.serving.product_rows import numbered
 from visnet.sources.changefeed.records import Limits, Record, rank, record
 from visnet.storage.table import Table
 
@@ -33,7 +34,7 @@ class Ranks:
         if table is None or not set(COLUMNS) <= set(table.columns):
             return
         self._rows = table.read(COLUMNS).combine_chunks()
-        self._row = dict(zip(self._rows["product_id"].to_numpy(), range(len(self._rows)), strict=True))
+        self._row = numbered(self._rows["product_id"].to_numpy())
         unlike = pc.not_equal(self._rows["seq"], self._rows["updated_at"])  # null where the record has no time
         self.numbered = bool(pc.any(pc.fill_null(unlike, fill_value=True)).as_py())
 

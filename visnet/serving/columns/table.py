@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.types as types
 
-from visnet.serving.app.column_values import Column, ListColumn, NumberColumn, TextColumn, number
-from visnet.serving.app.facts import as_text, parsed_attributes
+from visnet.serving.columns.attributes import as_text, parsed_attributes
+from visnet.serving.columns.values import Column, ListColumn, NumberColumn, TextColumn, number
 from visnet.serving.pace import breathe
+from visnet.storage.table import Table
 
+UNSAID = {"product_id", "op", "seq", "updated_at", "photos", "street_photos", "street_boxes", "split", "source"}
+UNSAID |= {"content", "category", "colour", "attributes"}
 MOST = 256  # further columns; of more, those that the most products have
+
+
+def read_table(catalog: Path) -> pa.Table | None:
+    """Read what a shop's table says of its products: product_id, columns and `attributes`; None where there is none."""
+    table = Table(catalog)
+    if not table.exists():
+        return None
+    names = [name for name in table.columns if name not in UNSAID]
+    more = [name for name in ("attributes",) if name in table.columns]
+    return table.read(["product_id", *names, *more]).combine_chunks()
 
 
 def of_table(table: pa.Table, at: np.ndarray, taken: Sequence[str]) -> list[Column]:

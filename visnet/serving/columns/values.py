@@ -1,14 +1,15 @@
 """One column of products: its texts, or lists of them, as numbers; or its numbers."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from visnet.serving.app.facts import as_text
-from visnet.serving.app.problems import Refusal
+from visnet.serving.columns.attributes import as_text
 from visnet.taxonomy.paths import level_below
 
 AFTER_SLASH = chr(ord("/") + 1)  # paths below one are the texts from "PATH/" on, and before this
@@ -20,7 +21,7 @@ class TextColumn:
 
     name: str
     codes: np.ndarray
-    values: np.ndarray
+    texts: pa.StringArray
 
     kind = "text"
 
@@ -30,7 +31,12 @@ class TextColumn:
         numbered = pd.Categorical(said)
         if "" in numbered.categories:
             numbered = numbered.remove_categories([""])
-        return cls(name, np.asarray(numbered.codes), numbered.categories.to_numpy(object))
+        return cls(name, np.asarray(numbered.codes), pa.array(numbered.categories, pa.string()))
+
+    @functools.cached_property
+    def values(self) -> np.ndarray:
+        """The texts, [V] object, which are made when they are first asked for."""
+        return self.texts.to_numpy(zero_copy_only=False)
 
     @property
     def known(self) -> np.ndarray:
@@ -43,7 +49,7 @@ class TextColumn:
 
     def between(self, least: float, most: float) -> np.ndarray:
         """Refuse: texts have no range."""
-        raise Refusal(422, f"filter: column {self.name!r} is of texts; allowed are equals, in and below")
+        raise ValueError(f"column {self.name!r} is of texts; allowed are equals, in and below")
 
     def below(self, path: str) -> np.ndarray:
         """Say which entries have a path's text, or that of one below it, [E] bool."""
@@ -60,25 +66,25 @@ class TextColumn:
         nodes = TextColumn.of(self.name, np.array([level_below(str(self.values[at]), above) for at in there], object))
         code = np.full(len(self.values) + 1, -1)  # the last is of those without a value
         code[there] = nodes.codes
-        return TextColumn(self.name, code[self.codes], nodes.values)
+        return TextColumn(self.name, code[self.codes], nodes.texts)
 
     def take(self, entries: np.ndarray) -> "TextColumn":
         """Return the column of some entries alone."""
-        return TextColumn(self.name, self.codes[entries], self.values)
+        return TextColumn(self.name, self.codes[entries], self.texts)
 
 
 @dataclass(frozen=True, eq=False)
 class ListColumn:
     """A column in which an entry may have several texts: those of entry e are `codes[starts[e] : starts[e + 1]]`.
 
-    starts: [E + 1] int; codes: [M] int, of an entry each once; values: the texts [V], in order. A filter holds of an
+    starts: [E + 1] int; codes: [M] int, of an entry each once; texts: [V], in order. A filter holds of an
     entry where it does of one of its texts.
     """
 
     name: str
     starts: np.ndarray
     codes: np.ndarray
-    values: np.ndarray
+    texts: pa.StringArray
 
     kind = "text"
 
@@ -90,7 +96,12 @@ class ListColumn:
         ]
         numbered = pd.Categorical([text for some in texts for text in some])
         starts = np.cumsum([0, *map(len, texts)])
-        return cls(name, starts, np.asarray(numbered.codes, np.int64), numbered.categories.to_numpy(object))
+        return cls(name, starts, np.asarray(numbered.codes, np.int64), pa.array(numbered.categories, pa.string()))
+
+    @functools.cached_property
+    def values(self) -> np.ndarray:
+        """The texts, [V] object, which are made when they are first asked for."""
+        return self.texts.to_numpy(zero_copy_only=False)
 
     @property
     def known(self) -> np.ndarray:
@@ -103,7 +114,7 @@ class ListColumn:
 
     def between(self, least: float, most: float) -> np.ndarray:
         """Refuse: texts have no range."""
-        raise Refusal(422, f"filter: column {self.name!r} is of lists of texts; allowed are equals, in and below")
+        raise ValueError(f"column {self.name!r} is of lists of texts; allowed are equals, in and below")
 
     def below(self, path: str) -> np.ndarray:
         """Say which entries have a path's text, or that of one below it, [E] bool."""
@@ -120,14 +131,14 @@ class ListColumn:
         whole = np.stack([entries, nodes.codes[codes]], axis=1)
         left = np.unique(whole[whole[:, 1] >= 0], axis=0)
         starts = np.searchsorted(left[:, 0], np.arange(len(self.starts)))
-        return ListColumn(self.name, starts, left[:, 1], nodes.values)
+        return ListColumn(self.name, starts, left[:, 1], nodes.texts)
 
     def take(self, entries: np.ndarray) -> "ListColumn":
         """Return the column of some entries alone."""
         counts = np.diff(self.starts)[entries]
         starts = np.append(0, np.cumsum(counts))
         at = np.repeat(self.starts[:-1][entries] - starts[:-1], counts) + np.arange(starts[-1])
-        return ListColumn(self.name, starts, self.codes[at], self.values)
+        return ListColumn(self.name, starts, self.codes[at], self.texts)
 
     def _having(self, codes: np.ndarray) -> np.ndarray:
         found = np.zeros(len(self.starts) - 1, bool)
@@ -153,7 +164,7 @@ class NumberColumn:
     def among(self, values: Sequence[str | float]) -> np.ndarray:
         """Say which entries have one of the values, [E] bool; a text is refused."""
         if texts := [value for value in values if isinstance(value, str)]:
-            raise Refusal(422, f"filter: column {self.name!r} is of numbers, and {texts[0][:60]!r} is a text")
+            raise ValueError(f"column {self.name!r} is of numbers, and {texts[0][:60]!r} is a text")
         return np.isin(self.said, values)
 
     def between(self, least: float, most: float) -> np.ndarray:
@@ -162,7 +173,7 @@ class NumberColumn:
 
     def below(self, path: str) -> np.ndarray:
         """Refuse: numbers are no paths."""
-        raise Refusal(422, f"filter: column {self.name!r} is of numbers, which are below no path")
+        raise ValueError(f"column {self.name!r} is of numbers, which are below no path")
 
     def take(self, entries: np.ndarray) -> "NumberColumn":
         """Return the column of some entries alone."""

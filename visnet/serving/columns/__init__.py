@@ -1,0 +1,1 @@
+"""What a version says of its products, column by column, held as numbers."""
