@@ -14,6 +14,7 @@ the photos that will ask show a product of the shop is not in them, and is given
 Distances of two models mean nothing to each other, and so a calibration is bound to the model whose it is.
 """
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -51,8 +52,13 @@ class Curve(Frozen):
 
     def probability(self, sq_distance: np.ndarray) -> np.ndarray:
         """Return the probabilities, in 0..1, of squared distances of any shape, float64."""
-        log_odds = np.interp(np.asarray(sq_distance, np.float64), self.sq_distance, self.log_odds)
+        log_odds = np.interp(np.asarray(sq_distance, np.float64), *self._knots)
         return np.asarray(0.5 * (1 + np.tanh(log_odds / 2)))
+
+    @functools.cached_property
+    def _knots(self) -> tuple[np.ndarray, np.ndarray]:
+        """The squared distances and log-odds of the knots, [N] float64 each."""
+        return np.array(self.sq_distance), np.array(self.log_odds)
 
     def moved(self, by: float) -> "Curve":
         """Return the curve with all log-odds moved by so much: of another share of right answers."""
@@ -68,9 +74,9 @@ class Curves(Frozen):
     def probability(self, sq_distance: np.ndarray, category: np.ndarray) -> np.ndarray:
         """Return the probabilities of hits, [P] float64, by their squared distances [P] and categories [P]."""
         found = self.pooled.probability(sq_distance)
-        for name, curve in self.categories.items():
+        for name in self.categories.keys() & set(category.tolist()):
             mine = category == name
-            found[mine] = curve.probability(sq_distance[mine])
+            found[mine] = self.categories[name].probability(sq_distance[mine])
         return found
 
 
