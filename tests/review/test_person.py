@@ -62,3 +62,21 @@ def test_a_person_judges_by_keyboard_and_mouse(data: Path, path: Path) -> None:
         expect(page.locator("#todo")).to_contain_text("All are judged. 3 rows in")
         page.reload()
         at(page, "1 / 8 product/in", 8, 6)
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_on_a_phone_all_three_photos_and_what_is_pressed_are_in_sight(data: Path, path: Path) -> None:
+    from playwright.sync_api import expect
+
+    with served(judged(data, path)) as url, opened(url, 390, 844) as (_, page):
+        photos = page.locator("#three .photo")
+        expect(photos).to_have_count(3)
+        for one in (*photos.all(), *page.locator(".marks button").all(), page.locator("#fine")):
+            expect(one).to_be_in_viewport(ratio=1)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        pressed = page.locator("#fine").bounding_box()
+        for seen in range(1, 5):
+            page.locator("#fine").click()
+            expect(page.locator("#counted")).to_have_text(f"{seen} of 8 judged · 0 marked")
+            assert page.locator("#fine").bounding_box() == pressed, "it stays where one presses it"
