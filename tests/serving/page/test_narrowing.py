@@ -1,5 +1,7 @@
 """How the results are narrowed on the search page: by values and ranges of the catalog's columns."""
 
+from typing import Any
+
 from tests.serving.page.searching import IN_CHROMIUM, PRODUCTS, Open, Service, products, searched
 from visnet.taxonomy.paths import joined
 
@@ -81,6 +83,30 @@ def test_a_filter_of_an_address_that_the_page_has_no_controls_for_holds(tab: Ope
     expect(page.locator("#answers .card")).to_have_count(6)
     page = tab('/p/p007?filter={"column":"prise","equals":1}', refused=True)
     expect(page.get_by_role("alert")).to_contain_text("no column 'prise'; near are price")
+
+
+def test_a_long_list_of_values_stays_unfolded_and_one_that_may_go_on_is_no_choice(tab: Open) -> None:
+    from playwright.sync_api import expect
+
+    def listed(route: Any) -> None:
+        said = route.fetch().json()
+        counts = [{"value": f"Maker {at:02d}", "count": 100 - at} for at in range(100)]
+        said["facets"] |= {"maker": counts[:99], "remark": counts}
+        route.fulfill(json=said)
+
+    page = tab()
+    page.route("**/v1/products/p007/similar?*", listed)
+    page.goto(f"{page.url}p/p007")
+    products(page)
+    makers = page.get_by_role("region", name="Maker").get_by_role("link")
+    expect(page.get_by_role("region", name="Remark")).to_have_count(0)
+    expect(makers).to_have_count(11)
+    page.get_by_role("button", name="89 more").click()
+    expect(makers).to_have_count(100)
+    expect(makers.nth(11)).to_be_focused()
+    page.get_by_role("link", name="Blue 9").click()
+    expect(page.locator("#answers .card")).to_have_count(9)
+    expect(makers).to_have_count(100)
 
 
 def test_on_a_phone_filters_are_unfolded(tab: Open, service: Service) -> None:

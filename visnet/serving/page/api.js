@@ -8,8 +8,9 @@ const HEAVY_BYTES = 16_000_000; // of all photos together: from here on, a conne
 
 /** What the service refused (RFC 9457), or that it could not be reached (`status` 0). */
 export class Problem extends Error {
-  constructor(status, title, detail, request) {
+  constructor(status, title, detail, request, said) {
     super(detail);
+    this.said = said; // the service's own words, where `detail` is what a shopper can do
     this.status = status;
     this.title = title;
     this.request = request;
@@ -27,7 +28,7 @@ export async function ask(path, { body, signal } = {}) {
     const answer = await reach(path, { method: body ? "POST" : "GET", body, signal });
     const wait = Number(answer.headers.get("Retry-After") ?? Number.NaN);
     const busy = (answer.status === 429 || answer.status === 503) && wait <= LONGEST_WAIT_S;
-    if (!busy || waits === WAITS) return taken(answer);
+    if (!busy || waits === WAITS) return taken(answer, path);
     await pause(wait * 1000, signal);
   }
 }
@@ -41,7 +42,7 @@ async function reach(path, options) {
   }
 }
 
-async function taken(answer) {
+async function taken(answer, path) {
   let found = null;
   try {
     found = await answer.json();
@@ -49,19 +50,34 @@ async function taken(answer) {
     if (error.name === "AbortError") throw error;
   }
   if (answer.ok && found) return found;
-  const detail = found?.detail ?? "The answer could not be read. Try again in a moment.";
+  const said = found?.detail ?? "The answer could not be read. Try again in a moment.";
+  const [title, advice] = (answer.status === 404 && GONE.find(([part]) => path.startsWith(part))?.slice(1)) || [];
+  const detail = advice ?? ADVICE[answer.status];
   throw new Problem(
     answer.status,
-    TITLES[answer.status] ?? found?.title ?? "Something went wrong",
-    detail,
+    title ?? TITLES[answer.status] ?? found?.title ?? "Something went wrong",
+    detail ?? said,
     found?.request_id,
+    detail && said,
   );
 }
 
+const GONE = [
+  ["/v1/queries/", "This search is no longer kept", "Search again with the same photo."],
+  ["/v1/products/", "This product is not in the shop", "Find one like it with a photo."],
+];
+
+const ADVICE = {
+  413: "Choose a smaller one, or fewer of them.",
+  415: "Choose another one.",
+};
+
 const TITLES = {
+  400: "This cannot be searched for",
   404: "Not found",
   413: "This photo is too large",
   415: "This is not a photo that can be read",
+  422: "This cannot be searched for",
   429: "Many are searching right now",
   500: "Something went wrong",
   502: "The search cannot be reached",
@@ -92,7 +108,7 @@ export async function search({ files = [], query, url, box, words = {} }, signal
     const bytes = files.reduce((sum, file) => sum + file.size, 0);
     if (error.status !== 0 || bytes < HEAVY_BYTES) throw error;
     const size = `${Math.round(bytes / 1e6)} MB`; // a service may hang up on what it will not read
-    throw new Problem(413, TITLES[413], `${size} did not get through. Try a smaller photo, or fewer of them.`);
+    throw new Problem(413, TITLES[413], `${size} did not get through. ${ADVICE[413]}`);
   }
 }
 

@@ -2,12 +2,23 @@
 // be opened, kept and gone back from; several of a column may be chosen.
 
 import { write } from "./address.js";
-import { h } from "./elements.js";
+import { fill, h } from "./elements.js";
 import * as filters from "./filter.js";
 import { count, level, named, valued } from "./words.js";
 
 const SHOWN = 10; // values of a facet; the rest is folded away where they stand below each other
-const MOST = 30; // values that are worth choosing from
+const MOST = 99; // values that are worth choosing from; the service tells 100, beyond which there may be more
+const unfolded = new Set(); // columns whose values are all shown
+
+/** Put facets into `node`; rows that are read to and fro, as on a phone, stay where they were read to. */
+export function put(node, facets) {
+  const read = new Map([...node.querySelectorAll("ul")].map((row) => [row.parentNode.ariaLabel, row.scrollLeft]));
+  fill(node, facets);
+  for (const row of node.querySelectorAll("ul")) row.scrollLeft = read.get(row.parentNode.ariaLabel) ?? 0;
+}
+
+/** Fold them away, on a phone, where the results stand below them. */
+export const fold = (node) => node.classList.remove("open");
 
 /** Show the facets of an answer, and what the state has chosen. `acts`: narrow(column, min, max) bounds a number. */
 export function facets(found, state, acts) {
@@ -84,7 +95,7 @@ function link(column, label, { href, key, number, current, up, down }) {
       `a.facet${up ? ".up" : ""}${down ? ".down" : ""}`,
       { href, "data-route": true, "data-key": `${column}-${key}`, "aria-current": current ? "true" : null },
       swatched && h("span.swatch", { "data-colour": String(key).toLowerCase(), "aria-hidden": "true" }),
-      h("span", {}, label),
+      h("span", { dir: "auto" }, label),
       number !== undefined && h("span.number", {}, count(number)),
     ),
   );
@@ -92,8 +103,9 @@ function link(column, label, { href, key, number, current, up, down }) {
 
 /** Show links of a column; of many `items` those beyond the first are folded away, if they may be. */
 function group(column, head, items, foldable) {
-  const folded = foldable && items.length > SHOWN + 2;
+  const folded = foldable && items.length > SHOWN + 2 && !unfolded.has(column);
   const unfold = ({ target }) => {
+    unfolded.add(column);
     target.parentNode.classList.remove("folded");
     target.parentNode.querySelectorAll(".facet")[SHOWN + head.length].focus();
     target.remove();

@@ -2,22 +2,25 @@
 
 import * as answers from "./answers.js";
 import { PAGE, read, way, write } from "./address.js";
-import { Problem, catalog, looksOf } from "./api.js";
+import { Problem, looksOf } from "./api.js";
 import { fill } from "./elements.js";
-import { facets, waiting } from "./facets.js";
 import * as events from "./events.js";
+import * as facets from "./facets.js";
 import * as filters from "./filter.js";
+import { greet } from "./greeting.js";
 import * as intake from "./intake.js";
+import * as links from "./links.js";
 import { notice } from "./notice.js";
 import * as photo from "./photo.js";
 import * as results from "./results.js";
+import { say, summary } from "./saying.js";
+import * as scrolling from "./scrolling.js";
 import { forget } from "./trace.js";
 import { trail } from "./trail.js";
-import { absent, likeness, products, titled } from "./words.js";
 
 const part = (id) => document.getElementById(id);
 const previews = new Map(); // query_id -> the photo as it was given, so that the server's copy need not be waited for
-const SCROLL_KEPT_MS = 150;
+const PATIENCE_MS = 150; // before what was shown makes way for what is asked for: mostly it is there sooner
 
 // phase: "ready" (the answer is the state's), "waiting" (for another thing), "busy" (with the same thing), "failed".
 const now = {
@@ -41,21 +44,25 @@ function render() {
   const focused = document.activeElement?.dataset.key;
   const ready = answer && !preview && (phase === "ready" || phase === "busy");
   const failed = phase === "failed" && !ready;
-  const start = !preview && (state.kind === "start" || failed);
+  const known = answers.known(state.id);
+  const start = !preview && (state.kind === "start" || (failed && !now.retry));
   part("start").hidden = !start;
   part("found").hidden = start;
   for (const id of ["again", "skip"]) part(id).hidden = start;
   part("details").setAttribute("aria-checked", String(state.details));
   part("notice").replaceChildren(...(now.problem ? [trouble()] : []));
-  fill(part("trail"), preview ? [] : trail(way(state), state));
-  fill(part("asked"), preview ? photo.sent(preview) : ready ? asked() : photo.waiting(state.kind));
-  fill(part("facets"), ready ? facets(answer.facets, state, { narrow }) : failed ? [] : waiting());
-  const title = answers.known(state.id)?.title;
-  const heading = preview ? "Searching with your photo" : title ? `Products like ${title}` : "Searching";
-  const options = { busy: phase === "busy", more, again: render };
+  trail(part("trail"), preview ? [] : way(state), state);
+  fill(part("asked"), preview ? photo.sent(preview) : ready ? asked() : pending(state, known, failed));
+  facets.put(part("facets"), ready ? facets.facets(answer.facets, state, { narrow }) : failed ? [] : facets.waiting());
+  const looks = ready && state.kind === "query" && state.details && now.tells && looksOf(state.id);
+  const options = { busy: phase === "busy", looks, more, again: render };
   fill(
     part("answers"),
-    ready ? results.results(answer, state, options) : failed ? results.failed() : results.waiting(heading),
+    ready
+      ? results.results(answer, state, options)
+      : failed
+        ? results.failed(preview, now.retry)
+        : results.waiting(preview, known?.title),
   );
   document.title = start ? "Search by photo" : part("answers").querySelector("h1").textContent;
   if (focused && document.activeElement?.dataset.key !== focused) {
@@ -66,8 +73,13 @@ function render() {
 function asked() {
   const { state, answer, drawing } = now;
   if (state.kind === "product") return photo.product(answer.asked.product, state.details);
-  const looks = state.details && now.tells && looksOf(state.id);
-  return photo.searched(answer.asked, { ...previews.get(state.id), drawing, looks }, { pick, draw, say });
+  return photo.searched(answer.asked, { ...previews.get(state.id), drawing }, { pick, draw, say });
+}
+
+/** Show what is known of what is asked for until more is; nothing where it failed and nothing is known. */
+function pending({ kind, id }, known, failed) {
+  if (previews.has(id)) return photo.sent(previews.get(id));
+  return failed && !known?.photo ? [] : photo.waiting(kind, known);
 }
 
 function trouble() {
@@ -84,11 +96,6 @@ function dismiss(held) {
   render();
 }
 
-/** Say something to those who do not see the page. */
-function say(text) {
-  part("status").textContent = text;
-}
-
 /** Begin something that ends what was running; its problem is shown, and `again` repeats it. */
 async function attempt(again, work) {
   running.abort();
@@ -98,8 +105,7 @@ async function attempt(again, work) {
     await work(mine.signal);
   } catch (error) {
     if (error.name === "AbortError" || mine.signal.aborted) return;
-    const problem =
-      error instanceof Problem ? error : new Problem(500, "Something went wrong", "Please load the page anew.");
+    const problem = error instanceof Problem ? error : new Problem(500, "Something went wrong", "Load the page anew.");
     Object.assign(now, {
       next: null,
       problem,
@@ -116,96 +122,70 @@ function go(state, how = "push", y = null) {
   const { kind, id } = now.state;
   const same = now.answer && !now.preview && state.kind === kind && state.id === id;
   if (!same) {
-    if (how === "push") push(state);
+    if (how === "push") scrolling.push(state);
     Object.assign(now, { state, phase: "waiting", answer: null, drawing: false });
+    facets.fold(part("facets"));
   } else now.phase = "busy";
   now.preview = null;
-  const again = () => go(state, same ? how : "stay", y);
-  return attempt(again, async (signal) => {
+  return attempt(() => go(state, same ? how : "stay", y), async (signal) => {
     if (state.kind === "start") return arrive(state, null, true);
     if (same) now.next = state; // what is chosen meanwhile is chosen beside it
     say("Searching");
     const found = answers.load(state, signal);
-    if (
-      await Promise.race([
-        found.then(
-          () => false,
-          () => false,
-        ),
-        soon(),
-      ])
-    ) {
-      // no flicker for what is kept
+    const here = () => false;
+    if (await Promise.race([found.then(here, here), soon(same ? 0 : PATIENCE_MS)])) {
       render();
       if (!same) window.scrollTo(0, 0);
     }
     const answer = await found;
     if (signal.aborted) return;
-    if (same && how === "push") push(state);
+    if (same && how === "push") scrolling.push(state);
     if (how === "replace") history.replaceState(history.state, "", write(state));
     arrive(state, answer, !same, y);
   });
 }
 
-/** Write a new address; the one before keeps where it was scrolled to. */
-function push(state) {
-  keepScroll();
-  history.pushState({}, "", write(state));
-}
-
-const keepScroll = () => history.replaceState({ ...history.state, y: scrollY }, "");
-
-const soon = () => new Promise((resolve) => setTimeout(() => resolve(true)));
+const soon = (time) => new Promise((resolve) => setTimeout(() => resolve(true), time));
 
 function arrive(state, answer, fresh, y = null) {
   Object.assign(now, { state, answer, next: null, phase: "ready" });
   render();
   if (fresh || y !== null) window.scrollTo(0, y ?? 0);
+  if (fresh) part("found").querySelector(".side").scrollTop = 0;
   if (fresh && arrived)
     document.querySelector(state.kind === "start" ? "#start-title" : "#answers h1").focus({ preventScroll: true });
   arrived = true;
-  if (answer) say(summary(answer));
+  if (answer) say(summary(answer, !filters.empty(state.filter)));
   answers.learn(way(state)).then((more) => more && now.state === state && render());
-}
-
-function summary({ results: [first], total, inCatalog }) {
-  if (!first) return "Nothing found";
-  const row = likeness(first.probability, inCatalog);
-  const lacks = absent(inCatalog, !filters.empty(now.state.filter));
-  const most = `The most alike: ${titled(first)}${row ? `, ${row.words.toLowerCase()}` : ""}`;
-  return [`${products(total)}.`, lacks, most].filter(Boolean).join(" ");
 }
 
 /** Search with photos that were given. */
 function take(files) {
-  return attempt(
-    () => take(files),
-    async (signal) => {
-      const preview = await intake.preview(files);
-      if (signal.aborted) return;
-      Object.assign(now, { preview, phase: "waiting", drawing: false });
-      render();
-      window.scrollTo(0, 0);
-      say("Searching with your photo");
-      const sent = await Promise.all(files.map(intake.light));
-      const id = await answers.search({ files: sent }, signal);
-      if (now.preview.url) previews.set(id, now.preview);
-      const { details } = now.state;
-      go({ kind: "query", id, filter: filters.NONE, offset: 0, details, trail: [] });
-    },
-  );
+  return attempt(() => take(files), async (signal) => {
+    const preview = await intake.preview(files);
+    if (signal.aborted) return;
+    Object.assign(now, { preview, phase: "waiting", drawing: false });
+    render();
+    window.scrollTo(0, 0);
+    say("Searching with your photo");
+    const sent = await Promise.all(files.map(intake.light));
+    const id = await answers.search({ files: sent }, signal);
+    if (now.preview.url) previews.set(id, now.preview);
+    answered(id);
+  });
 }
 
 /** Search with the photo of an address. */
 function follow(url) {
-  return attempt(
-    () => follow(url),
-    async (signal) => {
-      say("Searching with the photo of this address");
-      const id = await answers.search({ url }, signal);
-      go({ kind: "query", id, filter: filters.NONE, offset: 0, details: now.state.details, trail: [] });
-    },
-  );
+  return attempt(() => follow(url), async (signal) => {
+    say("Searching with the photo of this address");
+    answered(await answers.search({ url }, signal));
+  });
+}
+
+/** Go to the answers of a photo that is new. */
+function answered(id) {
+  go({ kind: "query", id, filter: filters.NONE, offset: 0, details: now.state.details, trail: [] });
 }
 
 /** Search with another box of the same photo. */
@@ -213,16 +193,13 @@ function pick(box) {
   const { state } = now;
   now.phase = "busy";
   now.drawing = false;
-  return attempt(
-    () => pick(box),
-    async (signal) => {
-      render();
-      say("Searching for this area");
-      const id = await answers.search({ query: state.id, box }, signal);
-      if (previews.has(state.id)) previews.set(id, previews.get(state.id));
-      go({ ...state, id, filter: filters.NONE, offset: 0 });
-    },
-  );
+  return attempt(() => pick(box), async (signal) => {
+    render();
+    say("Searching for this area");
+    const id = await answers.search({ query: state.id, box }, signal);
+    if (previews.has(state.id)) previews.set(id, previews.get(state.id));
+    go({ ...state, id, filter: filters.NONE, offset: 0 });
+  });
 }
 
 /** Bound a number of the products; null is no bound. */
@@ -244,8 +221,8 @@ async function more() {
 }
 
 function begin() {
-  history.scrollRestoration = "manual";
-  events.listen();
+  part("details").hidden = false;
+  for (const one of [scrolling, events]) one.listen();
   intake.listen(take, (problem) => {
     Object.assign(now, { problem, retry: null });
     render();
@@ -256,33 +233,17 @@ function begin() {
     history.replaceState(history.state, "", write(now.state));
     render();
   });
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest?.("a[data-route]");
-    if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    event.preventDefault();
-    const state = read(new URL(link.href));
-    go(link.className === "name" ? { ...state, details: now.state.details } : state);
+  links.listen(({ href, className }) => {
+    const state = read(new URL(href));
+    go(className === "name" ? { ...state, details: now.state.details } : state);
   });
   addEventListener("popstate", ({ state }) => go(read(new URL(location.href)), "stay", state?.y ?? 0));
-  let later;
-  addEventListener("scroll", () => {
-    clearTimeout(later);
-    later = setTimeout(keepScroll, SCROLL_KEPT_MS);
-  });
   addEventListener("online", () => now.problem?.status === 0 && now.retry?.());
-  catalog().then(
-    ({ products: number, categories, taxonomy, url_photos: linked }) => {
-      if (linked) intake.offer(part("link"), follow);
-      if (taxonomy) {
-        now.tells = true;
-        render();
-      }
-      part("stock").textContent =
-        `Searches ${products(number)} in ${categories.length} ${categories.length === 1 ? "category" : "categories"}.`;
-    },
-    () => {},
-  );
-  go(now.state, "stay", history.state?.y ?? 0);
+  greet(part("stock")).then(({ linked, tells }) => {
+    if (linked) intake.offer(part("link"), follow);
+    if ((now.tells = tells)) render();
+  });
+  go(now.state, "stay", scrolling.kept());
 }
 
 begin();

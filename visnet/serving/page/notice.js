@@ -1,6 +1,7 @@
 // What went wrong, in words, and what can be done about it.
 
 import { h, icon } from "./elements.js";
+import { sentence } from "./words.js";
 
 /** Tell a problem. `details`: with the request's id; `acts`: words -> what their button does, left out where null. */
 export function notice(problem, details, acts) {
@@ -13,7 +14,8 @@ export function notice(problem, details, acts) {
       "div",
       {},
       h("h2", {}, problem.title),
-      h("p", {}, problem.message),
+      h("p", {}, sentence(problem.message)),
+      problem.said && h("p.soft", {}, sentence(problem.said)),
       details && problem.request && h("p.soft", {}, `Request ${problem.request}`),
     ),
     h(

@@ -4,7 +4,7 @@ import { sized } from "./api.js";
 import { draggable, keyed, place } from "./drawing.js";
 import { h, icon, picture } from "./elements.js";
 import { below } from "./root.js";
-import { capital, kind, price, titled } from "./words.js";
+import { isAddress, kind, named, price, shopPage, titled } from "./words.js";
 
 const MIDDLE = [0.2, 0.2, 0.8, 0.8]; // where a box begins that keys draw
 const SHOWN_APART = new Set(["title", "price", "currency"]); // of a product's attributes
@@ -25,11 +25,17 @@ export function sent(preview) {
   return [h("h2.unseen", {}, "Your photo"), frame(preview, "Your photo"), several(preview.count), room()];
 }
 
-/** Leave room for what is asked for: a "query" or a "product". */
-export function waiting(kind) {
+/** Leave room for what is asked for: a "query", or a "product", of which {title, photo} may be `known`: the photo as cards show it is there. */
+export function waiting(kind, known) {
   if (kind === "query") return [h("div.frame.skeleton"), room()];
+  if (known?.photo) return [framed(known.photo, known.title, 320), h("div.about", {}, name(known.title))];
   return [h("div.frame.product.skeleton"), h("div.about", {}, h("div.line.skeleton"), h("div.line.short.skeleton"))];
 }
+
+const name = (title) => h("h2.title", { dir: "auto" }, title);
+
+const framed = (url, title, size = 640) =>
+  h("div.frame.product", {}, picture(sized(url, size), title, { eager: true, size }));
 
 const room = () => h("div.room"); // for the buttons below a photo
 
@@ -40,10 +46,9 @@ function several(count) {
 /**
  * Show the photo of a search, its boxes to pick from, and the ways to another one.
  *
- * `looks`: the address of a picture of where the model of categories looks, if it is to be shown.
  * `acts`: pick(box) searches with a box in pixels, draw(on) turns drawing on or off, say(text) speaks.
  */
-export function searched({ photo, boxes }, { url, count, drawing, looks }, acts) {
+export function searched({ photo, boxes }, { url, count, drawing }, acts) {
   const { width, height } = photo;
   const parts = ([left, top, right, bottom]) => [left / width, top / height, right / width, bottom / height];
   const pick = ([left, top, right, bottom]) => acts.pick([left * width, top * height, right * width, bottom * height]);
@@ -70,7 +75,6 @@ export function searched({ photo, boxes }, { url, count, drawing, looks }, acts)
           pick,
           acts,
         )),
-    looks && h("img.looks", { src: below(looks), alt: "Where the model of categories looks, level by level", loading: "lazy" }),
   ];
 }
 
@@ -130,6 +134,8 @@ function areas(boxes, all, parts, pick) {
   });
 }
 
+const linked = (value) => (isAddress(value) ? h("a", { href: value, rel: "noopener noreferrer" }, value) : value);
+
 /** Say of a product's photos which mislead a search, and why; nothing of good ones, and of those that nobody looked at. */
 function faults(photos) {
   return photos.flatMap(({ quality }, at) => {
@@ -142,9 +148,10 @@ function faults(photos) {
 /** Show a product: its photos, what it is called, what it costs, and what else the catalog says; `details`: of its photos, too. */
 export function product(found, details) {
   const { photos, attributes } = found;
-  const named = titled(found);
-  const large = h("div.frame.product", {});
-  const show = ({ url }) => large.replaceChildren(picture(sized(url, 640), named, { eager: true, size: 640 }));
+  const title = titled(found);
+  const large = photos.length ? framed(photos[0].url, title) : h("div.frame.product", {});
+  const show = ({ url }) => large.replaceChildren(...framed(url, title).childNodes);
+  const sold = shopPage(attributes);
   const small = photos.map((photo, at) =>
     h(
       "button.thumb",
@@ -161,16 +168,16 @@ export function product(found, details) {
       picture(sized(photo.url, 128), "", { size: 64 }),
     ),
   );
-  if (photos.length) show(photos[0]);
-  const facts = Object.entries(attributes).filter(([name, value]) => !SHOWN_APART.has(name) && value);
+  const facts = Object.entries(attributes).filter(([column, value]) => !SHOWN_APART.has(column) && value && value !== sold);
   return [
     large,
     h(
       "div.about",
       {},
-      h("h2.title", {}, named),
+      name(title),
       attributes.price && h("p.price", {}, price(attributes)),
       h("p.soft", {}, kind(found)),
+      sold && h("a.button", { href: sold, rel: "noopener noreferrer" }, "See it in the shop"),
     ),
     photos.length > 1 && h("div.thumbs", { role: "group", "aria-label": "Photos of this product" }, small),
     ...(details ? faults(photos) : []),
@@ -178,7 +185,7 @@ export function product(found, details) {
       h(
         "dl.facts",
         {},
-        facts.flatMap(([name, value]) => [h("dt", {}, capital(name)), h("dd", {}, value)]),
+        facts.flatMap(([column, value]) => [h("dt", {}, named(column)), h("dd", { dir: "auto" }, linked(value))]),
       ),
   ];
 }

@@ -5,28 +5,34 @@ import { MOST, PAGE, towards, write } from "./address.js";
 import { all, chips } from "./chips.js";
 import { h, icon, picture } from "./elements.js";
 import { empty } from "./filter.js";
+import { below } from "./root.js";
 import { trace } from "./trace.js";
 import { absent, count, digits, kind, likeness, price, products, time, titled } from "./words.js";
 
 const WAITING = 12; // cards that stand in for those to come
+const LONG_MS = 8000;
 const EAGER = 8; // pictures that do not wait to be scrolled to
 const cards = new WeakMap(); // a hit -> its card, so that a picture that is shown stays
 
-/** Show results under their heading. `more` is called for the next page, `again` once a trace has come. */
-export function results(answer, state, { busy, more, again }) {
+/**
+ * Show results under their heading. `more` is called for the next page, `again` once a trace has come. `looks`: the address
+ * of a picture of where the model of categories looks, if it is to be shown.
+ */
+export function results(answer, state, { busy, looks, more, again }) {
   const shown = answer.results.length;
-  const heading = state.kind === "query" ? "Products like your photo" : `Products like ${titled(answer.asked.product)}`;
+  const heading = state.kind === "query" ? ["Products like your photo"] : like(titled(answer.asked.product));
   const lacks = shown ? absent(answer.inCatalog, !empty(state.filter)) : null;
   return [
     h(
       "header.heading",
       {},
-      h("h1", { tabindex: -1, "data-key": "heading" }, heading),
+      h("h1", { tabindex: -1, "data-key": "heading" }, ...heading),
       h("p.soft", {}, answer.total ? `${products(answer.total)}, most alike first` : ""),
     ),
     lacks && h("p.lacks", {}, lacks),
     chips(state),
     state.details && lineage(answer),
+    looks && seen(looks),
     state.details && state.kind === "product" && trace(state.id, answer.lineage.catalog_version, again),
     shown
       ? h(
@@ -39,25 +45,41 @@ export function results(answer, state, { busy, more, again }) {
   ];
 }
 
-/** Stand in for results that are asked for. */
-export function waiting(heading) {
+const like = (title) => ["Products like ", h("bdi", {}, title)];
+
+/** Stand in for results that are asked for: those of a photo, or of a product whose `title` is known or not. */
+export function waiting(photo, title) {
+  const heading = photo ? ["Searching with your photo"] : title ? like(title) : ["Searching"];
+  const moment = h("p.soft", {}, "One moment …");
+  setTimeout(() => (moment.textContent = "This takes longer than usual …"), LONG_MS);
   const blank = () =>
     h("li.card.blank", {}, h("div.picture.skeleton"), h("div.line.skeleton"), h("div.line.short.skeleton"));
   return [
-    h("header.heading", {}, h("h1", { tabindex: -1, "data-key": "heading" }, heading), h("p.soft", {}, "One moment …")),
+    h("header.heading", {}, h("h1", { tabindex: -1, "data-key": "heading" }, ...heading), moment),
     h("ul.grid", { "aria-hidden": "true" }, Array.from({ length: WAITING }, blank)),
   ];
 }
 
-/** Say that there are no results because of what the notice above tells. */
-export const failed = () => [
-  h(
-    "header.heading",
-    {},
-    h("h1", { tabindex: -1, "data-key": "heading" }, "No results yet"),
-    h("p.soft", {}, "Your photo is kept until you choose another one."),
-  ),
-];
+/** Say that there are no results because of what the notice above tells; `passes`: that may go well in a moment. */
+export function failed(photo, passes) {
+  const kept = photo ? "Your photo is kept until you choose another one." : "They come once the search can be reached.";
+  return [
+    h(
+      "header.heading",
+      {},
+      h("h1", { tabindex: -1, "data-key": "heading" }, passes ? "No results yet" : "No results"),
+      passes && h("p.soft", {}, kept),
+    ),
+  ];
+}
+
+function seen(looks) {
+  const alt = "Where the model of categories looks, level by level";
+  const image = h("img", { src: below(looks), alt });
+  const figure = h("figure.looks", {}, h("figcaption.soft", {}, `${alt}.`), h("a", { href: below(looks) }, image));
+  image.addEventListener("error", () => figure.remove());
+  return figure;
+}
 
 function end(shown, { total, reach, cut }, more) {
   const left = reach - shown;
@@ -101,9 +123,9 @@ function built(hit, at, details, inCatalog) {
     {},
     h("div.picture", {}, picture(sized(hit.photo_url, 320), "", { eager: at < EAGER })),
     alike(likeness(hit.probability, inCatalog)),
-    h("h2.title", {}, named),
+    h("h2.title", { dir: "auto" }, named),
     h("p.price", {}, price(hit.attributes)),
-    h("p.soft", {}, kind(hit)),
+    h("p.soft.kind", {}, kind(hit)),
     details && numbers(hit),
     h(
       "a.more",

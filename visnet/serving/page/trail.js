@@ -3,15 +3,21 @@
 import { sized } from "./api.js";
 import { known } from "./answers.js";
 import { write } from "./address.js";
-import { h, picture } from "./elements.js";
+import { fill, h, picture } from "./elements.js";
 
-/** Show the steps of a way and where one is now; nothing where there was no step before. */
-export function trail(steps, now) {
+/** Show in `node` the steps of a way and where one is now, which stays in sight; nothing where there was no step before. */
+export function trail(node, steps, now) {
+  const before = node.textContent;
+  fill(node, items(steps, now));
+  if (node.textContent !== before) node.scrollLeft = node.scrollWidth;
+}
+
+function items(steps, now) {
   if (!steps.length) return [];
-  const items = steps.map((state) =>
+  const passed = steps.map((state) =>
     h("li", {}, h("a", { href: write(state), "data-route": true, "data-key": `step-${state.id}` }, ...named(state))),
   );
-  return [h("ol", {}, ...items, h("li", {}, h("span", { "aria-current": "page" }, ...named(now))))];
+  return [h("ol", {}, ...passed, h("li", {}, h("span", { "aria-current": "page" }, ...named(now))))];
 }
 
 function named(state) {
@@ -23,5 +29,5 @@ function named(state) {
   }
   const product = known(state.id);
   const photo = product?.photo && picture(sized(product.photo, 64), "", { size: 32 });
-  return [photo, h("span", {}, product?.title ?? state.id)];
+  return [photo, h("span", { dir: "auto" }, product?.title ?? state.id)];
 }

@@ -39,6 +39,21 @@ export const products = (number) => `${count(number)} ${number === 1 ? "product"
 /** Name a product: by its title, or its id where there is none. */
 export const titled = (product) => String(product.attributes?.title || product.product_id);
 
+/** Return where a shop sells a product, of its attributes; null where none of them is such an address. */
+export function shopPage(attributes) {
+  const addresses = SOLD_AT.map((name) => attributes[name]).filter(isAddress);
+  return addresses.find((address) => !PICTURE.test(new URL(address).pathname)) ?? null;
+}
+
+const SOLD_AT = ["url", "link", "href", "product_url", "product_link"];
+const PICTURE = /\.(jpe?g|png|webp|gif|avif|bmp|tiff?)$/i;
+
+/** Whether a value is an address of the web, which may become a link: no other scheme may. */
+export const isAddress = (value) => /^https?:\/\/\S+$/i.test(value ?? "") && URL.canParse(value);
+
+/** Say the service's words as a sentence, without the field's name that a program would look for. */
+export const sentence = (text) => `${capital(text.replace(/^photo: /, "")).replace(/[.]$/, "")}.`;
+
 /** Begin a value of a catalog with a capital, as a name on a page does. */
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
