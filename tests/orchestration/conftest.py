@@ -1,5 +1,6 @@
 """The toy project as it is and as a line, and the servers on it: one pair of them for all tests, and one run made."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from tests.conftest import TOGETHER
 from tests.orchestration.loaded import forget, load
 from tests.orchestration.running import UI, Toy, make_toy, running_ui
 
@@ -17,11 +19,25 @@ def toy(tmp_path: Path) -> Toy:
     return make_toy(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
-    with running_ui(make_toy(tmp_path_factory.mktemp("toy"))) as ui:
-        assert ui.ended(ui.launch("everything")) == "SUCCESS"
-        yield ui
+RUNNING: list[tuple[UI, contextlib.ExitStack]] = []  # the servers while they are up, and what stops them
+
+
+@pytest.fixture
+def ui(tmp_path_factory: pytest.TempPathFactory) -> UI:
+    if not RUNNING:
+        with contextlib.ExitStack() as servers:
+            ui = servers.enter_context(running_ui(make_toy(tmp_path_factory.mktemp("toy"))))
+            assert ui.ended(ui.launch("everything")) == "SUCCESS"
+            RUNNING.append((ui, servers.pop_all()))
+    return RUNNING[0][0]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Stop the servers after the last test that asks them: idle, they take a twentieth of a processor."""
+    if nextitem is None or not nextitem.nodeid.startswith(TOGETHER):
+        while RUNNING:
+            RUNNING.pop()[1].close()
 
 
 @pytest.fixture
