@@ -91,7 +91,8 @@ def read_project(root: Path) -> dict[str, Stage]:
         makers = {out.fs_path: _name(stage) for stage in found for out in stage.outs}
         read = {made for stage in found for dep in stage.deps for made in _overlapping(dep.fs_path, makers)}
         asked = {stage.path: stage.dvcfile.plots for stage in {stage.path: stage for stage in found}.values()}
-        stages = {_name(stage): _stage(stage, makers, read, asked[stage.path]) for stage in found}
+        hashed: dict[str, str] = {}
+        stages = {_name(stage): _stage(stage, makers, read, asked[stage.path], hashed) for stage in found}
     order = TopologicalSorter({name: list(stage.reads) for name, stage in stages.items()}).static_order()
     return {name: stages[name] for name in order}
 
@@ -144,7 +145,10 @@ def _name(stage: Any) -> str:
     return str(stage.name if file == "dvc.yaml" else f"{file}:{stage.name}")
 
 
-def _stage(stage: Any, makers: Mapping[str, str], read: set[str], plots: Iterable[Any]) -> Stage:
+def _stage(
+    stage: Any, makers: Mapping[str, str], read: set[str], plots: Iterable[Any], hashed: dict[str, str]
+) -> Stage:
+    """Return what a stage of DVC is; `hashed` keeps what several stages read, so that it is hashed once."""
     reads: dict[str, tuple[str, ...]] = {}
     sources, params = {}, {}
     for dep in stage.deps:
@@ -155,7 +159,9 @@ def _stage(stage: Any, makers: Mapping[str, str], read: set[str], plots: Iterabl
         for name in sorted(of):
             reads[name] = (*reads.get(name, ()), dep.def_path)
         if not of:
-            sources[dep.def_path] = str(dep.get_hash().value or "") if dep.exists else ""
+            if dep.fs_path not in hashed:
+                hashed[dep.fs_path] = str(dep.get_hash().value or "") if dep.exists else ""
+            sources[dep.def_path] = hashed[dep.fs_path]
     outs = [out.def_path for out in stage.outs]
     # Others' inputs say best what is new for them; a report of wall times must not make the line stale.
     known_by = [out.def_path for out in stage.outs if out.fs_path in read]
