@@ -1,6 +1,8 @@
 """A small DVC project made from nothing, and Dagster and MLflow running on it for real."""
 
+import atexit
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -8,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -150,7 +153,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@functools.cache
+def _blank() -> Path:
+    """Return a folder with git and DVC set up in it, which nothing in it knows the name of."""
+    blank = Path(tempfile.mkdtemp(prefix="blank-"))
+    atexit.register(shutil.rmtree, blank, ignore_errors=True)
+    subprocess.run(["git", "init", "-q", str(blank)], check=True)
+    Toy(blank).dvc("init", "-q")
+    return blank
+
+
 def make_toy(root: Path) -> Toy:
+    shutil.copytree(_blank(), root, dirs_exist_ok=True)
     for file in TOY.iterdir():
         if file.is_file():
             shutil.copy(file, root / file.name.replace("pipeline.yaml", "dvc.yaml"))
@@ -160,10 +174,7 @@ def make_toy(root: Path) -> Toy:
     (root / "visnet/__init__.py").touch()
     (root / "visnet/zoo/small.toml").touch()
     (root / "commands.py").rename(root / "visnet/__main__.py")  # found before ours: it runs in this folder
-    subprocess.run(["git", "init", "-q", str(root)], check=True)
-    toy = Toy(root)
-    toy.dvc("init", "-q")
-    return toy
+    return Toy(root)
 
 
 @contextlib.contextmanager
