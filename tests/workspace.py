@@ -65,7 +65,8 @@ def make(folder: Path, params: str = SMALL) -> Path:
     """Lay out a workspace: a git repository with DVC, the code, and these parameters."""
     folder.mkdir(parents=True)
     for name in ("visnet", "kernels", "orchestration"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        # With what Python has compiled of it, but for what it is writing at this moment.
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
     for name in (
         "dvc.yaml",
         "localizer.toml",
