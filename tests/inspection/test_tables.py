@@ -121,3 +121,17 @@ def test_photos_that_are_called_as_the_ids_are_named_in_the_refusal(tmp_path: Pa
     path = put_table(tmp_path / "styles.csv", "id gender masterCategory", ["1163 Men Apparel", "1164 Men Footwear"])
     with pytest.raises(ValueError, match=r"photos as 1163\.jpg are in images: add a column of such names"):
         tables.inspect(path, "styles.csv")
+
+
+def test_titles_prices_and_what_sorts_products_are_shown(tmp_path: Path) -> None:
+    put(tmp_path / "photos", *FILES)
+    header = f"{HEADER} Name Price-(EUR) brand page row description"
+    sizes = ("S", "M")
+    rows = [
+        f"{row} Hat-{at} {at + 0.5} {sizes[at % 2]} https://shop.example/{at % 2} {at} {'long' * 20}{at % 2}"
+        for at, row in enumerate(ROWS)
+    ]
+    found = tables.inspect(put_table(tmp_path / "stock.csv", header, rows), "stock.csv")
+    assert found.own["columns"] == COLUMNS | {"title": "Name", "price": "Price-(EUR)"}
+    assert found.own["attributes"] == ["brand"]
+    assert ("Filters", "brand, beside category, colour, gender and price") in found.found

@@ -24,6 +24,14 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("imageurl", "photourl", "pictureurl", "imgurl", "imagelink", "photolink", "image", "photo", "picture", "img"),
         *("url", "link", "href"),
     ),
+    "title": (
+        *("title", "producttitle", "productname", "productdisplayname", "displayname", "itemname", "articlename"),
+        *("prodname", "stylename", "name", "itemtitle"),
+    ),
+    "price": (
+        *("price", "saleprice", "currentprice", "sellingprice", "finalprice", "discountedprice", "unitprice"),
+        *("priceeur", "priceusd", "pricegbp", "priceineur", "priceinusd", "retailprice", "listprice", "regularprice"),
+    ),
     "side": ("side", "domain"),
     "split": ("split", "set", "subset", "partition", "fold", "evaluationstatus"),
     "left": ("left", "x", "bboxleft", "bboxx", "boxleft"),

@@ -5,15 +5,16 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from visnet.inspection.column_names import NO_CATEGORY, called, plain
+from visnet.inspection.column_names import NAMES, NO_CATEGORY, called, plain
 from visnet.sources.folder import SUFFIXES
 from visnet.sources.listing import SIDES, SPLITS
 from visnet.sources.rows import values
-from visnet.sources.table import BOX
+from visnet.sources.table_columns import BOX
 
 Sample = Mapping[str, Sequence[str]]  # column -> texts, "" where nothing is given; all of one length
 WORDS_MAX = 60  # characters of a category
 CATEGORIES_MAX = 500
+FURTHER_MAX, VALUES_MAX = 12, 100  # columns that products are filtered by, and values of each
 
 
 def recognised(sample: Sample) -> tuple[dict[str, str], list[str]]:
@@ -32,7 +33,21 @@ def recognised(sample: Sample) -> tuple[dict[str, str], list[str]]:
     if "product" not in chosen and (place := chosen.get("path") or chosen.get("url")):
         chosen["product"] = place
         notes.append(f'product: no column says it, so each photo is one, by "{place}"')
+    for field in ("title", "price"):
+        _by_name(field, _named, sample, chosen, notes)
     return chosen, notes
+
+
+def further(sample: Sample, chosen: Mapping[str, str]) -> list[str]:
+    """Return the columns that products may be filtered by: of few and short values, and no part of what was chosen."""
+    apart = {plain(name) for field in ("side", "split", *BOX) for name in NAMES[field]}
+    return [name for name in _free(sample, chosen) if plain(name) not in apart and _sorts(sample[name])][:FURTHER_MAX]
+
+
+def _sorts(texts: Sequence[str]) -> bool:
+    distinct = {text for text in texts if text}
+    short = all(len(text) <= WORDS_MAX and not is_photo(text) and not is_address(text) for text in distinct)
+    return short and 2 <= len(distinct) <= min(VALUES_MAX, len(texts) // 2)
 
 
 def is_photo(text: str) -> bool:
@@ -70,6 +85,10 @@ def _few(texts: Sequence[str], name: str) -> bool:
 
 def _ids(texts: Sequence[str], name: str) -> bool:
     return 10 * sum(map(bool, texts)) >= 9 * len(texts)
+
+
+def _named(texts: Sequence[str], name: str) -> bool:
+    return any(texts) and not any(is_photo(text) or is_address(text) for text in texts)
 
 
 def _among(allowed: Sequence[str]) -> Callable[[Sequence[str], str], bool]:

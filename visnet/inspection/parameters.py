@@ -79,6 +79,7 @@ _SAY: Mapping[str, Mapping[str, str]] = {
         "ask_again": "raise by one to ask again for lost and changed photos",
         "commit_every": "photos per commit; a killed run repeats at most these",
     },
+    "raw_images.table": {"attributes": "further columns, shown and filtered by"},
     "crops": {
         "side_px": "the longer side; crops are never enlarged",
         "validation_share": "of the training products",

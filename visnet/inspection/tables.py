@@ -48,13 +48,19 @@ def inspect(path: Path, target: str, base: str = "") -> Inspected:
     if "path" in chosen and not base and not there.found:
         raise ValueError(there.refusal(path))
     own: dict[str, Any] = {"images": there.images} if there.images else {}
+    if further := columns.further(sample, chosen):
+        own["attributes"] = further
     own["columns"] = dict(sorted(chosen.items(), key=lambda item: list(table.Columns.model_fields).index(item[0])))
     categories = {text for text in sample[chosen["category"]] if text}
     if 2 * sum(ARROW in text for text in categories) > len(categories):
         own["levels"] = ARROW
         notes.append(f'a category is a path, whose levels are joined by "{ARROW}"')
     says = ", ".join(f"{field} = {name}" for field, name in own["columns"].items())
-    found = (("Columns", says), *[("Photos", f"below {there.images}")] * bool(there.images))
+    found = (
+        ("Columns", says),
+        *[("Filters", f"{listed_names(further)}, beside category, colour, gender and price")] * bool(further),
+        *[("Photos", f"below {there.images}")] * bool(there.images),
+    )
     return Inspected(target, "table", path, own, counts(listed("table", own, path)), tuple(notes), found)
 
 

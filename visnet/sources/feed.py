@@ -18,6 +18,7 @@ from visnet.sources.changefeed.state import fold
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
 from visnet.storage.table import Table
 
+KEEPS_PRODUCTS = True  # in a table of its own, `catalog.lance`
 _FACTS = ("category", "colour", "gender", "split")
 
 

@@ -47,6 +47,8 @@ class Listing:
     its file was written again; "" where nothing tells. Such a photo is asked for again, on condition that it changed,
     and all of them are when `ask_again` is raised. Empty = photos never change in place.
     report: counts of the source's own, for the stage's report.
+    products: rows of `visnet.sources.product_table.PRODUCTS`, what is shown of a product beside its photos; None where
+    the source says nothing of the kind, or keeps a table of it itself.
     """
 
     photos: pa.Table
@@ -54,3 +56,4 @@ class Listing:
     dropped: dict[str, int] = field(default_factory=dict)
     stamps: Mapping[str, str] = field(default_factory=dict)
     report: Mapping[str, int] = field(default_factory=dict)
+    products: pa.Table | None = None

@@ -4,7 +4,6 @@ It is a file, gzipped or not, or a folder of files with the same columns, as Spa
 """
 
 import contextlib
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -19,35 +18,14 @@ from visnet.photos.web import download, locators
 from visnet.photos.web.request import FetchOptions, Validators
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
-from visnet.sources.listing import PHOTOS, RECORDS, SIDES, SPLITS, Answer, Listing
-from visnet.sources.rows import files, values
-from visnet.sources.rows.columns import Convert, converted
+from visnet.sources import product_table
+from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing
+from visnet.sources.rows import files
 from visnet.sources.rows.text import Unreadable
+from visnet.sources.table_columns import BOX, FURTHER, Columns, mapped, read
 from visnet.taxonomy.paths import joined
 
-BOX = ("left", "top", "width", "height")
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-
-
-class Columns(Frozen):
-    """Which column of the table says what; "" = none does.
-
-    `product`, `category` and one of `path` and `url` are needed. A name written in params.toml must be in the table;
-    the defaults of `colour` and `gender` may be missing, and that of `path` when `url` is written.
-    """
-
-    product: str = "_id"
-    category: str = "_category"
-    path: str = "_name"
-    url: str = ""
-    colour: str = "_color"
-    gender: str = "_gender"
-    side: str = Field(default="", description="street | shop; unmapped or empty = shop")
-    split: str = Field(default="", description="train | validation | test; unmapped or empty = assigned by product")
-    left: str = ""
-    top: str = ""
-    width: str = ""
-    height: str = ""
 
 
 class Params(Frozen):
@@ -55,6 +33,9 @@ class Params(Frozen):
 
     columns: Columns = Columns()
     images: str = Field(default="images", description="folder or address of the photos, from the table's folder")
+    attributes: list[str] = Field(
+        default=[], description="further columns, which products are shown with and filtered by"
+    )
     levels: str = Field(default="", max_length=8, description="what joins a category's levels, as ' > '; empty = a /")
     download: FetchOptions = FetchOptions()
 
@@ -66,7 +47,7 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
     keep their leading zeros. Rows without a usable product or a place are dropped and counted. Raises `ValueError` in
     one line naming the file, the row and the column.
     """
-    columns, unusable = _read(metadata, params.columns)
+    columns, unusable = _read(metadata, params)
     count = len(columns["product"])
     empty = pa.array([""] * count)
     path, url = columns.get("path", empty), columns.get("url", empty)
@@ -105,7 +86,7 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
         dropped["duplicate row"] = table.num_rows - unique.num_rows
     photos = _photos(unique["photo_id"], metadata, params)
     stamps = locators.stamps(photos, _base(params, metadata), params.download.allow_paths)
-    return Listing(photos, unique, dropped, stamps)
+    return Listing(photos, unique, dropped, stamps, products=_products(columns, kept))
 
 
 def fetch(
@@ -118,6 +99,18 @@ def fetch(
 ) -> Iterator[Answer]:
     """Read the photos from the disk or ask the web; every one is answered once, with its bytes or a reason."""
     return download.fetch(wanted, options=params.download, base=_base(params, metadata), known=known, log=log)
+
+
+def _products(columns: Mapping[str, pa.ChunkedArray], kept: np.ndarray) -> pa.Table | None:
+    """Return what the usable rows say of their products beside what `RECORDS` has, None where nothing is read of it."""
+    told = {field.removeprefix(FURTHER): field for field in columns if field.startswith(FURTHER)}
+    told |= {field: field for field in ("title", "price") if field in columns}
+    if not told:
+        return None
+    told = {"gender": "gender"} | told if "gender" in columns else told
+    used = pa.array(kept)
+    shown = {name: columns[field].filter(used) for name, field in told.items()}
+    return product_table.rows(columns["product"].filter(used), shown)
 
 
 def _paths(categories: pa.ChunkedArray, between: str) -> pa.ChunkedArray:
@@ -138,7 +131,7 @@ def _photos(photo_ids: pa.ChunkedArray, metadata: Path, params: Params) -> pa.Ta
     return pa.table([photo_ids, locators.placed(photo_ids, _base(params, metadata))], schema=PHOTOS)
 
 
-def _read(path: Path, columns: Columns) -> tuple[dict[str, pa.ChunkedArray], pa.ChunkedArray]:
+def _read(path: Path, params: Params) -> tuple[dict[str, pa.ChunkedArray], pa.ChunkedArray]:
     """Read the mapped columns: field -> values, and why a row's product cannot be used, null where it can."""
     found: dict[str, list[pa.Array]] = {}
     unusable: list[pa.Array] = []
@@ -148,16 +141,16 @@ def _read(path: Path, columns: Columns) -> tuple[dict[str, pa.ChunkedArray], pa.
             continue
         constants = partition(part, path)
         row = 0
-        with _opened(part, columns, constants) as (names, pieces):
+        with _opened(part, params, constants) as (names, pieces):
             for piece in pieces:
                 for field, name in names.items():
-                    read, reasons = _converted(piece[name], field, name, part)
+                    cells, reasons = read(piece[name], field, name, part)
                     if field == "product":
                         unusable.append(reasons)
                     elif (at := pc.index(reasons.is_valid(), True).as_py()) >= 0:
                         value = piece[name][at].as_py()
                         raise ValueError(f"{part}: row {row + at + 1}: {reasons[at]}, not {value!r:.80}")
-                    found.setdefault(field, []).append(read)
+                    found.setdefault(field, []).append(cells)
                 row += piece.num_rows
     if not unusable:
         raise ValueError(f"{path}: no row in it")
@@ -168,12 +161,14 @@ def _read(path: Path, columns: Columns) -> tuple[dict[str, pa.ChunkedArray], pa.
 
 @contextlib.contextmanager
 def _opened(
-    part: Path, columns: Columns, constants: dict[str, str]
+    part: Path, params: Params, constants: dict[str, str]
 ) -> Iterator[tuple[dict[str, str], Iterator[pa.Table]]]:
     """Lend field -> column's name, and the mapped columns a piece at a time; faults name the file."""
     try:
-        with contextlib.closing(files.opened(part, columns.model_dump().values())) as sheet:
-            names = _mapped(part, columns, [*sheet.names, *constants])
+        with contextlib.closing(
+            files.opened(part, [*params.columns.model_dump().values(), *params.attributes])
+        ) as sheet:
+            names = mapped(part, params.columns, params.attributes, [*sheet.names, *constants])
             there = sheet.tables({name: None for name in names.values() if name not in constants})
             yield names, (_with_constants(piece, constants) for piece in there)
     except Unreadable as error:
@@ -190,59 +185,6 @@ def partition(part: Path, path: Path) -> dict[str, str]:
     """Return the columns that stand in the names of folders, and their value, as in kind=hat/part-0.parquet."""
     pairs = [name.split("=", 1) for name in part.relative_to(path).parent.parts if "=" in name]
     return {key: "" if value == NO_PARTITION else unquote(value) for key, value in pairs}
-
-
-def _converted(column: pa.ChunkedArray, field: str, name: str, part: Path) -> tuple[pa.Array, pa.Array]:
-    convert, kind = CONVERSIONS.get(field, (values.text, pa.string()))
-    try:
-        return converted(column, convert, name, kind)
-    except ValueError as error:
-        raise ValueError(f"{part}: columns.{field}: {name}: {error}") from None
-
-
-def _product(value: object, name: str) -> str:
-    try:
-        return values.identifier(value, name)
-    except values.MissingValue:
-        raise values.Bad("empty product") from None
-
-
-def _one_of(allowed: tuple[str, ...], default: str, value: object, name: str) -> str:
-    if (found := values.text(value, name)) not in (*allowed, ""):
-        raise values.Bad(f"{name}: {' | '.join(filter(None, allowed))} is allowed")
-    return found or default
-
-
-CONVERSIONS: dict[str, tuple[Convert, pa.DataType]] = {
-    "product": (_product, pa.string()),
-    "side": (functools.partial(_one_of, SIDES, "shop"), pa.string()),
-    "split": (functools.partial(_one_of, SPLITS, ""), pa.string()),
-    **dict.fromkeys(BOX, (values.number, pa.float64())),
-}
-
-
-def _mapped(path: Path, columns: Columns, there: list[str]) -> dict[str, str]:
-    """Return field -> column for what the table has; `ValueError` when a needed or a written one is missing."""
-    written = columns.model_fields_set
-    names = {field: name for field, name in columns.model_dump().items() if name}
-    if "url" in written and "path" not in written:
-        names.pop("path")
-    for field in ("colour", "gender"):
-        if field not in written and names.get(field) not in there:
-            names.pop(field, None)
-    found = f"the table has {', '.join(there) or 'no columns: its first line is empty'}"
-    for field in ("product", "category"):
-        if field not in names:
-            raise ValueError(f"{path}: columns.{field} is not mapped; {found}")
-    for field, name in names.items():
-        if there.count(name) != 1:
-            fault = "no column" if name not in there else "more than one column"
-            raise ValueError(f"{path}: columns.{field}: {fault} {name!r}; {found}")
-    if not {"path", "url"} & names.keys():
-        raise ValueError(f"{path}: neither columns.path nor columns.url is mapped to a column; {found}")
-    if 0 < len(names.keys() & set(BOX)) < len(BOX):
-        raise ValueError(f"{path}: columns.{{{','.join(BOX)}}}: map all four of them or none")
-    return names
 
 
 def _box(columns: dict[str, pa.ChunkedArray]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

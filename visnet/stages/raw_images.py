@@ -14,7 +14,7 @@ from visnet.photos.photo_table import Update
 from visnet.photos.validators import PhotoValidators
 from visnet.pipeline.log import SILENT, Log
 from visnet.pipeline.stage import Frozen, Report, Share, choosing
-from visnet.sources import SOURCES, record_table
+from visnet.sources import SOURCES, product_table, record_table
 from visnet.sources.changefeed.state import COUNTS, stamp
 from visnet.sources.listing import Listing
 from visnet.storage import atomic
@@ -23,6 +23,7 @@ from visnet.storage.table import Table
 
 IN_PLACE = True
 METRICS = ("lost", "products")
+PRODUCTS = "catalog.lance"  # what is shown of products beside photos, where a source says it
 POLLS = 20  # how often the source is read again because its description changed meanwhile
 WORK = {  # what a report counts of the work, not of what stands there
     *("added", "changed", "removed", "asked_again", "megabytes_downloaded", "records_written"),
@@ -94,6 +95,8 @@ def _poll(out: Path, params: Params, log: Log) -> dict[str, Any]:
     )
     photos.delete(change.gone)
     known.forget(change.gone)
+    if not _keeps_products(params):
+        product_table.write(Table(out / PRODUCTS, "product_id"), listing.products)
     keyed = record_table.keyed(listing.records)
     written = record_table.write(records, keyed)
     dropped = Counter(listing.dropped)
@@ -140,10 +143,17 @@ def _listed(out: Path, params: Params) -> Listing:
         raise ValueError(
             f"[raw_images] metadata: {metadata}{link} does not exist; give the file or folder of the source"
         )
+    if _keeps_products(params):
+        product_table.give_way(Table(out / PRODUCTS))
     listing: Listing = SOURCES[params.source].listing(params.own, metadata, out)
     if listing.photos.num_rows == 0:
         raise ValueError(f"[raw_images] metadata: {metadata} lists no photo")
     return listing
+
+
+def _keeps_products(params: Params) -> bool:
+    """Tell whether the source itself keeps what is known of products."""
+    return getattr(SOURCES[params.source], "KEEPS_PRODUCTS", False)
 
 
 def _say(log: Log, lost: Counter[str], dropped: Counter[str], kept: int, source: str) -> None:
