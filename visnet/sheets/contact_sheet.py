@@ -3,7 +3,7 @@
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +77,15 @@ def _draw_tile(
         (left, top, left + side_px - 1, top + side_px - 1), outline=tile.frame or PLAIN, width=3 if tile.frame else 1
     )
     caption = _one_line(tile.caption)
-    while caption and draw.textlength(caption, font=font) > side_px:
-        caption = caption[:-1]
+    caption = _fitting(caption, lambda text: draw.textlength(text, font=font) <= side_px)
     draw.text((left, top + side_px + 1), caption, fill="#333333", font=font)
+
+
+def _fitting(caption: str, fits: Callable[[str], bool]) -> str:
+    """Shorten a caption at its beginning, as the names of photos and the figures after them differ at their ends."""
+    if fits(caption):
+        return caption
+    return next((short for at in range(1, len(caption)) if fits(short := f"…{caption[at:]}")), "")
 
 
 def _one_line(text: str) -> str:
