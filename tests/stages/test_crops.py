@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.sources.test_table_photos import Said
 from visnet.photos import codec, cutting
 from visnet.pipeline import budget, stage
 from visnet.pipeline.log import SILENT
@@ -219,3 +220,32 @@ def test_the_budget_is_given_back_whatever_happens() -> None:
     with pytest.raises(KeyError), codec.decoded(buffer.getvalue()):
         raise KeyError("the caller's own")
     assert codec.DECODING._free == codec.DECODING.size
+
+
+def test_a_category_of_one_product_is_left_out_aloud(shop: Shop) -> None:
+    shop.rows[0][0] = "hat"
+    shop.fetch()
+    log = Said()
+    parsed = stage.parse("crops", {"small_categories": "drop"}, "params.toml")
+    report = crops.build(shop.folder / "raw_images", out=shop.folder / "crops", params=parsed, log=log)
+    assert log.lines == ["  left out 1 category of fewer than 2 products: 'hat'"]
+    assert (report["crops"], report["small_categories"]) == (9, 1)
+    for row in shop.rows:
+        row[0] = row[2]
+    shop.fetch()
+    with pytest.raises(ValueError, match="no category has photos of 2 products"):
+        shop.cut(small_categories="drop")
+
+
+def test_the_photos_that_are_lost_are_listed_with_their_reasons(shop: Shop) -> None:
+    (shop.folder / "images" / "0.png").write_text("no photo", encoding="utf-8")
+    (shop.folder / "images" / "3.png").unlink()
+    shop.fetch()
+    with (shop.folder / "raw_images" / "lost.csv").open(newline="", encoding="utf-8") as file:
+        rows = [*csv.DictReader(file)]
+    assert [row["photo_id"] for row in rows] == ["0.png", "3.png"]
+    assert rows[0]["reason"] == "undecodable: not an image"
+    draw(shop.folder / "images" / "0.png", 0)
+    draw(shop.folder / "images" / "3.png", 3)
+    shop.fetch(ask_again=1)
+    assert (shop.folder / "raw_images" / "lost.csv").read_text(encoding="utf-8").split() == ["photo_id,reason"]

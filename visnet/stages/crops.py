@@ -59,7 +59,7 @@ class Params(Frozen):
 def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     """Bring the crops table up to the records and photos; cut only what is new or changed."""
     crops = Table(out / "crops.lance", "crop_id")
-    records, records_without_photo = _records(raw_images, params)
+    records, records_without_photo, small = _records(raw_images, params)
     shares = Shares(params.validation_share, params.test_share, params.seed)
     given = records["split"]
     records["split"], shared = assign_splits(records, shares)
@@ -97,6 +97,9 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     lost = Counter(whole["lost"].dropna())
     for reason, count in lost.most_common():
         log.say(f"  lost {count} crop{'s' * (count != 1)}: {reason}")
+    if small:
+        named = ", ".join([*map(repr, small[:3]), *["…"] * (len(small) > 3)])
+        log.say(f"  left out {len(small)} categor{'y' if len(small) == 1 else 'ies'} of fewer than 2 products: {named}")
     log.picture(stage_sheets.crops(crops.path, whole[whole["lost"].isna()]))
     return {
         "crops": len(whole),
@@ -108,6 +111,7 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
         "records_without_photo": records_without_photo,
         "products": int(whole["product_id"].nunique()),
         "categories": int(whole["category"].nunique()),
+        "small_categories": len(small),
         "products_in_two_splits": len(shared),
         "products_in_two_splits_max": 0 if params.shared_products == "refuse" else None,
         "added": len(change.new),
@@ -117,8 +121,11 @@ def build(raw_images: Path, *, out: Path, params: Params, log: Log) -> Report:
     }
 
 
-def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
-    """Join the records with the photos that are there; refuse or drop categories in which nothing can be told apart."""
+def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int, list[str]]:
+    """Join the records with the photos that are there; refuse or drop categories in which nothing can be told apart.
+
+    Returns what stays, how many records do not, and the categories that were dropped.
+    """
     listed = Table(raw_images / "records.lance").read([*COLUMNS, *BOX])
     photos = Table(raw_images / "photos.lance").read(["photo_id", "content"], "lost IS NULL").combine_chunks()
     at = pc.index_in(listed["photo_id"], value_set=photos["photo_id"].combine_chunks())
@@ -131,10 +138,12 @@ def _records(raw_images: Path, params: Params) -> tuple[pd.DataFrame, int]:
             f"[crops] small_categories: category {small[0]!r} has {shop.get(small[0], 0)} product(s) with shop photos, "
             'and 2 are needed to tell one from another; leave it out of the source, or set "drop"'
         )
+    if joined.empty:
+        raise ValueError(f"{raw_images}: no record has a photo; {raw_images}/lost.csv says why")
     joined = joined[~joined["category"].isin(small)]
     if joined.empty:
-        raise ValueError(f"{raw_images}: no record has a photo; see the lost photos in reports/raw_images.json")
-    return joined.reset_index(drop=True), len(listed) - len(joined)
+        raise ValueError(f"{raw_images}: no category has photos of 2 products, to tell one from another")
+    return joined.reset_index(drop=True), len(listed) - len(joined), small
 
 
 @contextlib.contextmanager

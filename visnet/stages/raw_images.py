@@ -23,6 +23,7 @@ from visnet.storage.table import Table
 
 IN_PLACE = True
 METRICS = ("lost", "products")
+LOST = "lost.csv"  # photo_id and reason of the photos that are lost
 PRODUCTS = "catalog.lance"  # what is shown of products beside photos, where a source says it
 POLLS = 20  # how often the source is read again because its description changed meanwhile
 WORK = {  # what a report counts of the work, not of what stands there
@@ -101,9 +102,13 @@ def _poll(out: Path, params: Params, log: Log) -> dict[str, Any]:
     written = record_table.write(records, keyed)
     dropped = Counter(listing.dropped)
     dropped["exact duplicate record"] += listing.records.num_rows - keyed.num_rows
-    lost = Counter(photos.read(["lost"], "lost IS NOT NULL")["lost"].to_pylist())
+    gone = photos.read(["photo_id", "lost"], "lost IS NOT NULL").sort_by("photo_id").to_pandas()
+    atomic.put_text(out / LOST, gone.rename(columns={"lost": "reason"}).to_csv(index=False))
+    lost = Counter(gone["lost"])
     counted = record_table.by_category(keyed, photos.read(["photo_id", "lost"]))
     atomic.put_text(out / "categories.csv", counted.to_csv(index=False))
+    if dead := listing.report.get("dead_letters"):
+        log.say(f"  {dead} record{'s' * (dead != 1)} of new batches cannot be used: `python -m visnet feed` says why")
     _say(log, lost, +dropped, known.counts["kept_stale"], params.source)
     return {
         **_counts(listing, lost, params),
@@ -164,6 +169,8 @@ def _say(log: Log, lost: Counter[str], dropped: Counter[str], kept: int, source:
         )
     for reason, count in lost.most_common():
         log.say(f"  lost {count} photo{'s' * (count != 1)}: {reason}{_cure(reason, source)}")
+    if lost:
+        log.say(f"  which they are: data/raw_images/{LOST}")
     for reason, count in dropped.items():
         log.say(f"  dropped {count} record{'s' * (count != 1)}: {reason}")
 

@@ -65,7 +65,7 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
     if params.version:
         return _taken(params, out, log)
     _forget_peak()
-    entry = changed(zoo.entry(params.config), params)
+    entry = changed(_entry(params.config), params)
     path = crops / "crops.lance"
     parts = {split: pq.read_table(triplets / f"{split}.parquet").to_pandas() for split in ("train", "validation")}
     photos = pq.read_table(triplets / "photos.parquet").to_pandas().set_index("crop_id")
@@ -126,6 +126,14 @@ def build(crops: Path, triplets: Path, *, out: Path, params: Params, log: Log) -
         "peak_memory_mib": _peak_memory_mib(),
         "digest": made_by[:32],
     }
+
+
+def _entry(name: str) -> zoo.Entry:
+    """Read the zoo entry that the parameters name; what is wrong is said of them."""
+    try:
+        return zoo.entry(name)
+    except ValueError as error:
+        raise ValueError(f"[trained_model] config: {error}") from None
 
 
 def _fitted(
