@@ -13,6 +13,10 @@ METHODS = {
     "colour histogram": "colour_histogram_",
     "random": "random_",
 }
+WITHOUT_STREET = {  # of a report whose catalog has no street photos
+    "category_agreement": "of the 10 most similar products share the category",
+    "augmented_recall_at_1": "of the shop's photos, when they are changed a little, find themselves first",
+}
 
 
 def text() -> str:
@@ -21,7 +25,7 @@ def text() -> str:
     there = {stage: report for stage, report in reports.items() if report}
     if not there:
         raise NotReady(f"{REPORTS}/ holds no report yet: run `make run`, or `dvc repro` in a folder with dvc.yaml")
-    return "\n".join([*_built(there), "", *_recall(there.get("evaluation")), *_next(there)])
+    return "\n".join([*_built(there), "", *_measured(there.get("evaluation")), *_next(there)])
 
 
 def _built(reports: dict[str, Report]) -> list[str]:
@@ -44,11 +48,24 @@ def _catalog(raw: Report) -> str:
 
 def _model(model: Report) -> str:
     minutes = float(model.get("training_s") or 0) / 60
-    return f"Model      {model['config']}, {model['parameters']:,} parameters, trained in {minutes:.1f} min"
+    took = f"trained in {minutes:.1f} min" if "epochs" in model else "nothing was learnt here"
+    return f"Model      {model['config']}, {model['parameters']:,} parameters, {took}"
 
 
 def _answers(knn: Report) -> str:
-    return f"Answers    for {knn['street_queries']} street photos; similar products of {knn['products']}"
+    street = f"for {count} street photos; " if (count := knn["street_queries"]) else ""
+    return f"Answers    {street}similar products of {knn['products']}"
+
+
+def _measured(report: Report | None) -> list[str]:
+    lines = _recall(report)
+    if not report or report.get("queries"):
+        return lines
+    said = "Measured   no recall: it wants street photos, those that shoppers took, of products with shop photos"
+    for field, what in WITHOUT_STREET.items():
+        if (share := report.get(field)) is not None:
+            said += f"\n           {share:.0%} {what}"
+    return [said, *lines]
 
 
 def _recall(report: Report | None) -> list[str]:
