@@ -1,6 +1,7 @@
 """`visnet init`: what a shop has becomes its params.toml; the line runs with it; nonsense writes nothing."""
 
 import csv
+import json
 import os
 import re
 import tomllib
@@ -134,8 +135,31 @@ def test_a_folder_of_records_is_a_feeds_inbox(tmp_path: Path) -> None:
     (tmp_path / "feed" / "1.jsonl").write_text('{"product_id": "1", "op": "upsert"}\n')
     run(tmp_path, "feed")
     assert [written(tmp_path)["raw_images"][name] for name in ("source", "metadata")] == ["feed", "feed"]
+    assert any(line.startswith("Found      a feed, of which nothing is here yet") for line in run(tmp_path, "feed"))
     said = run(tmp_path, "s3://shop/feed")
     assert "Next       python -m visnet feed                bring the feed's batches" in said
+
+
+def test_what_stands_in_an_inbox_is_looked_at(tmp_path: Path) -> None:
+    put(tmp_path / "far", *(f"{number}.jpg" for number in range(6)))
+    (tmp_path / "feed").mkdir()
+    records = [
+        {
+            "product_id": f"p{number}",
+            "op": "upsert",
+            "seq": 1,
+            "category": "hat",
+            "photos": [f"{tmp_path}/far/{number}.jpg"],
+        }
+        for number in range(6)
+    ]
+    lines = [*map(json.dumps, records), '{"op": "upsert"}']
+    (tmp_path / "feed" / "1.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    said = run(tmp_path, "feed")
+    assert "Found      6 photos of 6 products in 1 category" in said
+    assert "Note       1 record cannot be used: `python -m visnet feed` says why" in said
+    assert written(tmp_path)["raw_images"]["feed"]["photos"] == "far"
+    assert sorted(entry.name for entry in (tmp_path / "feed").iterdir()) == ["1.jsonl"]
 
 
 def test_again_changes_nothing_and_what_was_there_is_kept(tmp_path: Path) -> None:
@@ -188,15 +212,15 @@ def nonsense(root: Path) -> dict[str, tuple[str, str]]:
     put(root / "closed", "a.jpg").chmod(0)
     put(root, "photo.jpg")
     return {
-        "empty": ("empty", "empty: no photo (.avif, "),
-        "texts": ("texts", "texts: no photo (.avif, "),
+        "empty": ("empty", "empty: no photo (.jpeg, .jpg, .png, .webp, "),
+        "texts": ("texts", "texts: no photo (.jpeg, "),
         "text file": ("notes.txt", "notes.txt: no column says where a photo is"),
         "binary": ("program", "program: a table is wanted, one of .csv, "),
         "one column": ("one.csv", "one.csv: no column says what kind of product"),
         "no rights": ("closed", "closed: Permission denied; change its owner or rights"),
         "a photo": ("photo.jpg", "photo.jpg: a photo; name the folder that it is in"),
-        "nothing": ("gone", "gone: no such file"),
-        "no such table": ("gone.csv", "gone.csv: no such file"),
+        "nothing": ("gone", "gone: no such file or folder in "),
+        "no such table": ("gone.csv", "gone.csv: no such file or folder; is one.csv meant?"),
         "where the line works": (".", ".: the line itself works in it"),
         "no server": ("http://127.0.0.1:9/a.csv", "http://127.0.0.1:9/a.csv: cannot be brought"),
     }

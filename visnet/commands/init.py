@@ -77,7 +77,7 @@ def _beside(out: Path) -> itertools.chain[Path]:
 
 
 def _found(found: Inspected, advised: Advice) -> list[str]:
-    holds = parameters.summary(found.counts) if found.counts else "an address, of which nothing was looked at yet"
+    holds = parameters.summary(found.counts) if found.counts else "a feed, of which nothing is here yet"
     lines = [f"Found      {holds}", f'Source     "{found.source}", {found.metadata}']
     lines += [f"{name:<10} {text}" for name, text in found.found]
     told = {text for _, text in found.found}

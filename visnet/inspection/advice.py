@@ -46,7 +46,11 @@ def advice(counts: Counts | None) -> Advice:
 def model(counts: Counts | None) -> tuple[str, str, str]:
     """Return the zoo entry, the sampler, and why these."""
     if counts is None:
-        return FROZEN, "none", "nothing of the feed is here yet; run init on a table of it once it is, to learn from it"
+        return (
+            FROZEN,
+            "none",
+            "nothing of the feed is here yet; run init on its inbox again once it is",
+        )
     if counts.paired >= ENOUGH:
         return FINE_TUNED, "street2shop", f"{counts.paired} street photos show products that have shop photos"
     if counts.several >= ENOUGH:

@@ -54,10 +54,13 @@ class Inspected:
     found: tuple[tuple[str, str], ...] = field(default=())
 
 
-def listed(source: str, own: Mapping[str, Any], metadata: Path) -> Listing:
-    """List what the source finds with these parameters; `ValueError` when it finds nothing that can be used."""
+def listed(source: str, own: Mapping[str, Any], metadata: Path, state: Path | None = None) -> Listing:
+    """List what the source finds with these parameters; `ValueError` when it finds nothing that can be used.
+
+    state: a folder for a source that must remember.
+    """
     module = SOURCES[source]
-    listing: Listing = module.listing(module.Params.model_validate(dict(own)), metadata)
+    listing: Listing = module.listing(module.Params.model_validate(dict(own)), metadata, state)
     return listing
 
 

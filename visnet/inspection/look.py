@@ -1,13 +1,17 @@
 """Look at what was named: a folder, a table, an address. Each kind has a module; here it is told which one it is."""
 
 import contextlib
+import difflib
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from visnet.inspection import address, photo_folders, tables
 from visnet.inspection.inspected import Inspected, counts, listed
+from visnet.inspection.parameters import path_from
+from visnet.inspection.photo_places import beside
 from visnet.sources.atlas import is_dataset
 from visnet.sources.changefeed.batches import SUFFIXES as BATCHES
 from visnet.sources.folder import SUFFIXES as PHOTOS
@@ -17,6 +21,7 @@ from visnet.sources.rows import files
 FILES_TRIED = 1000  # of a data set, until one is there
 INBOX = Path("feed/batches")  # where batches of a feed from elsewhere are brought
 TABLES = tuple(suffix for suffix in files.SUFFIXES if ".txt" not in suffix)  # beside photos, a text may be anything
+USUAL = (".jpg", ".jpeg", ".png", ".webp")  # photos, the first that a line names
 _FEEDS = tuple(suffix for suffix in BATCHES if "jsonl" in suffix)
 
 
@@ -58,15 +63,25 @@ def _here(path: Path, target: str, workspace: Path) -> Inspected:
     if path.is_dir():
         os.scandir(path).close()  # the system's own refusal, if this is not allowed
         return _folder(path, target, workspace)
+    if not path.exists() and not path.is_symlink():
+        raise ValueError(f"{path}: no such file or folder{_near(path)}")
     if path.suffix.lower() in PHOTOS and path.is_file():
         raise ValueError(f"{path}: a photo; name the folder that it is in")
     if _is_feed(path.name):
         files.check_there(path)
-        return _inbox(path.parent, target)
+        return _inbox(path.parent, target, workspace)
     files.check_there(path)
     if path.suffix.lower() == ".json" and is_dataset(path):
         return _atlas(path, target)
     return tables.inspect(path, target)
+
+
+def _near(path: Path) -> str:
+    """Say where it was looked for, or what is called nearly so."""
+    if not path.parent.is_dir():
+        return f": there is no folder {path.parent}"
+    near = difflib.get_close_matches(path.name, [entry.name for entry in os.scandir(path.parent)], 1)
+    return f"; is {near[0]} meant?" if near else f" in {path.parent.absolute()}"
 
 
 def _atlas(path: Path, target: str) -> Inspected:
@@ -116,20 +131,29 @@ def _of_parts(folder: Path, target: str, workspace: Path) -> Inspected:
     """Take a folder without photos for a table in parts, or for a feed's inbox."""
     names = [path.name for path in folder.rglob("*") if path.is_file() and path.name[:1] not in "._"]
     if any(map(_is_feed, names)):
-        return _inbox(folder, target)
+        return _inbox(folder, target, workspace)
     if any(name.lower().endswith(TABLES) for name in names):
         _check_apart(folder, workspace)
         return tables.inspect(folder, target)
-    found = f"{len(names)} other files" if names else "nothing"
-    raise ValueError(
-        f"{folder}: no photo ({', '.join(PHOTOS[:8])}, …) and no table ({', '.join(TABLES)}) in it: {found}"
-    )
+    found = f"{len(names)} other file{'s' * (len(names) != 1)}, as {names[0]}" if names else "it is empty"
+    known = ", ".join(sorted(PHOTOS, key=lambda suffix: (suffix not in USUAL, suffix))[:8])
+    raise ValueError(f"{folder}: no photo ({known}, …) and no table ({', '.join(TABLES)}) in it: {found}")
 
 
-def _inbox(folder: Path, target: str) -> Inspected:
-    own = {"from": "", "pattern": "*"}
-    notes = ("records of a change feed: batches that are put into this folder are taken in",)
-    return Inspected(target, "feed", folder, own, None, notes, (("Feed", str(folder)),))
+def _inbox(folder: Path, target: str, workspace: Path) -> Inspected:
+    own: dict[str, str] = {"from": "", "pattern": "*"}
+    notes = ["records of a change feed: batches that are put into this folder are taken in"]
+    found = None
+    with tempfile.TemporaryDirectory() as state:
+        listing = listed("feed", own, folder, Path(state))
+    if listing.records.num_rows:
+        found = counts(listing)
+        there = beside(listing.photos["photo_id"].to_pylist(), folder)
+        if there.found and there.images != "photos":
+            own["photos"] = path_from(folder.parent / there.images, workspace)
+    if dead := listing.report["dead_letters"]:
+        notes.append(f"{dead} record{'s' * (dead != 1)} cannot be used: `python -m visnet feed` says why")
+    return Inspected(target, "feed", folder, own, found, tuple(notes), (("Feed", str(folder)),))
 
 
 def _check_apart(folder: Path, workspace: Path) -> None:

@@ -118,7 +118,7 @@ def _head(found: Inspected) -> list[str]:
         f"Written by `python -m visnet init {found.target}`. Change a value, run `dvc repro` (or press Materialize), "
         "and only what depends on it runs again."
     )
-    holds = f"Found: {summary(found.counts)}." if found.counts else "Nothing of the feed was looked at yet."
+    holds = f"Found: {summary(found.counts)}." if found.counts else "Nothing of the feed is here yet."
     bullets = [f"* {note}" for note in (*found.notes, *cautions(found.counts))]
     return [*_comment(intro), "#", *_comment(holds), *(line for note in bullets for line in _comment(note, "  "))]
 

@@ -15,6 +15,7 @@ from visnet.sources import table
 from visnet.sources.rows import files, values
 from visnet.sources.rows.parquet_sheet import ParquetSheet
 from visnet.sources.rows.text import Unreadable
+from visnet.sources.table_columns import Columns
 
 ROWS = 20_000  # that are looked at of a table
 PARTS = 20  # of its files
@@ -50,7 +51,7 @@ def inspect(path: Path, target: str, base: str = "") -> Inspected:
     own: dict[str, Any] = {"images": there.images} if there.images else {}
     if further := columns.further(sample, chosen):
         own["attributes"] = further
-    own["columns"] = dict(sorted(chosen.items(), key=lambda item: list(table.Columns.model_fields).index(item[0])))
+    own["columns"] = dict(sorted(chosen.items(), key=lambda item: list(Columns.model_fields).index(item[0])))
     categories = {text for text in sample[chosen["category"]] if text}
     if 2 * sum(ARROW in text for text in categories) > len(categories):
         own["levels"] = ARROW
