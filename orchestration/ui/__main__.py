@@ -233,8 +233,9 @@ def _free(host: str, port: int, option: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            other = f"python -m orchestration.ui {option} {port % 65_000 + 10}"
             raise ServerError(
-                f"port {port} on {host} cannot be had ({error.strerror}); choose another: {option}"
+                f"port {port} on {host} cannot be had ({error.strerror}); choose another: {option}, as in `{other}`"
             ) from None
 
 

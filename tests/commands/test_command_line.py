@@ -156,3 +156,16 @@ def test_junk_in_a_report_names_the_report_and_its_cure(junk: str, shop: Path, h
     assert "`git checkout reports/raw_images.json`" in said
     refreshing.refresh(shop, "raw_images")  # as `dvc repro --force --single-item raw_images` does
     assert here(shop, "summary") == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["summary"], ["versions"], ["serve"], ["leaderboard"], ["events"], ["verify"], ["triplets-view"], ["compact"]],
+    ids=" ".join,
+)
+def test_in_a_folder_that_is_none_it_says_so_and_leaves_nothing(words: list[str], tmp_path: Path, here: Here) -> None:
+    said = here(tmp_path, *words)
+    assert said.strip().endswith(f"; {tmp_path} has no dvc.yaml: if the catalog is elsewhere, run this there"), said
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "dvc.yaml").touch()
+    assert "has no dvc.yaml" not in here(tmp_path, *words)

@@ -18,7 +18,7 @@ def test_a_key_is_made_listed_and_removed(
         return code, said.out, said.err
 
     monkeypatch.chdir(tmp_path)
-    assert run("list") == (0, "no keys; `visnet keys add NAME`\n", "")
+    assert run("list") == (0, "no keys in data/keys.json; `visnet keys add NAME`\n", "")
     code, key, _ = run("add", "shop")
     assert (code, Keys(tmp_path / "data").holder(key.strip())) == (0, "shop")
     code, said, _ = run("list")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from visnet.errors import NotFound
+from visnet.errors import NotReady
 from visnet.evaluation.judged import KS
 from visnet.pipeline.reports import DATA
 from visnet.serving import catalog, told
@@ -15,7 +15,7 @@ def run(out: Path | None, data: Path = DATA) -> str:
     """Measure the judged pairs, and write the events to a file if one is named; `NotFound` where nothing was told."""
     events = told.read_events(data)
     if not len(events):
-        raise NotFound("no event was told yet: open an answer on the page of `visnet serve`, or POST /v1/events")
+        raise NotReady("no event was told yet: open an answer on the page of `visnet serve`, or POST /v1/events")
     if out is not None:
         pq.write_table(events, out)
     kinds = events["kind"].to_pandas().value_counts()

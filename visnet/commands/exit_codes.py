@@ -3,11 +3,13 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from visnet.errors import NotReady
 from visnet.pipeline import os_faults
 from visnet.pipeline.stage import STAGES
 
@@ -35,7 +37,7 @@ class Commands(TyperGroup):
         except TyperException as error:
             return misused(_called(ctx), error)
         except ValueError as error:  # Lance's are of the disk
-            return refused(_called(ctx), os_faults.explained(error) or str(error))
+            return refused(_called(ctx), (os_faults.explained(error) or str(error)) + _elsewhere(error))
         except BrokenPipeError:
             # Whatever is still to be flushed goes nowhere, or Python would complain of it at its very end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -64,6 +66,13 @@ def misused(command: str, error: TyperException) -> int:
     """Say which of the words that were typed is wrong, and where the right ones are listed; return the exit code."""
     why = error.format_message().rstrip(".").replace("Value error, ", "")
     return refused(command, f"{why} (see `{command} --help`)")
+
+
+def _elsewhere(error: ValueError) -> str:
+    """Say of what is not there that the folder may be the wrong one, where it is none in which the line runs."""
+    if not isinstance(error, NotReady) or Path("dvc.yaml").exists() or "no such file here" in str(error):
+        return ""
+    return f"; {Path.cwd()} has no dvc.yaml: if the catalog is elsewhere, run this there"
 
 
 def _called(ctx: Any) -> str:

@@ -19,9 +19,11 @@ def add(name: Annotated[str, Argument(metavar="NAME", help="Whose key it is.")])
 @keys.command(name="list")
 def listed() -> str:
     """List the names of the keys, and when they were made."""
+    from visnet.pipeline.reports import DATA
     from visnet.serving.app import keys
 
-    return "\n".join(f"{name:<24} {created}" for name, created in keys.names()) or "no keys; `visnet keys add NAME`"
+    there = [f"{name:<24} {created}" for name, created in keys.names()]
+    return "\n".join(there) or f"no keys in {DATA / keys.FILE}; `visnet keys add NAME`"
 
 
 @keys.command()

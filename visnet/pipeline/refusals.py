@@ -26,8 +26,9 @@ def why_refused(
 ) -> str:
     """Say what is wrong with the field at `path` of a model, and what is allowed; kind and message are pydantic's."""
     if kind == "extra_forbidden":
-        known = _within(model, path[:-1])
-        return f"unknown key; known are {', '.join(known.model_fields if known else ())}"
+        known = list(found.model_fields) if (found := _within(model, path[:-1])) else []
+        near = difflib.get_close_matches(str(path[-1]), known, 1)
+        return f"unknown key; known are {', '.join(known)}" + (f"; is {near[0]!r} meant?" if near else "")
     if kind == "missing":
         return "is needed"
     field = _field(model, path)

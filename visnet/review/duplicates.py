@@ -4,6 +4,7 @@ from pathlib import Path
 
 from visnet.duplicates import decisions
 from visnet.duplicates.files import TABLE
+from visnet.errors import NotReady
 from visnet.review.server import Judged, keeping
 from visnet.review.shown import looked_up
 from visnet.storage.table import Table
@@ -21,9 +22,7 @@ def judged(data: Path, count: int, path: Path) -> Judged:
         raise ValueError(f"--count {count}: at least 1 pair must be asked for")
     table = Table(data / "duplicates" / TABLE)
     if not table.exists():
-        raise ValueError(
-            f"{table.path} is missing: run `dvc repro duplicates` (enabled = true in duplicates.toml) first"
-        )
+        raise NotReady(f"{table.path} is missing: run `dvc repro duplicates` (enabled = true in duplicates.toml) first")
     rows = table.opened().to_table().to_pandas()
     decided = decisions.read(path).of()
     rows = rows[rows["a_product_id"] != rows["b_product_id"]]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from visnet.errors import NotReady
 from visnet.quality import decisions
 from visnet.quality.bands import BAD, GOOD
 from visnet.quality.faults import FAULTS
@@ -22,7 +23,7 @@ def judged(data: Path, count: int, path: Path) -> Judged:
         raise ValueError(f"--count {count}: at least 1 photo must be asked for")
     table = Table(data / "photo_quality" / TABLE)
     if not table.exists():
-        raise ValueError(
+        raise NotReady(
             f"{table.path} is missing: run `dvc repro photo_quality` (enabled = true in photo_quality.toml) first"
         )
     rows = table.opened().to_table().to_pandas()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from visnet.errors import NotReady
 from visnet.sampling import exclusions
 from visnet.sampling.splits import SPLITS
 from visnet.storage.table import Table
@@ -63,7 +64,7 @@ def choose(data: Path, split: str, count: int) -> Shown:
     path, table = data / "triplets" / f"{split}.parquet", data / "crops" / "crops.lance"
     for needed in (path, table):
         if not needed.exists():
-            raise ValueError(f"{needed} is missing: run `dvc repro triplets` (or `dvc pull`) first")
+            raise NotReady(f"{needed} is missing: run `dvc repro triplets` (or `dvc pull`) first")
     frame = pq.read_table(path).to_pandas()
     if frame.empty:
         raise ValueError(f"{path} holds no triplet; see reports/triplets.json")

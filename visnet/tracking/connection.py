@@ -63,6 +63,11 @@ def address() -> str:
     return uri
 
 
+def is_missing() -> bool:
+    """Tell whether runs would be in a file of this folder that is not there, which a reader need not make."""
+    return address() in (_own_address(), _absolute_address()) and not (HOME / DATABASE).exists()
+
+
 def connect() -> "MlflowClient":
     """Connect to `address`, to an experiment of ours; `Unreachable` within seconds where that cannot be."""
     uri = address()

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from visnet.errors import NotReady
 from visnet.pipeline.reports import REPORTS, read_report
 from visnet.storage import atomic
 from visnet.tracking import connection, registry
 
+NONE = "no run was evaluated yet: `python -m visnet experiment NAME`, or `dvc repro`"
 # column -> (metric of a run, or what its training said of itself in a tag, and its format)
 COLUMNS = {
     "recall@1": ("recall_at_1", ".3f"),
@@ -39,6 +41,8 @@ def table() -> pd.DataFrame:
     Only runs on one test can be compared: those on the line's test of today come first, then those of each other test;
     "test" names which it is, by the beginning of its digest.
     """
+    if connection.is_missing():
+        raise NotReady(NONE)
     client = connection.connect()
     with connection.reaching():
         runs, standings = registry.runs(client), registry.standings(client)
@@ -68,7 +72,7 @@ def table() -> pd.DataFrame:
             }
         )
     if not rows:
-        raise ValueError("no run was evaluated yet: `python -m visnet experiment NAME`, or `dvc repro`")
+        raise NotReady(NONE)
     frame = pd.DataFrame(rows)
     frame[list(COLUMNS)] = frame[list(COLUMNS)].astype(float)
     other = frame["test"].where(frame["test"] != _today(), "")

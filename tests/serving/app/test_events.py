@@ -16,7 +16,7 @@ import pytest
 from tests.serving.app.running import photo_of, search, served
 from visnet.client import Client, Event, ServiceError
 from visnet.commands import events as command
-from visnet.errors import NotFound
+from visnet.errors import NotReady
 from visnet.serving import told
 from visnet.serving.events import EventStore
 
@@ -113,7 +113,7 @@ def test_several_processes_write_at_once_and_none_is_lost_or_doubled(tmp_path: P
 def test_people_s_choices_measure_the_version_that_is_served(own: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(own / "data", tmp_path / "data", symlinks=True))
     (data / "events.sqlite").unlink()
-    with pytest.raises(NotFound, match="no event was told yet"):
+    with pytest.raises(NotReady, match="no event was told yet"):
         command.run(None, data)
     with served(data) as service, Client(str(service.base_url)) as client:
         found = [client.search(photo_of(own, f"p00{at}-0-1")) for at in range(4)]
