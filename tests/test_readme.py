@@ -1,6 +1,7 @@
 """What the pages say of one's own photos works as printed."""
 
 import csv
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 
 from tests.workspace import ROOT
 from visnet.runs import runner
+from visnet.storage.table import Table
 
 
 def printed() -> str:
@@ -30,13 +32,14 @@ def replaced(shipped: str, lines: str) -> str:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A shop of shop photos alone, two of each product, and the parameters that the page prints."""
     rng = np.random.default_rng(0)
-    rows = [("sku", "kind", "file", "colour")]
+    rows = [("sku", "kind", "file", "colour", "name", "price_eur", "brand", "season")]
     (tmp_path / "photos").mkdir()
     for product in range(24):
         for photo in range(2):
             name = f"{product}-{photo}.jpg"
             Image.fromarray(rng.integers(0, 255, (24, 24, 3), np.uint8)).save(tmp_path / "photos" / name)
-            rows.append((str(product), ["hat", "bag"][product % 2], name, ["red", "blue", "green"][product % 3]))
+            kind, colour = ["hat", "bag"][product % 2], ["red", "blue", "green"][product % 3]
+            rows.append((str(product), kind, name, colour, f"{colour} {kind}", f"{product}.90", "Own", "winter"))
     with (tmp_path / "stock.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     (tmp_path / "params.toml").write_text(replaced((ROOT / "params.toml").read_text(), printed()))
@@ -46,6 +49,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_ones_own_photos_become_triplets_as_printed(folder: Path) -> None:
     assert runner.run("raw_images")["photos"] == 48
+    shown = Table("data/raw_images/catalog.lance").read(["attributes"], "product_id = '7'")["attributes"][0].as_py()
+    assert json.loads(shown) == {"title": "blue bag", "price": 7.9, "brand": "Own", "season": "winter"}
     assert runner.run("crops")["crops"] == 48
     assert runner.run("photo_quality")["enabled"] is False
     assert int(runner.run("triplets")["train"] or 0) > 1_000
