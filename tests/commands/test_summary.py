@@ -15,10 +15,13 @@ def said(folder: Path, monkeypatch: pytest.MonkeyPatch, evaluation: dict[str, ob
         "trained_model": {"config": "some_frozen", "parameters": 10, "training_s": 6.0} | model,
         "knn_results": {"street_queries": evaluation["queries"], "products": 6},
         "evaluation": evaluation,
+        "duplicates": {"enabled": False},
     }
     (folder / "reports").mkdir()
     for stage, report in reports.items():
         (folder / "reports" / f"{stage}.json").write_text(json.dumps(report), encoding="utf-8")
+    for name in ("crops", "duplicates", "evaluation.similar"):
+        (folder / "reports" / f"{name}.png").touch()
     return summary.text().splitlines()
 
 
@@ -42,4 +45,5 @@ def test_with_street_photos_it_says_recall(tmp_path: Path, monkeypatch: pytest.M
     assert "Model      some_frozen, 10 parameters, trained in 0.1 min" in lines
     assert "Answers    for 4 street photos; similar products of 6" in lines
     assert not any(line.startswith("Measured") for line in lines)
+    assert "Pictures   reports/crops.png, reports/evaluation.similar.png" in lines
     assert any(line.split()[:2] == ["trained", "0.500"] for line in lines)

@@ -24,6 +24,7 @@ FREE = {
     "raw_images.feed.pattern": "a pattern of file names",
     "raw_images.street2shop.categories": "the source's own words",
     "raw_images.table.columns.*": "the table's own words",
+    "raw_images.table.attributes": "the table's own words",
     "raw_images.table.levels": "what joins levels in the table",
     "raw_images.*.download.allow_paths": "folders",
     "raw_images.*.download.user_agent": "what a server reads",

@@ -98,7 +98,9 @@ def _calibration(report: Report) -> list[str]:
 
 
 def _next(reports: dict[str, Report]) -> list[str]:
-    sheets = ", ".join(sorted(str(path) for path in REPORTS.glob("*.png")))
+    off = {stage for stage, report in reports.items() if report.get("enabled") is False}
+    found = [path for path in REPORTS.glob("*.png") if path.name.partition(".")[0] not in off]
+    sheets = ", ".join(sorted(map(str, found)))
     return [
         f"Pictures   {sheets}",
         "Next       . .venv/bin/activate                 in each new shell, for the commands below",
