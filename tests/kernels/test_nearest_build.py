@@ -1,5 +1,6 @@
 """How the compiled scan comes to be: one library for all processes, and torch where there is none."""
 
+import errno
 import logging
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from kernels.nearest import Gallery, nearest
-from kernels.nearest.native import build, variants
+from kernels.nearest.native import ahead, build, variants
 from tests.kernels.native import COMPILER, RUNNING, forced
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +106,35 @@ def test_without_a_library_torch_answers_and_one_line_says_why(trouble, anew, mo
     assert said in caplog.text
     if trouble != "a cache that cannot be written":
         assert not list(anew.glob("*.so"))
+
+
+@needs_compiler
+@pytest.mark.parametrize("why", ["no compiler", "another compiler, and a folder that cannot be written"])
+def test_what_was_compiled_ahead_is_taken_where_nothing_can_be_compiled(why, anew, monkeypatch, tmp_path):
+    made = subprocess.run(
+        [sys.executable, "-m", "kernels.nearest.native.ahead", str(anew)], cwd=ROOT, capture_output=True, text=True
+    )
+    ran = [variant.name for variant in ahead.suitable()]
+    assert [Path(line).name.split("-")[1] for line in made.stdout.splitlines()] == ran, made.stderr
+    assert variants.chosen().name in ran
+    if why == "no compiler":
+        monkeypatch.setenv("CC", "no-such-compiler")
+    else:
+        other = tmp_path / "othercc"
+        other.write_text("#!/bin/sh\n[ $1 = --version ] && echo another && exit\nexit 1\n")
+        other.chmod(0o755)
+        monkeypatch.setenv("CC", str(other))
+        monkeypatch.setattr(build, "_locked", refuses)
+    assert build.built(variants.chosen()) in anew.iterdir()
+    assert build.running() == variants.chosen().name
+    assert answers()
+    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-O1"))  # of other sources or flags none is taken
+    with pytest.raises(OSError, match="no C compiler" if why == "no compiler" else "Read-only"):
+        build.built(variants.chosen())
+
+
+def refuses(path: Path) -> None:
+    raise OSError(errno.EROFS, "Read-only file system", str(path))
 
 
 def test_a_variant_that_is_not_there_is_refused_by_name(anew):

@@ -72,9 +72,19 @@ def built(variant: Variant, folder: Path | None = None) -> Path:
     """Return the path of a variant's library, compiled if it is not there.
 
     Of several processes one compiles, and the others wait for it; a library appears under its name when it is whole.
-    OSError or SubprocessError where there is no compiler, it fails, or nothing can be written.
+    Where there is no compiler, or nothing can be written, one of the same sources and flags does that another machine
+    compiled (`ahead.py`); where there is none either, OSError, and SubprocessError where the compiler fails.
     """
     folder = cache() if folder is None else folder
+    try:
+        return _compiled(variant, folder)
+    except OSError:
+        if brought := sorted(folder.glob(f"{_stem(variant)}-*.so")):
+            return brought[0]
+        raise
+
+
+def _compiled(variant: Variant, folder: Path) -> Path:
     path = path_of(variant, folder)
     if path.is_file():
         return path
@@ -99,10 +109,16 @@ def path_of(variant: Variant, folder: Path) -> Path:
     version = subprocess.run(
         [command[0], "--version"], check=True, capture_output=True, text=True, timeout=COMPILE_S
     ).stdout
-    digest = hashlib.sha256("\0".join((version, platform.machine(), platform.system(), *command)).encode())
+    compiler = hashlib.sha256(f"{command[0]}\0{version}".encode()).hexdigest()[:8]
+    return folder / f"{_stem(variant)}-{compiler}.so"
+
+
+def _stem(variant: Variant) -> str:
+    """Name what is compiled, by whatever compiler."""
+    digest = hashlib.sha256("\0".join((platform.machine(), platform.system(), *FLAGS, *variant.flags)).encode())
     for name in (*SOURCES, *HEADERS):
         digest.update((HERE / name).read_bytes())
-    return folder / f"nearest-{variant.name}-{digest.hexdigest()[:16]}.so"
+    return f"nearest-{variant.name}-{digest.hexdigest()[:16]}"
 
 
 def cache() -> Path:
