@@ -28,7 +28,8 @@ def run(data: Path = DATA) -> str:
     publish = data / "publish"
     wanted = pointer.found(publish)
     if wanted is None:
-        raise NotReady(versions.behind(publish))
+        missing = f"{versions.status(publish)}; {pointer.path_of(publish)}, which says what is checked out, is missing"
+        raise NotReady(versions.behind(publish) or missing)
     if done := _done(publish, wanted):
         return done
     from visnet.pipeline import stage  # torch and Lance, once there is something to do
