@@ -50,9 +50,14 @@ gpu:
 
 COMPILE := uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
+SERVE := --extra heic --extra s3
+PIPELINE := $(SERVE) --extra line --extra lite --extra ray --extra services
 
+# All there is, and of that what docker/Dockerfile puts into its images.
 lock: .venv/installed
 	$(COMPILE) pyproject.toml --all-extras -o requirements.lock
+	$(COMPILE) pyproject.toml $(SERVE) --constraint requirements.lock -o requirements-serve.lock
+	$(COMPILE) pyproject.toml $(PIPELINE) --constraint requirements.lock -o requirements-pipeline.lock
 	echo uv | $(COMPILE) - -o requirements-uv.lock
 
 # Unpacked from an archive instead of cloned: DVC has to be told that there is no git; after `git init` that is taken back.

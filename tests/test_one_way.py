@@ -68,13 +68,17 @@ def test_a_name_is_one_class() -> None:
     assert {name: found for name, found in classes.items() if len(found) > 1 and name != "Params"} == {}
 
 
-def test_the_lock_names_no_index() -> None:
+LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_no_index(lock: str) -> None:
     assert "http" not in "".join(
-        line for line in (ROOT / "requirements.lock").read_text().splitlines() if "://" in line or "index" in line
+        line for line in (ROOT / lock).read_text().splitlines() if "://" in line or "index" in line
     )
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-uv.lock"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_everything_that_is_installed_is_pinned_with_hashes(lock: str) -> None:
     pinned = (ROOT / lock).read_text().replace("\\\n", " ").splitlines()
     assert pinned

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from visnet.errors import NotReady
-from visnet.pipeline import os_faults
+from visnet.pipeline import extras, os_faults
 from visnet.pipeline.stage import STAGES
 
 REFUSED, INTERRUPTED = 2, 130
@@ -46,6 +46,10 @@ class Commands(TyperGroup):
             why = "; ".join([str(error) or "out of memory", *getattr(error, "__notes__", [])])
             refused(_called(ctx), f"{why}; {os_faults.STAYS}; run it again with fewer other programs")
             return 1
+        except ModuleNotFoundError as error:
+            if (cure := extras.lacking(error)) is None:
+                raise
+            return refused(_called(ctx), cure)
         except Exception as error:  # of the operating system, whatever class a library gives it (safetensors' own)
             if (fault := os_faults.explained(error)) is None:
                 raise

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from visnet.pipeline import extras
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import RunInfo
@@ -73,10 +75,12 @@ def connect() -> "MlflowClient":
     uri = address()
     for name, value in {**PATIENCE, **QUIET}.items():
         os.environ.setdefault(name, value)
-    import mlflow
-    import mlflow.store.db.utils
-    from mlflow import MlflowClient
-
+    try:
+        import mlflow
+        import mlflow.store.db.utils
+        from mlflow import MlflowClient
+    except ModuleNotFoundError as error:
+        raise Unreachable(extras.lacking(error) or str(error)) from None
     mlflow.store.db.utils.MAX_RETRY_COUNT = 1  # a database that is no database is asked ten times, over minutes
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
