@@ -6,13 +6,14 @@
     code         loads the definitions and runs what is launched
     daemon       schedules, sensors and the queue
     webserver    Dagster's pages behind the guard
-    serve        search by photo, of what is published; waits for the first version
+    serve        search by photo, of what is published; waits for the first version. All that the image `serve` has
 
 The work is done in the current folder, the workspace. Environment: POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER and
 POSTGRES_PASSWORD, VISNET_UI_PASSWORD, and for each password NAME_FILE, a file that holds it, instead; DAGSTER_HOME;
 VISNET_PROJECT, the folder that `prepare` takes the code from; VISNET_HOSTS, names under which browsers come, by commas;
 MLFLOW_ADDRESS and CODE_ADDRESS, where those two answer; PORT, where this one is to. MLFLOW_ARTIFACTS, the folder of the
 files of runs, or s3://BUCKET/FOLDER, with AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or its file).
+VISNET_FOLLOW, s3://BUCKET/FOLDER, from where `serve` fetches what it serves, instead of waiting for a version here.
 """
 
 import json
@@ -51,6 +52,9 @@ def main() -> None:
         ROLES[role](environment())
     except Missing as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except ModuleNotFoundError as error:
+        print(f"error: role {role} needs {error.name}, which the image `pipeline` has; this has not", file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -117,14 +121,15 @@ def webserver(env: Mapping[str, str]) -> None:
 
 def serve(env: Mapping[str, str]) -> None:
     """Become the search service, once there is something to serve."""
-    told = False
-    while not Path(PUBLISHED).exists():
+    follow, told = env.get("VISNET_FOLLOW", ""), False
+    while not follow and not Path(PUBLISHED).exists():
         if not told:
             print("No version is published yet: materialize the catalog in Dagster. Waiting …", flush=True)
         told = True
         time.sleep(LOOK_S)
     host = env.get("HOST", "0.0.0.0")
     command = ["-m", "visnet", "serve", "--host", host, "--port", env["PORT"], "--workers", env.get("WORKERS", "1")]
+    command += ["--follow", follow] if follow else []
     others = {key: value for key, value in env.items() if not key.endswith("PASSWORD")}
     _become([*command, *(word for name in _hosts(env) for word in ("--allow-host", name))], others)
 
@@ -145,8 +150,6 @@ def environment() -> dict[str, str]:
 
     `Missing` names the variable that cannot be read.
     """
-    from sqlalchemy import URL
-
     env = {"VISNET_PROJECT": str(Path(__file__).resolve().parents[2]), **with_passwords(os.environ)}
     for name, default in {"DAGSTER_HOME": ".dagster", "MLFLOW_ADDRESS": "http://mlflow:5000"}.items():
         env.setdefault(name, default)
@@ -154,6 +157,8 @@ def environment() -> dict[str, str]:
     env |= {"PYTHONUNBUFFERED": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     env.setdefault("MLFLOW_TRACKING_URI", env["MLFLOW_ADDRESS"])
     if password := env.get("POSTGRES_PASSWORD"):
+        from sqlalchemy import URL  # which the image `serve` has not
+
         for name, database in {"DAGSTER_POSTGRES_URL": "dagster", "MLFLOW_BACKEND_STORE_URI": "mlflow"}.items():
             user, host, port = env.get("POSTGRES_USER", "visnet"), env.get("POSTGRES_HOST", "postgres"), _port(env)
             env[name] = str(URL.create("postgresql+psycopg2", user, None, host, port, database))

@@ -73,12 +73,13 @@ def test_a_pod_has_a_role_and_the_workspace_beside_the_others_and_no_more_rights
     assert (spec["affinity"], spec["volumes"]) == (first["affinity"], first["volumes"])
     assert container["volumeMounts"] == [{"name": spec["volumes"][0]["name"], "mountPath": "/visnet"}]
     assert "WORKDIR /visnet\n" in DOCKERFILE
-    assert container["image"] == first["containers"][0]["image"]
+    target = SERVICES[role]["build"]["target"]
+    assert container["image"].replace(target, "pipeline") == first["containers"][0]["image"]
+    assert f"visnet-{target}:" in container["image"]
     given = {one["name"] for one in container.get("env", ())} | set(CONFIG)
     given |= set(SECRET) if any("secretRef" in one for one in container["envFrom"]) else set()
     wanted = {key.removesuffix("_FILE") for key in SERVICES[role]["environment"]}
-    passwords = {"POSTGRES_PASSWORD", "VISNET_UI_PASSWORD"} if role == "serve" else set()  # which it has no use for
-    assert wanted - given == {"CODE_ADDRESS"} | passwords | ({"VISNET_HOSTS"} if role != "serve" else set())
+    assert wanted - given == ({"CODE_ADDRESS", "VISNET_HOSTS"} if role != "serve" else set())
     ports = {one["containerPort"] for one in container.get("ports", ())}
     assert ports == {int(one["value"]) for one in container.get("env", ()) if one["name"] == "PORT"}
 
