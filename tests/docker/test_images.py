@@ -1,6 +1,5 @@
 """The images of docker/Dockerfile: targets, locks, compose.yaml and the page on them fit; it installs what it says."""
 
-import ast
 import contextlib
 import functools
 import hashlib
@@ -25,7 +24,6 @@ from packaging.utils import canonicalize_name
 from orchestration.ui.roles import CODE, FILES
 from tests.docker.composed import OURS, SERVICES
 from tests.workspace import ROOT
-from visnet.pipeline import extras
 
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -270,18 +268,3 @@ def test_no_address_of_an_index_stands_in_what_builds() -> None:
     for path in (INSTALL, ROOT / "docker/Dockerfile", *(ROOT / "docker").glob("compose*.yaml"), *ROOT.glob("*.lock")):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"(?m)^\s*--(extra-)?index-url\s+http|https?://\S*(pytorch|pypi)", text), path.name
-
-
-def test_the_modules_that_a_command_misses_by_name_are_those_of_the_extra_alone() -> None:
-    """What visnet imports, and the serving lock has no package of, is in the list that the refusal goes by."""
-    brings = metadata.packages_distributions()
-    imported = set[str]()
-    for path in (ROOT / "visnet").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            imported |= {name.partition(".")[0] for name in names}
-    line, serve = needed(*asked("line")), needed(*asked("s3", "heic"))
-    sources = {name: {canonicalize_name(one) for one in brings[name]} for name in imported if name in brings}
-    lacking = {name for name, found in sources.items() if not found & serve and found & line}
-    assert lacking | {"fsspec"} == extras.LINE, "fsspec comes with torch here, and need not elsewhere"
