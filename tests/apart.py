@@ -27,7 +27,7 @@ SERVER.set_forkserver_preload(
     [
         "tests.apart",
         "tests.warm",
-        "lightning",
+        "lightning_fabric",
         "mlflow",
         "torch._dynamo",
         *(f"visnet.stages.{stage}" for stage in STAGES),

@@ -1,4 +1,4 @@
-"""Models and training on a GPU, where torch, torchvision and lightning are all that is installed."""
+"""Models and training on a GPU, where torch, torchvision and lightning-fabric are all that is installed."""
 
 import dataclasses
 from pathlib import Path

@@ -24,7 +24,15 @@ def texts_without_encoding(path: Path) -> list[int]:
     return found
 
 
-OPENERS = ("Image", "os", "gzip", "Gallery", "ShopGallery", "PhotoFacts", "Entries")  # whose `open` is not a text file's
+OPENERS = (
+    "Image",
+    "os",
+    "gzip",
+    "Gallery",
+    "ShopGallery",
+    "PhotoFacts",
+    "Entries",
+)  # whose `open` is not a text file's
 
 
 def test_text_files_are_utf8_on_every_machine() -> None:

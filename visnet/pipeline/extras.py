@@ -4,7 +4,7 @@ LINE = frozenset(
     {
         "alembic",
         "fsspec",
-        "lightning",
+        "lightning_fabric",
         "mlflow",
         "pytorch_metric_learning",
         "sklearn",

@@ -62,7 +62,7 @@ def _mix(model: nn.Module, begun: Mapping[str, Tensor], ended: Mapping[str, Tens
 
 
 def _measured(task: Task[Batch], options: Options) -> dict[str, float]:
-    from lightning.fabric.utilities import move_data_to_device  # it takes seconds to import
+    from lightning_fabric.utilities import move_data_to_device  # it takes seconds to import
 
     place = chosen_device(options.device)
     validation = cast(Dataset[Any], task.validation)

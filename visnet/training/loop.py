@@ -23,7 +23,7 @@ from visnet.training.task import Batch, Task
 from visnet.training.updates import Updates
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 _SHOWN_EVERY = 10  # steps between two looks at the loss, each of which makes the host wait for a GPU
 

@@ -10,7 +10,7 @@ from visnet.pipeline.launch import Launch
 from visnet.training.options import Options
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 
 def fabric_of(options: Options) -> "Fabric":
@@ -20,10 +20,9 @@ def fabric_of(options: Options) -> "Fabric":
     them, on one host or several, there must be as many as `devices`.
     """
     # It takes seconds to import, and a loader's workers, which import this package, need none of it.
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
-    for name in ("lightning.fabric", "lightning.pytorch"):  # Fabric logs by both; the terminal is the progress bar's
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the terminal is the progress bar's
     launch = Launch.found()
     if launch is not None:
         launch.check(options.devices)

@@ -13,7 +13,7 @@ from visnet.training.schedule import lr_factor, optimizer_of, set_lr
 from visnet.training.task import Batch, Step, Task
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 
 class Updates(Generic[Batch]):

@@ -1,5 +1,6 @@
 """The application, and the process that runs it until it is told to stop."""
 
+import atexit
 import contextlib
 import gc
 import os
@@ -116,10 +117,12 @@ def settle() -> None:
     """Have the collector of cycles pass over what is there by now, for the rest of the process's life.
 
     That is half a million objects, nearly all of them the libraries', and to look through them stops every request for
-    a quarter of a second, again and again. What a version has holds no cycles: it is freed without the collector.
+    a quarter of a second, again and again. What a version has holds no cycles: it is freed without the collector. Once
+    the process ends all is looked through again, or Triton's library would list what it holds as leaked.
     """
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
