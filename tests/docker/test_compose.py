@@ -38,6 +38,9 @@ def test_every_service_has_a_role_a_health_check_and_rights_no_more_than_needed(
         for value in service["environment"].values():
             assert "password" not in value.lower() or value.startswith("/run/secrets/"), "no password stands here"
     assert {name for name in OURS if "ports" in SERVICES[name]} == set(PAGES)
+    shares = {name: SERVICES[name].get("cpu_shares", 1024) for name in OURS}
+    assert min(shares, key=lambda name: shares[name]) == "code", "the stages, which run there, give way"
+    assert max(shares, key=lambda name: shares[name]) == "serve", "to those who wait for an answer"
     assert set(COMPOSE["volumes"]) == {"workspace", "postgres", "prometheus", "grafana"}
     for secret in COMPOSE["secrets"].values():
         assert f"docker/{secret['file'].partition('/')[0]}" in (ROOT / ".dockerignore").read_text().split()
