@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.apart import within
-from tests.refreshing import refresh
+from tests.refreshing import put_stock, refresh, stock
 from tests.serving.app.running import served
 from tests.serving.live import fed
 from visnet.client import Client, Event
@@ -88,6 +88,24 @@ def test_what_dvc_has_hashed_is_named_while_it_is_what_is_served(shop: Path) -> 
     assert traced(shop, "p003")["DVC"] == ["data/crops 0123456789ab"]
 
 
-def test_a_product_that_nothing_names_is_refused_in_a_line(shop: Path) -> None:
-    with within(shop), pytest.raises(NotFound, match=r"^product \"p''9\" is not in version 1, and no change names it$"):
-        trace.run("p''9")
+def refusal(shop: Path, product_id: str) -> str:
+    with within(shop), pytest.raises(NotFound) as refused:
+        trace.run(product_id)
+    return str(refused.value)
+
+
+def test_a_product_that_no_version_has_is_refused_in_a_line_which_says_what_the_source_has_of_it(shop: Path) -> None:
+    nowhere = "product {!r} is not in version 1, and no change names it; "
+    assert refusal(shop, "p''9") == nowhere.format("p''9") + "nor does the source, as it was last read"
+    put_stock(shop, {**stock(24), "p100": 0, "p102": 0})
+    for broken in ("p100-0-0.png", "p100-0-1.png"):
+        (shop / "images" / broken).write_bytes(b"no photo")
+    refresh(shop, "raw_images")
+    photos = Table(shop / "data/raw_images/photos.lance").read(["photo_id", "lost"], "lost IS NOT NULL").to_pylist()
+    first = min(photos, key=lambda row: str(row["photo_id"]))
+    lost = f"of its 3 photos 2 are lost: {first['photo_id']}: {first['lost']}"
+    assert refusal(shop, "p100") == nowhere.format("p100") + lost
+    there = "its photos are there (2): not published yet, or left out on the way"
+    assert refusal(shop, "p102") == nowhere.format("p102") + there
+    shutil.rmtree(shop / "data/raw_images")
+    assert refusal(shop, "p102") == nowhere.format("p102").removesuffix("; "), "a place that only serves"

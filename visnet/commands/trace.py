@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow.compute as pc
+
+from visnet.errors import NotFound
 from visnet.pipeline.reports import DATA
 from visnet.runs import runner
 from visnet.serving import catalog, told
@@ -12,6 +15,7 @@ from visnet.serving.batch_of import Origin
 from visnet.serving.live.changes import Change
 from visnet.serving.pointer import LOCK
 from visnet.serving.trace import Trace, TracedRecord, TracedVersion, traced
+from visnet.storage.table import Table
 from visnet.tracking import connection
 
 SHOWN = 8  # photos
@@ -22,7 +26,10 @@ def run(product_id: str, data: Path = DATA) -> str:
     """Return lines from the record to the answer; `NotFound` for a product that neither a version nor a change has."""
     origin = Origin.of(runner.read_params(), str(runner.PARAMS))
     with catalog.open_current(data) as version:
-        found = traced(version, product_id, data, origin.batch_of)
+        try:
+            found = traced(version, product_id, data, origin.batch_of)
+        except NotFound as error:
+            raise NotFound(f"{error}{_why_absent(data / 'raw_images', product_id)}") from None
     named = ", ".join(filter(None, (found.category, found.colour))) if found.photos else "of a change alone"
     changes = [_told(one) for one in found.changes] or ["none since, by the service"]
     counts = told.counts_of(data, product_id)
@@ -33,6 +40,22 @@ def run(product_id: str, data: Path = DATA) -> str:
     lines += _version(found.version)
     lines += [("Change", line) for line in changes]
     return "\n".join(f"{word:<10} {line}" for word, line in [*lines, ("Events", events)])
+
+
+def _why_absent(raw_images: Path, product_id: str) -> str:
+    """Say what the source has of a product that no version has, "" where the source's tables are not here."""
+    records, photos = (Table(raw_images / f"{name}.lance") for name in ("records", "photos"))
+    if not (records.exists() and photos.exists()):
+        return ""
+    rows = records.opened().to_table(["photo_id"], filter=pc.field("product_id") == product_id)
+    if not len(rows):
+        return "; nor does the source, as it was last read"
+    own = photos.opened().to_table(["photo_id", "lost"], filter=pc.field("photo_id").isin(rows["photo_id"]))
+    gone = [row for row in own.to_pylist() if row["lost"]]
+    if not gone:
+        return f"; its photos are there ({len(own)}): not published yet, or left out on the way"
+    first = min(gone, key=lambda row: str(row["photo_id"]))
+    return f"; of its {len(own)} photos {len(gone)} are lost: {first['photo_id']}: {first['lost']}"
 
 
 def _record(found: Trace, origin: Origin) -> Iterator[str]:
