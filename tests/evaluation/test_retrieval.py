@@ -1,4 +1,4 @@
-"""Retrieval measures against plain loops and torchmetrics, where they could flatter, and in how much memory."""
+"""Retrieval measures against plain loops and another library, where they could flatter, and in how much memory."""
 
 import math
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchmetrics.functional import retrieval as peer
+from pytorch_metric_learning.utils import accuracy_calculator as peer
 
 from visnet.evaluation.retrieval import Retrieval, evaluate
 from visnet.pipeline.log import SILENT
@@ -96,24 +96,24 @@ def test_equals_a_plain_loop_with_any_ties(
         assert all(math.isnan(value) for value in measured(got).values())
 
 
-def test_equals_torchmetrics_where_its_definitions_agree() -> None:
+def test_equals_pytorch_metric_learning_where_every_query_has_a_match() -> None:
     rng = np.random.default_rng(1)
     labels = np.concatenate([rng.integers(0, 12, 90), np.full(50, 99)])  # one product of many photos
     x = rng.normal(size=(12, 16))[labels % 12] + rng.normal(size=(140, 16))
-    ranked = [hits for hits in rankings(x.astype(np.float32), labels, None, None) if any(hits)]
-    expected: dict[str, list[float]] = {}
-    for hits in ranked:
-        target, preds = torch.tensor(hits), torch.arange(len(hits), 0, -1).float()
-        r = peer.retrieval_r_precision(preds, target)
-        # Its average precision is over the hits it found, MAP@R is over R.
-        values = {"r_precision": r, "map_at_r": r * peer.retrieval_average_precision(preds, target, top_k=sum(hits))}
-        for k in KS:
-            values[f"cmc_at_{k}"] = peer.retrieval_hit_rate(preds, target, top_k=k)
-            values[f"precision_at_{k}"] = peer.retrieval_precision(preds, target, top_k=k)
-        for name, value in values.items():
-            expected.setdefault(name, []).append(float(value))
-    got = evaluate(torch.from_numpy(x).float(), labels, ks=KS)
-    assert measured(got) == pytest.approx({name: np.mean(values) for name, values in expected.items()}, rel=1e-5)
+    assert np.unique(labels, return_counts=True)[1].min() > 1
+    away = ((x.astype(np.float32)[:, None] - x.astype(np.float32)) ** 2).sum(2) + np.diag(np.full(len(x), np.inf))
+    own, theirs = torch.from_numpy(labels)[:, None], torch.from_numpy(labels[away.argsort(1)[:, :-1]])
+    counts = peer.get_label_match_counts(own, own, peer.EQUALITY)
+    last = {"avg_of_avgs": False, "return_per_class": False, "label_comparison_fn": peer.EQUALITY}
+    whole = {"ref_includes_query": True, "label_counts": counts, **last}
+    expected = {
+        "r_precision": peer.r_precision(theirs, own, **whole),
+        "map_at_r": peer.mean_average_precision(theirs, own, at_r=True, **whole),
+        **{f"precision_at_{k}": peer.precision_at_k(theirs, own, k, **last) for k in KS},
+        "cmc_at_1": peer.precision_at_k(theirs, own, 1, **last),
+    }
+    got = measured(evaluate(torch.from_numpy(x).float(), labels, ks=KS))
+    assert {name: got[name] for name in expected} == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

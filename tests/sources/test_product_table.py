@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from visnet.serving.app.column_values import NumberColumn, TextColumn
-from visnet.serving.app.table_columns import of_table
 
 from tests.inspection.shops import put
 from visnet.pipeline.log import SILENT
-from visnet.serving.app.facts import shown_attributes
+from visnet.serving.columns.attributes import shown_attributes
+from visnet.serving.columns.table import of_table
+from visnet.serving.columns.values import NumberColumn, TextColumn
 from visnet.sources import table
 from visnet.stages import raw_images
 from visnet.storage.table import Table

@@ -44,12 +44,12 @@ def make(folder: Path) -> Path:
     stock = shop / "stock.csv"
     rows = [row.replace(",red,", ",blue,") if ",p00" in row else row for row in stock.read_text().splitlines(True)]
     stock.write_text("".join(rows))
+    refreshing.refresh(shop, *refreshing.REFRESH[:-1])
     products = [f"p{number:03d}" for number in range(PRODUCTS)]
     materials = ["silk" if at < 6 else "straw" if at % 3 else "felt" for at in range(PRODUCTS)]
     columns = {"product_id": products, "price": [at + 0.5 for at in range(PRODUCTS)], "material": materials}
     hashes = {"source": products, "content": products}
     Table(shop / "data/raw_images/catalog.lance", "product_id").put(pa.table(columns | hashes))
-    refreshing.refresh(shop, *refreshing.REFRESH[:-1])
     put_calibration(shop)
     put_verdicts(shop, {"p001": ("unsure", "close_up", 0.5), "p002": ("good", "", 0.25)})
     refreshing.refresh(shop, "publish")
