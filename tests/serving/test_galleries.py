@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,8 @@ from hypothesis import strategies as st
 
 from kernels.nearest import nearest, saved
 from tests.apart import within
-from tests.refreshing import put_model, put_stock, refresh, served, stock
+from tests.refreshing import put_stock, refresh, served, stock
 from visnet.serving import catalog, galleries, versions
-from visnet.serving.app.engine import Engine
-from visnet.serving.app.metrics import Metrics
 from visnet.serving.columns.entries import Entries
 from visnet.serving.columns.table import read_table
 from visnet.serving.photo_facts import PhotoFacts
@@ -166,27 +163,6 @@ def test_a_disk_that_is_full_publishes_nothing(shop: Path, monkeypatch: pytest.M
     assert folders(shop) == ["000001"]
     refresh(shop, "publish")
     assert served(shop) == 2
-
-
-def test_the_networks_of_the_version_before_are_taken_where_they_are_the_same(shop: Path) -> None:
-    with ThreadPoolExecutor(1) as thread:
-
-        def opened(before: Engine | None) -> Engine:
-            return Engine(catalog.open_current(shop / "data"), thread, thread, Metrics(), None, before)
-
-        first = opened(None)
-        put_stock(shop, stock(24, 1))
-        refresh(shop)
-        second = opened(first)
-        assert second.searcher._network is first.searcher._network
-        put_model(shop, seed=2)
-        refresh(shop)
-        third = opened(second)
-        third.warm()
-        assert third.searcher._network is not second.searcher._network
-        assert (first.number, second.number, third.number) == (1, 2, 3)
-        for engine in (first, second, third):
-            engine.close()
 
 
 TOLD = {"p1": ToldCategory("hat", 0.9, "t"), "p9": ToldCategory("bag", 0.8, "t")}

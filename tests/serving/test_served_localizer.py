@@ -1,13 +1,12 @@
 """A trained localizer is a part of the version that is served; where none is trained, versions are as before."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.apart import within
-from tests.refreshing import numbers, put_stock, refresh, served, stock
+from tests.refreshing import numbers, refresh, served
 from tests.workspace import report
 from visnet.commands import deploy, verify
 from visnet.errors import Damaged
@@ -16,8 +15,6 @@ from visnet.localizing.localizer import Localizer
 from visnet.models.detector import Detector
 from visnet.pipeline.log import SILENT
 from visnet.serving import catalog, versions
-from visnet.serving.app.engine import Engine
-from visnet.serving.app.metrics import Metrics
 
 SMALL = {"network": "tf_efficientnet_lite0", "side_px": 64, "frozen_blocks": 6, "width": 32}
 
@@ -76,30 +73,3 @@ def test_deploy_brings_it_back_and_verify_reads_it(localizing: Path, file: str) 
     part.write_bytes(content)
     with within(localizing), pytest.raises(Damaged, match="its localizer is another one"):
         verify.run(SILENT)
-
-
-def test_it_works_once_before_it_answers_and_not_again_for_a_version_that_has_the_same(
-    localizing: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Localizer] = []
-    propose = Localizer.propose
-    monkeypatch.setattr(Localizer, "propose", lambda self, pictures: asked.append(self) or propose(self, pictures))  # type: ignore[func-returns-value]
-
-    def warmed(before: Engine | None) -> Engine:
-        made = Engine(catalog.open_current(localizing / "data"), thread, thread, Metrics(), None, before)
-        made.warm((1,))
-        return made
-
-    with ThreadPoolExecutor(1) as thread:
-        first = warmed(None)
-        put_stock(localizing, stock(24, 1))
-        refresh(localizing)
-        second = warmed(first)
-        put_localizer(localizing, unsure_below=0.6)
-        refresh(localizing, "publish")
-        third = warmed(second)
-        for engine in (first, second, third):
-            engine.close()
-    assert [engine.number for engine in (first, second, third)] == [2, 3, 4]
-    assert asked == [first.localizer, third.localizer]
-    assert second.localizer is first.localizer is not third.localizer

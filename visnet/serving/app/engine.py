@@ -62,7 +62,6 @@ class Engine:
         self._parts: Mapping[str, str] = facts["parts"]
         self.localizer: Localizer | None = None
         self.teller: Teller | None = None
-        self._worked: tuple[object, ...] = () if before is None else (before.localizer, before.teller)
         if before is not None and before._has("localizer", of=self):
             self.localizer = before.localizer
         elif version.localizer is not None:
@@ -71,6 +70,8 @@ class Engine:
             self.teller = before.teller
         elif version.taxonomy_model is not None:
             self.teller = Teller.load(version.taxonomy_model, version.today)
+        theirs = (None, None) if before is None else (before.localizer, before.teller)
+        self._warmed = [part for part in (self.localizer, self.teller) if part is not None and part in theirs]
         self.model = str(facts["model"])
         published = str(facts["created_at"]).replace("Z", "+00:00")
         run = facts.get("mlflow_run")  # of a version that was published before this was noted, none is known
@@ -119,9 +120,9 @@ class Engine:
         square, row = self._known
         (vector,) = self._embedder.squares([square])
         self.check_known(vector)
-        if self.localizer is not None and self.localizer not in self._worked:
+        if self.localizer is not None and self.localizer not in self._warmed:
             self.localizer.propose([Image.new("RGB", (64, 64))])
-        if self.teller is not None and self.teller not in self._worked:
+        if self.teller is not None and self.teller not in self._warmed:
             self.teller.categorize([self.teller.square(Image.new("RGB", (64, 64)))])
         ranked(self.current, [Question(vector), Question(vector, Where(str(self.searcher.said["category"][row])))])
         self.overlay.catch_up()
