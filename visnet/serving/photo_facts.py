@@ -80,7 +80,7 @@ class PhotoFacts:
     @classmethod
     def open(cls, folder: Path, photos: int, products: int) -> "PhotoFacts":
         """Map what was saved; `ValueError` or `OSError` where it cannot be used."""
-        found = cls(*(_mapped(folder / f"photo_{field.name}.npy") for field in fields(cls)))
+        found = cls(*(mapped(folder / f"photo_{field.name}.npy") for field in fields(cls)))
         wide = products, found.row.shape[-1]
         shapes = [*[(photos,)] * 2, *[(products,)] * 2, *[wide] * 2]
         if [getattr(found, field.name).shape for field in fields(cls)] != shapes:
@@ -88,7 +88,8 @@ class PhotoFacts:
         return found
 
 
-def _mapped(path: Path) -> np.ndarray:
+def mapped(path: Path) -> np.ndarray:
+    """Map an array that `np.save` wrote; `ValueError` or `OSError` where it is none."""
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except ValueError:  # nothing can be mapped where there is nothing

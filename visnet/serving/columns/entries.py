@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from visnet.serving.columns.table import of_table
 from visnet.serving.columns.values import Column, ListColumn, NumberColumn, TextColumn
 from visnet.serving.pace import breathe
+from visnet.serving.photo_facts import mapped
 from visnet.serving.product_rows import ProductRows
 
 OWN = ("category", "colour")  # of photos: the others are the catalog table's, of products
@@ -67,13 +68,13 @@ class Entries:
     @classmethod
     def open(cls, folder: Path, photos: int) -> "Entries":
         """Map what was saved; `ValueError` or `OSError` where it cannot be used."""
-        of_photo = np.load(folder / OF_PHOTOS, mmap_mode="r" if photos else None, allow_pickle=False)
+        of_photo = mapped(folder / OF_PHOTOS)
         table = pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all().combine_chunks()
         if len(of_photo) != photos or (photos and int(of_photo.max()) >= len(table)):
             raise ValueError(f"{folder}: columns of other photos; make it again")
         names = [name for name in table.column_names if name != PRODUCT]
         columns = tuple(_column(name.partition(" ")[2], _whole(table[name])) for name in names)
-        return cls(np.asarray(of_photo), _whole(table[PRODUCT]).to_numpy(), columns)
+        return cls(of_photo, _whole(table[PRODUCT]).to_numpy(), columns)
 
 
 def _stored(column: Column) -> pa.Array:
