@@ -12,7 +12,7 @@ from visnet.serving import catalog, told
 
 
 def run(out: Path | None, data: Path = DATA) -> str:
-    """Measure the judged pairs, and write the events to a file if one is named; `NotFound` where nothing was told."""
+    """Measure the judged pairs, and write the events to a file if one is named; `NotReady` where nothing was told."""
     events = told.read_events(data)
     if not len(events):
         raise NotReady("no event was told yet: open an answer on the page of `visnet serve`, or POST /v1/events")

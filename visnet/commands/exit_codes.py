@@ -75,7 +75,7 @@ def misused(command: str, error: TyperException) -> int:
 def _elsewhere(error: ValueError) -> str:
     """Say of what is not there that the folder may be the wrong one, where it is none in which the line runs."""
     follows = "--follow" in sys.argv  # an empty folder is where one who follows may begin
-    if not isinstance(error, NotReady) or Path("dvc.yaml").exists() or "no such file here" in str(error) or follows:
+    if not isinstance(error, NotReady) or Path("dvc.yaml").exists() or follows:
         return ""
     return f"; {Path.cwd()} has no dvc.yaml: if the catalog is elsewhere, run this there"
 
