@@ -39,7 +39,7 @@ WAIT_S = 60.0
 @contextmanager
 def service(workspace: Path, *words: str) -> Iterator[tuple[str, psutil.Process]]:
     """Run `visnet serve` in a workspace; lend its address and process once it is ready."""
-    command = [sys.executable, "-m", "visnet", "serve", "--port", "0", "--keep-queries", "100", *words]
+    command = [sys.executable, "-P", "-m", "visnet", "serve", "--port", "0", "--keep-queries", "100", *words]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=workspace, env=env, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout

@@ -84,7 +84,7 @@ def network(folder: Path) -> None:
         "entry = zoo.entry('mildnet_small');"
         "weights.save(zoo.build_model(entry, seed=1), entry.toml(), Path('data/trained_model'))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 def run(folder: Path, stage: str) -> tuple[float, float]:
@@ -92,7 +92,7 @@ def run(folder: Path, stage: str) -> tuple[float, float]:
     begun_s = time.monotonic()
     with (folder / f"{stage}.log").open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "visnet", "run", stage],
+            [sys.executable, "-P", "-m", "visnet", "run", stage],
             cwd=folder, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         _, status, used = os.wait4(child.pid, 0)

@@ -53,7 +53,7 @@ def line(options: argparse.Namespace) -> dict[str, Any]:
     options.workspace.mkdir(parents=True)
     os.chdir(options.workspace)
     if options.shop is None:
-        emit = [sys.executable, "-m", "visnet", "emit-feed", str(shop), "--hours", str(options.rounds + 1)]
+        emit = [sys.executable, "-P", "-m", "visnet", "emit-feed", str(shop), "--hours", str(options.rounds + 1)]
         emit += ["--products", str(options.products), "--churn", str(options.churn), "--seed", "1"]
         subprocess.run(emit, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     batches = sorted((shop / "batches").iterdir())[: options.rounds + 1]

@@ -61,9 +61,9 @@ def started(name: str, workspace: Path) -> Iterator[Service]:
     if name == PLAIN:
         command, ready = [sys.executable, str(ROOT / "benchmarks/serve_plain.py"), str(workspace), str(port)], "ready"
     elif name == UNBATCHED:
-        command, ready = [sys.executable, "-c", ALONE, *serve, "--keep-queries", "0"], "readyz"
+        command, ready = [sys.executable, "-P", "-c", ALONE, *serve, "--keep-queries", "0"], "readyz"
     else:
-        command, ready = [sys.executable, "-m", "visnet", *serve], "readyz"
+        command, ready = [sys.executable, "-P", "-m", "visnet", *serve], "readyz"
         command += ["--keep-queries", "0"] if name == UNKEPT else []
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     begun_s = time.perf_counter()
