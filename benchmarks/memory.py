@@ -84,7 +84,9 @@ def network(folder: Path) -> None:
         "entry = zoo.entry('mildnet_small');"
         "weights.save(zoo.build_model(entry, seed=1), entry.toml(), Path('data/trained_model'))"
     )
-    subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    subprocess.run(
+        [sys.executable, "-P", "-c", code], check=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
 
 
 def run(folder: Path, stage: str) -> tuple[float, float]:

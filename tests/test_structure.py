@@ -61,6 +61,7 @@ ONLY_IN = {  # an outside package -> the modules that may import it
     "boto3": {"visnet.storage.object_store", "orchestration.ui.roles"},
     "botocore": {"visnet.storage.object_store", "orchestration.ui.roles"},
     "ray": {"visnet.engines"},
+    "onnxruntime": {"visnet.models.onnx_network"},
 }
 
 

@@ -72,7 +72,7 @@ def folded(model: Network, side_px: int) -> Network:
             _join(made, convolution, norm)
         if pairs and photos.device.type == "cpu":  # a GPU has faster kernels for the usual sizes
             _widen(made, photos)
-        return made if pairs and _alike(before, made(photos)) else model
+        return made if pairs and alike(before, made(photos)) else model
 
 
 def _widen(model: nn.Module, photos: Tensor) -> None:
@@ -126,8 +126,8 @@ def _join(model: nn.Module, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> Non
     model.set_submodule(names[norm], nn.Sequential(*rest) if rest else nn.Identity())
 
 
-def _alike(a: Any, b: Any) -> bool:
-    """Whether two outputs, tensors or any nesting of them, are the same up to rounding."""
+def alike(a: Any, b: Any) -> bool:
+    """Return whether two outputs, tensors or any nesting of them, are the same up to rounding."""
     pairs = list(zip(*(torch.utils._pytree.tree_leaves(each) for each in (a, b)), strict=True))
     return all(
         one.shape == other.shape
