@@ -48,6 +48,8 @@ class Writes:
         self._committing, self._fetching = ThreadPoolExecutor(1, "changes"), ThreadPoolExecutor(FETCHING, "fetching")
         self._keeping = ThreadPoolExecutor(KEEPING, "keeping")
         self._commits: Together[Accept | Ready, Any] = Together(store.write, self._committing, TOGETHER)
+        self._answering = ThreadPoolExecutor(1, "answering")
+        self._shows: Together[None, None] = Together(self._catch_up, self._answering, TOGETHER)
         self._work: dict[int, asyncio.Task[None]] = {}
 
     @property
@@ -108,7 +110,7 @@ class Writes:
             for task in (filing_all, *self._work.values()):
                 task.cancel()
             await asyncio.gather(filing_all, *self._work.values(), return_exceptions=True)
-            for threads in (self._keeping, self._fetching, self._committing):
+            for threads in (self._keeping, self._fetching, self._committing, self._answering):
                 await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
 
     def _begin(self, change: Change, cut: Sequence[CutPhoto] = ()) -> None:
@@ -144,7 +146,11 @@ class Writes:
 
     async def _shown(self) -> None:
         """Have what is visible answer here before it is said to be."""
-        await asyncio.to_thread(self._engines.catch_up)
+        await self._shows.ask(None)
+
+    def _catch_up(self, waiting: Sequence[None]) -> Sequence[None]:
+        self._engines.catch_up()
+        return waiting
 
     async def _vector(self, engine: Engine, crop_id: str, jpeg: bytes) -> torch.Tensor:
         """Return the vector of a crop; one that a change or the version has already is not made again."""
