@@ -1,5 +1,6 @@
 """Rows made on a Ray cluster come back in order, equal to one process's, and so do errors."""
 
+import copy
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from visnet.embedding.embed import embed
 from visnet.engines import blocks, cluster
 from visnet.engines.blocks import BlockStep, divided, mapped
 from visnet.errors import NotFound
+from visnet.models import folding
 from visnet.photos.cutting import BOX, cut_all
 from visnet.photos.spread_cutting import cut_on
 from visnet.runs import runner
@@ -73,6 +75,25 @@ def test_crops_decoded_in_one_process_and_embedded_in_another(shop: Path, connec
     apart = [BlockStep(spread.Decoding(images)), BlockStep(embedding, processes=1, rows=8)]
     made = list(mapped(divided(rows, 16), apart))
     assert torch.equal(torch.tensor([one for part in made for one in part["vector"].to_pylist()]), wanted)
+
+
+def test_a_process_makes_its_network_ready_once_and_embeds_as_one_that_is_alone(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, trained = shop / "data/crops/crops.lance", shop / "data/trained_model"
+    model, entry = weights.load(trained)
+    ids = sorted(Table(path).read(["crop_id"])["crop_id"].to_pylist())[:21]
+    images = CropImages(path, ids, entry.side_px, keep=False)
+    wanted = torch.cat([vectors for _, vectors in embed(model, images, batch=8, precision="fp32")])
+    rows = pa.table({"crop_id": ids, "position": images.positions})
+    followed, once = folding._followed, []
+    monkeypatch.setattr(folding, "_followed", lambda *words: once.append(words) or followed(*words))
+    embedding = spread.Embedding(trained, weights.digest(model.state_dict()), 8, "fp32", 1)
+    work = spread.Both(spread.Decoding(copy.copy(images)), embedding)()
+    made = [work(block) for block in divided(rows, 8)]
+    assert [block.num_rows for block in made] == [8, 8, 5]
+    assert torch.equal(torch.tensor([one for part in made for one in part["vector"].to_pylist()]), wanted)
+    assert len(once) == 1
 
 
 def test_crops_cut_on_the_cluster_are_those_of_one_process(

@@ -52,7 +52,8 @@ def mapped(blocks: Sequence[pa.Table], steps: Sequence[BlockStep]) -> Iterator[p
     if not count:
         return
     with _settings(ray):
-        dataset = ray.data.from_arrow(list(blocks))
+        # `from_arrow` would have every block counted by a task, in processes that import Ray Data for it alone.
+        dataset = ray.data.from_blocks(list(blocks))
         for step in steps:
             dataset = _mapped(ray, dataset, step, len(blocks))
         made = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
