@@ -3,7 +3,9 @@
 import os
 import random
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -13,8 +15,10 @@ from tests.apart import within
 from tests.refreshing import make, put_stock, refresh, stock
 from tests.workspace import report, run, shell, visnet
 from visnet.commands import compact
+from visnet.errors import Conflict, NotReady
 from visnet.serving import catalog
-from visnet.storage import compaction, locks
+from visnet.storage import compaction, lease, locks, shared_compaction
+from visnet.storage.object_store import ObjectStore
 from visnet.storage.table import Table
 
 REFRESHES = int(os.environ.get("VISNET_REFRESHES", "300"))  # 1000 takes half a minute
@@ -164,3 +168,27 @@ def test_files_of_older_versions_are_no_leftovers_of_killed_runs(tmp_path: Path)
     assert compaction.compact(brought) == 1
     assert compaction.size(brought).versions == 1
     assert brought.digest() == table.digest()
+
+
+def test_one_command_compacts_a_table_in_an_object_store_under_its_lease(s3: Any, tmp_path: Path) -> None:
+    url = f"s3://{s3.bucket()}/shop/rows.lance"
+    table, there = Table(url, "key"), {}
+    for number in range(8):
+        there[f"k{number}"] = "0"
+        table.put(rows({f"k{number}": "0"}))
+    digest = table.digest()
+    in_use = pytest.raises(Conflict, match=f"{url} is in use: a compaction on ")
+    with lease.held(ObjectStore(url), shared_compaction.LEASE, "a compaction"), in_use:
+        compact.shared(url, 600)
+    assert compact.shared(url, 600).startswith(f"{url}: 8 rows; 8 → 1 data files, 8 → ")
+    kept = compaction.size(table).versions
+    assert kept > 8, "a reader may still have an old one"
+    assert compact.shared(url, 0).startswith(f"{url}: 8 rows; 1 → 1 data files, {kept} → 1 versions, ")
+    assert (table.digest(), compaction.size(table).versions, len(table.opened().get_fragments())) == (digest, 1, 1)
+    table.put(rows({"k0": "1"}), ["k0"])
+    assert f"{url}: 8 rows; " in shell(tmp_path, sys.executable, "-m", "visnet", "compact", url, "--kept-s", "0")
+    assert table.digest() != digest
+    with pytest.raises(NotReady, match=r"none\.lance: no table there"):
+        compact.shared(url.replace("rows", "none"), 0)
+    with pytest.raises(ValueError, match="'data/crops' is no URL; allowed are s3://"):
+        compact.shared("data/crops", 0)

@@ -187,11 +187,18 @@ def roll_forward() -> None:
     _switched(versions.roll_forward())
 
 
-def compact() -> str:
+def compact(
+    table: Annotated[
+        str | None, Argument(metavar="URL", help="A table in an object store; if left out, all tables of the line.")
+    ] = None,
+    kept_s: Annotated[
+        float, Option(min=0, help="With URL: seconds for which readers may go on with a version that was replaced.")
+    ] = 600.0,
+) -> str:
     """Write the tables' small files together, and remove what nobody reads."""
     from visnet.commands import compact
 
-    return compact.text(compact.run())
+    return compact.text(compact.run()) if table is None else compact.shared(table, kept_s)
 
 
 def verify() -> str:

@@ -10,8 +10,9 @@ from visnet.pipeline.reports import DATA, REPORTS, write_report
 from visnet.pipeline.stage import Report
 from visnet.runs import runner
 from visnet.serving import versions
-from visnet.storage import atomic, compaction, integrity, locks
-from visnet.storage.table import tables_of
+from visnet.storage import atomic, compaction, integrity, locks, shared_compaction
+from visnet.storage.object_store import is_url
+from visnet.storage.table import Table, tables_of
 
 SHOWN = ("files", "versions")
 
@@ -56,6 +57,24 @@ def _run(data: Path, reports: Path) -> Report:
     reports.mkdir(exist_ok=True)
     write_report("compaction", whole, reports)
     return whole
+
+
+def shared(url: str, kept_s: float) -> str:
+    """Compact one table in an object store under its lease, while others write and read it; say what it came to.
+
+    `ValueError` when the URL is none of such a table, `NotReady` when nothing stands there, `Conflict` when another
+    compacts it.
+    """
+    if not is_url(url):
+        raise ValueError(f"compact: {url!r} is no URL; allowed are s3://BUCKET/FOLDER/NAME.lance, or nothing")
+    table = Table(url)
+    before = compaction.size(table)
+    done = shared_compaction.compact(table, kept_s=kept_s)
+    after = compaction.size(table)
+    return (
+        f"{url}: {after.rows} rows; {done.files_before} → {done.files} data files, "
+        f"{before.versions} → {after.versions} versions, {before.bytes / 1e6:.2f} → {after.bytes / 1e6:.2f} megabytes"
+    )
 
 
 def text(report: Report) -> str:
