@@ -25,13 +25,25 @@ def nearest_rows(queries: Tensor, gallery: Searched, k: int, **filters: Any) -> 
 
 
 def products_of(
-    queries: Tensor, gallery: Searched, product: np.ndarray, k: int, exclude: np.ndarray | None = None
+    queries: Tensor,
+    gallery: Searched,
+    product: np.ndarray,
+    k: int,
+    exclude: np.ndarray | None = None,
+    within: tuple[int, int] | None = None,
+    valid: Tensor | None = None,
 ) -> NearestProducts:
     """Find the k products whose nearest photo is nearest, as `nearest_products` does, wherever the gallery lies."""
     if not isinstance(gallery, ShardedGallery):
-        return nearest_products(queries, gallery, product, k, exclude)
-    excluded = None if exclude is None else torch.tensor(exclude, dtype=torch.int64)
-    answer = gallery.nearest(queries, k, group=torch.tensor(product, dtype=torch.int64), exclude=excluded)
+        return nearest_products(queries, gallery, product, k, exclude, within, valid)
+    answer = gallery.nearest(
+        queries,
+        k,
+        valid=valid,
+        group=torch.tensor(product, dtype=torch.int64),
+        exclude=None if exclude is None else torch.tensor(exclude, dtype=torch.int64),
+        within=None if within is None else torch.tensor([within] * len(queries)).view(-1, 2),
+    )
     short = ((0, 0), (0, k - answer.row.shape[1]))
     row, sq_distance = answer.row.numpy(), answer.score.numpy()
     return NearestProducts(

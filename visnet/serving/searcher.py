@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kernels.nearest import nearest
 from visnet.embedding.crop_dataset import square
 from visnet.embedding.embed import ready
 from visnet.embedding.model_id import model_id, precision_of
 from visnet.embedding.together import ALONE, embed_together, sizes_alike
+from visnet.engines.shards import Shards
 from visnet.errors import NotFound, NotReady
 from visnet.evaluation.calibration import load
-from visnet.search.products import nearest_products
+from visnet.search.sharded import Searched, nearest_rows, products_of
 from visnet.serving.duplicates import Listings
 from visnet.serving.pace import breathe
 from visnet.serving.ranking import Hit, Ranking
@@ -52,12 +52,15 @@ class Searcher:
         calibration: Path | None = None,
         groups: Mapping[str, str] = NO_GROUPS,
         like: "Searcher | None" = None,
+        *,
+        shards: Shards | None = None,
     ) -> None:
         """Read a model's folder and, if given, the one in which its calibration may be.
 
         groups: product -> the group of products that are one listing (`visnet.serving.duplicates`). like: one whose
-        network is taken where it is by the same model. `NotReady` when the vectors or the calibration are of another
-        model.
+        network is taken where it is by the same model. shards: of a connected cluster, which hold the vectors and
+        search them in place of this process, with equal answers; here they are only mapped. `NotReady` when the vectors
+        or the calibration are of another model.
         """
         self.model: str = shop.model
         self.precision = precision_of(shop.model)
@@ -65,7 +68,8 @@ class Searcher:
         self._network: _Network = known or _Network.of(trained_model, shop.model)
         self.side_px = self._network.side_px
         self._calibration = None if calibration is None else load(calibration, shop.model)
-        self._gallery, self.said, self.told = shop.gallery, shop.said, shop.told
+        self._vectors, self.said, self.told = shop.gallery.vectors, shop.said, shop.told
+        self._gallery: Searched = shop.gallery if shards is None else shards.gallery(self._vectors)
         self.product_rows = shop.products
         self._product = self.product_rows.code
         self.listings = Listings(self.product_rows, groups)
@@ -87,7 +91,7 @@ class Searcher:
 
     def stored(self, rows: np.ndarray) -> torch.Tensor:
         """Return the vectors [M, D] float32 of photos of the catalog, by their rows [M]."""
-        return self._gallery.vectors[torch.from_numpy(rows)]
+        return self._vectors[torch.from_numpy(rows)]
 
     def square(self, photo: Image.Image) -> torch.Tensor:
         """Return an upright RGB photo as the network takes it: squared as the catalog's crops are, uint8 [3, S, S]."""
@@ -135,7 +139,7 @@ class Searcher:
         within = self._rows_of(category)
         answers = self.listings.code if collapse else self._product
         exclude = None if but is None or max(but) < 0 else np.where(np.array(but) < 0, -1, answers[but])
-        found = nearest_products(vectors, self._gallery, answers, k, exclude, within if category else None, valid)
+        found = products_of(vectors, self._gallery, answers, k, exclude, within if category else None, valid)
         rankings = []
         for row, sq_distance in zip(found.row, found.sq_distance, strict=True):
             there = row >= 0
@@ -147,7 +151,7 @@ class Searcher:
 
         valid: the photos that may answer, as in `rank`.
         """
-        found = nearest(vector[None], self._gallery, k, valid=valid)
+        found = nearest_rows(vector[None], self._gallery, k, valid=valid)
         there = found.row[0] >= 0
         return found.row[0][there].numpy(), found.score[0][there].numpy()
 
