@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.categorizing.trees import SHOP, drawn, looked
+from benchmarks.taxonomy_atlas import AtlasDecoder
+from tests.categorizing.trees import CHANNELS, SHOP, drawn, looked, spelled
 from visnet.categorizing import attention, decoding
 from visnet.categorizing.attention import AttentionHead
 from visnet.categorizing.decoding import Cells, Memory
@@ -22,7 +23,7 @@ def log_probability(
     words = head.vocabulary
     total, read = 0.0, words.start
     for word in [*(words.tokens.index(name) for name in names), *[words.end] * ended]:
-        log, memory, _ = head.step(cells, memory, torch.tensor([[read]]))
+        log, memory, _ = spelled(head, cells, memory, read)
         total, read = total + float(log[0, 0, word]), word
     return total
 
@@ -51,7 +52,7 @@ def test_a_decoder_spends_all_of_its_probability_on_words() -> None:
         cells, memory = looked(head, 1, 4)
 
         def spent(memory: Memory, read: int, left: int) -> float:
-            log, after, _ = head.step(cells, memory, torch.tensor([[read]]))
+            log, after, _ = spelled(head, cells, memory, read)
             chances = log[0, 0].exp().tolist()
             if left == 0:
                 return sum(chances)
@@ -98,7 +99,7 @@ def test_a_narrow_beam_is_the_search_that_keeps_the_best_prefixes(taxonomy: Taxo
                 race = []
                 for score, prefix, before in live:
                     read = words.tokens.index(prefix[-1]) if prefix else words.start
-                    log, after, _ = head.step(cells, before, torch.tensor([[read]]))
+                    log, after, _ = spelled(head, cells, before, read)
                     for word, name in enumerate(words.tokens):
                         if (*prefix, name) in prefixes:
                             race.append((score + float(log[0, 0, word]), (*prefix, name), after, False))
@@ -111,6 +112,21 @@ def test_a_narrow_beam_is_the_search_that_keeps_the_best_prefixes(taxonomy: Taxo
             own = [(p, s) for p, s in zip(paths[photo].tolist(), scores[photo].tolist(), strict=True) if s > -1e30]
             assert [p for p, _ in own] == [p for p, _ in best]
             assert [s for _, s in own] == pytest.approx([s for _, s in best], abs=1e-4)
+
+
+@pytest.mark.parametrize("cells", [None, 6])
+def test_the_published_beam_finds_what_the_batched_one_finds(cells: int | None) -> None:
+    """One photo and one word at a time, over the map's own cells, and over the same ones drawn out to four times."""
+    maps = torch.randn(6, CHANNELS, 3, 3, generator=torch.Generator().manual_seed(6))
+    said = set()
+    with torch.inference_mode():
+        for seed, k in itertools.product(range(6), (1, 2, 5)):
+            head = drawn(SHOP, seed)
+            alone = torch.cat([AtlasDecoder(head, k, cells)(one) for one in maps.split(1)]).tolist()
+            together, _ = decoding.beam(head, *head.look(maps), k)
+            assert alone == together[:, 0].tolist()
+            said |= {*alone}
+    assert len(said) > 3, "photos and weights are to differ"
 
 
 def test_of_equal_scores_the_first_path_is_found() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.categorizing.trees import CHANNELS, SHOP, drawn
+from tests.categorizing.trees import CHANNELS, SHOP, drawn, spelled
 from tests.sources.test_atlas import TAXONOMY
 from visnet.categorizing.attention import AttentionHead
 from visnet.categorizing.choices import Head
@@ -71,7 +71,7 @@ def test_the_decoders_loss_is_that_of_its_words_and_of_uneven_looks() -> None:
             cells, memory = head.look(found[row : row + 1])
             read, looks = words.start, []
             for word in [*(words.tokens.index(name) for name in levels_of(path)), words.end]:
-                log, memory, looked = head.step(cells, memory, torch.tensor([[read]]))
+                log, memory, looked = spelled(head, cells, memory, read)
                 lost.append(-float(log[0, 0, word]))
                 looks.append(looked[0, 0])
                 read = word

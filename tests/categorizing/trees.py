@@ -38,3 +38,18 @@ def looked(head: AttentionHead, photos: int, seed: int) -> tuple[Cells, Memory]:
     """Return what a decoder sees of maps that are drawn."""
     maps = torch.randn(photos, CHANNELS, 4, 4, generator=torch.Generator().manual_seed(seed))
     return head.look(maps)
+
+
+def spelled(head: AttentionHead, cells: Cells, memory: Memory, word: int) -> tuple[torch.Tensor, Memory, torch.Tensor]:
+    """Read one word as it is published, by torch's own LSTM: one photo, one prefix, nothing shared with another.
+
+    Return the log-probabilities of the next one [1, 1, V], the memory then, and where was looked [1, 1, N].
+    """
+    hidden, cell = memory.hidden[:, 0], memory.cell[:, 0]
+    energy = head.energy(torch.relu(cells.keys + head.key_of_hidden(hidden)[:, None]))[:, :, 0]
+    looked = energy.softmax(1)
+    seen = torch.sigmoid(head.gate(hidden)) * (looked[:, :, None] * cells.values).sum(1)
+    read = torch.cat([head.embedding(torch.tensor([word])), seen], dim=1)
+    hidden, cell = head.lstm(read, (hidden, cell))
+    log = head.words(head.dropout(hidden)).log_softmax(1)
+    return log[:, None], Memory(hidden[:, None], cell[:, None]), looked[:, None]

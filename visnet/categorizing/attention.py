@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visnet.categorizing import decoding
-from visnet.categorizing.decoding import Cells, Memory
+from visnet.categorizing.decoding import Ahead, Cells, Memory
 from visnet.categorizing.vocabulary import Vocabulary
 from visnet.taxonomy.tree import Taxonomy
 
 WORDS_BOUND = 0.1  # of the first weights of embedding and words
-AT_ONCE = 1 << 22  # numbers of the attention's energies that are held together: 16 MB, which malloc keeps
+AT_ONCE = 1 << 18  # numbers of the attention's energies that are held together: 1 MB, which a processor's cache keeps
 
 
 class AttentionHead(nn.Module):
@@ -55,35 +55,39 @@ class AttentionHead(nn.Module):
     def look(self, found: Tensor) -> tuple[Cells, Memory]:
         """Return the cells of the maps [B, C, h, w], and the memory before the first word, K = 1."""
         cells = min(self.cells, found.shape[2]), min(self.cells, found.shape[3])
-        values = F.adaptive_avg_pool2d(found, cells).flatten(2).transpose(1, 2)
+        pooled = found if cells == found.shape[2:] else F.adaptive_avg_pool2d(found, cells)
+        values = pooled.flatten(2).transpose(1, 2)
         mean = values.mean(1, keepdim=True)
         return Cells(values, self.key_of_cell(values)), Memory(self.first_hidden(mean), self.first_cell(mean))
 
-    def step(self, cells: Cells, memory: Memory, words: Tensor) -> tuple[Tensor, Memory, Tensor]:
-        """Read a word [B, K] int64 after each prefix.
+    def attend(self, cells: Cells, memory: Memory) -> tuple[Ahead, Tensor]:
+        """Look at the cells after each of K prefixes.
 
-        Return the log-probabilities of the next one [B, K, V], the memory then, and where was looked [B, K, N].
+        Return what no word has a part in, and where was looked [B, K, N].
         """
-        photos, prefixes = words.shape
+        photos, prefixes = memory.hidden.shape[:2]
         step = max(1, AT_ONCE // (photos * cells.keys.shape[1] * cells.keys.shape[2]))
-        parts = [
-            self._step(cells, Memory(*(part[:, at : at + step] for part in memory)), words[:, at : at + step])
-            for at in range(0, prefixes, step)
+        wanted = self.key_of_hidden(memory.hidden)[:, :, None]
+        energies = [
+            self.energy((cells.keys[:, None] + wanted[:, at : at + step]).relu_()) for at in range(0, prefixes, step)
         ]
-        if len(parts) == 1:
-            return parts[0]
-        logs, memories, looks = zip(*parts, strict=True)
-        memory = Memory(*(torch.cat(some, 1) for some in zip(*memories, strict=True)))
-        return torch.cat(logs, 1), memory, torch.cat(looks, 1)
-
-    def _step(self, cells: Cells, memory: Memory, words: Tensor) -> tuple[Tensor, Memory, Tensor]:
-        keys = torch.relu(cells.keys[:, None] + self.key_of_hidden(memory.hidden)[:, :, None])
-        looked = self.energy(keys).squeeze(3).softmax(2)
+        looked = torch.cat(energies, 1).squeeze(3).softmax(2)
         seen = torch.sigmoid(self.gate(memory.hidden)) * (looked @ cells.values)
-        read = torch.cat([self.embedding(words), seen], dim=2)
-        hidden, cell = self.lstm(read.flatten(0, 1), (memory.hidden.flatten(0, 1), memory.cell.flatten(0, 1)))
-        hidden, cell = (part.view(*words.shape, -1) for part in (hidden, cell))
-        return F.log_softmax(self.words(self.dropout(hidden)), dim=2), Memory(hidden, cell), looked
+        from_seen = self.lstm.weight_ih[:, self.embedding.embedding_dim :]
+        gates = F.linear(seen, from_seen, self.lstm.bias_ih)
+        return Ahead(gates + F.linear(memory.hidden, self.lstm.weight_hh, self.lstm.bias_hh), memory.cell), looked
+
+    def read(self, ahead: Ahead, words: Tensor) -> tuple[Tensor, Memory]:
+        """Read a word after each prefix, [B, K] int64, or [K] of all photos.
+
+        Return the log-probabilities of the next one [B, K, V], and the memory then.
+        """
+        from_word = self.lstm.weight_ih[:, : self.embedding.embedding_dim]
+        gates = ahead.gates + F.linear(self.embedding(words), from_word)
+        take, keep, new, show = gates.chunk(4, dim=2)  # in the order of torch's LSTM
+        cell = torch.sigmoid(keep) * ahead.cell + torch.sigmoid(take) * torch.tanh(new)
+        hidden = torch.sigmoid(show) * torch.tanh(cell)
+        return F.log_softmax(self.words(self.dropout(hidden)), dim=2), Memory(hidden, cell)
 
     def loss(self, found: Tensor, paths: Tensor) -> Tensor:
         """Return the mean cross-entropy of the words of the true paths [B], plus what uneven looks cost; a scalar."""
@@ -92,7 +96,8 @@ class AttentionHead(nn.Module):
         read, written = spelled[:, :-1].clamp_min(0), spelled[:, 1:]
         logs, looks = [], []
         for at in range(read.shape[1]):
-            log, memory, looked = self.step(cells, memory, read[:, at : at + 1])
+            ahead, looked = self.attend(cells, memory)
+            log, memory = self.read(ahead, read[:, at : at + 1])
             logs.append(log)
             looks.append(looked)
         known = written >= 0
@@ -105,7 +110,8 @@ class AttentionHead(nn.Module):
         cells, memory = self.look(found)
         looks = []
         for word in self.spelled[path, : len(beneath)]:
-            _, memory, looked = self.step(cells, memory, word.view(1, 1))
+            ahead, looked = self.attend(cells, memory)
+            _, memory = self.read(ahead, word.view(1, 1))
             looks.append(looked[0, 0])
         return torch.stack(looks).view(-1, *(min(self.cells, side) for side in found.shape[2:]))
 

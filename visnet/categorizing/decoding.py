@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +25,13 @@ class Memory(NamedTuple):
     cell: Tensor
 
 
+class Ahead(NamedTuple):
+    """What K prefixes of each photo bring to any word after them: the LSTM's gates without it [B, K, 4 W], its cell."""
+
+    gates: Tensor
+    cell: Tensor
+
+
 class Decoder(Protocol):
     """What spells paths word by word."""
 
@@ -31,24 +39,34 @@ class Decoder(Protocol):
     def vocabulary(self) -> Vocabulary:
         """Its words."""
 
-    def step(self, cells: Cells, memory: Memory, words: Tensor) -> tuple[Tensor, Memory, Tensor]:
-        """Read a word [B, K] int64 after each prefix.
+    def attend(self, cells: Cells, memory: Memory) -> tuple[Ahead, Tensor]:
+        """Look at the cells after each of K prefixes; return what no word has a part in, and the looks [B, K, N]."""
 
-        Return the log-probabilities of the next one [B, K, V], the memory then, and where was looked [B, K, N].
+    def read(self, ahead: Ahead, words: Tensor) -> tuple[Tensor, Memory]:
+        """Read a word after each prefix, [B, K] int64, or [K] of all photos.
+
+        Return the log-probabilities of the next one [B, K, V], and the memory then.
         """
 
 
 def exact(head: Decoder, cells: Cells, memory: Memory) -> Tensor:
-    """Return the log-probability of every path [B, P]: all nodes of a level are one step, for all photos at once."""
+    """Return the log-probability of every path [B, P]: all nodes of a level are one step, for all photos at once.
+
+    A decoder looks before it reads: what it sees, and most of its sums, are the same for all children of a node, and
+    made once for them. A leaf costs a word only.
+    """
     words = head.vocabulary
     photos, device = len(cells.values), cells.values.device
     scores = cells.values.new_full((photos, len(words.paths)), LOST)
     reached = scores.new_zeros(photos, 1)
-    next_word, memory, _ = head.step(cells, memory, torch.full((photos, 1), words.start, device=device))
+    next_word, memory = head.read(head.attend(cells, memory)[0], torch.full((1,), words.start, device=device))
     for level in words.levels:
+        grouped = np.unique(level.parent, return_inverse=True)
+        inner, child_of = (torch.from_numpy(part).to(device) for part in grouped)
         parent, word, path, place = (torch.from_numpy(part).to(device) for part in level)
         reached = reached[:, parent] + next_word[:, parent, word]
-        next_word, memory, _ = head.step(cells, _of(memory, parent), word.expand(photos, -1))
+        ahead, _ = head.attend(cells, Memory(*(part[:, inner] for part in memory)))
+        next_word, memory = head.read(Ahead(*(part[:, child_of] for part in ahead)), word)
         scores[:, path] = reached[:, place] + next_word[:, place, words.end]
     return scores
 
@@ -65,7 +83,7 @@ def beam(head: Decoder, cells: Cells, memory: Memory, k: int) -> tuple[Tensor, T
     found = cells.values.new_full((photos, len(words.paths)), LOST)
     reached = cells.values.new_zeros(photos, 1)
     place_of = torch.zeros(photos, 1, dtype=torch.long, device=device)  # of each node above, in the beam; -1: in none
-    next_word, memory, _ = head.step(cells, memory, torch.full((photos, 1), words.start, device=device))
+    next_word, memory = head.read(head.attend(cells, memory)[0], torch.full((1,), words.start, device=device))
 
     def scores(places: Tensor, word: Tensor | int) -> Tensor:
         there = places.clamp_min(0)
@@ -81,7 +99,7 @@ def beam(head: Decoder, cells: Cells, memory: Memory, k: int) -> tuple[Tensor, T
         found[:, ending[0]], going_on = race[:, : len(ending[0])], race[:, len(ending[0]) :]
         node = _best(going_on, k)
         before = place_of[:, parent].gather(1, node).clamp_min(0)
-        next_word, memory, _ = head.step(cells, _rows(memory, before), word[node])
+        next_word, memory = head.read(_rows(head.attend(cells, memory)[0], before), word[node])
         reached = going_on.gather(1, node)
         order = torch.arange(node.shape[1], device=device).expand_as(node).masked_fill(reached.isneginf(), -1)
         place_of = torch.full_like(going_on, -1, dtype=torch.long).scatter(1, node, order)
@@ -100,7 +118,7 @@ def free_beam(head: Decoder, cells: Cells, memory: Memory, k: int) -> list[str]:
     photos, device = len(cells.values), cells.values.device
     reached = cells.values.new_zeros(photos, 1)
     said = torch.full((photos, 1, 0), 0, device=device)
-    next_word, memory, _ = head.step(cells, memory, torch.full((photos, 1), words.start, device=device))
+    next_word, memory = head.read(head.attend(cells, memory)[0], torch.full((1,), words.start, device=device))
     best_said, best = [""] * photos, [LOST] * photos
     for _ in range(len(words.levels) + 1):
         ended = reached + next_word[:, :, words.end]
@@ -112,20 +130,16 @@ def free_beam(head: Decoder, cells: Cells, memory: Memory, k: int) -> list[str]:
         before, word = chosen // words.start, chosen % words.start
         reached = going_on.gather(1, chosen)
         said = torch.cat([said.gather(1, before[:, :, None].expand(-1, -1, said.shape[2])), word[:, :, None]], 2)
-        next_word, memory, _ = head.step(cells, _rows(memory, before), word)
+        next_word, memory = head.read(_rows(head.attend(cells, memory)[0], before), word)
     for photo, (score, place) in enumerate(zip(*(part.tolist() for part in reached.max(1)), strict=True)):
         if score > best[photo]:
             best_said[photo] = words.text(said[photo, place].tolist())
     return best_said
 
 
-def _of(memory: Memory, places: Tensor) -> Memory:
-    return Memory(*(part[:, places] for part in memory))
-
-
-def _rows(memory: Memory, rows: Tensor) -> Memory:
+def _rows(ahead: Ahead, rows: Tensor) -> Ahead:
     """Take prefixes [B, k] of each photo's own."""
-    return Memory(*(part.gather(1, rows[:, :, None].expand(-1, -1, part.shape[2])) for part in memory))
+    return Ahead(*(part.gather(1, rows[:, :, None].expand(-1, -1, part.shape[2])) for part in ahead))
 
 
 def _best(scores: Tensor, k: int) -> Tensor:
