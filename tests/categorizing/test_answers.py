@@ -12,6 +12,8 @@ from tests.taxonomy.test_tree import ATLAS
 from visnet.categorizing.answers import (
     answers,
     coverage_at,
+    deepest_at,
+    depth_coverage,
     node_probabilities,
     probabilities,
     risk_coverage,
@@ -156,6 +158,45 @@ def test_coverage_may_grow_after_precision_was_too_low() -> None:
     assert list(none.columns) == ["threshold", "coverage", "precision"]
     assert len(none) == 0
     assert coverage_at(none) == (float("inf"), 0)
+
+
+@st.composite
+def told(draw: st.DrawFn) -> tuple[list[float], int]:
+    """Draw the probabilities of a path's levels, few different ones, and on how many of them it is right."""
+    levels = sorted(draw(st.lists(st.sampled_from([0.2, 0.5, 0.5, 0.9, 1.0]), max_size=4)), reverse=True)
+    return levels, draw(st.integers(0, len(levels)))
+
+
+@given(st.lists(told(), max_size=12))
+def test_an_answer_at_any_depth_is_right_if_all_it_tells_is(photos: list[tuple[list[float], int]]) -> None:
+    rows = []
+    for threshold in sorted({p for levels, _ in photos for p in levels}, reverse=True):
+        depths = [sum(p >= threshold for p in levels) for levels, _ in photos]
+        right = [depth <= shared for depth, (_, shared) in zip(depths, photos, strict=True) if depth]
+        every = sum(len(levels) for levels, _ in photos)
+        rows.append((threshold, len(right) / len(photos), sum(right) / len(right), sum(depths) / every))
+    curve = depth_coverage([levels for levels, _ in photos], np.array([shared for _, shared in photos], np.int64))
+    assert list(curve.itertuples(index=False, name=None)) == rows
+    precise = [(t, coverage, levels) for t, coverage, precision, levels in rows if precision >= 0.5]
+    assert deepest_at(curve, 0.5) == (precise[-1] if precise else (float("inf"), 0.0, 0.0))
+
+
+def test_an_answer_that_stops_at_the_parent_is_right_where_the_leaf_is_wrong() -> None:
+    """Ten photos, sure of the first level and right about it; five leaves are wrong, and less probable."""
+    levels = [[0.99, 0.9]] * 5 + [[0.99, 0.4]] * 5
+    curve = depth_coverage(levels, np.array([2] * 5 + [1] * 5))
+    assert deepest_at(curve) == (0.9, 1.0, 0.75)
+    whole = risk_coverage(np.array([last for _, last in levels]), np.arange(10) < 5)
+    assert coverage_at(whole) == (0.9, 0.5)
+
+
+def test_levels_that_are_surer_than_those_above_are_refused() -> None:
+    for levels, shared in (([[0.5, 0.6]], [1]), ([[float("nan")]], [1])):
+        with pytest.raises(ValueError, match="never rise"):
+            depth_coverage(levels, np.array(shared))
+    assert len(depth_coverage([[0.5], [0.6, 0.6]], np.array([1, 0]))) == 2, "of two photos the second may be surer"
+    with pytest.raises(ValueError, match="one a photo"):
+        depth_coverage([[0.5]], np.array([1, 1]))
 
 
 def test_what_is_no_score_probability_or_truth_is_refused() -> None:

@@ -6,6 +6,7 @@ an answer may be sure of "Women" and not of the kind of dress. How many photos a
 risk-coverage curve (El-Yaniv and Wiener, "On the foundations of noise-free selective classification", JMLR 11, 2010).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -138,6 +139,49 @@ def risk_coverage(probability: np.ndarray, right: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(
         {"threshold": ordered[last], "coverage": covered / max(1, len(order)), "precision": found / covered}
     )
+
+
+def depth_coverage(probabilities: Sequence[Sequence[float]], shared: np.ndarray) -> pd.DataFrame:
+    """Return the same where an answer may stop at any level: a row per distinct probability, the highest first.
+
+    probabilities: [B] of the levels of each predicted path, which never rise; shared: [B] int, on how many of its
+    levels it is right. Columns: threshold; coverage, the share of photos with a level at least as probable;
+    precision, the share of those that are told no wrong level; levels, the share of all predicted levels that are told.
+    `ValueError` where probabilities rise, are none, or `shared` is not one a photo.
+    """
+    depths = np.array([len(levels) for levels in probabilities], np.int64)
+    probability = np.array([one for levels in probabilities for one in levels], np.float64)
+    if np.shape(shared) != depths.shape:
+        raise ValueError(f"shared is {np.shape(shared)} and there are {len(depths)} photos; one a photo is wanted")
+    level = np.arange(len(probability)) - np.repeat(np.cumsum(depths) - depths, depths)  # from 0
+    if np.isnan(probability).any() or (np.diff(probability)[level[1:] > 0] > 0).any():
+        raise ValueError("probabilities: those of a photo's levels never rise, and none is NaN")
+    right = level < np.repeat(shared, depths)
+    becomes = right.astype(np.int64)  # what telling one level more changes: a right answer may become a wrong one
+    becomes[1:] -= np.where(level[1:] > 0, right[:-1], 0)
+    order = np.argsort(-probability, kind="stable")
+    last = np.flatnonzero(np.diff(probability[order], append=-np.inf))
+    told, found = np.cumsum(level[order] == 0)[last], np.cumsum(becomes[order])[last]
+    return pd.DataFrame(
+        {
+            "threshold": probability[order][last],
+            "coverage": told / max(1, len(depths)),
+            "precision": found / told,
+            "levels": (last + 1) / max(1, len(order)),
+        }
+    )
+
+
+def deepest_at(curve: pd.DataFrame, precision: float = 0.95) -> tuple[float, float, float]:
+    """Return the lowest threshold whose precision is at least this, its coverage, and the share of levels it tells.
+
+    curve: by `depth_coverage`. (inf, 0, 0) where no threshold is precise enough.
+    """
+    enough = curve[curve["precision"] >= precision]
+    if enough.empty:
+        return float("inf"), 0.0, 0.0
+    best = enough.iloc[-1]
+    return float(best["threshold"]), float(best["coverage"]), float(best["levels"])
 
 
 def coverage_at(curve: pd.DataFrame, precision: float = 0.95) -> tuple[float, float]:

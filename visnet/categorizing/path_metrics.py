@@ -117,6 +117,17 @@ def confusions(truth: Sequence[str], predicted: Sequence[str], most: int = 20) -
     return pd.DataFrame([(*pair, photos) for pair, photos in worst], columns=["truth", "predicted", "photos"])
 
 
+def shared_levels(truth: Sequence[str], predicted: Sequence[str]) -> np.ndarray:
+    """Return on how many levels, from the first one, each prediction agrees with the truth, [B] int64; none of ""."""
+    return np.array(
+        [
+            sum(one == other for one, other in zip(*map(prefixes, pair), strict=False))
+            for pair in zip(truth, predicted, strict=True)
+        ],
+        np.int64,
+    )
+
+
 def _check(truth: Sequence[str], predicted: Sequence[str]) -> None:
     if len(truth) != len(predicted) or not len(truth):
         raise ValueError(f"{len(predicted)} predictions for {len(truth)} photos; one a photo is wanted, and a photo")
@@ -124,13 +135,8 @@ def _check(truth: Sequence[str], predicted: Sequence[str]) -> None:
 
 def _lengths(truth: Sequence[str], predicted: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return how many nodes are on the true paths, on the predicted ones, and on both, each [B] int64."""
-    found = []
-    for pair in zip(truth, predicted, strict=True):
-        true, said = map(prefixes, pair)
-        both = sum(one == other for one, other in zip(true, said, strict=False))  # prefixes agree up to one level
-        found.append((len(true), len(said), both))
-    lengths, meant, shared = np.array(found, np.int64).T
-    return lengths, meant, shared
+    lengths, meant = (np.array([len(prefixes(path)) for path in paths], np.int64) for paths in (truth, predicted))
+    return lengths, meant, shared_levels(truth, predicted)
 
 
 def _calibration_errors(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from visnet.categorizing import path_metrics
-from visnet.categorizing.answers import PathAnswer, coverage_at, risk_coverage
+from visnet.categorizing.answers import PathAnswer, coverage_at, deepest_at, depth_coverage, risk_coverage
 from visnet.categorizing.attention_picture import MANY_PX, panels
 from visnet.categorizing.categorizer import Categorizer
 from visnet.categorizing.files import ALLOWED, CHANGES, TODAY, TOLD_CATEGORIES
@@ -28,8 +28,8 @@ def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
     """Bring the answers up to the crops, the model in a folder, and today's tree; measure those of known categories.
 
     Beside the table stands that of the products that lack a category, where any is told one (`product_paths`).
-    Writes `metrics.csv` (a row for each split), `confusions.csv`, and `risk_coverage.csv` of the test's photos beside
-    the table.
+    Writes `metrics.csv` (a row for each split), `confusions.csv`, and `risk_coverage.csv` and `depth_coverage.csv` of
+    the test's photos beside the table: answered whole or not at all, or as far down as is sure.
     """
     out = table.path.parent
     categorizer = Categorizer.load(model)
@@ -55,6 +55,10 @@ def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
     measured = _measured(retelling.tree, rows, out)
     curve = risk_coverage(test["sure"].to_numpy(float), (test["path"] == test["category"]).to_numpy())
     curve.to_csv(out / "risk_coverage.csv", index=False, lineterminator="\n")
+    depths = depth_coverage(
+        test["probabilities"].tolist(), path_metrics.shared_levels(test["category"].tolist(), test["path"].tolist())
+    )
+    depths.to_csv(out / "depth_coverage.csv", index=False, lineterminator="\n")
     path_metrics.confusions(test["category"].tolist(), test["path"].tolist()).to_csv(
         out / "confusions.csv", index=False, lineterminator="\n"
     )
@@ -64,7 +68,7 @@ def bring(crops: Path, model: Path, table: Table, log: Log) -> Report:
         "test_photos": len(test),
         **dict.fromkeys(("exact_path", "macro_f1")),  # where nothing is kept for a test
         **{name: None if np.isnan(value) else round(value, 6) for name, value in measured.get("test", {}).items()},
-        **_sureness(curve, test),
+        **_sureness(curve, depths, test, sure),
         "taxonomy": retelling.tree.version,
         "model_taxonomy": categorizer.taxonomy.version,
         "products_without_category": lacking,
@@ -86,14 +90,21 @@ def _say(retelling: Retelling, brought: Brought, stopped: int, log: Log) -> None
         )
 
 
-def _sureness(curve: pd.DataFrame, test: pd.DataFrame) -> Report:
-    """Say how many of the test's photos are answered surely enough, and whole."""
+def _sureness(curve: pd.DataFrame, depths: pd.DataFrame, test: pd.DataFrame, sure: float) -> Report:
+    """Say how many of the test's photos are answered surely enough, whole, and at any depth."""
     threshold, coverage = coverage_at(curve, SURE_OF) if len(test) else (float("inf"), 0.0)
+    at_any, answered, levels = deepest_at(depths, SURE_OF)
+    as_set = depths[depths["threshold"] >= sure].tail(1)
     full = (test["answer"] == test["path"]) & (test["path"] != "")
     right = test["path"] == test["category"]
     return {
         "coverage_at_95": round(coverage, 6),
         "threshold_at_95": round(threshold, 6) if np.isfinite(threshold) else None,
+        "answered_at_95": round(answered, 6),
+        "answered_levels_at_95": round(levels, 6),
+        "answered_threshold_at_95": round(at_any, 6) if np.isfinite(at_any) else None,
+        "answered_share": round(float(as_set["coverage"].max()), 6) if len(as_set) else None,
+        "answered_precision": round(float(as_set["precision"].iloc[-1]), 6) if len(as_set) else None,
         "told_whole_share": round(float(full.mean()), 6) if len(test) else None,
         "told_whole_precision": round(float(right[full].mean()), 6) if full.any() else None,
     }
