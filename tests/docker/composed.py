@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 WITH_STORE = yaml.safe_load((ROOT / "docker/compose.objects.yaml").read_text())
 OTHERS = ("postgres", "prometheus", "grafana")  # whose images are others'
 OURS = tuple(name for name in SERVICES if name not in OTHERS)
+ANSWERING = ("mlflow", "mlflow-page", "code", "webserver", "serve")  # the daemon has no port
 UI_PASSWORD = "a password of the pages"
 OBJECTS_KEY = "a key of the store"
 STORE_PORTS = ("master", "volume", "filer")  # whose numbers the container's address space has to itself
@@ -111,7 +113,9 @@ class Composed:
         return boto3.client("s3", endpoint_url=self.url("objects"), **who)
 
     def healthy(self, name: str) -> bool:
-        """Ask as the health check of compose.yaml does."""
+        """Ask as the health check of compose.yaml does, once there is something at the port to ask."""
+        if name in ANSWERING and not answers_at(self.ports[name]):
+            return False
         words = SERVICES[name]["healthcheck"]["test"]
         assert words[0] == "CMD"
         words = [str(self.ports["code"]) if word == "4000" else word for word in words[1:]]
@@ -145,6 +149,12 @@ class Composed:
 
     def _command(self, name: str) -> list[str]:
         return [sys.executable, "-m", "orchestration.ui.roles", *SERVICES[name]["command"]]
+
+
+def answers_at(port: int) -> bool:
+    """Whether a server listens: a look that costs nothing, where each health check is a process."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def answers(address: str) -> bool:
