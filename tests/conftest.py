@@ -90,12 +90,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     mine = tmp_path_factory.getbasetemp()
     shared = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
     folder, whole = shared / "built" / "shop", shared / "built" / "whole"
+    from tests import forked  # torch and Lance, which not every test needs
+
     with (shared / "built.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not whole.exists():
             shutil.rmtree(folder, ignore_errors=True)  # of a build that failed
             workspace.make(folder)
-            workspace.shell(folder, "dvc", "repro")
+            forked.dvc(folder, "repro")
             workspace.shell(folder, "git", "add", "-A")
             workspace.shell(folder, "git", "commit", "-qm", "Built")
             whole.touch()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.forked import dvc
 from tests.workspace import SMALL, report, run, shell, visnet
 from visnet.pipeline.stage import STAGES, module
 from visnet.storage.table import Table
@@ -80,23 +81,23 @@ def test_the_evaluation_stands_beside_its_baselines(built: Path) -> None:
 
 
 def test_a_second_repro_does_nothing(shop: Path) -> None:
-    said = shell(shop, "dvc", "repro")
+    said = dvc(shop, "repro")
     assert said.count("didn't change, skipping") == len(STAGES)
     assert "up to date" in said
     assert shell(shop, "git", "status", "--porcelain") == ""
-    assert "up to date" in shell(shop, "dvc", "status")
+    assert "up to date" in dvc(shop, "status")
 
 
 def test_push_and_pull_give_the_same_catalog_without_running(built: Path, tmp_path: Path) -> None:
     shop = Path(shutil.copytree(built, tmp_path / "shop", symlinks=True))
-    shell(shop, "dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
+    dvc(shop, "remote", "add", "-d", "store", str(tmp_path / "store"))
     shell(shop, "git", "commit", "-qam", "A store")
-    shell(shop, "dvc", "push")
+    dvc(shop, "push")
     clone = tmp_path / "clone"
     shell(tmp_path, "git", "clone", "-q", str(shop), str(clone))
-    shell(clone, "dvc", "pull")
-    assert "up to date" in shell(clone, "dvc", "status")
-    said = shell(clone, "dvc", "repro")
+    dvc(clone, "pull")
+    assert "up to date" in dvc(clone, "status")
+    said = dvc(clone, "repro")
     assert "Running stage" not in said
     for stage, table, key in [("crops", "crops", "crop_id"), ("catalog_embeddings", "embeddings", "crop_id")]:
         assert Table(clone / f"data/{stage}/{table}.lance", key).digest() == report(built, stage)["digest"]
@@ -107,32 +108,33 @@ def test_checkout_brings_an_older_catalog_back_and_forth(shop: Path) -> None:
     params = shop / "params.toml"
     params.write_text(params.read_text().replace("products = 88", "products = 99"))
     for stage in ("raw_images", "crops"):
-        shell(shop, "dvc", "repro", "--single-item", stage)
+        dvc(shop, "repro", "--single-item", stage)
     shell(shop, "git", "add", "-A")
     shell(shop, "git", "commit", "-qm", "More products")
     newer = report(shop, "crops")["digest"]
     assert newer != older["crops"]
     path = shop / "data/crops/crops.lance"
     shell(shop, "git", "checkout", "-q", "HEAD~1")
-    shell(shop, "dvc", "checkout")
+    dvc(shop, "checkout")
     assert Table(path, "crop_id").digest() == older["crops"]
     shell(shop, "git", "checkout", "-q", "main")
-    shell(shop, "dvc", "checkout")
+    dvc(shop, "checkout")
     assert Table(path, "crop_id").digest() == newer
 
 
 def test_a_changed_parameter_runs_only_what_depends_on_it_and_the_two_versions_are_compared(shop: Path) -> None:
     params = shop / "params.toml"
     params.write_text(params.read_text().replace("epochs = 2", "epochs = 1\nseed = 9"))
+    # Each stage in a Python of its own, as a person's shell has it.
     ran = re.findall(r"Running stage '(\w+)'", shell(shop, "dvc", "repro"))
     assert ran[0] == "trained_model"
     of_the_model = {"catalog_embeddings", "knn_results", "proposed_boxes", "duplicates", "evaluation", "publish"}
     assert {"catalog_embeddings", "evaluation"} < set(ran[1:]) <= of_the_model
-    difference = json.loads(shell(shop, "dvc", "metrics", "diff", "--json", "HEAD"))
+    difference = json.loads(dvc(shop, "metrics", "diff", "--json", "HEAD"))
     assert "triplet_accuracy" in difference["reports/metrics/evaluation.json"]
     assert difference["reports/metrics/trained_model.json"].keys() == {"training_s"}
     page = shop / "dvc_plots" / "index.html"
-    shell(shop, "dvc", "plots", "diff", "HEAD")
+    dvc(shop, "plots", "diff", "HEAD")
     assert "validation_triplet_accuracy" in page.read_text()
     assert "colour_histogram" in page.read_text()
 

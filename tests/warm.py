@@ -1,4 +1,4 @@
-"""What each process forked in `tests.apart` would do once: imports that come late, and tables mapped to classes."""
+"""What each process that tests fork would do once: imports that come late, and tables mapped to classes."""
 
 import importlib
 
@@ -7,6 +7,14 @@ from PIL import Image
 
 for name in (
     "alembic.command",
+    "dulwich.repo",
+    "dvc.cli.parser",
+    "dvc.fs.dvc",
+    "dvc.repo.index",
+    "dvc.repo.reproduce",
+    "dvc.stage.run",
+    "dvc.utils.serialize",
+    "dvc_data.hashfile.checkout",
     "git",
     "mlflow.store.model_registry.sqlalchemy_store",
     "mlflow.store.tracking.sqlalchemy_store",

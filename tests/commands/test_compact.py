@@ -12,8 +12,9 @@ import pytest
 
 from tests import refreshing
 from tests.apart import within
+from tests.forked import dvc, tried
 from tests.refreshing import make, put_stock, refresh, stock
-from tests.workspace import report, run, shell, visnet
+from tests.workspace import report, shell, visnet
 from visnet.commands import compact
 from visnet.errors import Conflict, NotReady
 from visnet.serving import catalog
@@ -140,9 +141,9 @@ def test_dvc_keeps_what_is_served_when_a_gate_closes_and_takes_compacted_tables_
     params, closed = shop / "params.toml", "added_share_max = 0.0"
     more = params.read_text().replace("products = 88", "products = 99")
     params.write_text(more.replace("[publish]", f"[publish]\n{closed}"))
-    shell(shop, "dvc", "repro", "--single-item", "raw_images", "crops", "catalog_embeddings", "knn_results")
+    dvc(shop, "repro", "--single-item", "raw_images", "crops", "catalog_embeddings", "knn_results")
     before = (shop / "reports/publish.json").read_bytes()
-    done = run(shop, "dvc", "repro", "--single-item", "publish")
+    done = tried(shop, "repro", "--single-item", "publish")
     assert done.returncode != 0
     assert f"allowed is {closed.split()[-1]}; version 1 stays" in done.stderr
     assert (shop / "reports/publish.json").read_bytes() == before, "DVC removes reports that it is not told to keep"
@@ -151,10 +152,10 @@ def test_dvc_keeps_what_is_served_when_a_gate_closes_and_takes_compacted_tables_
     made = ["raw_images", "crops", "triplets", "trained_model", "catalog_embeddings", "knn_results"]
     assert "knn_results_knn" in visnet(shop, "compact").stdout
     assert report(shop, "compaction")["files"] < report(shop, "compaction")["files_before"]
-    shell(shop, "dvc", "commit", "-f", *made)
-    assert "up to date" in shell(shop, "dvc", "status", *made)
+    dvc(shop, "commit", "-f", *made)
+    assert "up to date" in dvc(shop, "status", *made)
     params.write_text(params.read_text().replace(closed, ""))
-    shell(shop, "dvc", "repro", "--single-item", "publish")
+    dvc(shop, "repro", "--single-item", "publish")
     assert refreshing.numbers(shop) == [1, 2]
     assert shell(shop, "git", "status", "--porcelain", "data") == "", "neither versions nor locks are git's"
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from dvc import cli
 
-from tests import refreshing, workspace
+from tests import forked, refreshing, workspace
 from tests.apart import within
 from tests.refreshing import numbers, put_stock, refresh, served, stock
 from tests.workspace import shell
@@ -149,7 +149,7 @@ def test_a_checkout_is_served_as_a_newer_version_and_so_is_the_way_back(shop: Pa
     facts = versions.facts(shop / "data/publish", 4)
     assert (facts["parts"], facts["changed"], facts["before"]) == (contents[2], 12, 3)
     assert versions.facts(shop / "data/publish", 3)["parts"] == contents[1]
-    assert "up to date" in shell(shop, "dvc", "status")
+    assert "up to date" in forked.dvc(shop, "status")
     assert shell(shop, "git", "status", "--porcelain").replace("?? answer.png\n", "") == ""
 
 
@@ -278,7 +278,7 @@ def test_an_experiment_serves_nothing_until_it_is_applied_and_deployed(shop: Pat
     refresh(shop, *refreshing.REFRESH[:-1])
     dvc(shop, "add", *(f"data/{stage}" for stage in MADE))
     wide = ["-S", "params.toml:publish.removed_share_max=0.9"]
-    said = shell(shop, "dvc", "exp", "run", "--name", "wide", *wide)
+    said = forked.dvc(shop, "exp", "run", "--name", "wide", *wide)
     assert "the experiment wide serves nothing; `dvc exp apply wide`, then `python -m visnet deploy` does" in said
     assert (numbers(shop), served(shop)) == ([1, 2], 2)
     assert workspace.report(shop, "publish")["products"] == 5

@@ -21,7 +21,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
-from tests import refreshing, workspace
+from tests import forked, refreshing, workspace
 from tests.apart import Work
 
 HOURS = int(os.environ.get("VISNET_HOURS", "24"))
@@ -111,6 +111,7 @@ def tick(context: WorkspaceProcessContext, now: datetime) -> None:
 def test_a_day_of_batches_equals_one_clean_build(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for key, value in workspace.environment().items():
         monkeypatch.setenv(key, value)
+    monkeypatch.setenv("PATH", forked.path())
     shop = workspace.make(tmp_path / "shop", FEED)
     for learnt in LEARNT:
         shutil.copytree(built / "data" / learnt, shop / "data" / learnt)

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from orchestration.bridge.dvc import Dvc
-from tests import refreshing, workspace
+from tests import forked, refreshing, workspace
 from tests.orchestration.loaded import forget, load
 
 
@@ -19,7 +19,7 @@ def test_a_click_goes_back_and_another_forward(
         refreshing.put_stock(shop, refreshing.stock(12, look))
         refreshing.refresh(shop)
     shutil.copy(workspace.ROOT / "dvc.yaml", shop)
-    workspace.shell(shop, "dvc", "init", "--no-scm", "-q")
+    forked.dvc(shop, "init", "--no-scm", "-q")
     monkeypatch.chdir(shop)
     jobs = {job.name: job for job in load().get_repository_def().get_all_jobs()}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import refreshing, workspace
+from tests import forked, refreshing, workspace
 from visnet.storage import integrity
 from visnet.storage.table import Table
 
@@ -103,11 +103,11 @@ def test_verify_names_what_is_damaged_and_its_cure_cures(shop: Path) -> None:
         shutil.copy(workspace.ROOT / name, shop)
     for name in ("visnet", "kernels"):
         shutil.copytree(workspace.ROOT / name, shop / name, ignore=shutil.ignore_patterns("__pycache__"))
-    workspace.shell(shop, "dvc", "init", "--no-scm", "-q")
+    forked.dvc(shop, "init", "--no-scm", "-q")
     said = workspace.shell(shop, sys.executable, "-m", "visnet", "verify")
     assert "crops                OK" in said
     assert "version 1            OK" in said
-    workspace.shell(shop, "dvc", "commit", "-f", "raw_images", "crops", "-q")
+    forked.dvc(shop, "commit", "-f", "raw_images", "crops", "-q")
     locked = (shop / "dvc.lock").read_bytes()
     before = refreshing.state(shop)
 
@@ -118,12 +118,12 @@ def test_verify_names_what_is_damaged_and_its_cure_cures(shop: Path) -> None:
     assert "run `dvc checkout --force data/crops`" in done.stderr
     params = shop / "params.toml"
     params.write_text(params.read_text().replace("side_px = 32", "side_px = 32\nquality = 91"))
-    failed = workspace.run(shop, "dvc", "repro", "--single-item", "crops")
+    failed = forked.tried(shop, "repro", "--single-item", "crops")
     assert failed.returncode != 0
     assert (shop / "dvc.lock").read_bytes() == locked, "a damaged table is not the new truth"
 
     params.write_text(params.read_text().replace("\nquality = 91", ""))
-    workspace.shell(shop, "dvc", "checkout", "--force", "data/crops")
+    forked.dvc(shop, "checkout", "--force", "data/crops")
     assert refreshing.state(shop) == before
     assert workspace.visnet(shop, "verify").returncode == 0
 

@@ -18,7 +18,8 @@ from mlflow.entities import Run
 
 from tests import learning, refreshing
 from tests.apart import Work, within
-from tests.workspace import environment, report, run, shell
+from tests.forked import dvc, tried
+from tests.workspace import environment, report, shell
 from visnet import zoo
 from visnet.evaluation import verdict
 from visnet.pipeline.reports import LINE
@@ -153,9 +154,9 @@ def test_a_typo_and_a_stop_cost_the_line_nothing(shop: Path) -> None:
     params = shop / "params.toml"
     right = params.read_text()
     params.write_text(right.replace('"mildnet_small"', '"mildnet_smal"'))
-    assert run(shop, "dvc", "repro").returncode
+    assert tried(shop, "repro").returncode
     assert {path: path.read_bytes() for path in made} == before
-    assert "didn't change, skipping" in shell(shop, "dvc", "repro", "--single-item", "catalog_embeddings")
+    assert "didn't change, skipping" in dvc(shop, "repro", "--single-item", "catalog_embeddings")
 
     params.write_text(right.replace("epochs = 2", "epochs = 50"))
     words = [sys.executable, "-m", "dvc", "repro", "--single-item", "trained_model"]
@@ -168,9 +169,9 @@ def test_a_typo_and_a_stop_cost_the_line_nothing(shop: Path) -> None:
     assert {path: path.read_bytes() for path in made} == before
 
     params.write_text(right)
-    assert "didn't change, skipping" in shell(shop, "dvc", "repro", "--single-item", "trained_model")
+    assert "didn't change, skipping" in dvc(shop, "repro", "--single-item", "trained_model")
     shutil.rmtree(shop / "data/trained_model")
     (shop / "reports/triplets.png").unlink()
-    shell(shop, "dvc", "checkout")
+    dvc(shop, "checkout")
     assert {path: path.read_bytes() for path in made} == before
     assert shell(shop, "git", "status", "--porcelain") == ""
