@@ -56,7 +56,7 @@ def test_a_version_in_shards_answers_as_one_process_does(shop: Path, shards: Sha
 
 
 def test_ray_serve_answers_over_shards_as_one_process_does(shop: Path, connected: cluster.Cluster) -> None:
-    serve = pytest.importorskip("ray.serve", reason="pip install 'ray[serve]'", exc_type=ImportError)
+    serve = pytest.importorskip("ray.serve", reason="pip install 'visnet[ray]'", exc_type=ImportError)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
