@@ -6,6 +6,8 @@
 #include "nearest.h"
 #include "vectors.h"
 
+enum { SLACK = 64 }; /* one in so many more than k may reach what is found for the k-th: it is found in half the steps */
+
 int groups_new(Groups *groups, int64_t most) {
     groups->places = 16;
     while (groups->places < 2 * most) groups->places *= 2;
@@ -42,9 +44,9 @@ static float unordered(int32_t bits) {
     return value;
 }
 
-/* Find the k-th largest of n values, 1 <= k <= n: halving the range and counting, which goes by vectors, is faster than
- * to move values about. */
-float largest(int32_t *key, int64_t n, int64_t k) {
+/* Find the k-th largest of n values, 1 <= k <= n, or one of the `slack` that follow it: halving the range and counting,
+ * which goes by vectors, is faster than to move values about. */
+float largest(int32_t *key, int64_t n, int64_t k, int64_t slack) {
     int32_t least = INT32_MAX, most = INT32_MIN;
     for (int64_t i = 0; i < n; i++) {
         least = key[i] < least ? key[i] : least;
@@ -54,7 +56,7 @@ float largest(int32_t *key, int64_t n, int64_t k) {
     while (low < high) {
         int32_t middle = (int32_t)((low + high + 1) >> 1), count = 0;
         for (int64_t i = 0; i < n; i++) count += key[i] >= middle;
-        if (count == k) { /* then it is the least of these */
+        if (count >= k && count <= k + slack) { /* then it is the least of these */
             least = INT32_MAX;
             for (int64_t i = 0; i < n; i++) least = (key[i] >= middle) & (key[i] < least) ? key[i] : least;
             return unordered(least);
@@ -65,8 +67,8 @@ float largest(int32_t *key, int64_t n, int64_t k) {
     return unordered((int32_t)low);
 }
 
-/* Find the k-th largest lower bound, of distinct groups each one's best; -inf where there are fewer, NaN where memory
- * is short. best: the table of groups that is filled meanwhile, NULL without groups. */
+/* Find the k-th largest lower bound, or one a little less, of distinct groups each one's best; -inf where there are
+ * fewer, NaN where memory is short. best: the table of groups that is filled meanwhile, NULL without groups. */
 float kth_lower(const Segment *segment, const int64_t *group, int64_t k, Groups *best) {
     int64_t n = segment->count;
     int32_t *key = malloc((size_t)(n + 1) * sizeof(int32_t));
@@ -84,7 +86,7 @@ float kth_lower(const Segment *segment, const int64_t *group, int64_t k, Groups 
         for (int64_t at = 0; at < best->places; at++)
             if (best->used[at]) key[n++] = ordered(best->best[at]);
     }
-    if (n >= k) found = largest(key, n, k);
+    if (n >= k) found = largest(key, n, k, k / SLACK);
     free(key);
     return found;
 }
@@ -155,4 +157,28 @@ void tighten(Search *search, const int64_t *group, int64_t part, int64_t query) 
     }
     if (!search->failed) compact(q, segment, query, *least, group, &best, NULL);
     groups_free(&best);
+}
+
+/* Raise a threshold, and drop what is below it, when `share` of the rows has been looked at, which came from everywhere:
+ * to what more of them reach, by the middle of their bounds, than stand among the k first of all rows, but for a chance
+ * in a million where rows come in any order. Exact scores prove it in the end, or the query is scanned again. */
+void guess(Search *search, int64_t part, int64_t query, double share) {
+    const Queries *q = &search->q;
+    Segment *segment = search->segment + part * q->h + query;
+    float *least = search->least + part * search->lanes + query;
+    double found = share * (double)q->k;
+    int64_t rank = (int64_t)(found + 5.0 * sqrt(found * (1.0 - share)) + 5.0);
+    if (segment->dead || segment->count < rank) return;
+    int32_t *key = malloc((size_t)segment->count * sizeof(int32_t));
+    if (!key) {
+        search->failed = 1;
+        return;
+    }
+    for (int64_t i = 0; i < segment->count; i++) key[i] = ordered((segment->bound[i] + segment->lower[i]) * 0.5f);
+    float middle = largest(key, segment->count, rank, rank / SLACK);
+    free(key);
+    float raised = (float)threshold_of(q, query, cost_of(q, query, middle));
+    if (!(raised > *least)) return;
+    *least = raised;
+    compact(q, segment, query, raised, NULL, NULL, NULL);
 }

@@ -28,14 +28,15 @@ typedef struct {
     int64_t bytes, rows, first, type, d;
 } Rows;
 
-/* Encoded queries, and how a similarity s of one becomes a cost (scale.py). */
+/* Encoded queries, and how a similarity s of one becomes a cost (scale.py). guess: whether a threshold may be one that
+ * only the answer proves. */
 typedef struct {
     const uint8_t *codes;
     const float *terms, *step;
     const double *floor, *constant, *norm;
     const int64_t *exclude;
     double offset, roundoff;
-    int64_t h, k, most, parts, metric;
+    int64_t h, k, most, parts, metric, guess;
 } Queries;
 
 /* The survivors of one query in one part of the gallery: which row, the bound of s, and what s is at least. */
@@ -97,8 +98,9 @@ static inline int32_t ordered(float value) {
     return bits ^ (bits >> 31 & 0x7fffffff);
 }
 
-float largest(int32_t *key, int64_t n, int64_t k);
+float largest(int32_t *key, int64_t n, int64_t k, int64_t slack);
 float kth_lower(const Segment *segment, const int64_t *group, int64_t k, Groups *best);
+void guess(Search *search, int64_t part, int64_t query, double share);
 double cost_of(const Queries *q, int64_t query, double s);
 double threshold_of(const Queries *q, int64_t query, double cost);
 void compact(const Queries *q, Segment *segment, int64_t query, float least, const int64_t *group, Groups *best,

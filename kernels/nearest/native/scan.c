@@ -9,6 +9,7 @@
 #define UP (1.0 + 0x1p-7)
 enum { MOST_FEW = 8 };   /* queries; more stand in lanes */
 enum { FIRST = 64 };    /* one unit in so many is scanned before the others: more of them cost memory's speed */
+enum { SECOND = 16, THIRD = 4 }; /* with many queries and neighbours: then nothing waits for memory */
 
 EXPORT int64_t search_lanes(void) { return LANES; }
 
@@ -88,7 +89,7 @@ EXPORT Search *search_new(const Queries *queries, int64_t type, int64_t bytes) {
 }
 
 static int grow(Search *search, Segment *segment) {
-    int64_t most = search->q.most, first = search->q.k > most ? 128 : 2 * search->q.k + 128;
+    int64_t most = search->q.most, first = search->q.k > most ? 128 : (search->q.guess ? 4 : 2) * search->q.k + 128;
     int64_t room = segment->room ? 2 * segment->room : first;
     room = room < most ? room : most;
     void *row = realloc(segment->row, (size_t)room * 4);
@@ -242,39 +243,54 @@ static int sparse(const Rows *rows, int64_t start, int64_t stop) {
     return 2 * count < 8 * (last - first);
 }
 
+/* List by which steps units are scanned: every so many-th of all, then every so many-th that is left. Returns how many. */
+static int steps_of(const Search *search, int64_t step[3]) {
+    const Queries *q = &search->q;
+    int count = 0;
+    if (q->k <= q->most && q->guess && search->panels) step[count++] = SECOND, step[count++] = THIRD;
+    else if (q->k <= q->most) step[count++] = FIRST;
+    step[count++] = 1;
+    return count;
+}
+
 /* Scan rows start to stop for the queries from lane `from` to `to`, a multiple of LANES, as one part of the gallery.
- * One unit in so many comes first, from everywhere, so that thresholds are of use also where like rows stand together.
- * Where thresholds stay, rows come in their order. Valid rows among many that are not, and the last rows, are copied
- * together. Returns 0 where memory is short. */
+ * Some units come first, from everywhere, so that thresholds are of use also where like rows stand together, and may be
+ * guessed from them. Where thresholds stay, rows come in their order. Valid rows among many that are not, and the last
+ * rows, are copied together. Returns 0 where memory is short. */
 EXPORT int64_t search_scan(Search *search, const Rows *rows, int64_t part, int64_t from, int64_t to, int64_t start,
                     int64_t stop) {
     uint8_t *together = reserve(UNIT, rows->bytes);
-    int64_t number[UNIT], bytes = rows->bytes;
-    int held = 0, gathered = sparse(rows, start, stop);
+    int64_t number[UNIT], bytes = rows->bytes, step[3], units = (stop - start + UNIT - 1) / UNIT;
+    int64_t end = to < search->q.h ? to : search->q.h;
+    int held = 0, gathered = sparse(rows, start, stop), fresh = 1, steps = steps_of(search, step);
     if (!together) return 0;
-    for (int64_t query = from; query < to && query < search->q.h; query++) {
+    for (int64_t query = from; query < end; query++) {
         Segment *segment = search->segment + part * search->q.h + query;
         if (!segment->room && !grow(search, segment)) search->failed = 1;
+        fresh &= segment->count == 0;
     }
     tiles_begin();
-    int64_t units = (stop - start + UNIT - 1) / UNIT, apart = search->q.k > search->q.most ? 1 : FIRST;
-    int64_t early = (units + apart - 1) / apart;
-    for (int64_t turn = 0; turn < units && !search->failed; turn++) {
-        int64_t late = turn - early, row = start + UNIT * (late < 0 ? turn * apart : late + late / (FIRST - 1) + 1);
-        int count = stop - row < UNIT ? (int)(stop - row) : UNIT;
-        uint32_t valid = bits_of(rows, row, count);
-        if (!gathered && count == UNIT) {
-            if (valid) unit(search, rows, part, from, to, rows->codes + row * bytes, row, NULL, count, valid);
-            continue;
-        }
-        for (; valid; valid &= valid - 1) {
-            number[held] = row + __builtin_ctz(valid);
-            memcpy(together + held * bytes, rows->codes + number[held] * bytes, (size_t)bytes);
-            if (++held == UNIT) {
-                unit(search, rows, part, from, to, together, 0, number, held, 0xffffffffu);
-                held = 0;
+    for (int turn = 0; turn < steps; turn++) {
+        for (int64_t at = 0; at < units && !search->failed; at += step[turn]) {
+            if (turn && at % step[turn - 1] == 0) continue; /* each step is a part of the one before */
+            int64_t row = start + UNIT * at;
+            int count = stop - row < UNIT ? (int)(stop - row) : UNIT;
+            uint32_t valid = bits_of(rows, row, count);
+            if (!gathered && count == UNIT) {
+                if (valid) unit(search, rows, part, from, to, rows->codes + row * bytes, row, NULL, count, valid);
+                continue;
+            }
+            for (; valid; valid &= valid - 1) {
+                number[held] = row + __builtin_ctz(valid);
+                memcpy(together + held * bytes, rows->codes + number[held] * bytes, (size_t)bytes);
+                if (++held == UNIT) {
+                    unit(search, rows, part, from, to, together, 0, number, held, 0xffffffffu);
+                    held = 0;
+                }
             }
         }
+        for (int64_t query = from; search->q.guess && fresh && turn + 1 < steps && query < end; query++)
+            guess(search, part, query, 1.0 / (double)step[turn]);
     }
     if (held) unit(search, rows, part, from, to, together, 0, number, held, 0xffffffffu);
     tiles_end();

@@ -95,15 +95,18 @@ def answer(
     k: int,
     admission: Admission,
     most: int,
+    *,
+    guess: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the k nearest admitted rows of each query [H, D], whose codes these are; most: survivors of one query.
+    """Find the k nearest admitted rows of each query [H, D], whose codes these are; most: survivors of one query;
+    guess: thresholds, so that queries that it was too high for are not proven.
 
     Returns score [H, k] float32, row [H, k] int64, proven [H] bool: the others are not answered. Raises NoBoundError
     where rows are encoded in the scan, and MemoryError.
     """
     h, g, bytes_ = queries.shape[0], prepared.vectors.shape[0], codes.codes.shape[1] * codes.codes.itemsize
     lanes, parts = split(library.search_lanes(), h, g, bytes_)
-    asked = Queries(codes, k, most, parts, admission.exclude)
+    asked = Queries(codes, k, most, parts, admission.exclude, guess=guess)
     with begun(library, asked, codes) as handle:
         answers = torch.empty((h, k)), torch.empty((h, k), dtype=torch.int64), torch.empty(h, dtype=torch.bool)
         search = Search(library, handle, queries, prepared, admission, prepared.metric, *answers)

@@ -187,7 +187,7 @@ static double kth_score(const Search *search, int64_t query, int32_t *key) {
     int64_t n = 0;
     for (int64_t i = 0; i < search->segment[query].count; i++)
         if (!isnan(search->score[query][i])) key[n++] = ordered(sign * search->score[query][i]);
-    return n < search->q.k ? INFINITY : nextafterf(-largest(key, n, search->q.k), INFINITY);
+    return n < search->q.k ? INFINITY : nextafterf(-largest(key, n, search->q.k, 0), INFINITY);
 }
 
 /* Say what the k-th of a query's survivors costs at most, and by which lower bound. */
@@ -208,7 +208,10 @@ static int prepare(Search *search, Scoring *own, const Vectors *queries, const i
     for (int64_t query = own->from, i = 0; query < own->to; query++, i++) {
         Segment *segment = search->segment + query;
         if (!gather(search, query)) segment->count = proven[query] = 0;
-        else proven[query] = (uint8_t)narrow(search, query, limit_of(search, group, query, own->needed + i));
+        else { /* what was guessed is proven by scores */
+            int known = narrow(search, query, limit_of(search, group, query, own->needed + i));
+            proven[query] = (uint8_t)(known || search->q.guess);
+        }
         if (!by_row(segment)) search->failed = 1;
         search->score[query] = realloc(search->score[query], (size_t)(segment->count + 1) * sizeof(float));
         if (!search->score[query]) return 0;

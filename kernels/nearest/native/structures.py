@@ -72,16 +72,21 @@ class Queries(Structure):
     _fields_ = (
         *fields(POINTER, "codes terms step floor constant norm exclude"),
         *fields(REAL, "offset roundoff"),
-        *fields(WHOLE, "h k most parts metric"),
+        *fields(WHOLE, "h k most parts metric guess"),
     )
 
-    def __init__(self, codes: QueryCodes, k: int, most: int, parts: int, exclude: Tensor | None) -> None:
-        """Point to codes; k: neighbours; most: survivors of a query in one of so many parts of the gallery."""
+    def __init__(
+        self, codes: QueryCodes, k: int, most: int, parts: int, exclude: Tensor | None, *, guess: bool = False
+    ) -> None:
+        """Point to codes; k: neighbours; most: survivors of a query in one of so many parts of the gallery.
+
+        guess: whether thresholds may be guessed, so that a query may have to be scanned again.
+        """
         scale, coding = codes.scale, codes.coding
         parts_of = (codes.codes, codes.terms, codes.step, codes.floor, scale.constant, scale.norm, exclude)
         self.kept = [None if part is None else part.contiguous() for part in parts_of]
         pointers = (address(part) for part in self.kept)
-        asked = (codes.codes.shape[0], k, most, parts, METRICS.index(coding.metric))
+        asked = (codes.codes.shape[0], k, most, parts, METRICS.index(coding.metric), int(guess))
         super().__init__(*pointers, scale.offset, coding.roundoff, *asked)
 
 
