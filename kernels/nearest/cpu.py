@@ -26,6 +26,7 @@ from kernels.nearest.survive import Limits, limits_of, survivors
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 QUERIES = 512  # of one scan
 ONE_SHOT_QUERIES = 2048  # of one scan that has to encode the gallery
+FEWER_BYTES = 2  # so many times less of them take a query's survivors in the compiled scan
 GUESS = 128  # neighbours from which on a guess of the k-th spares more than it costs
 ONE_SHOT = 48  # queries from which on it pays to make bfloat16 codes that are used once
 
@@ -69,8 +70,9 @@ def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) ->
     if prepared.coding and prepared.hurry and queries.shape[0] >= ONE_SHOT:
         prepared = replace(prepared, coding=replace(prepared.coding, dtype=TYPES[fastest()]))
     limits = limits_of(k, admission, torch.float32 if prepared.coding is None else prepared.coding.dtype)
-    step = min(limits.queries, QUERIES if prepared.codes is not None else ONE_SHOT_QUERIES)
     library = build.library()
+    many = limits.queries if library is None else FEWER_BYTES * limits.queries
+    step = min(many, QUERIES if prepared.codes is not None else ONE_SHOT_QUERIES)
     run = _by_torch if library is None else partial(_compiled, library)
     parts = []
     for start in range(0, queries.shape[0], step):

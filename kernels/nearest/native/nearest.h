@@ -79,11 +79,11 @@ typedef struct {
 } Entry;
 
 /* score.c */
-void widen(const Vectors *vectors, int64_t row, double *to);
+const float *float_row(const Vectors *vectors, int64_t row, float *room);
 void fetch(const Vectors *vectors, int64_t row);
-double square(const double *x, int64_t d);
-void dots(const double *const *x, const double *y, int64_t d, int count, double *out);
-float score_pair(double dot, const double *x, const double *y, int64_t d, int64_t metric, double x_sq, double y_sq,
+double square(const float *x, int64_t d);
+void dots(const float *const *x, const float *y, int64_t d, int count, double *out);
+float score_pair(double dot, const float *x, const float *y, int64_t d, int64_t metric, double x_sq, double y_sq,
                  int *open);
 
 /* bounds.c */

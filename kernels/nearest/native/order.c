@@ -31,6 +31,19 @@ Entry *sort(Entry *entry, Entry *room, int64_t n) {
     return entry;
 }
 
+/* Put entries of one key, sorted by it, into the order of their rows; room: for as many. */
+static void settle_ties(Entry *entry, Entry *room, int64_t n) {
+    for (int64_t i = 0, end; i < n; i = end) {
+        int inverted = 0;
+        for (end = i + 1; end < n && entry[end].key == entry[i].key; end++) inverted |= entry[end].row < entry[end - 1].row;
+        if (!inverted) continue;
+        uint32_t key = entry[i].key;
+        for (int64_t at = i; at < end; at++) entry[at].key = entry[at].row;
+        Entry *sorted = sort(entry + i, room + i, end - i);
+        for (int64_t at = i; at < end; at++) entry[at] = (Entry){key, sorted[at - i].key};
+    }
+}
+
 /* Order the scored rows of queries `from` to `to` into score and row, [h, k]; a query of whose bounds one is not kept
  * is not proven. Returns 0 where memory is short. */
 EXPORT int64_t search_order(Search *search, const int64_t *group, int64_t from, int64_t to, float *score, int64_t *row,
@@ -53,6 +66,7 @@ EXPORT int64_t search_order(Search *search, const int64_t *group, int64_t from, 
             room[i] = (Entry){bits & 0x80000000u ? ~bits : bits | 0x80000000u, segment->row[i]};
         }
         Entry *sorted = sort(room, room + n, n);
+        settle_ties(sorted, sorted == room ? room + n : room, n);
         for (int64_t i = 0; i < n && filled < q->k; i++) {
             int fresh = 1;
             if (group) place_of(&met, group[sorted[i].row], &fresh);

@@ -5,15 +5,19 @@
 #include "nearest.h"
 #include "vectors.h"
 
+typedef float vh __attribute__((vector_size(32)));
 typedef double vd __attribute__((vector_size(64)));
 typedef double vd4 __attribute__((vector_size(32)));
 typedef double vd2 __attribute__((vector_size(16)));
 enum { WIDE = 8 };
 
-static vd doubles(const double *at) {
-    vd value;
+static vd doubles(const float *at) {
+#if defined(__AVX512F__)
+    return (vd)_mm512_cvtps_pd(_mm256_loadu_ps(at)); /* which the compiler makes of two halves otherwise */
+#endif
+    vh value;
     memcpy(&value, at, sizeof value);
-    return value;
+    return __builtin_convertvector(value, vd);
 }
 
 static double sum(vd value) {
@@ -34,27 +38,26 @@ static float half_to_float(uint16_t half) {
     return half & 0x8000 ? -value : value;
 }
 
-/* Widen a row to float64, into `to` [d]. */
-void widen(const Vectors *vectors, int64_t row, double *to) {
+/* Read a row as float32, which all types of values are: where it stands, or copied into `room` [d]. */
+const float *float_row(const Vectors *vectors, int64_t row, float *room) {
     int64_t step = vectors->column_stride, at = row * vectors->row_stride;
     if (vectors->type == FLOAT32) {
         const float *from = (const float *)vectors->data + at;
-        if (step == 1)
-            for (int64_t i = 0; i < vectors->d; i++) to[i] = from[i];
-        else
-            for (int64_t i = 0; i < vectors->d; i++) to[i] = from[i * step];
+        if (step == 1) return from;
+        for (int64_t i = 0; i < vectors->d; i++) room[i] = from[i * step];
     } else if (vectors->type == INT8) {
         const int8_t *from = (const int8_t *)vectors->data + at;
-        for (int64_t i = 0; i < vectors->d; i++) to[i] = from[i * step];
+        for (int64_t i = 0; i < vectors->d; i++) room[i] = from[i * step];
     } else {
         const uint16_t *from = (const uint16_t *)vectors->data + at;
         for (int64_t i = 0; i < vectors->d; i++) {
             uint32_t bits = (uint32_t)from[i * step] << 16;
             float value;
             memcpy(&value, &bits, 4);
-            to[i] = vectors->type == BFLOAT16 ? value : half_to_float(from[i * step]);
+            room[i] = vectors->type == BFLOAT16 ? value : half_to_float(from[i * step]);
         }
     }
+    return room;
 }
 
 /* Fetch a row from memory that will be read soon. */
@@ -66,7 +69,7 @@ void fetch(const Vectors *vectors, int64_t row) {
 }
 
 /* Multiply up to four vectors with one, which is read once for all of them; parts: sums of one, side by side. */
-static inline __attribute__((always_inline)) void dots_of(const double *const *x, const double *y, int64_t d,
+static inline __attribute__((always_inline)) void dots_of(const float *const *x, const float *y, int64_t d,
                                                           const int count, const int parts, double *out) {
     vd sums[4][4];
     int64_t at = 0;
@@ -81,24 +84,24 @@ static inline __attribute__((always_inline)) void dots_of(const double *const *x
     for (int i = 0; i < count; i++) {
         for (int part = 1; part < parts; part++) sums[i][0] += sums[i][part];
         out[i] = sum(sums[i][0]);
-        for (int64_t rest = at; rest < d; rest++) out[i] += x[i][rest] * y[rest];
+        for (int64_t rest = at; rest < d; rest++) out[i] += (double)x[i][rest] * y[rest];
     }
 }
 
-void dots(const double *const *x, const double *y, int64_t d, int count, double *out) {
+void dots(const float *const *x, const float *y, int64_t d, int count, double *out) {
     if (count == 1) dots_of(x, y, d, 1, 4, out);
     if (count == 2) dots_of(x, y, d, 2, 4, out);
     if (count == 3) dots_of(x, y, d, 3, 2, out);
     if (count == 4) dots_of(x, y, d, 4, 2, out);
 }
 
-double square(const double *x, int64_t d) {
+double square(const float *x, int64_t d) {
     double value;
     dots(&x, x, d, 1, &value);
     return value;
 }
 
-static double sq_distance(const double *x, const double *y, int64_t d) {
+static double sq_distance(const float *x, const float *y, int64_t d) {
     vd total = {0};
     double rest = 0.0;
     int64_t at = 0;
@@ -106,7 +109,7 @@ static double sq_distance(const double *x, const double *y, int64_t d) {
         vd difference = doubles(x + at) - doubles(y + at);
         total += difference * difference;
     }
-    for (; at < d; at++) rest += (x[at] - y[at]) * (x[at] - y[at]);
+    for (; at < d; at++) rest += ((double)x[at] - y[at]) * ((double)x[at] - y[at]);
     return rest + sum(total);
 }
 
@@ -124,12 +127,13 @@ static void add(Sum *sum, double term) { /* Knuth's, in whatever order of sizes 
 
 /* Round a score that float64 does not tell how to round. Products of float32 values are exact in float64, so that only
  * sums err. 0 where this does not tell either, as of the very middle between two float32. */
-static int closely(const double *x, const double *y, int64_t d, int64_t metric, float *found) {
+static int closely(const float *from, const float *to, int64_t d, int64_t metric, float *found) {
     Sum dot = {0.0, 0.0}, x_sq = dot, y_sq = dot;
     for (int64_t i = 0; i < d; i++) {
-        add(&dot, metric == SQ_EUCLIDEAN ? -2.0 * x[i] * y[i] : x[i] * y[i]);
-        add(metric == SQ_EUCLIDEAN ? &dot : &x_sq, x[i] * x[i]);
-        add(metric == SQ_EUCLIDEAN ? &dot : &y_sq, y[i] * y[i]);
+        double x = from[i], y = to[i];
+        add(&dot, metric == SQ_EUCLIDEAN ? -2.0 * x * y : x * y);
+        add(metric == SQ_EUCLIDEAN ? &dot : &x_sq, x * x);
+        add(metric == SQ_EUCLIDEAN ? &dot : &y_sq, y * y);
     }
     double sq = x_sq.whole * y_sq.whole, norm = metric == COSINE ? sqrt(sq) : 1.0;
     double value = (dot.whole + dot.rest) / norm, beyond, size, unit = (double)d * (double)d * 0x1p-106;
@@ -144,7 +148,7 @@ static int closely(const double *x, const double *y, int64_t d, int64_t metric, 
         size = norm * 16.0 * (unit + 0x1p-100);
     } else {
         beyond = (dot.whole - middle) + dot.rest;
-        size = 16.0 * unit * (metric == SQ_EUCLIDEAN ? 9.0 * (square(x, d) + square(y, d)) : sqrt(sq));
+        size = 16.0 * unit * (metric == SQ_EUCLIDEAN ? 9.0 * (square(from, d) + square(to, d)) : sqrt(sq));
     }
     *found = beyond > 0.0 ? high : low;
     return fabs(beyond) * (1.0 - 0x1p-40) > size && !isinf(low) && !isinf(high);
@@ -153,7 +157,7 @@ static int closely(const double *x, const double *y, int64_t d, int64_t metric, 
 /* Score a pair whose product is known. float64 with a bound of its error says how float32 rounds; *open: it does not.
  * A distance that norms and product do not tell is summed of differences, so that near rows are scored as well as far
  * ones. */
-float score_pair(double dot, const double *x, const double *y, int64_t d, int64_t metric, double x_sq, double y_sq,
+float score_pair(double dot, const float *x, const float *y, int64_t d, int64_t metric, double x_sq, double y_sq,
                  int *open) {
     double share = 4.0 * (double)(d + 8) * 0x1p-53, norm = sqrt(x_sq * y_sq), value = dot, error = norm * share;
     if (metric == SQ_EUCLIDEAN) {
@@ -179,24 +183,25 @@ float score_pair(double dot, const double *x, const double *y, int64_t d, int64_
 EXPORT int64_t score_pairs(const Vectors *queries, const Vectors *gallery, int64_t metric, const int64_t *query,
                     const int64_t *row, int64_t c, int64_t from, int64_t to, float *out, uint8_t *open) {
     int64_t d = queries->d, now = -1;
-    double *x = malloc((size_t)(2 * d) * sizeof(double)), *y = x + d, x_sq = 0.0, dot;
-    const double *one = x;
-    for (int64_t at = from; x && at < to; at++) {
+    float *room = malloc((size_t)(2 * d) * sizeof(float));
+    const float *x = room;
+    double x_sq = 0.0, dot;
+    for (int64_t at = from; room && at < to; at++) {
         int64_t next = query ? query[at] : at / c;
         int unsure;
         open[at] = 0;
         if (row[at] < 0) continue;
         if (next != now) {
-            widen(queries, now = next, x);
+            x = float_row(queries, now = next, room);
             x_sq = square(x, d);
         }
         if (at + 1 < to && row[at + 1] >= 0) fetch(gallery, row[at + 1]);
-        widen(gallery, row[at], y);
-        dots(&one, y, d, 1, &dot);
+        const float *y = float_row(gallery, row[at], room + d);
+        dots(&x, y, d, 1, &dot);
         out[at] = score_pair(dot, x, y, d, metric, x_sq, gallery->sq_norm ? gallery->sq_norm[row[at]] : square(y, d),
                              &unsure);
         open[at] = (uint8_t)unsure;
     }
-    free(x);
-    return x != NULL;
+    free(room);
+    return room != NULL;
 }

@@ -7,25 +7,16 @@
 #include "nearest.h"
 
 enum { WINDOW_BYTES = 1 << 20 }; /* of rows that are scored together for all queries */
+enum { RUNS = 4 };               /* of survivors in the order of their rows; more are sorted */
 
 /* Put survivors into the order of their rows; 0 where memory is short. */
 static int by_row(Segment *segment) {
-    int64_t n = segment->count, second = 0, runs = 1;
-    for (int64_t i = 1; i < n; i++)
-        if (segment->row[i] < segment->row[i - 1]) second = i, runs++;
-    if (runs == 1) return 1;
+    int64_t n = segment->count;
     Entry *entry = malloc((size_t)(2 * n) * sizeof(Entry)), *sorted = entry + n;
     float *moved = malloc((size_t)(2 * n) * sizeof(float));
     int good = entry && moved;
     for (int64_t i = 0; good && i < n; i++) entry[i] = (Entry){segment->row[i], (uint32_t)i};
-    if (good && runs == 2) /* the units that were scanned first, and the others */
-        for (int64_t i = 0, j = second, at = 0; at < n; at++) {
-            int first = j == n || (i < second && entry[i].key < entry[j].key);
-            sorted[at] = entry[first ? i : j];
-            i += first;
-            j += !first;
-        }
-    else if (good) sorted = sort(entry, sorted, n);
+    if (good) sorted = sort(entry, sorted, n);
     for (int64_t i = 0; good && i < n; i++) {
         segment->row[i] = sorted[i].key;
         moved[i] = segment->bound[sorted[i].row];
@@ -38,6 +29,21 @@ static int by_row(Segment *segment) {
     free(entry);
     free(moved);
     return good;
+}
+
+/* Find the runs of survivors in the order of their rows, as steps of the scan leave them: where each begins, and where
+ * the last ends in the rest of start [RUNS + 1]. Returns how many there are, more than RUNS where there are too many. */
+static int runs_of(const Segment *segment, int64_t *start) {
+    int64_t n = segment->count;
+    int runs = 1;
+    start[0] = 0;
+    for (int64_t i = 1; i < n; i++)
+        if (segment->row[i] < segment->row[i - 1]) {
+            if (runs == RUNS) return RUNS + 1;
+            start[runs++] = i;
+        }
+    for (int run = runs; run <= RUNS; run++) start[run] = n;
+    return runs;
 }
 
 /* Bring all parts' survivors of a query into its first segment; 0 where they are not all there. */
@@ -97,12 +103,13 @@ typedef struct {
     int32_t query, place, row;
 } Wanted;
 
-/* Queries `from` to `to` as float64 with their squared norms; needed: from which lower bound on a score is wanted. */
+/* Queries `from` to `to` as float32 with their squared norms; held, y: room for them and a row; needed: from which lower bound on a score is wanted. */
 typedef struct {
     const Vectors *gallery;
-    double *x, *x_sq, *y;
-    float *needed;
-    int64_t *place, *end, d, from, to, window, opened, room;
+    const float **x;
+    double *x_sq;
+    float *held, *y, *needed;
+    int64_t *place, *stop, *end, d, from, to, window, opened, room; /* place, stop: [RUNS] of each query */
     Wanted *wanted, *found; /* by row, and as they were found */
     int64_t wanted_room;
     Open *open;
@@ -129,17 +136,20 @@ static int64_t list_window(Search *search, Scoring *own, int64_t base) {
         const Segment *segment = search->segment + own->from + i;
         const float *score = search->score[own->from + i];
         float needed = own->needed[i];
-        int64_t at = own->place[i];
-        if (!wanted_room(own, total + own->window + 1)) return search->failed = 1, INT64_MAX;
-        for (; at < segment->count && segment->row[at] < beyond; at++) { /* no branch that could not be foretold */
-            int hopeful = isnan(score[at]) & !(segment->lower[at] < needed);
-            int32_t row = (int32_t)(segment->row[at] - base);
-            own->found[total] = (Wanted){(int32_t)i, (int32_t)at, row};
-            end[row + 1] += hopeful;
-            total += hopeful;
+        for (int64_t run = RUNS * i; run < RUNS * i + RUNS; run++) {
+            int64_t at = own->place[run], stop = own->stop[run];
+            if (at == stop) continue;
+            if (!wanted_room(own, total + own->window + 1)) return search->failed = 1, INT64_MAX;
+            for (; at < stop && segment->row[at] < beyond; at++) { /* no branch that could not be foretold */
+                int hopeful = isnan(score[at]) & !(segment->lower[at] < needed);
+                int32_t row = (int32_t)(segment->row[at] - base);
+                own->found[total] = (Wanted){(int32_t)i, (int32_t)at, row};
+                end[row + 1] += hopeful;
+                total += hopeful;
+            }
+            own->place[run] = at;
+            if (at < stop && segment->row[at] < next) next = segment->row[at];
         }
-        own->place[i] = at;
-        if (at < segment->count && segment->row[at] < next) next = segment->row[at];
     }
     for (int64_t row = 0; row < own->window; row++) end[row + 1] += end[row];
     for (int64_t i = 0; i < total; i++) own->wanted[end[own->found[i].row]++] = own->found[i];
@@ -147,11 +157,16 @@ static int64_t list_window(Search *search, Scoring *own, int64_t base) {
 }
 
 /* Score what has no score yet and whose lower bound is at least what is needed, a window of rows at a time for all
- * queries: a row is read and widened once, and multiplied with four queries at a time. */
+ * queries: a row is read once, and multiplied with four queries at a time. */
 static void score_hopeful(Search *search, Scoring *own) {
     const Vectors *gallery = own->gallery;
     int64_t d = own->d, next = 0;
-    memset(own->place, 0, (size_t)(own->to - own->from) * sizeof(int64_t));
+    for (int64_t i = 0; i < own->to - own->from; i++) {
+        int64_t start[RUNS + 1];
+        runs_of(search->segment + own->from + i, start);
+        memcpy(own->place + RUNS * i, start, RUNS * sizeof *start);
+        memcpy(own->stop + RUNS * i, start + 1, RUNS * sizeof *start);
+    }
     while (next < INT64_MAX) {
         int64_t base = next / own->window * own->window, begin = 0;
         next = list_window(search, own, base);
@@ -160,19 +175,19 @@ static void score_hopeful(Search *search, Scoring *own) {
             int64_t end = own->end[i];
             if (begin == end) continue;
             if (end < own->end[own->window - 1]) fetch(gallery, base + own->wanted[end].row);
-            widen(gallery, base + i, own->y);
-            double y_sq = gallery->sq_norm ? gallery->sq_norm[base + i] : square(own->y, d);
+            const float *y = float_row(gallery, base + i, own->y);
+            double y_sq = gallery->sq_norm ? gallery->sq_norm[base + i] : square(y, d);
             for (; begin < end; begin += 4) {
                 int count = end - begin < 4 ? (int)(end - begin) : 4, unsure;
                 const Wanted *some = own->wanted + begin;
-                const double *x[4];
+                const float *x[4];
                 double dot[4];
-                for (int n = 0; n < count; n++) x[n] = own->x + some[n].query * d;
-                dots(x, own->y, d, count, dot);
+                for (int n = 0; n < count; n++) x[n] = own->x[some[n].query];
+                dots(x, y, d, count, dot);
                 for (int n = 0; n < count; n++) {
                     int64_t query = own->from + some[n].query;
                     search->score[query][some[n].place] = score_pair(
-                        dot[n], x[n], own->y, d, search->q.metric, own->x_sq[some[n].query], y_sq, &unsure);
+                        dot[n], x[n], y, d, search->q.metric, own->x_sq[some[n].query], y_sq, &unsure);
                     if (unsure && own->opened++ < own->room) own->open[own->opened - 1] = (Open){query, base + i};
                 }
             }
@@ -204,7 +219,7 @@ static double limit_of(Search *search, const int64_t *group, int64_t query, floa
 }
 
 static int prepare(Search *search, Scoring *own, const Vectors *queries, const int64_t *group, uint8_t *proven) {
-    int64_t d = own->d;
+    int64_t d = own->d, start[RUNS + 1];
     for (int64_t query = own->from, i = 0; query < own->to; query++, i++) {
         Segment *segment = search->segment + query;
         if (!gather(search, query)) segment->count = proven[query] = 0;
@@ -212,12 +227,12 @@ static int prepare(Search *search, Scoring *own, const Vectors *queries, const i
             int known = narrow(search, query, limit_of(search, group, query, own->needed + i));
             proven[query] = (uint8_t)(known || search->q.guess);
         }
-        if (!by_row(segment)) search->failed = 1;
+        if (runs_of(segment, start) > (search->q.k > search->q.most ? 1 : RUNS) && !by_row(segment)) search->failed = 1;
         search->score[query] = realloc(search->score[query], (size_t)(segment->count + 1) * sizeof(float));
         if (!search->score[query]) return 0;
         for (int64_t at = 0; at < segment->count; at++) search->score[query][at] = NAN;
-        widen(queries, query, own->x + i * d);
-        own->x_sq[i] = square(own->x + i * d, d);
+        own->x[i] = float_row(queries, query, own->held + i * d);
+        own->x_sq[i] = square(own->x[i], d);
         if (group) own->needed[i] = -INFINITY;
     }
     return !search->failed;
@@ -230,13 +245,15 @@ EXPORT int64_t search_settle(Search *search, const Vectors *queries, const Vecto
     int64_t d = queries->d, h = to - from, most = 1;
     Scoring own = {.gallery = gallery, .d = d, .from = from, .to = to, .room = room, .open = open};
     own.window = WINDOW_BYTES / (4 * d) + 1;
-    own.x = malloc((size_t)(h * d) * sizeof(double));
+    own.x = malloc((size_t)h * sizeof *own.x);
+    own.held = malloc((size_t)(h * d) * sizeof(float));
     own.x_sq = malloc((size_t)h * sizeof(double));
-    own.y = malloc((size_t)d * sizeof(double));
+    own.y = malloc((size_t)d * sizeof(float));
     own.needed = malloc((size_t)h * sizeof(float));
-    own.place = malloc((size_t)h * sizeof(int64_t));
+    own.place = malloc((size_t)(2 * RUNS * h) * sizeof(int64_t));
+    own.stop = own.place ? own.place + RUNS * h : NULL;
     own.end = malloc((size_t)(own.window + 1) * sizeof(int64_t));
-    int good = own.x && own.x_sq && own.y && own.needed && own.place && own.end;
+    int good = own.x && own.held && own.x_sq && own.y && own.needed && own.place && own.end;
     good = good && prepare(search, &own, queries, group, proven);
     for (int64_t query = from; good && query < to; query++)
         most = search->segment[query].count > most ? search->segment[query].count : most;
@@ -252,6 +269,7 @@ EXPORT int64_t search_settle(Search *search, const Vectors *queries, const Vecto
     }
     free(key);
     free(own.x);
+    free(own.held);
     free(own.x_sq);
     free(own.y);
     free(own.needed);
