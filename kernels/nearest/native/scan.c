@@ -195,9 +195,10 @@ static void compare(Search *search, const Rows *rows, int64_t part, int64_t lane
     }
 }
 
-/* Multiply a unit of rows with the queries from lane `from` to `to`, and keep what reaches its threshold. */
+/* Multiply a unit of rows with the queries from lane `from` to `to`, and keep what reaches its threshold. next: the
+ * codes that are multiplied then. */
 static void unit(Search *search, const Rows *rows, int64_t part, int64_t from, int64_t to, const uint8_t *codes,
-                 int64_t row, const int64_t *number, int count, uint32_t valid) {
+                 const uint8_t *next, int64_t row, const int64_t *number, int count, uint32_t valid) {
     vf tile[UNIT][2];
     if (!search->panels) {
         for (int64_t query = from; query < to && query < search->q.h; query += FEW) {
@@ -216,11 +217,11 @@ static void unit(Search *search, const Rows *rows, int64_t part, int64_t from, i
         int vectors = to - lane > LANES ? 2 : 1;
         const uint32_t *panel = search->panels + lane * search->words;
         const int32_t *bias = search->bias + lane;
-        void (*multiply)(const uint8_t *, int64_t, const uint32_t *, const int32_t *, int64_t, vf(*)[2]) =
+        void (*multiply)(const uint8_t *, int64_t, const uint32_t *, const int32_t *, int64_t, const uint8_t *, vf(*)[2]) =
             rows->type == FLOAT32    ? (vectors == 2 ? panel_float32_2 : panel_float32_1)
             : rows->type == BFLOAT16 ? (vectors == 2 ? panel_bfloat16_2 : panel_bfloat16_1)
                                      : (vectors == 2 ? panel_int8_2 : panel_int8_1);
-        multiply(codes, rows->bytes, panel, bias, search->words, tile);
+        multiply(codes, rows->bytes, panel, bias, search->words, next, tile);
         compare(search, rows, part, lane, vectors, 0xffffffffu, tile, row, number, count, valid);
     }
 }
@@ -277,14 +278,18 @@ EXPORT int64_t search_scan(Search *search, const Rows *rows, int64_t part, int64
             int count = stop - row < UNIT ? (int)(stop - row) : UNIT;
             uint32_t valid = bits_of(rows, row, count);
             if (!gathered && count == UNIT) {
-                if (valid) unit(search, rows, part, from, to, rows->codes + row * bytes, row, NULL, count, valid);
+                const uint8_t *codes = rows->codes + row * bytes;
+                int64_t next = at + step[turn];
+                if (turn && next % step[turn - 1] == 0) next += step[turn];
+                const uint8_t *then = codes + (next < units ? next - at : 0) * UNIT * bytes;
+                if (valid) unit(search, rows, part, from, to, codes, then, row, NULL, count, valid);
                 continue;
             }
             for (; valid; valid &= valid - 1) {
                 number[held] = row + __builtin_ctz(valid);
                 memcpy(together + held * bytes, rows->codes + number[held] * bytes, (size_t)bytes);
                 if (++held == UNIT) {
-                    unit(search, rows, part, from, to, together, 0, number, held, 0xffffffffu);
+                    unit(search, rows, part, from, to, together, together, 0, number, held, 0xffffffffu);
                     held = 0;
                 }
             }
@@ -292,7 +297,7 @@ EXPORT int64_t search_scan(Search *search, const Rows *rows, int64_t part, int64
         for (int64_t query = from; search->q.guess && fresh && turn + 1 < steps && query < end; query++)
             guess(search, part, query, 1.0 / (double)step[turn]);
     }
-    if (held) unit(search, rows, part, from, to, together, 0, number, held, 0xffffffffu);
+    if (held) unit(search, rows, part, from, to, together, together, 0, number, held, 0xffffffffu);
     tiles_end();
     free(together);
     return !search->failed;

@@ -6,7 +6,9 @@
 
 #include "nearest.h"
 
-enum { WINDOW_BYTES = 1 << 20 }; /* of rows that are scored together for all queries */
+enum { WINDOW_PAIRS = 1 << 14 }; /* of rows that are scored together for all queries, about */
+enum { WINDOW_ROWS = 1 << 15 };  /* of such, at most */
+enum { ROWS_AHEAD = 2 };         /* that are fetched from memory */
 enum { RUNS = 4 };               /* of survivors in the order of their rows; more are sorted */
 
 /* Put survivors into the order of their rows; 0 where memory is short. */
@@ -156,6 +158,27 @@ static int64_t list_window(Search *search, Scoring *own, int64_t base) {
     return next;
 }
 
+/* Fetch the first wanted row of a window from `row` on; returns the one after it. */
+static int64_t fetch_next(const Scoring *own, int64_t base, int64_t row) {
+    while (row < own->window && own->end[row] == (row ? own->end[row - 1] : 0)) row++;
+    if (row < own->window) fetch(own->gallery, base + row++);
+    return row;
+}
+
+/* Choose windows of about as many pairs as a cache holds, and room for one. */
+static int window_new(const Search *search, Scoring *own) {
+    int64_t rows = 1, pairs = 1;
+    for (int64_t query = own->from; query < own->to; query++) {
+        const Segment *segment = search->segment + query;
+        for (int64_t at = 0; at < segment->count; at++) rows = segment->row[at] < rows ? rows : segment->row[at] + 1;
+        pairs += segment->count;
+    }
+    double window = (double)WINDOW_PAIRS / (double)pairs * (double)rows + 1.0;
+    own->window = window < WINDOW_ROWS ? (int64_t)window : WINDOW_ROWS;
+    own->end = malloc((size_t)(own->window + 1) * sizeof(int64_t));
+    return own->end != NULL;
+}
+
 /* Score what has no score yet and whose lower bound is at least what is needed, a window of rows at a time for all
  * queries: a row is read once, and multiplied with four queries at a time. */
 static void score_hopeful(Search *search, Scoring *own) {
@@ -171,10 +194,12 @@ static void score_hopeful(Search *search, Scoring *own) {
         int64_t base = next / own->window * own->window, begin = 0;
         next = list_window(search, own, base);
         if (search->failed) return;
+        int64_t ahead = 0;
+        for (int64_t row = 0; row < ROWS_AHEAD; row++) ahead = fetch_next(own, base, ahead);
         for (int64_t i = 0; i < own->window; i++) {
             int64_t end = own->end[i];
             if (begin == end) continue;
-            if (end < own->end[own->window - 1]) fetch(gallery, base + own->wanted[end].row);
+            ahead = fetch_next(own, base, ahead);
             const float *y = float_row(gallery, base + i, own->y);
             double y_sq = gallery->sq_norm ? gallery->sq_norm[base + i] : square(y, d);
             for (; begin < end; begin += 4) {
@@ -244,7 +269,6 @@ EXPORT int64_t search_settle(Search *search, const Vectors *queries, const Vecto
                       int64_t from, int64_t to, uint8_t *proven, Open *open, int64_t room) {
     int64_t d = queries->d, h = to - from, most = 1;
     Scoring own = {.gallery = gallery, .d = d, .from = from, .to = to, .room = room, .open = open};
-    own.window = WINDOW_BYTES / (4 * d) + 1;
     own.x = malloc((size_t)h * sizeof *own.x);
     own.held = malloc((size_t)(h * d) * sizeof(float));
     own.x_sq = malloc((size_t)h * sizeof(double));
@@ -252,9 +276,8 @@ EXPORT int64_t search_settle(Search *search, const Vectors *queries, const Vecto
     own.needed = malloc((size_t)h * sizeof(float));
     own.place = malloc((size_t)(2 * RUNS * h) * sizeof(int64_t));
     own.stop = own.place ? own.place + RUNS * h : NULL;
-    own.end = malloc((size_t)(own.window + 1) * sizeof(int64_t));
-    int good = own.x && own.held && own.x_sq && own.y && own.needed && own.place && own.end;
-    good = good && prepare(search, &own, queries, group, proven);
+    int good = own.x && own.held && own.x_sq && own.y && own.needed && own.place;
+    good = good && prepare(search, &own, queries, group, proven) && window_new(search, &own);
     for (int64_t query = from; good && query < to; query++)
         most = search->segment[query].count > most ? search->segment[query].count : most;
     int32_t *key = good ? malloc((size_t)most * sizeof(int32_t)) : NULL;

@@ -2,6 +2,7 @@
  *
  * panel_*: queries stand in the lanes of one or two vectors; each 32-bit word of a row is spread over the lanes.
  * few_*: up to FEW queries; row and query are multiplied along their words, and the lanes are summed.
+ * next: the rows that come then, to be fetched from memory.
  * Either writes to out[row][query], as float32. Sums run in whatever order: encode.py's proof allows any. */
 #ifndef TILES_H
 #define TILES_H
@@ -14,7 +15,7 @@ enum { FEW = 4 }; /* queries that few_* multiplies at a time */
 #define PANEL(NAME, SUM, STEP, ROW, START)                                                                             \
     static inline __attribute__((always_inline)) void NAME##_of(const uint8_t *rows, int64_t bytes,                   \
                                                                const uint32_t *panel, const int32_t *bias,            \
-                                                               int64_t words, const int vectors, vf (*out)[2]) {      \
+                                                               int64_t words, const uint8_t *next, const int vectors, vf (*out)[2]) { \
         const uint32_t *second = panel + (vectors - 1) * words * LANES;                                               \
         for (int top = 0; top < UNIT; top += BATCH) {                                                                 \
             SUM sum[BATCH][2];                                                                                        \
@@ -27,7 +28,7 @@ enum { FEW = 4 }; /* queries that few_* multiplies at a time */
                 vu x = load(panel + word * LANES), z = load(second + word * LANES);                                   \
                 if (word % 16 == 0)                                                                                   \
                     for (int row = 0; row < BATCH; row++)                                                             \
-                        __builtin_prefetch(batch + (UNIT + row) * bytes + 4 * word);                                  \
+                        __builtin_prefetch(next + (top + row) * bytes + 4 * word);                                    \
                 _Pragma("GCC unroll 12") for (int row = 0; row < BATCH; row++) {                                      \
                     vu y = ROW(spread(batch + row * bytes + 4 * word));                                               \
                     sum[row][0] = STEP(sum[row][0], x, y);                                                            \
@@ -40,11 +41,13 @@ enum { FEW = 4 }; /* queries that few_* multiplies at a time */
             }                                                                                                         \
         }                                                                                                             \
     }                                                                                                                 \
-    static void NAME##_1(const uint8_t *r, int64_t b, const uint32_t *p, const int32_t *i, int64_t w, vf (*o)[2]) {    \
-        NAME##_of(r, b, p, i, w, 1, o);                                                                               \
+    static void NAME##_1(const uint8_t *r, int64_t b, const uint32_t *p, const int32_t *i, int64_t w, const uint8_t *n,    \
+                         vf (*o)[2]) {                                                                                \
+        NAME##_of(r, b, p, i, w, n, 1, o);                                                                               \
     }                                                                                                                 \
-    static void NAME##_2(const uint8_t *r, int64_t b, const uint32_t *p, const int32_t *i, int64_t w, vf (*o)[2]) {    \
-        NAME##_of(r, b, p, i, w, 2, o);                                                                               \
+    static void NAME##_2(const uint8_t *r, int64_t b, const uint32_t *p, const int32_t *i, int64_t w, const uint8_t *n,    \
+                         vf (*o)[2]) {                                                                                \
+        NAME##_of(r, b, p, i, w, n, 2, o);                                                                               \
     }
 
 #if defined(__AMX_TILE__)
@@ -62,7 +65,7 @@ static void tiles_end(void) { _tile_release(); }
 
 #define AMX_PANEL(NAME, MULTIPLY, FINISH)                                                                              \
     static void NAME##_2(const uint8_t *rows, int64_t bytes, const uint32_t *panel, const int32_t *bias,              \
-                         int64_t words, vf (*out)[2]) {                                                               \
+                         int64_t words, const uint8_t *next, vf (*out)[2]) {                                          \
         _tile_zero(0);                                                                                                \
         _tile_zero(1);                                                                                                \
         _tile_zero(2);                                                                                                \
@@ -84,7 +87,7 @@ static void tiles_end(void) { _tile_release(); }
         FINISH(out, 2)                                                                                                \
     }                                                                                                                 \
     static void NAME##_1(const uint8_t *rows, int64_t bytes, const uint32_t *panel, const int32_t *bias,              \
-                         int64_t words, vf (*out)[2]) {                                                               \
+                         int64_t words, const uint8_t *next, vf (*out)[2]) {                                          \
         _tile_zero(0);                                                                                                \
         _tile_zero(2);                                                                                                \
         for (int64_t word = 0; word < words; word += 16) {                                                            \
@@ -99,9 +102,9 @@ static void tiles_end(void) { _tile_release(); }
         FINISH(out, 1)                                                                                                \
     }
 
-#define AS_IT_IS(out, vectors) (void)bias;
+#define AS_IT_IS(out, vectors) (void)bias, (void)next;
 #define TO_FLOAT(out, vectors)                                                                                         \
-    (void)bias;                                                                                                       \
+    (void)bias, (void)next;                                                                                           \
     for (int row = 0; row < UNIT; row++)                                                                              \
         for (int v = 0; v < vectors; v++) out[row][v] = __builtin_convertvector((vi)out[row][v], vf);
 AMX_PANEL(panel_bfloat16, _tile_dpbf16ps, AS_IT_IS)
