@@ -58,7 +58,7 @@ typedef struct {
     uint32_t *panels;
     float *least;      /* [parts, lanes] thresholds of s; NaN lets nothing through */
     float *q_step, *q_error, *q_norm, *q_floor; /* [lanes] */
-    int32_t *bias;     /* [lanes] of int8 products, whose rows are read as unsigned */
+    int32_t *bias;     /* [lanes] of int8 products of few queries, for which rows are read as unsigned */
     Segment *segment;  /* [parts, h] */
     float **score;     /* [h] of the hopeful, which stand in the query's first segment then */
     int64_t words;     /* 32-bit words of a code */

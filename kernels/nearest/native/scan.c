@@ -38,11 +38,15 @@ static void *reserve(int64_t count, int64_t size) {
 }
 
 /* Rearrange the queries into panels [lanes / LANES, words, LANES]. */
-static void pack(Search *search, int64_t bytes) {
+static void pack(Search *search, int64_t bytes, uint32_t signs) {
     for (int64_t query = 0; query < search->q.h; query++) {
         const uint8_t *from = search->q.codes + query * bytes;
         uint32_t *to = search->panels + query / LANES * LANES * search->words + query % LANES;
-        for (int64_t word = 0; word < search->words; word++) memcpy(to + word * LANES, from + 4 * word, 4);
+        for (int64_t word = 0; word < search->words; word++) {
+            uint32_t own;
+            memcpy(&own, from + 4 * word, 4);
+            to[word * LANES] = own ^ signs;
+        }
     }
 }
 
@@ -84,7 +88,7 @@ EXPORT Search *search_new(const Queries *queries, int64_t type, int64_t bytes) {
         for (int64_t at = 0; type == INT8 && at < bytes; at++) sum += (int8_t)queries->codes[query * bytes + at];
         search->bias[query] = -UNSIGNED * sum;
     }
-    if (search->panels) pack(search, bytes);
+    if (search->panels) pack(search, bytes, type == INT8 ? PANEL_SIGNS : 0);
     return search;
 }
 
@@ -213,10 +217,11 @@ static void unit(Search *search, const Rows *rows, int64_t part, int64_t from, i
         }
         return;
     }
-    for (int64_t lane = from; lane < to; lane += 2 * LANES) {
+    int32_t bias[UNIT] = {0};
+    for (int i = 0; i < UNIT && rows->type == INT8; i++) bias[i] = row_bias(codes + i * rows->bytes, rows->bytes);
+    for (int64_t lane = from; lane < to; lane += 2 * LANES, next = NULL) { /* one of them fetches what comes next */
         int vectors = to - lane > LANES ? 2 : 1;
         const uint32_t *panel = search->panels + lane * search->words;
-        const int32_t *bias = search->bias + lane;
         void (*multiply)(const uint8_t *, int64_t, const uint32_t *, const int32_t *, int64_t, const uint8_t *, vf(*)[2]) =
             rows->type == FLOAT32    ? (vectors == 2 ? panel_float32_2 : panel_float32_1)
             : rows->type == BFLOAT16 ? (vectors == 2 ? panel_bfloat16_2 : panel_bfloat16_1)

@@ -2,7 +2,8 @@
  *
  * panel_*: queries stand in the lanes of one or two vectors; each 32-bit word of a row is spread over the lanes.
  * few_*: up to FEW queries; row and query are multiplied along their words, and the lanes are summed.
- * next: the rows that come then, to be fetched from memory.
+ * bias: of int8 products, what is to be added: of each row to a panel's, of each query to a few's. next: the rows that
+ * come then, to be fetched from memory, or NULL.
  * Either writes to out[row][query], as float32. Sums run in whatever order: encode.py's proof allows any. */
 #ifndef TILES_H
 #define TILES_H
@@ -11,43 +12,39 @@
 
 enum { FEW = 4 }; /* queries that few_* multiplies at a time */
 
-#define WHOLE(value) (value)
-#define PANEL(NAME, SUM, STEP, ROW, START)                                                                             \
-    static inline __attribute__((always_inline)) void NAME##_of(const uint8_t *rows, int64_t bytes,                   \
-                                                               const uint32_t *panel, const int32_t *bias,            \
-                                                               int64_t words, const uint8_t *next, const int vectors, vf (*out)[2]) { \
-        const uint32_t *second = panel + (vectors - 1) * words * LANES;                                               \
-        for (int top = 0; top < UNIT; top += BATCH) {                                                                 \
-            SUM sum[BATCH][2];                                                                                        \
-            const uint8_t *batch = rows + top * bytes;                                                                \
-            _Pragma("GCC unroll 12") for (int row = 0; row < BATCH; row++) {                                          \
-                sum[row][0] = START(0);                                                                               \
-                sum[row][1] = START(1);                                                                               \
-            }                                                                                                         \
-            for (int64_t word = 0; word < words; word++) {                                                            \
-                vu x = load(panel + word * LANES), z = load(second + word * LANES);                                   \
-                if (word % 16 == 0)                                                                                   \
-                    for (int row = 0; row < BATCH; row++)                                                             \
-                        __builtin_prefetch(next + (top + row) * bytes + 4 * word);                                    \
-                _Pragma("GCC unroll 12") for (int row = 0; row < BATCH; row++) {                                      \
-                    vu y = ROW(spread(batch + row * bytes + 4 * word));                                               \
-                    sum[row][0] = STEP(sum[row][0], x, y);                                                            \
-                    if (vectors == 2) sum[row][1] = STEP(sum[row][1], z, y);                                          \
-                }                                                                                                     \
-            }                                                                                                         \
-            _Pragma("GCC unroll 12") for (int row = 0; row < BATCH; row++) {                                          \
-                out[top + row][0] = __builtin_convertvector(sum[row][0], vf);                                         \
-                if (vectors == 2) out[top + row][1] = __builtin_convertvector(sum[row][1], vf);                       \
-            }                                                                                                         \
-        }                                                                                                             \
-    }                                                                                                                 \
-    static void NAME##_1(const uint8_t *r, int64_t b, const uint32_t *p, const int32_t *i, int64_t w, const uint8_t *n,    \
-                         vf (*o)[2]) {                                                                                \
-        NAME##_of(r, b, p, i, w, n, 1, o);                                                                               \
-    }                                                                                                                 \
-    static void NAME##_2(const uint8_t *r, int64_t b, const uint32_t *p, const int32_t *i, int64_t w, const uint8_t *n,    \
-                         vf (*o)[2]) {                                                                                \
-        NAME##_of(r, b, p, i, w, n, 2, o);                                                                               \
+#define PANEL(NAME, SUM, STEP, TOTAL)                                                                                  \
+    static inline __attribute__((always_inline)) void NAME##_of(                                                       \
+        const uint8_t *rows, int64_t bytes, const uint32_t *panel, const int32_t *bias, int64_t words,                 \
+        const uint8_t *next, const int vectors, vf (*out)[2]) {                                                        \
+        const uint32_t *second = panel + (vectors - 1) * words * LANES;                                                \
+        for (int top = 0; top < UNIT; top += BATCH) {                                                                  \
+            SUM sum[BATCH][2];                                                                                         \
+            const uint8_t *batch = rows + top * bytes;                                                                 \
+            _Pragma("GCC unroll 12") for (int row = 0; row < BATCH; row++) sum[row][0] = sum[row][1] = (SUM){0};       \
+            for (int64_t word = 0; word < words; word++) {                                                             \
+                vu x = load(panel + word * LANES), z = load(second + word * LANES);                                    \
+                if (next && word % 16 == 0)                                                                            \
+                    for (int row = 0; row < BATCH; row++)                                                              \
+                        __builtin_prefetch(next + (top + row) * bytes + 4 * word);                                     \
+                _Pragma("GCC unroll 12") for (int row = 0; row < BATCH; row++) {                                       \
+                    vu y = spread(batch + row * bytes + 4 * word);                                                     \
+                    sum[row][0] = STEP(sum[row][0], x, y);                                                             \
+                    if (vectors == 2) sum[row][1] = STEP(sum[row][1], z, y);                                           \
+                }                                                                                                      \
+            }                                                                                                          \
+            _Pragma("GCC unroll 12") for (int row = 0; row < BATCH; row++) {                                           \
+                out[top + row][0] = __builtin_convertvector(TOTAL(sum[row][0], top + row), vf);                        \
+                if (vectors == 2) out[top + row][1] = __builtin_convertvector(TOTAL(sum[row][1], top + row), vf);      \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void NAME##_1(const uint8_t *rows, int64_t bytes, const uint32_t *panel, const int32_t *bias,               \
+                         int64_t words, const uint8_t *next, vf (*out)[2]) {                                           \
+        NAME##_of(rows, bytes, panel, bias, words, next, 1, out);                                                      \
+    }                                                                                                                  \
+    static void NAME##_2(const uint8_t *rows, int64_t bytes, const uint32_t *panel, const int32_t *bias,               \
+                         int64_t words, const uint8_t *next, vf (*out)[2]) {                                           \
+        NAME##_of(rows, bytes, panel, bias, words, next, 2, out);                                                      \
     }
 
 #if defined(__AMX_TILE__)
@@ -114,14 +111,15 @@ static void tiles_begin(void) {}
 static void tiles_end(void) {}
 #endif
 
-#define ZERO(vector) ((vf){0})
-#define BIAS(vector) ((vi)load(bias + (vector) * LANES))
-PANEL(panel_float32, vf, step_float32, WHOLE, ZERO)
+#define SUM_ITSELF(sum, row) (sum)
+#define WITH_BIAS(sum, row) ((sum) + bias[row])
+PANEL(panel_float32, vf, step_float32, SUM_ITSELF)
 #if !defined(__AMX_TILE__)
-PANEL(panel_bfloat16, vf, step_bfloat16, WHOLE, ZERO)
-PANEL(panel_int8, vi, step_int8, row_int8, BIAS)
+PANEL(panel_bfloat16, vf, step_bfloat16, SUM_ITSELF)
+PANEL(panel_int8, vi, step_panel_int8, WITH_BIAS)
 #endif
 
+#define WHOLE(value) (value)
 #ifndef AHEAD
 #define AHEAD 4096
 #endif

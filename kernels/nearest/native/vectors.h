@@ -85,6 +85,24 @@ static inline vi step_int8(vi sum, vu x, vu y) {
 #endif
 }
 
+/* As `step_int8`, of queries in a panel, whose signs PANEL_SIGNS turns, so that they are read as unsigned, and of a row
+ * as it is: to turn a row's signs takes as long as to multiply it. `row_bias` says what to add then. */
+#if defined(__AVX512VNNI__) && !defined(__AMX_TILE__)
+#define PANEL_SIGNS 0x80808080u
+static inline vi step_panel_int8(vi sum, vu x, vu y) {
+    return (vi)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)y);
+}
+static inline int32_t row_bias(const uint8_t *row, int64_t bytes) {
+    vi sum = {0};
+    for (int64_t at = 0; at < bytes; at += VECTOR_BYTES) sum = step_panel_int8(sum, 0x01010101u - (vu){0}, load(row + at));
+    return -128 * _mm512_reduce_add_epi32((__m512i)sum);
+}
+#else
+#define PANEL_SIGNS 0u
+#define step_panel_int8 step_int8
+static inline int32_t row_bias(const uint8_t *row, int64_t bytes) { return (void)row, (void)bytes, 0; }
+#endif
+
 /* A row's values as `step_int8` takes them. */
 static inline vu row_int8(vu y) {
 #if defined(__AVX512VNNI__)
