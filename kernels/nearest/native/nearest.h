@@ -83,6 +83,8 @@ const float *float_row(const Vectors *vectors, int64_t row, float *room);
 void fetch(const Vectors *vectors, int64_t row);
 double square(const float *x, int64_t d);
 void dots(const float *const *x, const float *y, int64_t d, int count, double *out);
+void least_costs(const float *const *x, const float *y, int64_t d, int64_t metric, const double *x_sq, double y_sq,
+                 int count, double *out);
 float score_pair(double dot, const float *x, const float *y, int64_t d, int64_t metric, double x_sq, double y_sq,
                  int *open);
 

@@ -95,6 +95,43 @@ void dots(const float *const *x, const float *y, int64_t d, int count, double *o
     if (count == 4) dots_of(x, y, d, 4, 2, out);
 }
 
+/* Multiply up to four vectors with one in float32: each is off by (d + 16) 2^-23 of both norms' product at most, sums in
+ * whatever order, and by what is flushed. */
+static inline __attribute__((always_inline)) void products_of(const float *const *x, const float *y, int64_t d,
+                                                              const int count, float *out) {
+    vf sums[4][2];
+    int64_t at = 0;
+    for (int i = 0; i < count; i++) sums[i][0] = sums[i][1] = (vf){0};
+    for (; at + 2 * LANES <= d; at += 2 * LANES)
+        _Pragma("GCC unroll 2") for (int part = 0; part < 2; part++) {
+            vf b = (vf)load(y + at + part * LANES);
+            _Pragma("GCC unroll 4") for (int i = 0; i < count; i++)
+                sums[i][part] += (vf)load(x[i] + at + part * LANES) * b;
+        }
+    for (int i = 0; i < count; i++) {
+        out[i] = sum_float(sums[i][0] + sums[i][1]);
+        for (int64_t rest = at; rest < d; rest++) out[i] += x[i][rest] * y[rest];
+    }
+}
+
+/* Bound from below what up to four vectors cost with one: -inf where float32 does not tell. x_sq, y_sq: of their norms. */
+void least_costs(const float *const *x, const float *y, int64_t d, int64_t metric, const double *x_sq, double y_sq,
+                 int count, double *out) {
+    float dot[4];
+    if (count == 4) products_of(x, y, d, 4, dot);
+    else
+        for (int i = 0; i < count; i++) products_of(x + i, y, d, 1, dot + i);
+    for (int i = 0; i < count; i++) {
+        double norm = sqrt(x_sq[i] * y_sq), share = 0x1p-40 * (double)(d + 16);
+        double most = dot[i] + 1.125 * 0x1p-23 * (double)(d + 16) * norm + 0x1p-120 * (double)d;
+        out[i] = -most;
+        if (metric == SQ_EUCLIDEAN) out[i] = (x_sq[i] + y_sq) * (1.0 - share) - 2.0 * most;
+        if (metric == COSINE) out[i] = norm > 0.0 ? -most / norm : -INFINITY;
+        out[i] -= fabs(out[i]) * share;
+        if (!isfinite(dot[i]) || !(norm < 0x1p200)) out[i] = -INFINITY;
+    }
+}
+
 double square(const float *x, int64_t d) {
     double value;
     dots(&x, x, d, 1, &value);

@@ -1,5 +1,6 @@
 /* From survivors to scores, as resolve.py has it: what can be among the k first is scored exactly, and no other row can
  * be when the thresholds of the scan are beyond the k-th. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,16 +101,18 @@ static int narrow(Search *search, int64_t query, double limit) {
     return cut == INFINITY || (float)cut > (float)limit;
 }
 
-/* A survivor whose score is wanted: of which query, where it stands among that one's, and its row in the window. */
+/* A survivor whose score is wanted: of which query, its row in the window, and where it stands among the query's. */
 typedef struct {
-    int32_t query, place, row;
+    uint16_t query, row;
+    uint32_t place;
 } Wanted;
 
 /* Queries `from` to `to` as float32 with their squared norms; held, y: room for them and a row; needed: from which lower bound on a score is wanted. */
 typedef struct {
     const Vectors *gallery;
     const float **x;
-    double *x_sq;
+    double *x_sq, *limit; /* limit: of each query's cost, where `screened` */
+    int screened;
     float *held, *y, *needed;
     int64_t *place, *stop, *end, d, from, to, window, opened, room; /* place, stop: [RUNS] of each query */
     Wanted *wanted, *found; /* by row, and as they were found */
@@ -144,8 +147,8 @@ static int64_t list_window(Search *search, Scoring *own, int64_t base) {
             if (!wanted_room(own, total + own->window + 1)) return search->failed = 1, INT64_MAX;
             for (; at < stop && segment->row[at] < beyond; at++) { /* no branch that could not be foretold */
                 int hopeful = isnan(score[at]) & !(segment->lower[at] < needed);
-                int32_t row = (int32_t)(segment->row[at] - base);
-                own->found[total] = (Wanted){(int32_t)i, (int32_t)at, row};
+                uint16_t row = (uint16_t)(segment->row[at] - base);
+                own->found[total] = (Wanted){(uint16_t)i, row, (uint32_t)at};
                 end[row + 1] += hopeful;
                 total += hopeful;
             }
@@ -173,17 +176,57 @@ static int window_new(const Search *search, Scoring *own) {
         for (int64_t at = 0; at < segment->count; at++) rows = segment->row[at] < rows ? rows : segment->row[at] + 1;
         pairs += segment->count;
     }
-    double window = (double)WINDOW_PAIRS / (double)pairs * (double)rows + 1.0;
-    own->window = window < WINDOW_ROWS ? (int64_t)window : WINDOW_ROWS;
+    double window = (double)WINDOW_PAIRS / (double)pairs * (double)rows;
+    int64_t most = 4 * pairs + 256 < WINDOW_ROWS ? 4 * pairs + 256 : WINDOW_ROWS; /* few pairs are not worth long lists */
+    own->window = window < (double)most ? (int64_t)window + 1 : most;
     own->end = malloc((size_t)(own->window + 1) * sizeof(int64_t));
     return own->end != NULL;
 }
 
+/* Of up to four pairs with a row, keep those that can be within their queries' limits; the others' bounds become -inf.
+ * Returns how many are kept. */
+static int screen(Search *search, const Scoring *own, const float *y, double y_sq, Wanted *some, int count) {
+    const float *x[4];
+    double x_sq[4], least[4];
+    int kept = 0;
+    for (int n = 0; n < count; n++) {
+        x[n] = own->x[some[n].query];
+        x_sq[n] = own->x_sq[some[n].query];
+    }
+    least_costs(x, y, own->d, search->q.metric, x_sq, y_sq, count, least);
+    for (int n = 0; n < count; n++) {
+        if ((float)least[n] > own->limit[some[n].query])
+            search->segment[own->from + some[n].query].bound[some[n].place] = -INFINITY;
+        else some[kept++] = some[n];
+    }
+    return kept;
+}
+
+/* Score a row with the queries that want it. */
+static void score_row(Search *search, Scoring *own, int64_t row, Wanted *wanted, int64_t count) {
+    const float *y = float_row(own->gallery, row, own->y), *x[4];
+    int64_t d = own->d;
+    double y_sq = own->gallery->sq_norm ? own->gallery->sq_norm[row] : square(y, d), dot[4];
+    for (int64_t begin = 0; begin < count; begin += 4) {
+        int some = count - begin < 4 ? (int)(count - begin) : 4, unsure;
+        if (own->screened) some = screen(search, own, y, y_sq, wanted + begin, some);
+        for (int n = 0; n < some; n++) x[n] = own->x[wanted[begin + n].query];
+        dots(x, y, d, some, dot);
+        for (int n = 0; n < some; n++) {
+            const Wanted *pair = wanted + begin + n;
+            int64_t query = own->from + pair->query;
+            search->score[query][pair->place] =
+                score_pair(dot[n], x[n], y, d, search->q.metric, own->x_sq[pair->query], y_sq, &unsure);
+            if (unsure && own->opened++ < own->room) own->open[own->opened - 1] = (Open){query, row};
+        }
+    }
+}
+
 /* Score what has no score yet and whose lower bound is at least what is needed, a window of rows at a time for all
- * queries: a row is read once, and multiplied with four queries at a time. */
+ * queries: a row is read once, and multiplied with four queries at a time. Where there are limits, what float32 says to
+ * be beyond them is dropped instead. */
 static void score_hopeful(Search *search, Scoring *own) {
-    const Vectors *gallery = own->gallery;
-    int64_t d = own->d, next = 0;
+    int64_t next = 0;
     for (int64_t i = 0; i < own->to - own->from; i++) {
         int64_t start[RUNS + 1];
         runs_of(search->segment + own->from + i, start);
@@ -191,34 +234,20 @@ static void score_hopeful(Search *search, Scoring *own) {
         memcpy(own->stop + RUNS * i, start + 1, RUNS * sizeof *start);
     }
     while (next < INT64_MAX) {
-        int64_t base = next / own->window * own->window, begin = 0;
+        int64_t base = next / own->window * own->window, begin = 0, ahead = 0;
         next = list_window(search, own, base);
         if (search->failed) return;
-        int64_t ahead = 0;
         for (int64_t row = 0; row < ROWS_AHEAD; row++) ahead = fetch_next(own, base, ahead);
-        for (int64_t i = 0; i < own->window; i++) {
-            int64_t end = own->end[i];
+        for (int64_t row = 0; row < own->window; row++) {
+            int64_t end = own->end[row];
             if (begin == end) continue;
             ahead = fetch_next(own, base, ahead);
-            const float *y = float_row(gallery, base + i, own->y);
-            double y_sq = gallery->sq_norm ? gallery->sq_norm[base + i] : square(y, d);
-            for (; begin < end; begin += 4) {
-                int count = end - begin < 4 ? (int)(end - begin) : 4, unsure;
-                const Wanted *some = own->wanted + begin;
-                const float *x[4];
-                double dot[4];
-                for (int n = 0; n < count; n++) x[n] = own->x[some[n].query];
-                dots(x, y, d, count, dot);
-                for (int n = 0; n < count; n++) {
-                    int64_t query = own->from + some[n].query;
-                    search->score[query][some[n].place] = score_pair(
-                        dot[n], x[n], y, d, search->q.metric, own->x_sq[some[n].query], y_sq, &unsure);
-                    if (unsure && own->opened++ < own->room) own->open[own->opened - 1] = (Open){query, base + i};
-                }
-            }
+            score_row(search, own, base + row, own->wanted + begin, end - begin);
             begin = end;
         }
     }
+    for (int64_t query = own->from; own->screened && query < own->to; query++)
+        compact(&search->q, search->segment + query, query, -FLT_MAX, NULL, NULL, search->score[query]);
 }
 
 /* Bound the k-th cost by the scores that are there; a step more, since float64 may not have told how to round. */
@@ -271,7 +300,8 @@ EXPORT int64_t search_settle(Search *search, const Vectors *queries, const Vecto
     Scoring own = {.gallery = gallery, .d = d, .from = from, .to = to, .room = room, .open = open};
     own.x = malloc((size_t)h * sizeof *own.x);
     own.held = malloc((size_t)(h * d) * sizeof(float));
-    own.x_sq = malloc((size_t)h * sizeof(double));
+    own.x_sq = malloc((size_t)(2 * h) * sizeof(double));
+    own.limit = own.x_sq ? own.x_sq + h : NULL;
     own.y = malloc((size_t)d * sizeof(float));
     own.needed = malloc((size_t)h * sizeof(float));
     own.place = malloc((size_t)(2 * RUNS * h) * sizeof(int64_t));
@@ -287,7 +317,9 @@ EXPORT int64_t search_settle(Search *search, const Vectors *queries, const Vecto
             double limit = kth_score(search, query, key);
             if (proven[query]) proven[query] = (uint8_t)narrow(search, query, limit);
             own.needed[query - from] = -INFINITY;
+            own.limit[query - from] = limit;
         }
+        own.screened = !group;
         if (!group) score_hopeful(search, &own);
     }
     free(key);
