@@ -145,6 +145,43 @@ def test_thresholds_follow_galleries_in_any_order(way, order, k, assert_same):
             assert_same(found, nearest(queries, gallery, k, backend="reference", **options))
 
 
+@pytest.mark.parametrize("unit", [4, 12, 32])
+def test_a_threshold_that_was_guessed_too_high_is_not_believed(native_way, unit, monkeypatch, assert_same):
+    # All near rows stand where the scan looks first: among them the guess sees more than its share.
+    gallery = normal(9000, 16, seed=1) + 20.0
+    first = torch.arange(9000) // unit % 16 == 0
+    gallery[first] -= 20.0
+    queries, asked = normal(20, 16), []
+    scan = search.answer
+
+    def answer(*given, guess):
+        asked.append((len(given[1]), guess))
+        return scan(*given, guess=guess)
+
+    monkeypatch.setattr(search, "answer", answer)
+    for metric in METRICS:
+        ready = Gallery(gallery, metric=metric)
+        found = nearest(queries, ready, 200)
+        assert_same(found, nearest(queries, gallery, 200, metric=metric, backend="reference"))
+        assert found.proven.all()
+    if unit == {"amx": 32, "avx2": 4, "neon": 4, "portable": 4}.get(native_way, 12):
+        assert asked[:2] == [(20, True), (20, False)]
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e17])
+def test_many_neighbours_of_many_queries(way, scale, assert_same):
+    # Of like vectors, which stand everywhere, the first in the gallery's order; and of vectors of any size.
+    some = normal(60, 33, seed=2)
+    alike, far = some.repeat(100, 1), normal(6000, 33, seed=3) + 5.0 * (torch.arange(6000) % 3 == 0)[:, None]
+    for gallery in (alike, far):
+        for compute, metric in zip(COMPUTES, METRICS, strict=True):
+            ready = Gallery(gallery * scale, metric=metric, compute=compute)
+            for q in (3, 20):
+                queries = normal(q, 33) * scale
+                expected = nearest(queries, gallery * scale, 300, metric=metric, backend="reference")
+                assert_same(nearest(queries, ready, 300), expected)
+
+
 def test_a_bound_that_is_not_kept_is_not_believed(way, assert_same):
     queries, gallery = normal(9, 64), normal(257, 64, seed=1)
     expected = nearest(queries, gallery, 5, backend="reference")

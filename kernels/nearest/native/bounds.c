@@ -6,7 +6,7 @@
 #include "nearest.h"
 #include "vectors.h"
 
-enum { SLACK = 64 }; /* one in so many more than k may reach what is found for the k-th: it is found in half the steps */
+enum { SLACK = 64 }; /* one in so many more than k may reach what is found for the k-th: that takes half the steps */
 
 int groups_new(Groups *groups, int64_t most) {
     groups->places = 16;
@@ -67,8 +67,8 @@ float largest(int32_t *key, int64_t n, int64_t k, int64_t slack) {
     return unordered((int32_t)low);
 }
 
-/* Find the k-th largest lower bound, or one a little less, of distinct groups each one's best; -inf where there are
- * fewer, NaN where memory is short. best: the table of groups that is filled meanwhile, NULL without groups. */
+/* Find the k-th largest lower bound, or one a little less; of distinct groups exactly, each one's best. -inf
+ * where there are fewer, NaN where memory is short. best: the table of groups that is filled meanwhile, or NULL. */
 float kth_lower(const Segment *segment, const int64_t *group, int64_t k, Groups *best) {
     int64_t n = segment->count;
     int32_t *key = malloc((size_t)(n + 1) * sizeof(int32_t));
@@ -86,7 +86,7 @@ float kth_lower(const Segment *segment, const int64_t *group, int64_t k, Groups 
         for (int64_t at = 0; at < best->places; at++)
             if (best->used[at]) key[n++] = ordered(best->best[at]);
     }
-    if (n >= k) found = largest(key, n, k, k / SLACK);
+    if (n >= k) found = largest(key, n, k, group ? 0 : k / SLACK);
     free(key);
     return found;
 }
@@ -159,9 +159,9 @@ void tighten(Search *search, const int64_t *group, int64_t part, int64_t query) 
     groups_free(&best);
 }
 
-/* Raise a threshold, and drop what is below it, when `share` of the rows has been looked at, which came from everywhere:
- * to what more of them reach, by the middle of their bounds, than stand among the k first of all rows, but for a chance
- * in a million where rows come in any order. Exact scores prove it in the end, or the query is scanned again. */
+/* Raise a threshold, and drop what is below it, when `share` of the rows, from everywhere, has been looked at: to what
+ * more of them reach, by the middle of their bounds, than stand among the k first of all rows, but for a chance in a
+ * million where rows come in any order. Exact scores prove it in the end, or the query is scanned again. */
 void guess(Search *search, int64_t part, int64_t query, double share) {
     const Queries *q = &search->q;
     Segment *segment = search->segment + part * q->h + query;

@@ -16,8 +16,8 @@ from pathlib import Path
 from kernels.nearest.native.variants import Variant, chosen
 
 CACHE = "NEAREST_CACHE"  # the environment variable that says where libraries are kept
-SOURCES = ("scan.c", "bounds.c", "settle.c", "score.c", "order.c", "pairs.c")
-HEADERS = ("nearest.h", "tiles.h", "vectors.h")
+SOURCES = ("scan.c", "bounds.c", "settle.c", "hopeful.c", "score.c", "order.c", "pairs.c")
+HEADERS = ("nearest.h", "hopeful.h", "tiles.h", "vectors.h")
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-fwrapv", "-fno-math-errno", "-Wno-psabi")
 HERE = Path(__file__).parent
 COMPILE_S = 120.0

@@ -35,7 +35,8 @@ Entry *sort(Entry *entry, Entry *room, int64_t n) {
 static void settle_ties(Entry *entry, Entry *room, int64_t n) {
     for (int64_t i = 0, end; i < n; i = end) {
         int inverted = 0;
-        for (end = i + 1; end < n && entry[end].key == entry[i].key; end++) inverted |= entry[end].row < entry[end - 1].row;
+        for (end = i + 1; end < n && entry[end].key == entry[i].key; end++)
+            inverted |= entry[end].row < entry[end - 1].row;
         if (!inverted) continue;
         uint32_t key = entry[i].key;
         for (int64_t at = i; at < end; at++) entry[at].key = entry[at].row;

@@ -222,7 +222,8 @@ static void unit(Search *search, const Rows *rows, int64_t part, int64_t from, i
     for (int64_t lane = from; lane < to; lane += 2 * LANES, next = NULL) { /* one of them fetches what comes next */
         int vectors = to - lane > LANES ? 2 : 1;
         const uint32_t *panel = search->panels + lane * search->words;
-        void (*multiply)(const uint8_t *, int64_t, const uint32_t *, const int32_t *, int64_t, const uint8_t *, vf(*)[2]) =
+        void (*multiply)(const uint8_t *, int64_t, const uint32_t *, const int32_t *, int64_t, const uint8_t *,
+                         vf(*)[2]) =
             rows->type == FLOAT32    ? (vectors == 2 ? panel_float32_2 : panel_float32_1)
             : rows->type == BFLOAT16 ? (vectors == 2 ? panel_bfloat16_2 : panel_bfloat16_1)
                                      : (vectors == 2 ? panel_int8_2 : panel_int8_1);
@@ -249,7 +250,7 @@ static int sparse(const Rows *rows, int64_t start, int64_t stop) {
     return 2 * count < 8 * (last - first);
 }
 
-/* List by which steps units are scanned: every so many-th of all, then every so many-th that is left. Returns how many. */
+/* List by which steps units are scanned: every so many-th of all, then of what is left. Returns how many steps. */
 static int steps_of(const Search *search, int64_t step[3]) {
     const Queries *q = &search->q;
     int count = 0;

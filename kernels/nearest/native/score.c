@@ -95,8 +95,8 @@ void dots(const float *const *x, const float *y, int64_t d, int count, double *o
     if (count == 4) dots_of(x, y, d, 4, 2, out);
 }
 
-/* Multiply up to four vectors with one in float32: each is off by (d + 16) 2^-23 of both norms' product at most, sums in
- * whatever order, and by what is flushed. */
+/* Multiply up to four vectors with one in float32: sums in whatever order, each off by (d + 16) 2^-23 of both norms'
+ * product at most, and by what is flushed. */
 static inline __attribute__((always_inline)) void products_of(const float *const *x, const float *y, int64_t d,
                                                               const int count, float *out) {
     vf sums[4][2];
@@ -114,7 +114,7 @@ static inline __attribute__((always_inline)) void products_of(const float *const
     }
 }
 
-/* Bound from below what up to four vectors cost with one: -inf where float32 does not tell. x_sq, y_sq: of their norms. */
+/* Bound from below what up to four vectors cost with one: -inf where float32 does not tell. x_sq, y_sq: squared norms. */
 void least_costs(const float *const *x, const float *y, int64_t d, int64_t metric, const double *x_sq, double y_sq,
                  int count, double *out) {
     float dot[4];

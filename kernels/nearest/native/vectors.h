@@ -94,7 +94,8 @@ static inline vi step_panel_int8(vi sum, vu x, vu y) {
 }
 static inline int32_t row_bias(const uint8_t *row, int64_t bytes) {
     vi sum = {0};
-    for (int64_t at = 0; at < bytes; at += VECTOR_BYTES) sum = step_panel_int8(sum, 0x01010101u - (vu){0}, load(row + at));
+    vu ones = 0x01010101u - (vu){0};
+    for (int64_t at = 0; at < bytes; at += VECTOR_BYTES) sum = step_panel_int8(sum, ones, load(row + at));
     return -128 * _mm512_reduce_add_epi32((__m512i)sum);
 }
 #else
