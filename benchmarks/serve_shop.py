@@ -50,8 +50,8 @@ def put(folder: Path, model_of_shop: Path, jpegs: Sequence[bytes], vectors: np.n
     """Write a line's tables: a product for each photo, with its vector [N, D] float32 by the model of a shop."""
     data, products = folder / "data", len(jpegs)
     data.mkdir(parents=True)
+    named = model(model_of_shop)
     with catalog.open_current(model_of_shop / "data") as version:
-        model = model_of(version.folder)
         (data / "trained_model").symlink_to(version.trained_model.resolve())
     names = [f"product-{number:07d}" for number in range(products)]
     category = [f"category-{number * CATEGORIES // products:02d}" for number in range(products)]
@@ -64,13 +64,19 @@ def put(folder: Path, model_of_shop: Path, jpegs: Sequence[bytes], vectors: np.n
     order += ["left", "top", "width", "height", "image", "lost", "source", "content"]
     Table(data / "crops/crops.lance", "crop_id").put(pa.table({name: crops[name] for name in order}))
     flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-    embedded = _rows(names, category) | {"model": [model] * products, "embedding": flat}
+    embedded = _rows(names, category) | {"model": [named] * products, "embedding": flat}
     order = ["crop_id", "product_id", "category", "side", "colour", "model", "embedding", "source", "content"]
     table = Table(data / "catalog_embeddings/embeddings.lance", "crop_id")
     table.put(pa.table({name: embedded[name] for name in order}))
     lists = data / "knn_results"
     lists.mkdir()
     knn_results.build(data / "catalog_embeddings", out=lists, params=knn_results.Params(), log=SILENT)
+
+
+def model(folder: Path) -> str:
+    """Return the id of the model that a published shop's vectors are by."""
+    with catalog.open_current(folder / "data") as version:
+        return model_of(version.folder)
 
 
 def publish(folder: Path) -> Path:
