@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from kernels.nearest.native import ahead, build, variants
 from tests.kernels.native import COMPILER, RUNNING, forced
 
 ROOT = Path(__file__).parents[2]
+CROSS = "aarch64-linux-gnu-gcc"
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
 
 
@@ -154,6 +156,13 @@ def test_a_variant_that_is_not_there_is_refused_by_name(anew):
 def test_variants_that_do_not_run_here_compile(name, anew):
     variant = next(variant for variant in variants.VARIANTS if variant.name == name)
     assert build.built(variant).stat().st_size > 0
+
+
+@pytest.mark.skipif(not shutil.which(CROSS), reason=f"no {CROSS} here: apt-get install gcc-aarch64-linux-gnu")
+def test_the_variant_of_arm_compiles_where_a_cross_compiler_is(anew, monkeypatch):
+    monkeypatch.setenv("CC", CROSS)
+    neon = next(variant for variant in variants.VARIANTS if variant.name == "neon")
+    assert build.built(neon).read_bytes()[18:20] == b"\xb7\0", "the machine of an ELF file: AArch64"
 
 
 @needs_compiler
