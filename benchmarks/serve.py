@@ -135,7 +135,9 @@ def main() -> None:
     if not (asked.big / "data/publish/current").exists():
         serve_shop.write(asked.big, asked.workspace, asked.products)
     if (models := [serve_shop.model(folder) for folder in (asked.big, asked.workspace)])[0] != models[1]:
-        parser.error(f"--big is of the model {models[0]}, --workspace of {models[1]}: remove {asked.big}, to be made anew")
+        parser.error(
+            f"--big is of the model {models[0]}, --workspace of {models[1]}: remove {asked.big}, to be made anew"
+        )
     lines = [
         "# The search service beside a plain one",
         "",

@@ -7,6 +7,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from visnet.models import onnx_network
 from visnet.models.folding import folded
 from visnet.models.onnx_network import MOST_BYTES, OnnxNetwork, on_onnxruntime
 
@@ -87,6 +88,14 @@ def test_what_would_be_another_network_is_left_as_it_is(
     model = kind().eval()
     assert on_onnxruntime(model, SIDE_PX) is model
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_cannot_be_told_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, asked = Untold().eval(), []
+    exported = onnx_network._exported
+    monkeypatch.setattr(onnx_network, "_exported", lambda *given: asked.append(given) or exported(*given))
+    assert on_onnxruntime(model, SIDE_PX) is on_onnxruntime(model, SIDE_PX) is model
+    assert len(asked) == 1
 
 
 def test_one_that_only_lacks_what_is_in_its_way_is_not() -> None:

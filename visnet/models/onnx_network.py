@@ -7,6 +7,7 @@ follow, weights in the order in which they are read, and no Python between two l
 import io
 import threading
 import warnings
+import weakref
 from unittest.mock import patch
 
 import torch
@@ -17,6 +18,7 @@ from visnet.models.folding import alike
 MOST_BYTES = 2**30  # of weights: a model is one message of at most 2 GiB, held twice while it is made
 _FEWEST = 2  # convolutions: a transformer has one, and is no faster there
 _exporting = threading.Lock()
+_in_vain: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()  # networks that were not told: to try takes seconds
 
 
 class OnnxNetwork(nn.Module):
@@ -49,7 +51,7 @@ def on_onnxruntime(model: nn.Module, side_px: int) -> nn.Module:
     """
     weights = [*model.parameters(), *model.buffers()]
     convolutions = sum(isinstance(module, nn.Conv2d) for module in model.modules())
-    if convolutions < _FEWEST or sum(one.nbytes for one in weights) > MOST_BYTES:
+    if model in _in_vain or convolutions < _FEWEST or sum(one.nbytes for one in weights) > MOST_BYTES:
         return model
     noise = torch.rand((3, 3, side_px, side_px), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -58,11 +60,13 @@ def on_onnxruntime(model: nn.Module, side_px: int) -> nn.Module:
             return model
         try:
             made = OnnxNetwork(_exported(model, noise[:2]))
-            return made if alike(wanted, made(noise)) else model
+            if alike(wanted, made(noise)):
+                return made
         except ImportError:
             raise
         except Exception:  # whatever an exporter, or the session, says of what it does not know
-            return model
+            _in_vain.add(model)
+        return model
 
 
 def _exported(model: nn.Module, photos: Tensor) -> bytes:
