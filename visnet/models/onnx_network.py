@@ -5,6 +5,7 @@ follow, weights in the order in which they are read, and no Python between two l
 """
 
 import io
+import logging
 import threading
 import warnings
 import weakref
@@ -16,9 +17,18 @@ from torch import Tensor, nn
 from visnet.models.folding import alike
 
 MOST_BYTES = 2**30  # of weights: a model is one message of at most 2 GiB, held twice while it is made
+_TOLD = frozenset(  # operations as a trace names them: of others the exporter may end the process
+    [
+        *("_convolution", "adaptive_avg_pool2d", "add", "add_", "addcmul", "amax", "avg_pool2d", "batch_norm", "cat"),
+        *("clamp_min", "div", "dropout", "expand_as", "flatten", "gelu", "hardsigmoid", "hardswish", "hardswish_"),
+        *("hardtanh", "hardtanh_", "layer_norm", "linalg_vector_norm", "linear", "max_pool2d", "mean", "mul"),
+        *("permute", "pow", "reciprocal", "relu", "relu_", "sigmoid", "silu", "silu_", "sub", "to"),
+    ]
+)
 _FEWEST = 2  # convolutions: a transformer has one, and is no faster there
 _exporting = threading.Lock()
 _in_vain: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()  # networks that were not told: to try takes seconds
+log = logging.getLogger("visnet.models")
 
 
 class OnnxNetwork(nn.Module):
@@ -47,7 +57,7 @@ def on_onnxruntime(model: nn.Module, side_px: int) -> nn.Module:
     """Return what a network on the CPU gives in eval mode, up to rounding, for photos of one side, from ONNX Runtime.
 
     The network itself is returned where it has no convolutions to gain from, is too large, has operations that cannot
-    be told in ONNX, or would be another one: both are held against each other on photos of noise.
+    be told in ONNX, or would be another one: the two are held against each other on photos of noise.
     """
     weights = [*model.parameters(), *model.buffers()]
     convolutions = sum(isinstance(module, nn.Conv2d) for module in model.modules())
@@ -59,26 +69,44 @@ def on_onnxruntime(model: nn.Module, side_px: int) -> nn.Module:
         if not isinstance(wanted, Tensor):
             return model
         try:
-            made = OnnxNetwork(_exported(model, noise[:2]))
-            if alike(wanted, made(noise)):
-                return made
+            traced = _traced(model, noise[:2])
+            if _operations(traced) <= _TOLD:
+                made = OnnxNetwork(_exported(traced, noise[:2]))
+                if alike(wanted, made(noise)):
+                    return made
         except ImportError:
             raise
-        except Exception:  # whatever an exporter, or the session, says of what it does not know
-            _in_vain.add(model)
-        return model
+        except Exception as error:  # whatever a tracer, an exporter or the session says
+            log.debug("torch runs %s: %s", type(model).__name__, error)
+    _in_vain.add(model)
+    return model
 
 
-def _exported(model: nn.Module, photos: Tensor) -> bytes:
+def _traced(model: nn.Module, photos: Tensor) -> torch.jit.ScriptModule:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(model, (photos,), check_trace=False)  # type: ignore[no-untyped-call]
+    assert isinstance(traced, torch.jit.ScriptModule)
+    return traced
+
+
+def _operations(traced: torch.jit.ScriptModule) -> set[str]:
+    """Return the names of what is done to tensors, and of whatever else is no constant and no list."""
+    kinds = {node.kind() for node in traced.inlined_graph.nodes()}
+    plain = {"prim::Constant", "prim::GetAttr", "prim::ListConstruct", "prim::TupleConstruct", "prim::TupleUnpack"}
+    return {kind.removeprefix("aten::") for kind in kinds - plain}
+
+
+def _exported(traced: torch.jit.ScriptModule, photos: Tensor) -> bytes:
     """Write a network as ONNX, for any number of photos.
 
-    By tracing, in less than a second; torch's newer exporter takes seven for a network of fifty convolutions.
+    By torch's older exporter, in less than a second; the newer one takes seven for a network of fifty convolutions.
     """
     file = io.BytesIO()
     with _exporting, warnings.catch_warnings(), patch.object(torch._C, "_jit_set_onnx_log_enabled", _stay_off):
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model,
+            traced,
             (photos,),
             file,  # type: ignore[arg-type]  # it takes one
             dynamo=False,
