@@ -1,5 +1,7 @@
 """A convolutional network that ONNX Runtime runs is the same network; any other is left as it is."""
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -95,6 +97,15 @@ def test_what_would_be_another_network_is_left_as_it_is(
     model = kind().eval()
     assert on_onnxruntime(model, SIDE_PX) is model
     assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_holds_a_network_that_was_told() -> None:
+    model = Convolutions().eval()
+    held = weakref.ref(model), weakref.ref(model.first.weight)
+    assert isinstance(on_onnxruntime(model, SIDE_PX), OnnxNetwork)
+    del model
+    gc.collect()
+    assert [one() for one in held] == [None, None]
 
 
 def test_what_cannot_be_told_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:

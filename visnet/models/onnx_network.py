@@ -71,7 +71,7 @@ def on_onnxruntime(model: nn.Module, side_px: int) -> nn.Module:
         try:
             traced = _traced(model, noise[:2])
             if _operations(traced) <= _TOLD:
-                made = OnnxNetwork(_exported(traced, noise[:2]))
+                made = OnnxNetwork(_exported(model, noise[:2]))
                 if alike(wanted, made(noise)):
                     return made
         except ImportError:
@@ -97,16 +97,17 @@ def _operations(traced: torch.jit.ScriptModule) -> set[str]:
     return {kind.removeprefix("aten::") for kind in kinds - plain}
 
 
-def _exported(traced: torch.jit.ScriptModule, photos: Tensor) -> bytes:
+def _exported(model: nn.Module, photos: Tensor) -> bytes:
     """Write a network as ONNX, for any number of photos.
 
-    By torch's older exporter, in less than a second; the newer one takes seven for a network of fifty convolutions.
+    By torch's older exporter, in less than a second; the newer one takes seven for a network of fifty convolutions. It
+    is given the network and not its trace, whose weights it would hold for ever.
     """
     file = io.BytesIO()
     with _exporting, warnings.catch_warnings(), patch.object(torch._C, "_jit_set_onnx_log_enabled", _stay_off):
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            traced,
+            model,
             (photos,),
             file,  # type: ignore[arg-type]  # it takes one
             dynamo=False,
