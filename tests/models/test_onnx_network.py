@@ -69,7 +69,7 @@ class Several(Convolutions):
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "tf_efficientnet_lite0", "tf_efficientnetv2_b0"])
-@torch.inference_mode()
+@torch.no_grad()
 def test_networks_of_timm_answer_as_before_whatever_the_batch(name: str) -> None:
     model = network(name)
     made = on_onnxruntime(model, SIDE_PX)
@@ -80,7 +80,7 @@ def test_networks_of_timm_answer_as_before_whatever_the_batch(name: str) -> None
         torch.testing.assert_close(made(photos(count)), before, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_a_photo_has_the_same_bits_in_any_company_and_any_thread() -> None:
     made = on_onnxruntime(network("tf_efficientnet_lite0"), SIDE_PX)
     alone = torch.cat([made(one[None]) for one in photos(16)])
@@ -109,9 +109,9 @@ def test_nothing_holds_a_network_that_was_told() -> None:
 
 
 def test_what_cannot_be_told_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, tried = Untold().eval(), []
-    traced = onnx_network._traced
-    monkeypatch.setattr(onnx_network, "_traced", lambda *given: tried.append(given) or traced(*given))
+    model, tried = Refused().eval(), []
+    exported = onnx_network._exported
+    monkeypatch.setattr(onnx_network, "_exported", lambda *given: tried.append(given) or exported(*given))
     assert on_onnxruntime(model, SIDE_PX) is on_onnxruntime(model, SIDE_PX) is model
     assert len(tried) == 1
 

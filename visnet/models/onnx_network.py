@@ -9,20 +9,23 @@ import logging
 import threading
 import warnings
 import weakref
+from collections.abc import Sequence
+from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from visnet.models.folding import alike
 
 MOST_BYTES = 2**30  # of weights: a model is one message of at most 2 GiB, held twice while it is made
-_TOLD = frozenset(  # operations as a trace names them: of others the exporter may end the process
+_TOLD = frozenset(  # torch's own operations that the exporter tells well: over others it may end the process
     [
-        *("_convolution", "adaptive_avg_pool2d", "add", "add_", "addcmul", "amax", "avg_pool2d", "batch_norm", "cat"),
-        *("clamp_min", "div", "dropout", "expand_as", "flatten", "gelu", "hardsigmoid", "hardswish", "hardswish_"),
-        *("hardtanh", "hardtanh_", "layer_norm", "linalg_vector_norm", "linear", "max_pool2d", "mean", "mul"),
-        *("permute", "pow", "reciprocal", "relu", "relu_", "sigmoid", "silu", "silu_", "sub", "to"),
+        *("_adaptive_avg_pool2d", "add", "add_", "addmm", "amax", "as_strided_", "avg_pool2d", "cat", "clamp_min"),
+        *("convolution", "div", "empty", "expand", "hardsigmoid", "hardswish", "hardswish_", "hardtanh", "hardtanh_"),
+        *("linalg_vector_norm", "max_pool2d_with_indices", "mean", "mul", "native_batch_norm", "pow", "reciprocal"),
+        *("relu", "relu_", "sigmoid", "silu", "silu_", "sub", "t", "view"),
     ]
 )
 _FEWEST = 2  # convolutions: a transformer has one, and is no faster there
@@ -64,44 +67,40 @@ def on_onnxruntime(model: nn.Module, side_px: int) -> nn.Module:
     if model in _in_vain or convolutions < _FEWEST or sum(one.nbytes for one in weights) > MOST_BYTES:
         return model
     noise = torch.rand((3, 3, side_px, side_px), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        wanted = model(noise)
-        if not isinstance(wanted, Tensor):
-            return model
+    with torch.inference_mode(False), torch.no_grad():  # in inference mode operations have other names
+        with _Operations() as asked:
+            wanted = model(noise)
         try:
-            traced = _traced(model, noise[:2])
-            if _operations(traced) <= _TOLD:
+            if isinstance(wanted, Tensor) and asked.names <= _TOLD:
                 made = OnnxNetwork(_exported(model, noise[:2]))
                 if alike(wanted, made(noise)):
                     return made
         except ImportError:
             raise
-        except Exception as error:  # whatever a tracer, an exporter or the session says
+        except Exception as error:  # whatever the exporter or the session says
             log.debug("torch runs %s: %s", type(model).__name__, error)
     _in_vain.add(model)
     return model
 
 
-def _traced(model: nn.Module, photos: Tensor) -> torch.jit.ScriptModule:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        traced = torch.jit.trace(model, (photos,), check_trace=False)  # type: ignore[no-untyped-call]
-    assert isinstance(traced, torch.jit.ScriptModule)
-    return traced
+class _Operations(TorchDispatchMode):
+    """Within it, the names of torch's own operations are noted as they are asked for."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: set[str] = set()
 
-def _operations(traced: torch.jit.ScriptModule) -> set[str]:
-    """Return the names of what is done to tensors, and of whatever else is no constant and no list."""
-    kinds = {node.kind() for node in traced.inlined_graph.nodes()}
-    plain = {"prim::Constant", "prim::GetAttr", "prim::ListConstruct", "prim::TupleConstruct", "prim::TupleUnpack"}
-    return {kind.removeprefix("aten::") for kind in kinds - plain}
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.add(operation.overloadpacket.__name__)
+        return operation(*args, **(kwargs or {}))
 
 
 def _exported(model: nn.Module, photos: Tensor) -> bytes:
     """Write a network as ONNX, for any number of photos.
 
-    By torch's older exporter, in less than a second; the newer one takes seven for a network of fifty convolutions. It
-    is given the network and not its trace, whose weights it would hold for ever.
+    By torch's older exporter, in less than a second; the newer one takes seven for a network of fifty convolutions.
     """
     file = io.BytesIO()
     with _exporting, warnings.catch_warnings(), patch.object(torch._C, "_jit_set_onnx_log_enabled", _stay_off):
