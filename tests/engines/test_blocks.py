@@ -2,7 +2,9 @@
 
 import copy
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -63,36 +65,46 @@ def test_what_goes_wrong_in_a_process_is_raised_here(
     assert "\n" not in str(raised.value)
 
 
-def test_crops_decoded_in_one_process_and_embedded_in_another(shop: Path, connected: cluster.Cluster) -> None:
-    """The steps of a cluster with GPUs, on CPUs."""
+class Embedded(NamedTuple):
+    """Crops of a shop, what embeds them on a cluster, and the vectors that one process makes of them."""
+
+    images: CropImages
+    rows: pa.Table
+    embedding: spread.Embedding
+    wanted: torch.Tensor
+
+
+def embedded(shop: Path, count: int) -> Embedded:
     path, trained = shop / "data/crops/crops.lance", shop / "data/trained_model"
     model, entry = weights.load(trained)
-    ids = sorted(Table(path).read(["crop_id"])["crop_id"].to_pylist())[:50]
+    ids = sorted(Table(path).read(["crop_id"])["crop_id"].to_pylist())[:count]
     images = CropImages(path, ids, entry.side_px, keep=False)
     wanted = torch.cat([vectors for _, vectors in embed(model, images, batch=8, precision="fp32")])
     rows = pa.table({"crop_id": ids, "position": images.positions})
-    embedding = spread.Embedding(trained, weights.digest(model.state_dict()), 8, "fp32", 1)
-    apart = [BlockStep(spread.Decoding(images)), BlockStep(embedding, processes=1, rows=8)]
-    made = list(mapped(divided(rows, 16), apart))
-    assert torch.equal(torch.tensor([one for part in made for one in part["vector"].to_pylist()]), wanted)
+    return Embedded(images, rows, spread.Embedding(trained, weights.digest(model.state_dict()), 8, "fp32", 1), wanted)
+
+
+def vectors_of(made: Iterable[pa.Table]) -> torch.Tensor:
+    return torch.tensor([one for part in made for one in part["vector"].to_pylist()])
+
+
+def test_crops_decoded_in_one_process_and_embedded_in_another(shop: Path, connected: cluster.Cluster) -> None:
+    """The steps of a cluster with GPUs, on CPUs."""
+    crops = embedded(shop, 50)
+    apart = [BlockStep(spread.Decoding(crops.images)), BlockStep(crops.embedding, processes=1, rows=8)]
+    assert torch.equal(vectors_of(mapped(divided(crops.rows, 16), apart)), crops.wanted)
 
 
 def test_a_process_makes_its_network_ready_once_and_embeds_as_one_that_is_alone(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, trained = shop / "data/crops/crops.lance", shop / "data/trained_model"
-    model, entry = weights.load(trained)
-    ids = sorted(Table(path).read(["crop_id"])["crop_id"].to_pylist())[:21]
-    images = CropImages(path, ids, entry.side_px, keep=False)
-    wanted = torch.cat([vectors for _, vectors in embed(model, images, batch=8, precision="fp32")])
-    rows = pa.table({"crop_id": ids, "position": images.positions})
+    crops = embedded(shop, 21)
     followed, once = folding._followed, []
     monkeypatch.setattr(folding, "_followed", lambda *words: once.append(words) or followed(*words))
-    embedding = spread.Embedding(trained, weights.digest(model.state_dict()), 8, "fp32", 1)
-    work = spread.Both(spread.Decoding(copy.copy(images)), embedding)()
-    made = [work(block) for block in divided(rows, 8)]
+    work = spread.Both(spread.Decoding(copy.copy(crops.images)), crops.embedding)()
+    made = [work(block) for block in divided(crops.rows, 8)]
     assert [block.num_rows for block in made] == [8, 8, 5]
-    assert torch.equal(torch.tensor([one for part in made for one in part["vector"].to_pylist()]), wanted)
+    assert torch.equal(vectors_of(made), crops.wanted)
     assert len(once) == 1
 
 
