@@ -1,11 +1,14 @@
 """What a user is told where no cluster can be had, and how many processes find room on one."""
 
+import logging
 import socket
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from visnet.engines import cluster
 from visnet.engines.cluster import Cluster, Node, connected, imported
 
 
@@ -27,6 +30,22 @@ def test_an_address_where_no_cluster_is_is_named(address: str, monkeypatch: pyte
             connected().__enter__()
     assert "\n" not in str(raised.value)
     assert time.monotonic() - begun_s < 15
+
+
+def test_handlers_that_are_not_of_ray_go_on_speaking() -> None:
+    ray = SimpleNamespace(_private=SimpleNamespace(worker=SimpleNamespace()))  # the real one reads the environment once
+    own, theirs = logging.StreamHandler(), logging.StreamHandler()
+    root, named = logging.getLogger(), logging.getLogger("ray.data")
+    for logger, handler in ((root, own), (named, own), (named, theirs)):
+        logger.addHandler(handler)
+    try:
+        cluster._hush(ray)
+        assert own.level == logging.NOTSET
+        assert theirs.level > logging.CRITICAL
+    finally:
+        root.removeHandler(own)
+        for handler in (own, theirs):
+            named.removeHandler(handler)
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,8 @@ def _hush(ray: Any) -> None:
     ray._private.worker.print_to_stdstream = _first_line
     for name in LOGGERS:
         for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            shown = isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler)
+            if shown and handler not in logging.root.handlers:  # those are not of Ray
                 handler.setLevel(logging.CRITICAL + 1)
 
 

@@ -105,7 +105,6 @@ def test_the_log_of_a_fault_has_the_id_that_the_answer_names(
 ) -> None:
     from visnet.serving.app.current import Current
 
-    caplog.set_level(logging.WARNING)  # whatever another test has left it at
     monkeypatch.setattr(Current, "photos", lambda self: 1 // 0)
     with served(place / "data") as client:
         answer = client.get("/v1/catalog")
