@@ -59,7 +59,7 @@ def own_path(scope: Scope) -> str:
     return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 
-def check_holder(request: Request) -> None:
+async def check_holder(request: Request) -> None:
     """Refuse a request that nobody has been found to hold a key for, whatever its path looked like."""
     if not getattr(request.state, "holder", ""):
         raise Refusal(401, f"this needs a key; {HOW}", ASKS)

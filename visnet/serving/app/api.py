@@ -1,7 +1,7 @@
 """The application's own ways beside FastAPI's: documented problems, allowed methods, files that are asked for again."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,10 +19,10 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 AGAIN = {"Cache-Control": "no-cache"}  # a name says nothing of the content: ask whether it is still the same
 
 
-def of_type(*types: str) -> Callable[[Request], None]:
+def of_type(*types: str) -> Callable[[Request], Awaitable[None]]:
     """Return what refuses a body of another media type than those that a route reads."""
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:  # what is no coroutine is handed to a thread, and waited for
         given = request.headers.get("content-type", "")
         if given and given.partition(";")[0].strip().lower() not in types:
             raise Refusal(415, f"a body of the type {given[:60]!r} is not read here; {' and '.join(types)} are")
