@@ -77,6 +77,11 @@ def part_id(query_id: str | None, number: int) -> str | None:
     return None if query_id is None else f"{query_id}-{number}"
 
 
+def _facts(query: Query) -> str:
+    facts = {"width": query.width, "height": query.height, "boxes": [vars(box) for box in query.boxes]}
+    return json.dumps(facts | ({"grouped": True} if query.grouped else {}))
+
+
 class QueryStore:
     """The newest queries of a catalog; whoever knows an id may ask for its photo."""
 
@@ -85,25 +90,28 @@ class QueryStore:
         self._keep, self._own = keep, threading.Lock()
         self._database = connected(path, LAYOUT, "NORMAL")
 
-    def put(self, query: Query) -> str:
-        """Keep a query, and forget those beyond the newest; return its id, which cannot be guessed."""
-        query_id = f"q_{secrets.token_hex(16)}"
-        facts = {"width": query.width, "height": query.height, "boxes": [vars(box) for box in query.boxes]}
-        facts |= {"grouped": True} if query.grouped else {}
-        vector = query.vectors.numpy().astype("<f4").tobytes()
-        names = [hashlib.sha256(photo).hexdigest()[:32] for photo in query.photos]
+    def put(self, queries: Sequence[Query]) -> list[str]:
+        """Keep queries, all or none, and forget those beyond the newest; return their ids, which cannot be guessed."""
+        ids = [f"q_{secrets.token_hex(16)}" for _ in queries]
+        names = [[hashlib.sha256(photo).hexdigest()[:32] for photo in query.photos] for query in queries]
+        number = 0
         with self._writing() as database:
-            number = database.execute(
-                "INSERT INTO queries (query_id, facts, model, vector) VALUES (?, ?, ?, ?)",
-                (query_id, json.dumps(facts), query.model, vector),
-            ).lastrowid
-            database.executemany(
-                "INSERT OR IGNORE INTO photos VALUES (?, ?)", zip(names, map(bytes, query.photos), strict=True)
-            )
-            rows = [(number, position, name) for position, name in enumerate(names)]
-            database.executemany("INSERT INTO shows VALUES (?, ?, ?)", rows)
-            self._prune(database, (number or 0) - self._keep)
-        return query_id
+            for query_id, query, mine in zip(ids, queries, names, strict=True):
+                vector = query.vectors.numpy().astype("<f4").tobytes()
+                number = (
+                    database.execute(
+                        "INSERT INTO queries (query_id, facts, model, vector) VALUES (?, ?, ?, ?)",
+                        (query_id, _facts(query), query.model, vector),
+                    ).lastrowid
+                    or 0
+                )
+                database.executemany(
+                    "INSERT OR IGNORE INTO photos VALUES (?, ?)", zip(mine, map(bytes, query.photos), strict=True)
+                )
+                rows = [(number, position, name) for position, name in enumerate(mine)]
+                database.executemany("INSERT INTO shows VALUES (?, ?, ?)", rows)
+            self._prune(database, number - self._keep)
+        return ids
 
     def get(self, query_id: str) -> Query:
         """Return a query, or the part of one (`part_id`); `NotFound` when it was not kept, or is no more."""

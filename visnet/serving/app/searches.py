@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from visnet.serving.app.batches import Together
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.problems import Refusal, log
 from visnet.serving.app.queries import Query, QueryStore
@@ -28,8 +29,9 @@ class Searches:
     """Makes queries of photos, keeps them, and finds them again."""
 
     def __init__(self, decoders: Decoders, queries: QueryStore | None) -> None:
-        """Take None for `queries` to keep none."""
+        """Take None for `queries` to keep none; those that come at about the same time are kept in one commit."""
         self._decoders, self._queries = decoders, queries
+        self._keeping = None if queries is None else Together(queries.put, decoders.threads)
 
     async def query(self, engine: Engine, asked: AskedSearch) -> tuple[Query, str | None]:
         """Make a query, or find an earlier one; with its id where it is kept as it is, None where it is a new one."""
@@ -63,10 +65,10 @@ class Searches:
 
     async def keep(self, query: Query) -> str | None:
         """Keep a query; return its id, None where none are kept, or where that has failed: the answer is not lost."""
-        if self._queries is None:
+        if self._keeping is None:
             return None
         try:
-            return await self._decoders.run(self._queries.put, query)
+            return await self._keeping.ask(query)
         except sqlite3.Error as error:
             log.error("a query could not be kept: %s", error)
             return None

@@ -58,11 +58,11 @@ class Decoders:
     """Decodes in a pool of threads: pixels are counted before they are decoded, and memory has one budget for all."""
 
     def __init__(self, threads: Executor) -> None:
-        self._threads = threads
+        self.threads = threads
 
     async def run(self, work: Callable[..., Made], *given: object) -> Made:
         """Do a piece of work in a thread of the pool."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *given)
 
     async def prepare(self, photos: Sequence[bytes], engine: Engine, first: Wanted, others: Wanted) -> list[Prepared]:
         """Prepare photos for an engine; one that cannot be used is refused by its number, with 413, 415 or 422."""
