@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from visnet.embedding.embed import Computed, chosen_device, embed
 from visnet.models.inputs import as_floats
+from visnet.models.onnx_network import OnnxNetwork
 
 SIZES = (16, 8, 4, 2)
 ALONE = (1,)
@@ -47,10 +48,10 @@ def embed_together(model: nn.Module, squares: Sequence[Tensor], sizes: Sequence[
     run = _on_cpu if place.type == "cpu" else _on_gpu
     if model.training:
         model.to(place).eval()
-    vectors, first = [], 0
+    vectors, first, of_torch = [], 0, not isinstance(model, OnnxNetwork)
     while first < len(squares):
         size = next((size for size in sizes if size <= len(squares) - first), sizes[-1])
-        with _RowByRow() if size > 1 else contextlib.nullcontext():
+        with _RowByRow() if of_torch and size > 1 else contextlib.nullcontext():
             vectors.append(run(model, squares[first : first + size], precision))
         first += size
     return torch.cat(vectors)
@@ -60,7 +61,7 @@ def _on_cpu(model: nn.Module, squares: Sequence[Tensor], precision: Computed) ->
     """Run one batch; where a photo comes alone, the loader of a dataset takes a third as long as a small network."""
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
     with torch.inference_mode(), autocast:
-        found: Tensor = model(as_floats(torch.stack(tuple(squares)), channels_last=True))
+        found: Tensor = model(as_floats(torch.stack(tuple(squares)), channels_last=not isinstance(model, OnnxNetwork)))
     return found.float().clone()
 
 
