@@ -45,10 +45,7 @@ def answer(photo: Path, k: int, category: str | None, box: Box | None, out: Path
             cut, note = _proposed(place.localizer, picture)
             picture = codec.crop(picture, cut)
         searcher = Searcher(place.trained_model, place.shop, place.calibration)
-        (ranking,) = searcher.rank(searcher.embed([picture]), k, category)
-        if cut is None:
-            found = searcher.said["category"][ranking.row]
-            ranking = searcher.to_uncropped(ranking, found, whole=category is None)
+        (ranking,) = searcher.rank(searcher.embed([picture]), k, category, uncropped=cut is None)
         hits = searcher.hits(ranking)
         products = searcher.products(category)
         _draw(place.crops, hits, photo.name, picture, products, out)

@@ -126,8 +126,26 @@ class Searcher:
         but: Sequence[int] | None = None,
         *,
         collapse: bool = False,
+        uncropped: bool = False,
     ) -> list[Ranking]:
-        """Return for each of the vectors [B, D] the k products nearest to it; fewer where there are fewer.
+        """Return for each of the vectors [B, D] the k products nearest to it, with what their distances mean.
+
+        uncropped: nothing was cut out of the photos. All else as `nearest` says.
+        """
+        found = self.nearest(vectors, k, category, valid, but, collapse=collapse)
+        return [self._ranked(one, whole=category is None, uncropped=uncropped) for one in found]
+
+    def nearest(
+        self,
+        vectors: torch.Tensor,
+        k: int,
+        category: str | None = None,
+        valid: torch.Tensor | None = None,
+        but: Sequence[int] | None = None,
+        *,
+        collapse: bool = False,
+    ) -> list[Ranking]:
+        """Return for each of the vectors [B, D] the k products nearest to it, without probabilities; fewer if need be.
 
         category: only its photos answer. valid: the photos that may answer, bits of `kernels.nearest.pack_bits` of all
         rows. but: for each vector a photo whose product does not answer, -1 for none. collapse: of a listing only the
@@ -140,11 +158,8 @@ class Searcher:
         answers = self.listings.code if collapse else self._product
         exclude = None if but is None or max(but) < 0 else np.where(np.array(but) < 0, -1, answers[but])
         found = products_of(vectors, self._gallery, answers, k, exclude, within if category else None, valid)
-        rankings = []
-        for row, sq_distance in zip(found.row, found.sq_distance, strict=True):
-            there = row >= 0
-            rankings.append(self._ranking(row[there], sq_distance[there], whole=category is None))
-        return rankings
+        pairs = zip(found.row, found.sq_distance, strict=True)
+        return [Ranking(row[row >= 0], sq_distance[row >= 0], None) for row, sq_distance in pairs]
 
     def photos(self, vector: torch.Tensor, k: int, valid: torch.Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the k photos nearest to a vector [D], whatever their products, and their squared distances.
@@ -162,18 +177,7 @@ class Searcher:
 
         uncropped: nothing was cut out of the photos.
         """
-        found = self.rank(vectors, k, category)
-        if uncropped:
-            whole = category is None
-            found = [self.to_uncropped(one, self.said["category"][one.row], whole=whole) for one in found]
-        return [self.hits(ranking) for ranking in found]
-
-    def to_uncropped(self, ranking: Ranking, category: np.ndarray, *, whole: bool) -> Ranking:
-        """Return a ranking with the probabilities that it has where nothing was cut out of the photo.
-
-        category: of the answers, [N]. whole: the search was not narrowed to one.
-        """
-        return self.ranking(ranking.row, ranking.sq_distance, category, whole=whole, uncropped=True)
+        return [self.hits(ranking) for ranking in self.rank(vectors, k, category, uncropped=uncropped)]
 
     def ranking(
         self,
@@ -206,10 +210,11 @@ class Searcher:
 
     def nothing(self) -> Ranking:
         """Return the ranking of where no product may answer."""
-        return self._ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), whole=True)
+        return self._ranked(Ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), None), whole=True)
 
-    def _ranking(self, row: np.ndarray, sq_distance: np.ndarray, *, whole: bool) -> Ranking:
-        return self.ranking(row, sq_distance, self.said["category"][row], whole=whole)
+    def _ranked(self, found: Ranking, *, whole: bool, uncropped: bool = False) -> Ranking:
+        category = self.said["category"][found.row]
+        return self.ranking(found.row, found.sq_distance, category, whole=whole, uncropped=uncropped)
 
     def _rows_of(self, category: str | None) -> tuple[int, int]:
         if category is None:

@@ -46,21 +46,23 @@ class Current:
         but: Sequence[int] | None = None,
         *,
         collapse: bool = False,
+        uncropped: bool = False,
     ) -> list[Ranking]:
         """Return for each of the vectors [B, D] the k products nearest to it; `NotFound` for an unknown category.
 
         but: for each vector a photo whose product does not answer, -1 for none. collapse: of a double listing only the
-        nearest product answers.
+        nearest product answers. uncropped: nothing was cut out of the photos.
         """
         if self.overlay.empty:
             among = self._narrowing.of_version(where).among
             if not among.standing:
                 return [self._searcher.nothing()] * len(vectors)
             asked = vectors, min(k, among.standing), among.category, among.valid, but
-            return self._searcher.rank(*asked, collapse=collapse)
+            return self._searcher.rank(*asked, collapse=collapse, uncropped=uncropped)
         with self.overlay.moment() as moment:
             among = self._narrowing.at(where, moment).among
-            return merging.rank(self._searcher, moment, vectors, k, among, but, collapse=collapse)
+            changed = self._searcher, moment, vectors, k, among, but
+            return merging.rank(*changed, collapse=collapse, uncropped=uncropped)
 
     def within(self, where: Where = ANYWHERE) -> Within:
         """Say what may answer now; `NotFound` for an unknown category."""
@@ -101,10 +103,6 @@ class Current:
         """
         category = self.said("category", ranking.row)
         return self._searcher.ranking(ranking.row, ranking.sq_distance, category, whole=whole, after=1)
-
-    def to_uncropped(self, ranking: Ranking, *, whole: bool) -> Ranking:
-        """Return a ranking with the probabilities that it has where nothing was cut out of the photo."""
-        return self._searcher.to_uncropped(ranking, self.said("category", ranking.row), whole=whole)
 
     def described(self) -> list[CatalogColumn]:
         """Say what columns there are, and which values products have in each."""

@@ -22,6 +22,7 @@ from visnet.serving.app.problems import Refusal, unreadable
 from visnet.serving.app.routes import FORM
 from visnet.serving.app.search import NO_TEXT, photo_url
 from visnet.serving.app.state import State
+from visnet.serving.app.steps import Question
 
 router = APIRouter(prefix="/v1", tags=["search"])
 OFF = "this version has no hashes of its photos: set enabled = true in duplicates.toml, then run `dvc repro`"
@@ -79,7 +80,7 @@ async def _copies(
     assert copies.rule is not None
     nearest: list[int] = []
     if copies.rule.nearest:
-        ranking = await engine.rank(asked.vector, where, copies.rule.nearest, asked.row)
+        (ranking,) = await engine.rank(Question(asked.vector, where, asked.row, copies.rule.nearest))
         nearest = ranking.row.tolist()
     return await there.reading.run(copies.of, asked, nearest)
 

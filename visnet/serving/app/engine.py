@@ -18,7 +18,7 @@ from visnet.photos.cutting import Box
 from visnet.serving import galleries
 from visnet.serving.app.answers.reply import Lineage
 from visnet.serving.app.batches import Together
-from visnet.serving.app.columns import ANYWHERE, ProductColumns, Where
+from visnet.serving.app.columns import ProductColumns, Where
 from visnet.serving.app.copies import Copies
 from visnet.serving.app.current import Current
 from visnet.serving.app.facts import Facts
@@ -157,17 +157,9 @@ class Engine:
         """Tell the category path of a photo as the `teller` takes it; there must be one."""
         return await self._categorizing.ask(square)
 
-    async def rank(self, vector: torch.Tensor, where: Where = ANYWHERE, k: int = DEPTH, but: int = -1) -> Ranking:
-        """Rank the k products nearest to a vector; `NotFound` for an unknown category.
-
-        but: a photo whose product does not answer, -1 for none.
-        """
-        return await self._searching.ask(Question(vector, where, but, k))
-
-    async def rank_each(self, vectors: torch.Tensor, where: Where, k: int, *, collapse: bool) -> list[Ranking]:
-        """Rank as `rank` for each of the vectors [B, D], all in one search."""
-        asked = [Question(vector, where, k=k, collapse=collapse) for vector in vectors]
-        return list(await asyncio.gather(*map(self._searching.ask, asked)))
+    async def rank(self, *questions: Question) -> list[Ranking]:
+        """Answer questions, all in one search; `NotFound` for an unknown category."""
+        return list(await asyncio.gather(*map(self._searching.ask, questions)))
 
     async def like(self, product_id: str, where: Where, k: int = DEPTH, *, collapse: bool = False) -> Ranking:
         """Rank the other products by their nearness to any photo of a product; `NotFound` as `rank`, or without it."""

@@ -19,7 +19,7 @@ from visnet.serving.app.in_category import IN_CATEGORY, check_told, shown_catego
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.search import COLLAPSE, NO_TEXT, Narrowed, answered
 from visnet.serving.app.searches import AskedSearch
-from visnet.serving.app.steps import DEPTH
+from visnet.serving.app.steps import DEPTH, Question
 from visnet.serving.app.uploads import Wanted
 
 MOST_PHOTOS = MOST_BOXES = 8
@@ -161,9 +161,7 @@ async def compare(
 
 async def _as_a_search_says(engine: Engine, vector: np.ndarray, rows: np.ndarray, *, uncropped: bool) -> float | None:
     """Return the probability that a search of the whole catalog gives a product, None if it does not find it."""
-    ranking = await engine.rank(torch.from_numpy(vector))
-    if uncropped:
-        ranking = engine.current.to_uncropped(ranking, whole=True)
+    (ranking,) = await engine.rank(Question(torch.from_numpy(vector), uncropped=uncropped))
     (product_id,) = engine.current.said("product_id", rows[:1])
     found = np.flatnonzero(engine.current.said("product_id", ranking.row) == product_id)
     return None if ranking.probability is None or not len(found) else float(ranking.probability[found[0]])

@@ -21,7 +21,7 @@ from visnet.serving.app.filters import Filter, parsed
 from visnet.serving.app.in_category import kept_within
 from visnet.serving.app.problems import Refusal
 from visnet.serving.app.queries import Query, part_id
-from visnet.serving.app.steps import DEPTH
+from visnet.serving.app.steps import DEPTH, Question
 from visnet.serving.app.within import Grouped
 from visnet.serving.ranking import Ranking
 
@@ -75,9 +75,9 @@ async def answered(
     kept_to: the category that its photo shows, to which the answers are kept.
     """
     where = kept_within(wanted.within(engine), kept_to)
-    rankings = await engine.rank_each(query.vectors, where, wanted.deep, collapse=wanted.collapse is not None)
-    if query.uncropped:
-        rankings = [engine.current.to_uncropped(one, whole=where.category is None) for one in rankings]
+    collapse, uncropped = wanted.collapse is not None, query.uncropped
+    asked = [Question(one, where, -1, wanted.deep, collapse, uncropped) for one in query.vectors]
+    rankings = await engine.rank(*asked)
     pages = [_told(engine, ranking, where, wanted) for ranking in rankings]
     used = [box.box for box in query.boxes if box.used]
     groups = [

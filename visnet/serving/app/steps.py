@@ -27,6 +27,7 @@ class Question:
     """A unit vector [D], of which the k nearest products that may answer are wanted.
 
     but: a photo whose product does not answer, -1 for none. collapse: of a double listing only the nearest answers.
+    uncropped: nothing was cut out of the photo that it is of.
     """
 
     vector: torch.Tensor
@@ -34,6 +35,7 @@ class Question:
     but: int = -1
     k: int = DEPTH
     collapse: bool = False
+    uncropped: bool = False
 
 
 class Embedder:
@@ -68,11 +70,12 @@ def categorized(teller: Teller | None, squares: Sequence[torch.Tensor]) -> Seque
 def ranked(current: Current, questions: Sequence[Question]) -> Sequence[Ranking]:
     """Answer questions, those of one kind in one search."""
     found: dict[int, Ranking] = {}
-    asked = [(question.where, question.k, question.collapse) for question in questions]
-    for where, k, collapse in dict.fromkeys(asked):
-        mine = [at for at, other in enumerate(asked) if other == (where, k, collapse)]
+    asked = [(question.where, question.k, question.collapse, question.uncropped) for question in questions]
+    for kind in dict.fromkeys(asked):
+        where, k, collapse, uncropped = kind
+        mine = [at for at, other in enumerate(asked) if other == kind]
         vectors = torch.stack([questions[at].vector for at in mine])
         but = [questions[at].but for at in mine]
-        rankings = current.rank(vectors, k, where, but, collapse=collapse)
+        rankings = current.rank(vectors, k, where, but, collapse=collapse, uncropped=uncropped)
         found |= dict(zip(mine, rankings, strict=True))
     return [found[at] for at in range(len(questions))]

@@ -39,8 +39,39 @@ def rank(
     but: Sequence[int] | None = None,
     *,
     collapse: bool = False,
+    uncropped: bool = False,
 ) -> list[Ranking]:
     """Return for each of the vectors [B, D] the k nearest products, of the version and of its changes.
+
+    uncropped: nothing was cut out of the photos. All else as `nearest` says.
+    """
+    found = nearest(searcher, moment, vectors, k, among, but, collapse=collapse)
+    if not searcher.calibrated:
+        return found
+    whole = among.category is None
+    return [
+        searcher.ranking(
+            one.row,
+            one.sq_distance,
+            said(searcher, moment.photos, "category", one.row),
+            whole=whole,
+            uncropped=uncropped,
+        )
+        for one in found
+    ]
+
+
+def nearest(
+    searcher: Searcher,
+    moment: Moment,
+    vectors: torch.Tensor,
+    k: int,
+    among: Among,
+    but: Sequence[int] | None = None,
+    *,
+    collapse: bool = False,
+) -> list[Ranking]:
+    """Return for each of the vectors [B, D] the k nearest products, without probabilities.
 
     Rows of changes are numbered on from the version's. Where both are equally far, the version's come first. but: for
     each vector a row whose product does not answer, -1 for none. collapse: of a listing only the nearest answers. What
@@ -48,7 +79,7 @@ def rank(
     """
     first, listings = len(searcher.said["product_id"]), searcher.listings
     apart = np.full(len(vectors), -1) if but is None else np.asarray(but)
-    base = [searcher.nothing()] * len(vectors)
+    base = [Ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), None)] * len(vectors)
     numbers = moment.listing if collapse else moment.product
     of_changed = numbers[np.maximum(apart - first, 0)]
     own, without = np.where(apart < first, apart, -1), np.where(apart < first, -1, of_changed)
@@ -57,7 +88,7 @@ def rank(
         both = (apart >= first) & (of_changed < listings.count)
         own = np.where(both, listings.row[np.minimum(of_changed, listings.count - 1)], own)
     if among.standing:
-        base = searcher.rank(
+        base = searcher.nearest(
             vectors, min(k, among.standing), among.category, among.valid, own.tolist(), collapse=collapse
         )
     if not among.changed:
@@ -67,7 +98,7 @@ def rank(
     seen = moment.seen if among.live is None else moment.seen.among(torch.from_numpy(among.live))
     near = _near(seen, numbers, vectors, k, reach, share=share, without=without)
     return [
-        _merged(searcher, moment, one, rows, distances, k, whole=among.category is None, collapse=collapse)
+        _merged(searcher, moment, one, rows, distances, k, collapse=collapse)
         for one, (rows, distances) in zip(base, near, strict=True)
     ]
 
@@ -136,7 +167,6 @@ def _merged(
     distances: np.ndarray,
     k: int,
     *,
-    whole: bool,
     collapse: bool,
 ) -> Ranking:
     if not len(rows):
@@ -148,8 +178,4 @@ def _merged(
     if collapse:
         _, nearest = np.unique(listings_of(searcher, moment.listing, row[order]), return_index=True)
         order = order[np.sort(nearest)]
-    row, sq_distance = row[order[:k]], sq_distance[order[:k]]
-    if not searcher.calibrated:
-        return Ranking(row, sq_distance, None)
-    category = said(searcher, moment.photos, "category", row)
-    return searcher.ranking(row, sq_distance, category, whole=whole)
+    return Ranking(row[order[:k]], sq_distance[order[:k]], None)
