@@ -6,8 +6,8 @@
 --workspace is a built shop (`make run`); --big is made if it is not there: 100,000 products of random unit vectors. The
 services take turns, round by round, for the machine may do other work as well: ratios hold, times do not, and best
 holds the processor time that a service takes for a request. A rate is of 16 clients that ask one after the other, times
-are those at 70 % of that rate, from when a request was due. The bare model is its forward pass alone, one thread. Then
-the service is killed and started again, and versions are published under load.
+are those at 70 % of that rate, from when a request was due. The bare model is its forward pass alone, on all processors
+at once. Then the service is killed and started again, and versions are published under load.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import serve_load as load
 import serve_shop
 from serve_changes import HEADS, changed
 from serve_requests import by_photo, similar
-from serve_systems import OURS, PLAIN, UNBATCHED, UNKEPT, Service, bare_ms, started
+from serve_systems import OURS, PLAIN, UNBATCHED, UNKEPT, Service, bare, started
 from serve_versions import SHARE, refreshed, restarted
 
 ADDED_PER_S, SEARCHES_PER_S = (10.0, 30.0, 60.0, 100.0), 10.0
@@ -106,17 +106,24 @@ def compared(workspace: Path, shop: Path, seconds: float, rounds: int, names: Se
 
 def batched(workspace: Path, seconds: float) -> list[str]:
     """Measure photos by how many clients ask at once, and the bare model; return what to tell of it."""
-    bare = bare_ms(workspace, seconds)
+    alone = bare(workspace, seconds)
     with contextlib.ExitStack() as running:
         services = [running.enter_context(started(name, workspace)) for name in (OURS, UNKEPT, UNBATCHED, PLAIN)]
         found = by_clients(services, by_photo(workspace), seconds)
     least = {name: min(cpu_ms for _, cpu_ms in row) for name, row in found.items()}
     rows = [[name, *(f"{rate:.0f} / {cpu_ms:.1f}" for rate, cpu_ms in row)] for name, row in found.items()]
     lines = table(["photos/s / CPU ms a photo, of clients", *CLIENTS], rows)
-    told = ", ".join(f"{cpu_ms:.1f} in batches of {size}" for size, cpu_ms in bare.items())
-    best = min(bare.values())
-    shares = ", ".join(f"{name} {best / cpu_ms:.0%}" for name, cpu_ms in least.items())
-    lines += ["", f"The bare model, CPU ms a photo: {told}. Its best as a share of each service's least: {shares}."]
+    rows = [["the bare model", *(f"{rate:.0f} / {cpu_ms:.1f}" for rate, cpu_ms in alone.values())]]
+    lines += ["", *table([f"photos/s / CPU ms a photo, of {os.cpu_count()} threads, in batches of", *alone], rows)]
+    rate_alone, cpu_alone = max(rate for rate, _ in alone.values()), min(cpu_ms for _, cpu_ms in alone.values())
+    shares = ", ".join(
+        f"{name} {max(rate for rate, _ in row) / rate_alone:.0%} and {cpu_alone / least[name]:.0%}"
+        for name, row in found.items()
+    )
+    lines += [
+        "",
+        f"Each service's best as a share of the bare model's, by photos/s (the load is in it) and CPU: {shares}.",
+    ]
     lines += [f"Batching takes {least[UNBATCHED] / least[UNKEPT]:.2f} times less of the processor than one at a time."]
     return lines
 
