@@ -101,7 +101,8 @@ def hashing(data: Path) -> float:
 
 def download(folder: Path, most: int = 600) -> dict[str, float]:
     """Fetch photos over HTTP from another process; return seconds of wall and processor, and bytes, of one."""
-    from visnet.photos.web.download import FetchOptions, fetch
+    from visnet.photos.web.download import fetch
+    from visnet.photos.web.options import FetchOptions
 
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())[:most]
     with _shared(folder) as port:

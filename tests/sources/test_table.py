@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.image_server import ImageServer
 from tests.sources.stock_csv import HEADER, ROWS, rows, write
-from visnet.photos.web.request import FetchOptions
+from visnet.photos.web.options import FetchOptions
 from visnet.pipeline.log import SILENT
 from visnet.sources import table
 from visnet.sources.listing import PHOTOS, RECORDS

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from pydantic import ConfigDict, Field, field_validator
 
 from visnet.photos.web import download, locators
-from visnet.photos.web.request import FetchOptions, Validators
+from visnet.photos.web.options import FetchOptions
+from visnet.photos.web.request import Validators
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
 from visnet.sources.changefeed.records import SEQ_MAX, Limits

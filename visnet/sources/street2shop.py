@@ -16,7 +16,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from visnet.photos.web import download, locators
-from visnet.photos.web.request import FetchOptions, Validators
+from visnet.photos.web.options import FetchOptions
+from visnet.photos.web.request import Validators
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
 from visnet.sources.listing import PHOTOS, RECORDS, Answer, Listing

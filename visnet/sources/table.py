@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from visnet.photos.web import download, locators
-from visnet.photos.web.request import FetchOptions, Validators
+from visnet.photos.web.options import FetchOptions
+from visnet.photos.web.request import Validators
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Frozen
 from visnet.sources import product_table

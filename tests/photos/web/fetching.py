@@ -4,7 +4,7 @@ import threading
 
 from visnet.photos.web import download
 from visnet.photos.web.download import Answer
-from visnet.photos.web.request import FetchOptions
+from visnet.photos.web.options import FetchOptions
 
 QUICK = {"timeout_s": 1.0, "deadline_s": 2.0, "backoff_s": 0.02, "max_mb": 2.0, "allow_hosts": ["127.0.0.1"]}
 

@@ -14,7 +14,7 @@ from tests.photos.web.fetching import fetch_all
 from visnet.photos.web import network
 from visnet.photos.web.addresses import Hosts, kind, parsed
 from visnet.photos.web.locators import Refused
-from visnet.photos.web.request import FetchOptions
+from visnet.photos.web.options import FetchOptions
 
 ODD = {
     "bad address": [

@@ -11,7 +11,7 @@ from tests.image_server import ImageServer, gzip_bomb
 from tests.photos.web.fetching import QUICK
 from visnet.photos.web import bodies, download
 from visnet.photos.web.locators import Refused
-from visnet.photos.web.request import FetchOptions
+from visnet.photos.web.options import FetchOptions
 from visnet.photos.web.room import Held, Room
 
 PLAIN = bytes(range(256)) * 40

@@ -12,8 +12,8 @@ from tests.image_server import ImageServer
 from tests.photos.web.fetching import QUICK, fetch_all
 from visnet.photos.web import download, proxies
 from visnet.photos.web.addresses import parsed
+from visnet.photos.web.options import FetchOptions
 from visnet.photos.web.proxies import Unusable
-from visnet.photos.web.request import FetchOptions
 
 UNUSABLE = {
     "ALL_PROXY": ("socks5://me:secret@127.0.0.1:7890", "ALL_PROXY=socks5://127.0.0.1:7890: a SOCKS proxy needs"),

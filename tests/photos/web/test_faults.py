@@ -11,7 +11,7 @@ from tests.image_server import FAULTS, ImageServer
 from tests.photos.web.fetching import fetch_all
 from visnet.photos.web import download, request
 from visnet.photos.web.download import Answer
-from visnet.photos.web.request import FetchOptions
+from visnet.photos.web.options import FetchOptions
 
 MENDED = {"good", "busy", "busy_2s", "busy_date", "busy_odd", "reset_once", "short_once", "slow_once", "moved"} | {
     "odd_cookie"

@@ -9,7 +9,7 @@ from tests.image_server import ImageServer
 from tests.photos.web.fetching import QUICK, fetch_all
 from visnet.photos.web import download, request
 from visnet.photos.web.download import Answer
-from visnet.photos.web.request import FetchOptions
+from visnet.photos.web.options import FetchOptions
 
 
 def test_an_unchanged_photo_is_an_answer_of_its_own() -> None:

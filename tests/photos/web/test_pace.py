@@ -10,7 +10,7 @@ import pytest
 from tests.image_server import Gauge, ImageServer
 from tests.photos.web.fetching import QUICK, assert_no_thread_left, fetch_all
 from visnet.photos.web import download
-from visnet.photos.web.request import FetchOptions
+from visnet.photos.web.options import FetchOptions
 
 
 def test_never_more_requests_at_once_than_allowed(photo: bytes) -> None:
@@ -111,7 +111,7 @@ def test_ctrl_c_ends_the_process_at_once(photo: bytes) -> None:
     program = """
 import sys
 from visnet.photos.web.download import fetch
-from visnet.photos.web.request import FetchOptions
+from visnet.photos.web.options import FetchOptions
 print("ready", flush=True)
 list(fetch([(str(i), sys.argv[1] + str(i)) for i in range(100)], options=FetchOptions(timeout_s=60.0, deadline_s=60.0,
      allow_hosts=["127.0.0.1"])))

@@ -3,7 +3,6 @@
 import asyncio
 import collections
 import contextlib
-import os
 import queue
 import threading
 import time
@@ -18,12 +17,12 @@ from visnet.photos.web import addresses, locators
 from visnet.photos.web.addresses import Hosts
 from visnet.photos.web.locators import Disk, Refused
 from visnet.photos.web.network import Web
+from visnet.photos.web.options import FetchOptions
 from visnet.photos.web.proxies import Unusable
 from visnet.photos.web.request import (
     NO_VALIDATORS,
     Failure,
     Fetched,
-    FetchOptions,
     FoundFile,
     Validators,
     find_file,
@@ -35,7 +34,7 @@ from visnet.pipeline.log import SILENT, Log
 
 TIMEOUT_TRIES = 2  # a timeout is tried again only once, so a host that hangs costs 2 timeouts a photo, not `tries`
 READ_AT_ONCE = 1 << 18  # a file of at most so many bytes is read where it was found, without waiting for room
-HOST_FAILURES, HOST_PATIENCE_S = 16, 60.0  # so many photos in a row, over so long, without a connection: it is dead
+HOST_PATIENCE_S = 60.0  # a host is dead when photos in a row, over so long, came to no connection
 
 
 @dataclass(frozen=True)
@@ -93,9 +92,10 @@ def fetch(
 
 
 class _Host:
-    """The photos still to be asked of one host, and whether it is worth asking."""
+    """The photos still to be asked of one host, so many at once, and whether it is worth asking."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int, patience: int) -> None:
+        self.limit, self.patience = limit, patience
         self.waiting: collections.deque[tuple[str, str]] = collections.deque()
         self.active = 0
         self.failures, self.failing_since = 0, 0.0  # photos in a row without a connection
@@ -107,7 +107,7 @@ class _Host:
 
     @property
     def dead(self) -> bool:
-        return self.failures >= HOST_FAILURES and time.monotonic() - self.failing_since >= HOST_PATIENCE_S
+        return self.failures >= self.patience and time.monotonic() - self.failing_since >= HOST_PATIENCE_S
 
 
 class _Line:
@@ -125,14 +125,17 @@ class _Line:
         self.disk = Disk(base, options.allow_paths)
         self.web = Web(Hosts(options.allow_hosts, base), keep=options.concurrency)
         self.unusable: Unusable | None = None
-        self.hosts: dict[str, _Host] = collections.defaultdict(_Host)
+        self.hosts: dict[str, _Host] = {}
         for photo_id, locator in wanted:
-            self.hosts[_host(locator)].waiting.append((photo_id, locator))
+            name = locators.host(locator)
+            if name not in self.hosts:
+                self.hosts[name] = _Host(options.limit(name), options.patience(name))
+            self.hosts[name].waiting.append((photo_id, locator))
         self.answers: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
         # Answers not yet taken count as under way: a slow caller slows the line instead of filling the memory.
         self.places = asyncio.Semaphore(options.concurrency)
         self.room = Room(int(max(options.held_mb, options.max_mb) * 1e6))
-        self.decoding = asyncio.Semaphore(os.cpu_count() or 1)
+        self.decoding = asyncio.Semaphore(options.decoders)
         self.pool = ThreadPoolExecutor(options.concurrency, "visnet-download")
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(self.pool)
@@ -195,7 +198,7 @@ class _Line:
                 error.add_note(f"photo {photo_id!r}")
                 self.answers.put(error)
                 return
-            if host.waiting and host.active == self._limit(name):
+            if host.waiting and host.active == host.limit:
                 turn.append(name)
                 freed.set()
             host.active -= 1
@@ -210,13 +213,10 @@ class _Line:
                 host = self.hosts[name]
                 host.active += 1
                 tasks.create_task(one(name, *host.waiting.popleft()))
-                if host.waiting and host.active < self._limit(name):
+                if host.waiting and host.active < host.limit:
                     turn.append(name)
         if self.unusable:  # at the end: what needs no proxy has come, and is kept
             self.answers.put(self.unusable)
-
-    def _limit(self, name: str) -> int:
-        return self.options.per_host if name else self.options.concurrency
 
     async def _answer(self, host: _Host, photo_id: str, locator: str) -> Answer:
         known = self.known.get(photo_id)
@@ -274,12 +274,3 @@ class _Line:
             else:
                 host.note(connected=True)
                 return fetched
-
-
-def _host(locator: str) -> str:
-    """Return the host (with port) that a limit is counted for, "" of a file and of what cannot be asked."""
-    try:
-        found = locators.address(locator)
-    except Refused:
-        return ""
-    return found.split("/", 3)[2].rpartition("@")[2].lower() or "?" if found else ""

@@ -86,6 +86,15 @@ def address(locator: str) -> str | None:
     return None
 
 
+def host(locator: str) -> str:
+    """Return the host (with port) that a limit is counted for, "" of a file and of what cannot be asked."""
+    try:
+        found = address(locator)
+    except Refused:
+        return ""
+    return found.split("/", 3)[2].rpartition("@")[2].lower() or "?" if found else ""
+
+
 def climbs(url: str, base: str) -> bool:
     """Whether an address that was placed under the address `base` leaves it by its dots."""
     if not base or not url.startswith(f"{base.rstrip('/')}/"):

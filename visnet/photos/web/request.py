@@ -11,56 +11,22 @@ import socket
 import ssl
 import stat
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import httpcore
 import httpx
-from pydantic import AfterValidator, Field
 
-from visnet.photos import codec
 from visnet.photos.web import addresses, bodies, locators
 from visnet.photos.web.locators import Disk, Missing, Refused
 from visnet.photos.web.network import Web
+from visnet.photos.web.options import FetchOptions
 from visnet.photos.web.proxies import Unusable
 from visnet.photos.web.room import Held
-from visnet.pipeline.stage import Frozen
 
 REDIRECTS = 5
 RETRY_AFTER_MAX_S = 10.0  # a server may ask for more patience than this; it does not get it
 MOVED = frozenset({301, 302, 303, 307, 308})
 TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})  # every other status but 200 is final
-
-
-def _hosts(entries: list[str]) -> list[str]:
-    addresses.Hosts(entries)
-    return entries
-
-
-class FetchOptions(Frozen):
-    """How to ask for photos. At most `concurrency` photos are under way, at most `per_host` of them at one host."""
-
-    concurrency: int = Field(default=32, ge=1, le=1024)
-    per_host: int = Field(default=8, ge=1, le=1024)
-    timeout_s: float = Field(default=5.0, gt=0, le=600)  # to connect, and for each wait for bytes
-    deadline_s: float = Field(
-        default=20.0, gt=0, le=3600
-    )  # for one whole request, redirects and body too: cuts a server that dribbles
-    tries: int = Field(default=4, ge=1, le=20)
-    backoff_s: float = Field(
-        default=0.25, ge=0, le=60
-    )  # before the second try; doubles with each further one, with jitter
-    max_mb: float = Field(default=32.0, gt=0, le=1024)
-    held_mb: float = Field(default=256.0, gt=0, le=65_536)  # of all photos together that came and were not yet written
-    max_pixels: int = Field(default=codec.MAX_PIXELS, ge=1, le=1_000_000_000)
-    user_agent: str = "visnet/0.1"
-    # What is said of photos is not trusted: see `visnet.photos.web.locators` and `visnet.photos.web.addresses`.
-    allow_paths: list[str] = Field(default=[])  # folders that photos may be read from, beside that of relative paths
-    allow_hosts: Annotated[list[str], AfterValidator(_hosts)] = Field(default=[])  # not public: names, 10.0.0.0/8
-
-    @property
-    def max_bytes(self) -> int:
-        """The size that a photo may have."""
-        return int(self.max_mb * 1e6)
 
 
 class Validators(NamedTuple):

@@ -12,8 +12,9 @@ from visnet.photos.web import addresses, bodies
 from visnet.photos.web.addresses import Hosts
 from visnet.photos.web.locators import Refused
 from visnet.photos.web.network import Web
+from visnet.photos.web.options import FetchOptions
 from visnet.photos.web.proxies import CERTIFICATES
-from visnet.photos.web.request import Failure, FetchOptions, try_once
+from visnet.photos.web.request import Failure, try_once
 from visnet.photos.web.room import Held, Room
 from visnet.serving.app.problems import Refusal, busy, too_long
 
