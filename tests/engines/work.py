@@ -1,13 +1,18 @@
 """Work for the processes of a cluster, which import it by its name."""
 
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from visnet.engines.blocks import ROW, Work
+from visnet.engines.streams import Made
 from visnet.errors import NotFound
+from visnet.photos.web.download import Answer
+from visnet.photos.web.proxies import Unusable
 
 
 class Doubling:
@@ -52,3 +57,37 @@ def unpicklable() -> Work:
 
 def doubling() -> Work:
     return doubled
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Makes keys into items, noting each in a file; it dies, once or always, or refuses one."""
+
+    notes: Path
+    dies_at: str = ""
+    always: bool = False
+    refuses: str = ""
+    size_bytes: int = 1
+
+    def __call__(self, keys: Sequence[str]) -> Iterator[Made]:
+        for key in keys:
+            again = self.notes.exists() and key in self.notes.read_text(encoding="utf-8").split()
+            with self.notes.open("a", encoding="utf-8") as file:
+                file.write(f"{key}\n")
+            if key == self.dies_at and (self.always or not again):
+                os._exit(1)
+            if key == self.refuses:
+                raise NotFound(f"no {key} here")
+            yield Made(key, key, self.size_bytes)
+
+
+def odd(keys: Sequence[str]) -> Iterator[Made]:
+    raise Odd("a", "b")
+    yield
+
+
+def unusable(wanted: Sequence[tuple[str, str]]) -> Iterator[Answer]:
+    through = [photo_id for photo_id, locator in wanted if "//a." in locator]
+    yield from (Answer(photo_id, None, "gone") for photo_id, _ in wanted if photo_id not in through)
+    if through:
+        raise Unusable("HTTP_PROXY=odd: not an address")

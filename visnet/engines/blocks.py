@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from visnet.engines.cluster import imported, original
+from visnet.engines.cluster import imported, original, portable
 
 ROW, FAILED = "row", "failed"
 BLOCK_BYTES = 64 << 20  # at which Ray divides what a step has made
@@ -108,12 +108,7 @@ def _once(block: pa.Table, load: Callable[[], Work]) -> pa.Table:
 
 def _failed(error: Exception) -> pa.Table:
     """Return an error as a block: it is no row, and Ray would add words of its own to one that is raised."""
-    try:
-        said = pickle.dumps(error)
-        pickle.loads(said)
-    except Exception:  # an error of a library's that does not travel
-        said = pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
-    return pa.table({FAILED: pa.array([said], pa.binary())})
+    return pa.table({FAILED: pa.array([pickle.dumps(portable(error))], pa.binary())})
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import pickle
 import secrets
 import signal
 import socket
@@ -122,6 +123,15 @@ def original(error: BaseException) -> BaseException:
     """Return what was raised in a process of the cluster, without Ray's wrappings."""
     while isinstance(inner := getattr(error, "cause", None) or error.__cause__, BaseException):
         error = inner
+    return error
+
+
+def portable(error: Exception) -> Exception:
+    """Return an error that travels from a process of the cluster to this one: of one that does not, its words."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
     return error
 
 
