@@ -1,12 +1,9 @@
 """Stages on a Ray cluster of three nodes: equal to one process, whatever is lost or stopped meanwhile."""
 
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,12 +13,10 @@ from orchestration.bridge import process
 from tests import workspace
 from tests.engines import nodes
 from tests.engines.nodes import Nodes
+from tests.engines.runs import RUN, environment, started, wait_for, workers
 from visnet.storage.table import Table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-# Agents of a node, processes without work, and what Ray Data has once in a cluster, for all jobs there will be.
-OF_RAY = ("Agent", "IDLE", "ActorLocationTracker", "_Stats", "Autoscaling", "Usage")
-RUN = (sys.executable, "-m", "visnet", "run")
 
 
 @pytest.fixture
@@ -35,35 +30,9 @@ def anew(shop: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def started(folder: Path, *words: str) -> "subprocess.Popen[str]":
-    command = [*(words or RUN)]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def environment() -> dict[str, str]:
-    path = os.pathsep.join([str(workspace.ROOT), os.environ.get("PYTHONPATH", "")])
-    return {**workspace.environment(), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-
-
 def rows(folder: Path) -> int:
     table = Table(folder / "data/catalog_embeddings/embeddings.lance")
     return table.count() if table.exists() else 0
-
-
-def wait_for(what: Callable[[], bool], of: "subprocess.Popen[str]") -> None:
-    until = time.monotonic() + 200
-    while not what():
-        assert of.poll() is None, of.communicate()[0]
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
-def workers(three: Nodes) -> list[str]:
-    """Name the processes of jobs on the cluster; Ray's own are not of them, nor what waits for work."""
-    names = [process.cmdline()[0] for process in three.processes() if process.name().startswith("ray::")]
-    return [name for name in names if not any(own in name for own in OF_RAY)]
 
 
 def test_a_node_lost_in_the_middle_costs_nothing(three: Nodes, shop: Path, anew: Path) -> None:

@@ -6,7 +6,8 @@ Every source module has
     def fetch(params, wanted: Sequence[tuple[photo_id, locator]], *, metadata: Path, log) -> Iterator[Answer]
 `state` is a folder in which a source may keep what it has read. `fetch` is lazy, answers every wanted photo exactly
 once in any order, and may be abandoned at any time. Where a listing has stamps, `fetch` takes `known` too: the
-validators of the photos that are there.
+validators of the photos that are there. Where `Params` have a table `download`, it has the limits of what is asked at
+once; else `fetch` takes `processes`, 0 for none beside its own.
 """
 
 from types import ModuleType

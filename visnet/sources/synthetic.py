@@ -75,10 +75,18 @@ def listing(params: Params, metadata: Path, state: Path | None = None) -> Listin
     return Listing(photos, records)
 
 
-def fetch(params: Params, wanted: Sequence[tuple[str, str]], *, metadata: Path, log: Log) -> Iterator[Answer]:
+def fetch(
+    params: Params,
+    wanted: Sequence[tuple[str, str]],
+    *,
+    metadata: Path,
+    log: Log,
+    processes: int | None = None,
+) -> Iterator[Answer]:
     """Paint the wanted photos, lazily and in order; `wanted` are pairs (photo_id, locator).
 
-    Errors: `ValueError` when a locator belongs to other parameters than these.
+    processes: that paint, 0 for this one; None for what suits the machine and the number of photos. Errors:
+    `ValueError` when a locator belongs to other parameters than these.
     """
     recipe = _recipe(params)
     for name, locator in wanted:
@@ -87,6 +95,7 @@ def fetch(params: Params, wanted: Sequence[tuple[str, str]], *, metadata: Path, 
                 f"{locator!r} is no photo of this shop; its own start with {_address(recipe)}/ (list again)"
             )
     names = [name for name, _ in wanted]
-    processes = min(os.cpu_count() or 1, 8) if len(names) > _ALONE else 0
+    if processes is None:
+        processes = min(os.cpu_count() or 1, 8) if len(names) > _ALONE else 0
     for name, data in zip(names, painted(recipe, names, processes), strict=True):
         yield Answer(name, data, None)

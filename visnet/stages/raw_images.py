@@ -2,6 +2,7 @@
 
 import contextlib
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 import pyarrow.compute as pc
 from pydantic import Field
 
+from visnet.engines import Engine, cluster
 from visnet.photos import photo_table, validators
-from visnet.photos.photo_table import Update
+from visnet.photos.photo_table import Fetch, Update
+from visnet.photos.spread_fetching import fetch_on
 from visnet.photos.validators import PhotoValidators
+from visnet.photos.web.options import FetchOptions
 from visnet.pipeline.log import SILENT, Log
 from visnet.pipeline.stage import Frozen, Report, Share, choosing
 from visnet.sources import SOURCES, product_table, record_table
 from visnet.sources.changefeed.state import COUNTS, stamp
-from visnet.sources.listing import Listing
+from visnet.sources.listing import Answer, Listing
 from visnet.storage import atomic
 from visnet.storage.fingerprints import fingerprint
 from visnet.storage.table import Table
@@ -35,13 +39,17 @@ WORK = {  # what a report counts of the work, not of what stands there
 
 @choosing("source", SOURCES)
 class Params(Frozen):
-    """Which source, and what is asked of it; each source has a table of its own."""
+    """Which source, what is asked of it, and where from: "ray" has the nodes of a Ray cluster fetch the photos.
+
+    Each source has a table of its own.
+    """
 
     source: str
     metadata: str
     lost_share_max: Share | None = None
     ask_again: int = Field(0, ge=0, le=2**31 - 1)
     commit_every: int = Field(2048, ge=1, le=1_000_000)
+    engine: Engine = "local"
 
     @property
     def own(self) -> Any:
@@ -84,16 +92,16 @@ def _poll(out: Path, params: Params, log: Log) -> dict[str, Any]:
     known = PhotoValidators(out / "validators.lance", photos, stamps, [*change.todo, *again])
     update = Update(photos, listing.photos, change, again, known, params.ask_again)
     _check_places([update.locators[photo_id] for photo_id in update.todo], len(update.locators))
-    fetch = partial(SOURCES[params.source].fetch, params.own, metadata=Path(params.metadata), log=SILENT)
-    photo_table.bring(
-        update,
-        fetch,
-        stage="raw_images",
-        conditional=bool(listing.stamps),
-        lost_share_max=params.lost_share_max,
-        commit_every=params.commit_every,
-        log=log,
-    )
+    with _fetching(update, params, log) as fetch:
+        photo_table.bring(
+            update,
+            fetch,
+            stage="raw_images",
+            conditional=bool(listing.stamps),
+            lost_share_max=params.lost_share_max,
+            commit_every=params.commit_every,
+            log=log,
+        )
     photos.delete(change.gone)
     known.forget(change.gone)
     if not _keeps_products(params):
@@ -127,6 +135,33 @@ def _poll(out: Path, params: Params, log: Log) -> dict[str, Any]:
         "megabytes": round((pc.sum(photos.read(["bytes"])["bytes"]).as_py() or 0) / 1e6, 3),
         "digest": fingerprint(photos.digest(), records.digest()),
     }
+
+
+@contextlib.contextmanager
+def _fetching(update: Update, params: Params, log: Log) -> Iterator[Fetch]:
+    """Give what fetches photos, here or on a cluster, which is connected while there are photos to ask for."""
+    if params.engine == "local" or not update.todo:
+        yield _fetch(params)
+        return
+    options: FetchOptions | None = getattr(params.own, "download", None)
+    with cluster.connected(log) as nodes, contextlib.ExitStack() as stack:
+
+        def fetch(wanted: Sequence[tuple[str, str]], **known: Any) -> Iterable[Answer]:
+            answers = fetch_on(nodes, partial(_fetch, params), options or FetchOptions(), wanted, **known)
+            return stack.enter_context(contextlib.closing(answers))
+
+        yield fetch
+
+
+def _fetch(params: Params, options: FetchOptions | None = None) -> Fetch:
+    """Return what fetches photos of the source here, or with options of its own as one of several processes."""
+    own, one_of_several = params.own, {}
+    if options is not None and hasattr(own, "download"):
+        own = own.model_copy(update={"download": options})
+    elif options is not None:
+        one_of_several = {"processes": 0}  # to generate photos with
+    source = SOURCES[params.source]
+    return partial(source.fetch, own, metadata=Path(params.metadata), log=SILENT, **one_of_several)
 
 
 def _counts(listing: Listing, lost: Counter[str], params: Params) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""Stages run by processes of their own on a cluster, and what is left of them there."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests import workspace
+from tests.engines.nodes import Nodes
+
+# Agents of a node, processes without work, and what Ray Data has once in a cluster, for all jobs there will be.
+OF_RAY = ("Agent", "IDLE", "ActorLocationTracker", "_Stats", "Autoscaling", "Usage")
+RUN = (sys.executable, "-m", "visnet", "run")
+
+
+def started(folder: Path, *words: str) -> "subprocess.Popen[str]":
+    command = [*(words or RUN)]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def environment() -> dict[str, str]:
+    path = os.pathsep.join([str(workspace.ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**workspace.environment(), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def wait_for(what: Callable[[], bool], of: "subprocess.Popen[str]") -> None:
+    until = time.monotonic() + 200
+    while not what():
+        assert of.poll() is None, of.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def workers(three: Nodes) -> list[str]:
+    """Name the processes of jobs on the cluster; Ray's own are not of them, nor what waits for work."""
+    names = [process.cmdline()[0] for process in three.processes() if process.name().startswith("ray::")]
+    return [name for name in names if not any(own in name for own in OF_RAY)]
