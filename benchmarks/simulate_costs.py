@@ -105,7 +105,7 @@ def download(folder: Path, most: int = 600) -> dict[str, float]:
     from visnet.photos.web.options import FetchOptions
 
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())[:most]
-    with _shared(folder) as port:
+    with shared(folder) as port:
         wanted = [(name, f"http://127.0.0.1:{port}/{name}") for name in names]
         begun_s, cpu_s = time.perf_counter(), time.process_time()
         answers = list(fetch(wanted, options=FetchOptions(allow_hosts=["127.0.0.1"])))
@@ -171,7 +171,8 @@ def _seconds(work: Any) -> float:
 
 
 @contextlib.contextmanager
-def _shared(folder: Path) -> Iterator[int]:
+def shared(folder: Path) -> Iterator[int]:
+    """Serve the files of a folder over loopback HTTP, from a process of its own; give the port."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_share, args=(str(folder), theirs), daemon=True)
