@@ -15,6 +15,7 @@ from kernels.nearest.contract import (
     check_vectors,
     check_within,
     pack_bits,
+    without_autocast,
 )
 from kernels.nearest.gallery import BACKENDS, COMPUTES, Gallery, choose, module
 from kernels.nearest.live import LiveGallery
@@ -87,7 +88,7 @@ def nearest(
     if queries.shape[0] == 0 or k == 0:
         return _none(queries, k, metric)
     run = module(chosen)
-    with torch.autocast(queries.device.type, enabled=False):  # a matmul of another type would void the bounds
+    with without_autocast(queries.device):
         if isinstance(gallery, Gallery):
             prepared = gallery.prepared
         else:

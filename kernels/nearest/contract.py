@@ -1,6 +1,7 @@
 """What `nearest` takes and gives: the record, the filters, and the checks at the door."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -63,6 +64,11 @@ class Admission:
             return None
         exclude = self.exclude[query]
         return ((row if self.group is None else self.group[row]) == exclude) & (exclude >= 0)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Keep autocast, whose matmul of another type would void the bounds, out of a search; nothing where it is off."""
+    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 
 def pack_bits(valid: Tensor) -> Tensor:

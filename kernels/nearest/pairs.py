@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kernels.nearest.contract import check_pair, check_vectors
+from kernels.nearest.contract import check_pair, check_vectors, without_autocast
 from kernels.nearest.encode import NoBoundError
 from kernels.nearest.native import build
 from kernels.nearest.native import pairs as native
@@ -61,7 +61,7 @@ def _compiled(sides: Sides) -> Pairs | None:
     if library is None:
         return None
     try:
-        with torch.autocast("cpu", enabled=False):
+        with without_autocast(sides.queries.device):
             return _joined(native.pairs(library, sides), sides.queries.device)
     except NoBoundError:
         return None

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.nearest.contract import Admission, Neighbors, admit, check_pair, check_vectors, pack_bits
+from kernels.nearest.contract import Admission, Neighbors, admit, check_pair, check_vectors, pack_bits, without_autocast
 from kernels.nearest.gallery import module
 from kernels.nearest.prepared import Prepared
 from kernels.nearest.score import nothing
@@ -60,7 +60,7 @@ class Snapshot:
         admit(queries, self.prepared.vectors, None, None, exclude)
         q, k = queries.shape[0], min(k, self.count)
         least = k + 1 + (exclude is not None)
-        with torch.autocast("cpu", enabled=False):  # a matmul of another type would void the bounds
+        with without_autocast(queries.device):
             if q and k:
                 # One row more shows whether the answer ends within a tie, where slots do not say who is first.
                 score, row, proven, settled = self._by_slots(queries, k, exclude, min(least, self.count))
@@ -98,7 +98,10 @@ class Snapshot:
         """Answer from the first `asked` by slot: score, row [H, k], proven, and whether no tie is left open, [H]."""
         got = module(self.backend).answer(queries, self.prepared, asked, Admission(self.valid))
         row = torch.where(got.row < 0, -1, self.row[got.row])
-        score, first = self._first(got.score, row, k, exclude)
+        if exclude is None and not (got.score[:, 1:] == got.score[:, :-1]).any():  # then slots and rows agree
+            score, first = got.score[:, :k].contiguous(), row[:, :k].contiguous()
+        else:
+            score, first = self._first(got.score, row, k, exclude)
         settled = score[:, -1] != got.score[:, -1]  # of what is as good as the last, some may be missing
         return score, first, got.proven, settled | (got.row[:, -1] < 0) | (asked == self.count)
 
