@@ -143,32 +143,29 @@ static __attribute__((noinline)) int make_room(Search *search, const Rows *rows,
     return bound >= *least;
 }
 
-/* Append a row to the segments of the queries whose thresholds its bounds reach. lower: what s is at least. */
-static void append(Search *search, const Rows *rows, int64_t part, int64_t lane, int64_t row, uint32_t hits, vf bound,
-                   vf lower) {
+/* Append a row to the segment of a query whose threshold its bound reaches. lower: what s is at least. */
+static inline void append(Search *search, const Rows *rows, int64_t part, int64_t query, int64_t row, float bound,
+                          float lower) {
     const int64_t *exclude = search->q.exclude;
-    int64_t number = rows->first + row, own = exclude && rows->group ? rows->group[number] : number;
-    Segment *segments = search->segment + part * search->q.h + lane;
-    float bounds[LANES], lowers[LANES];
-    memcpy(bounds, &bound, sizeof bounds);
-    memcpy(lowers, &lower, sizeof lowers);
-    for (; hits; hits &= hits - 1) {
-        int at = __builtin_ctz(hits);
-        Segment *segment = segments + at;
-        if (exclude && exclude[lane + at] >= 0 && exclude[lane + at] == own) continue;
-        if (segment->count == segment->room && !make_room(search, rows, part, lane + at, bounds[at])) continue;
-        segment->row[segment->count] = (uint32_t)number;
-        segment->bound[segment->count] = bounds[at];
-        segment->lower[segment->count++] = lowers[at];
-    }
+    int64_t number = rows->first + row;
+    Segment *segment = search->segment + part * search->q.h + query;
+    if (exclude && exclude[query] >= 0 && exclude[query] == (rows->group ? rows->group[number] : number)) return;
+    if (segment->count == segment->room && !make_room(search, rows, part, query, bound)) return;
+    segment->row[segment->count] = (uint32_t)number;
+    segment->bound[segment->count] = bound;
+    segment->lower[segment->count++] = lower;
+}
+
+/* What the roundings of a row's bound take from s at most, beside the errors of the codes: of squares. */
+static inline float rounding_of(const Search *search, float norm) {
+    return search->q.metric == SQ_EUCLIDEAN ? (float)(2.0 * search->q.roundoff * UP * UP) * norm * norm : 0.0f;
 }
 
 /* Compare a tile with the thresholds of its queries, in these lanes. number: which rows they are, NULL for `row` and
  * those after it. */
-static void compare(Search *search, const Rows *rows, int64_t part, int64_t lane, int vectors, uint32_t lanes,
+static void compare(Search *search, const Rows *rows, int64_t part, int64_t lane, int vectors,
                     const vf (*tile)[2], int64_t row, const int64_t *number, int count, uint32_t valid) {
     const float *least = search->least + part * search->lanes + lane;
-    int squares = search->q.metric == SQ_EUCLIDEAN;
     for (int v = 0; v < vectors; v++, lane += LANES, least += LANES) {
         vf threshold = (vf)load(least), step = (vf)load(search->q_step + lane);
         vf q_error = (vf)load(search->q_error + lane), q_norm = (vf)load(search->q_norm + lane);
@@ -181,20 +178,61 @@ static void compare(Search *search, const Rows *rows, int64_t part, int64_t lane
                 vf rest = spread_float(term[1]) + spread_float(term[2]) * q_error + spread_float(term[3]) * q_norm;
                 bound = rest + bound * step * spread_float(term[0]);
             }
-            uint32_t hits = reaching(bound, threshold) & lanes;
+            uint32_t hits = reaching(bound, threshold);
             if (__builtin_expect(hits != 0, 0) && valid >> i & 1) {
                 float norm, error;
                 row_errors(rows, own, &norm, &error);
-                float rounding = squares ? (float)(2.0 * search->q.roundoff * UP * UP) * norm * norm : 0.0f;
+                float rounding = rounding_of(search, norm), bounds[LANES], lowers[LANES];
                 vf slack = q_error * spread_float(norm) + q_norm * spread_float(error);
                 slack = slack * (float)(2.0 * UP * UP * UP) + spread_float(rounding) + floor;
                 /* Of float32, too: each sum and product here errs by 2^-24 at most, and UP once more covers that of
                  * the slack. */
                 vf size = (vf)((vu)bound & 0x7fffffffu);
                 vf lower = bound - slack - size * 0x1p-21f - spread_float(0x1p-120f);
-                append(search, rows, part, lane, own, hits, bound, lower);
+                memcpy(bounds, &bound, sizeof bounds);
+                memcpy(lowers, &lower, sizeof lowers);
+                for (; hits; hits &= hits - 1) {
+                    int at = __builtin_ctz(hits);
+                    append(search, rows, part, lane + at, own, bounds[at], lowers[at]);
+                }
                 threshold = (vf)load(least);
             }
+        }
+    }
+}
+
+/* Compare the products of a unit of rows with a few queries, four rows at a time. */
+static void compare_few(Search *search, const Rows *rows, int64_t part, int64_t query, int some,
+                        const float (*product)[UNIT], int64_t row, const int64_t *number, int count, uint32_t valid) {
+    vf4 term[4][UNIT / 4], bound[UNIT / 4];
+    for (int at = 0; rows->type == INT8 && at < UNIT; at += 4) {
+        const float *own[4];
+        for (int i = 0; i < 4; i++)
+            own[i] = rows->terms + 4 * (!number ? row + at + i : at + i < count ? number[at + i] : number[0]);
+        for (int i = 0; i < 4; i++) term[i][at / 4] = (vf4){own[0][i], own[1][i], own[2][i], own[3][i]};
+    }
+    for (; some > 0; some--, query++, product++) {
+        const float *least = search->least + part * search->lanes + query;
+        float threshold = *least, step = search->q_step[query];
+        float q_error = search->q_error[query], q_norm = search->q_norm[query];
+        vi4 hits = {0};
+        memcpy(bound, product, sizeof bound);
+        for (int at = 0; at < UNIT / 4; at++) {
+            if (rows->type == INT8)
+                bound[at] = term[1][at] + term[2][at] * q_error + term[3][at] * q_norm + bound[at] * step * term[0][at];
+            hits |= bound[at] >= threshold;
+        }
+        uint64_t any[2];
+        memcpy(any, &hits, sizeof any);
+        if (__builtin_expect(!(any[0] | any[1]), 1)) continue;
+        for (int i = 0; i < count; i++) { /* the threshold may rise meanwhile */
+            int64_t own = number ? number[i] : row + i;
+            float is = bound[i / 4][i % 4], norm, error;
+            if (!(is >= *least && valid >> i & 1)) continue;
+            row_errors(rows, own, &norm, &error);
+            float slack = (q_error * norm + q_norm * error) * (float)(2.0 * UP * UP * UP) + rounding_of(search, norm);
+            slack += search->q_floor[query];
+            append(search, rows, part, query, own, is, is - slack - fabsf(is) * 0x1p-21f - 0x1p-120f);
         }
     }
 }
@@ -203,20 +241,19 @@ static void compare(Search *search, const Rows *rows, int64_t part, int64_t lane
  * codes that are multiplied then. */
 static void unit(Search *search, const Rows *rows, int64_t part, int64_t from, int64_t to, const uint8_t *codes,
                  const uint8_t *next, int64_t row, const int64_t *number, int count, uint32_t valid) {
-    vf tile[UNIT][2];
     if (!search->panels) {
+        float few[FEW][UNIT];
         for (int64_t query = from; query < to && query < search->q.h; query += FEW) {
             int64_t some = search->q.h - query < FEW ? search->q.h - query : FEW;
             const uint8_t *x = search->q.codes + query * rows->bytes;
-            float(*out)[2 * LANES] = (float(*)[2 * LANES])tile;
-            memset(tile, 0, sizeof tile);
-            if (rows->type == FLOAT32) few_float32(codes, rows->bytes, x, search->bias + query, (int)some, out);
-            if (rows->type == BFLOAT16) few_bfloat16(codes, rows->bytes, x, search->bias + query, (int)some, out);
-            if (rows->type == INT8) few_int8(codes, rows->bytes, x, search->bias + query, (int)some, out);
-            compare(search, rows, part, query, 1, (1u << some) - 1, tile, row, number, count, valid);
+            if (rows->type == FLOAT32) few_float32(codes, rows->bytes, x, search->bias + query, (int)some, few);
+            if (rows->type == BFLOAT16) few_bfloat16(codes, rows->bytes, x, search->bias + query, (int)some, few);
+            if (rows->type == INT8) few_int8(codes, rows->bytes, x, search->bias + query, (int)some, few);
+            compare_few(search, rows, part, query, (int)some, few, row, number, count, valid);
         }
         return;
     }
+    vf tile[UNIT][2];
     int32_t bias[UNIT] = {0};
     for (int i = 0; i < UNIT && rows->type == INT8; i++) bias[i] = row_bias(codes + i * rows->bytes, rows->bytes);
     for (int64_t lane = from; lane < to; lane += 2 * LANES, next = NULL) { /* one of them fetches what comes next */
@@ -228,18 +265,17 @@ static void unit(Search *search, const Rows *rows, int64_t part, int64_t from, i
             : rows->type == BFLOAT16 ? (vectors == 2 ? panel_bfloat16_2 : panel_bfloat16_1)
                                      : (vectors == 2 ? panel_int8_2 : panel_int8_1);
         multiply(codes, rows->bytes, panel, bias, search->words, next, tile);
-        compare(search, rows, part, lane, vectors, 0xffffffffu, tile, row, number, count, valid);
+        compare(search, rows, part, lane, vectors, tile, row, number, count, valid);
     }
 }
 
 static uint32_t bits_of(const Rows *rows, int64_t row, int count) {
-    uint32_t all = count == 32 ? 0xffffffffu : (1u << count) - 1, bits = 0;
+    uint32_t all = count == 32 ? 0xffffffffu : (1u << count) - 1;
+    int64_t number = rows->first + row, byte = number / 8;
+    uint64_t bits = 0;
     if (!rows->valid) return all;
-    for (int i = 0; i < count; i++) {
-        int64_t number = rows->first + row + i;
-        bits |= (uint32_t)(rows->valid[number / 8] >> number % 8 & 1) << i;
-    }
-    return bits;
+    for (int at = 0; byte <= (number + count - 1) / 8; at += 8) bits |= (uint64_t)rows->valid[byte++] << at;
+    return (uint32_t)(bits >> number % 8) & all;
 }
 
 /* Say whether fewer than half of the rows are valid. */

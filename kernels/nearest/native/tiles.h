@@ -4,7 +4,7 @@
  * few_*: up to FEW queries; row and query are multiplied along their words, and the lanes are summed.
  * bias: of int8 products, what is to be added: of each row to a panel's, of each query to a few's. next: the rows that
  * come then, to be fetched from memory, or NULL.
- * Either writes to out[row][query], as float32. Sums run in whatever order: encode.py's proof allows any. */
+ * panel_* writes to out[row][query], few_* to out[query][row], as float32. Sums run in whatever order: encode.py's proof allows any. */
 #ifndef TILES_H
 #define TILES_H
 
@@ -123,15 +123,19 @@ PANEL(panel_int8, vi, step_panel_int8, WITH_BIAS)
 #ifndef AHEAD
 #define AHEAD 4096
 #endif
-/* Rows are read one after the other, as memory is fast; four sums hide the latency of one. */
-#define FEW_TILE(NAME, SUM, STEP, ROW, TOTAL, START)                                                                   \
+/* Rows are read one after the other, as memory is fast; four sums hide the latency of one, and the lanes of four rows
+ * are summed together. */
+#define FEW_TILE(NAME, SUM, STEP, ROW, FOUR, BIAS)                                                                     \
     static inline __attribute__((always_inline)) void NAME##_of(const uint8_t *rows, int64_t bytes,                   \
                                                                const uint8_t *queries, const int32_t *bias,           \
-                                                               const int count, float (*out)[2 * LANES]) {            \
+                                                               const int count, float (*out)[UNIT]) {                 \
+        SUM alone[UNIT];                                                                                              \
         for (int row = 0; row < UNIT; row++, rows += bytes) {                                                         \
             SUM sum[4][FEW];                                                                                          \
             int64_t at = 0;                                                                                           \
-            memset(sum, 0, sizeof sum);                                                                               \
+            _Pragma("GCC unroll 4") for (int query = 0; query < count; query++)                                       \
+                sum[1][query] = sum[2][query] = sum[3][query] = (SUM){0};                                             \
+            sum[0][0] = sum[0][1] = sum[0][2] = sum[0][3] = (SUM){0};                                                 \
             for (; at + 4 * VECTOR_BYTES <= bytes; at += 4 * VECTOR_BYTES)                                            \
                 _Pragma("GCC unroll 4") for (int part = 0; part < 4; part++) {                                        \
                     const int64_t from = at + part * VECTOR_BYTES;                                                    \
@@ -140,27 +144,36 @@ PANEL(panel_int8, vi, step_panel_int8, WITH_BIAS)
                     _Pragma("GCC unroll 4") for (int query = 0; query < count; query++)                               \
                         sum[part][query] = STEP(sum[part][query], load(queries + query * bytes + from), y);           \
                 }                                                                                                     \
+            if (at)                                                                                                   \
+                _Pragma("GCC unroll 4") for (int query = 0; query < count; query++)                                   \
+                    sum[0][query] = (sum[0][query] + sum[1][query]) + (sum[2][query] + sum[3][query]);                \
             for (; at < bytes; at += VECTOR_BYTES) {                                                                  \
+                __builtin_prefetch(rows + at + AHEAD);                                                                \
                 vu y = ROW(load(rows + at));                                                                          \
                 _Pragma("GCC unroll 4") for (int query = 0; query < count; query++)                                   \
                     sum[0][query] = STEP(sum[0][query], load(queries + query * bytes + at), y);                       \
             }                                                                                                         \
-            for (int query = 0; query < count; query++)                                                               \
-                out[row][query] = (float)(TOTAL((sum[0][query] + sum[1][query]) + (sum[2][query] + sum[3][query])) +  \
-                                          START(query));                                                              \
-        }                                                                                                             \
-    }                                                                                                                 \
-    static void NAME(const uint8_t *r, int64_t b, const uint8_t *q, const int32_t *i, int count, float (*o)[2 * LANES]) { \
+            if (count == 1) alone[row] = sum[0][0];                                                                    \
+            else {                                                                                                     \
+                float own[4];                                                                                          \
+                FOUR(sum[0], BIAS(bias), own);                                                                         \
+                _Pragma("GCC unroll 4") for (int query = 0; query < count; query++) out[query][row] = own[query];      \
+            }                                                                                                          \
+        }                                                                                                              \
+        if (count == 1)                                                                                                \
+            for (int row = 0; row < UNIT; row += 4) FOUR(alone + row, BIAS(bias)[0] - (vi4){0}, out[0] + row);         \
+    }                                                                                                                  \
+    static void NAME(const uint8_t *r, int64_t b, const uint8_t *q, const int32_t *i, int count, float (*o)[UNIT]) {  \
         if (count == 1) NAME##_of(r, b, q, i, 1, o);                                                                  \
         if (count == 2) NAME##_of(r, b, q, i, 2, o);                                                                  \
         if (count == 3) NAME##_of(r, b, q, i, 3, o);                                                                  \
         if (count == 4) NAME##_of(r, b, q, i, 4, o);                                                                  \
     }
 
-#define NO_BIAS(query) 0.0f
-#define OWN_BIAS(query) bias[query]
-FEW_TILE(few_float32, vf, step_float32, WHOLE, sum_float, NO_BIAS)
-FEW_TILE(few_bfloat16, vf, step_bfloat16, WHOLE, sum_float, NO_BIAS)
-FEW_TILE(few_int8, vi, step_int8, row_int8, sum_int, OWN_BIAS)
+#define NO_BIAS(bias) ((vi4){0})
+#define OWN_BIAS(bias) load_four(bias)
+FEW_TILE(few_float32, vf, step_float32, WHOLE, four_floats, NO_BIAS)
+FEW_TILE(few_bfloat16, vf, step_bfloat16, WHOLE, four_floats, NO_BIAS)
+FEW_TILE(few_int8, vi, step_int8, row_int8, four_ints, OWN_BIAS)
 
 #endif

@@ -33,6 +33,8 @@ typedef float vf __attribute__((vector_size(VECTOR_BYTES)));
 typedef int32_t vi __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint32_t vu __attribute__((vector_size(VECTOR_BYTES)));
 typedef int16_t vs __attribute__((vector_size(VECTOR_BYTES)));
+typedef float vf4 __attribute__((vector_size(16)));
+typedef int32_t vi4 __attribute__((vector_size(16)));
 
 static inline vu load(const void *at) {
     vu value;
@@ -151,14 +153,48 @@ static inline float sum_float(vf value) {
 #endif
 }
 
-static inline int32_t sum_int(vi value) {
-#if defined(__AVX512F__)
-    return _mm512_reduce_add_epi32((__m512i)value);
-#else
-    int32_t sum = 0;
-    for (int lane = 0; lane < LANES; lane++) sum += value[lane];
-    return sum;
-#endif
+static inline vi4 load_four(const int32_t *at) {
+    vi4 value;
+    memcpy(&value, at, sizeof value);
+    return value;
 }
+
+/* Sum the lanes of four vectors, each with its own of `more`. */
+#if defined(__AVX2__)
+#if defined(__AVX512F__)
+#define LOW_32(x, y) (vi) _mm512_unpacklo_epi32((__m512i)(x), (__m512i)(y))
+#define HIGH_32(x, y) (vi) _mm512_unpackhi_epi32((__m512i)(x), (__m512i)(y))
+#define LOW_64(x, y) (vi) _mm512_unpacklo_epi64((__m512i)(x), (__m512i)(y))
+#define HIGH_64(x, y) (vi) _mm512_unpackhi_epi64((__m512i)(x), (__m512i)(y))
+#else
+#define LOW_32(x, y) (vi) _mm256_unpacklo_epi32((__m256i)(x), (__m256i)(y))
+#define HIGH_32(x, y) (vi) _mm256_unpackhi_epi32((__m256i)(x), (__m256i)(y))
+#define LOW_64(x, y) (vi) _mm256_unpacklo_epi64((__m256i)(x), (__m256i)(y))
+#define HIGH_64(x, y) (vi) _mm256_unpackhi_epi64((__m256i)(x), (__m256i)(y))
+#endif
+#define FOUR(NAME, SUM, OF_FOUR)                                                                                       \
+    static inline void NAME(const SUM *of, vi4 more, float *out) {                                                    \
+        SUM a = (SUM)LOW_32(of[0], of[1]) + (SUM)HIGH_32(of[0], of[1]);                                               \
+        SUM b = (SUM)LOW_32(of[2], of[3]) + (SUM)HIGH_32(of[2], of[3]);                                               \
+        SUM c = (SUM)LOW_64(a, b) + (SUM)HIGH_64(a, b); /* of each vector's quarter the sum, side by side */          \
+        OF_FOUR part[LANES / 4], sum;                                                                                 \
+        memcpy(part, &c, sizeof c);                                                                                   \
+        sum = part[0] + part[1];                                                                                      \
+        if (LANES == 16) sum += part[LANES / 4 - 2] + part[LANES / 4 - 1];                                            \
+        vf4 found = __builtin_convertvector(sum + __builtin_convertvector(more, OF_FOUR), vf4);                          \
+        memcpy(out, &found, sizeof found);                                                                            \
+    }
+#else
+#define FOUR(NAME, SUM, OF_FOUR)                                                                                       \
+    static inline void NAME(const SUM *of, vi4 more, float *out) {                                                    \
+        OF_FOUR sum = __builtin_convertvector(more, OF_FOUR);                                                         \
+        for (int i = 0; i < 4; i++) {                                                                                 \
+            for (int lane = 0; lane < LANES; lane++) sum[i] += of[i][lane];                                           \
+            out[i] = (float)sum[i];                                                                                   \
+        }                                                                                                             \
+    }
+#endif
+FOUR(four_floats, vf, vf4)
+FOUR(four_ints, vi, vi4)
 
 #endif
