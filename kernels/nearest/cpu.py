@@ -89,13 +89,12 @@ def _compiled(
     """Search with the compiled scan; what it cannot prove is recomputed."""
     h = queries.shape[0]
     try:
-        codes = _encoded(queries, prepared)
         most = max(limits.survivors, survive.PENDING // h)
         guess = k >= GUESS and admission.group is None
-        found = native.answer(library, queries, codes, prepared, k, admission, most, guess=guess)
+        found = native.answer(library, queries, prepared, k, admission, most, guess=guess)
         if guess and not found[2].all():
             left = torch.nonzero(~found[2])[:, 0]
-            again = (library, queries[left], codes.of(left), prepared, k, admission.of(left), most)
+            again = (library, queries[left], prepared, k, admission.of(left), most)
             for whole, part in zip(found, native.answer(*again, guess=False), strict=True):
                 whole[left] = part
     except NoBoundError:
@@ -122,16 +121,12 @@ def _by_torch(queries: Tensor, prepared: Prepared, k: int, admission: Admission,
         )
 
 
-def _encoded(queries: Tensor, prepared: Prepared) -> QueryCodes:
-    if prepared.coding is None:
-        raise NoBoundError
-    return encode_queries(prepared.coding, queries)
-
-
 def _scan_of(queries: Tensor, prepared: Prepared, admission: Admission, limits: Limits) -> "CpuScan | None":
     """Encode queries [H, D]; None where no bound holds for them or the gallery."""
     try:
-        codes = _encoded(queries, prepared)
+        if prepared.coding is None:
+            raise NoBoundError
+        codes = encode_queries(prepared.coding, queries)
         sample = prepared.sample
         if sample is None or (admission.valid is not None and not prepared.sample_stands):
             sample = sample_of(prepared.block, admission, *prepared.vectors.shape)

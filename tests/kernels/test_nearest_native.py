@@ -1,5 +1,6 @@
 """The compiled scan: every variant that this processor runs says what the reference says, to the bit."""
 
+import ctypes
 import os
 import threading
 
@@ -12,6 +13,7 @@ from kernels.nearest import (
     LiveGallery,
     Neighbors,
     cpu,
+    encode,
     exact,
     nearest,
     pairs_within,
@@ -20,7 +22,7 @@ from kernels.nearest import (
     survive,
 )
 from kernels.nearest.contract import Admission
-from kernels.nearest.native import scores, search
+from kernels.nearest.native import build, scores, search, structures
 from tests.kernels import test_nearest_property as property_tests
 from tests.kernels.native import COMPILER, RUNNING, forced
 
@@ -89,6 +91,44 @@ def test_blocks_of_queries_of_every_width_are_proven(way, compute, split, assert
             found = nearest(queries, ready, 20)
             assert_same(found, expected)
             assert found.proven.all()
+
+
+def read(at: int, like: torch.Tensor) -> torch.Tensor:
+    """Copy what C wrote, of the shape and type of another tensor."""
+    memory = (ctypes.c_char * like.nbytes).from_address(at)
+    return torch.frombuffer(memory, dtype=like.dtype).view(like.shape).clone()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("d", [1, 7, 33, 512])
+def test_queries_are_encoded_as_torch_encodes_them(native_way, metric, d):
+    # Of all sizes, and a zero; sums of float64 may differ in their order, the codes in nothing.
+    queries = normal(40, d) * torch.logspace(-30, 12, 40)[:, None]
+    queries[3] = 0.0
+    for dtype in (torch.float32, torch.bfloat16, torch.int8):
+        coding = encode.coding_of(normal(500, d, seed=1) + 1.0, metric, dtype)
+        expected = encode.encode_queries(coding, queries)
+        given = structures.Queries(queries, coding, structures.Asked(1, 1))
+        library = build.library()
+        assert library.search_encode(given.here) == 1
+        assert read(given.codes, expected.codes).equal(expected.codes)
+        assert read(given.step, expected.step).equal(expected.step)
+        for at, part in (
+            (given.terms, expected.terms),
+            (given.floor, expected.floor),
+            (given.constant, expected.scale.constant),
+            (given.norm, expected.scale.norm),
+        ):
+            torch.testing.assert_close(read(at, part), part, rtol=1e-6, atol=0.0)
+        library.search_free_queries(given.here)
+
+
+@pytest.mark.parametrize("longest", [2.0**49, 2.0**51])
+def test_only_queries_that_are_not_too_long_have_a_bound(way, longest, assert_same):
+    queries, gallery = torch.tensor([[1.0, 0.0], [longest, 0.0]]), normal(99, 2)
+    found = nearest(queries, Gallery(gallery), 3)
+    assert_same(found, nearest(queries, gallery, 3, backend="reference"))
+    assert found.proven.all() == (longest < 2.0**50)
 
 
 @pytest.mark.parametrize(("g", "d"), [(1, 1), (1, 4096), (13, 7), (300, 4096), (2000, 1)])

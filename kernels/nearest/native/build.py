@@ -16,8 +16,8 @@ from pathlib import Path
 from kernels.nearest.native.variants import Variant, chosen
 
 CACHE = "NEAREST_CACHE"  # the environment variable that says where libraries are kept
-SOURCES = ("scan.c", "bounds.c", "settle.c", "hopeful.c", "score.c", "order.c", "pairs.c")
-HEADERS = ("nearest.h", "hopeful.h", "tiles.h", "vectors.h")
+SOURCES = ("search.c", "encode.c", "scan.c", "bounds.c", "settle.c", "hopeful.c", "score.c", "order.c", "pairs.c")
+HEADERS = ("nearest.h", "hopeful.h", "tiles.h", "vectors.h", "doubles.h")
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-fwrapv", "-fno-math-errno", "-Wno-psabi")
 HERE = Path(__file__).parent
 COMPILE_S = 120.0
@@ -54,12 +54,15 @@ def declared(library: ctypes.CDLL) -> ctypes.CDLL:
     pointer, whole = ctypes.c_void_p, ctypes.c_int64
     for name, returned, taken in (
         ("search_lanes", whole, ()),
-        ("search_new", pointer, (pointer, whole, whole)),
+        ("search_encode", whole, (pointer,)),
+        ("search_free_queries", None, (pointer,)),
+        ("search_new", pointer, (pointer, pointer)),
         ("search_free", None, (pointer,)),
         ("search_scan", whole, (pointer, pointer, *[whole] * 5)),
-        ("search_settle", whole, (*[pointer] * 4, whole, whole, pointer, pointer, whole)),
+        ("search_settle", whole, (*[pointer] * 3, whole, whole, pointer, pointer, whole)),
         ("search_patch", None, (pointer, pointer, ctypes.c_float)),
         ("search_order", whole, (pointer, pointer, whole, whole, *[pointer] * 3)),
+        ("search_answer", whole, (*[pointer] * 4, whole, whole, *[pointer] * 3)),
         ("search_pairs", whole, (pointer, whole, whole, pointer, whole, *[pointer] * 3, whole)),
         ("score_pairs", whole, (pointer, pointer, whole, pointer, pointer, *[whole] * 3, pointer, pointer)),
     ):

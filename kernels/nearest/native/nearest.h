@@ -1,4 +1,4 @@
-/* What the parts of the compiled scan share, and what Python fills in; search.py has the same structures. */
+/* What the parts of the compiled scan share, and what Python fills in; structures.py has the same structures. */
 #ifndef NEAREST_H
 #define NEAREST_H
 
@@ -28,15 +28,20 @@ typedef struct {
     int64_t bytes, rows, first, type, d;
 } Rows;
 
-/* Encoded queries, and how a similarity s of one becomes a cost (scale.py). guess: whether a threshold may be one that
- * only the answer proves. */
+/* Queries, and what is asked: exclude, a row or group of each, or NULL; most, survivors of one in one of so many parts
+ * of the gallery; guess, whether a threshold may be one that only the answer proves. centre to width: how the gallery is
+ * encoded (codes.py). What follows is made of them: codes [h, width], the terms beside them [h, 3], what a unit of int8
+ * codes is worth, and how a similarity s becomes a cost (scale.py). */
 typedef struct {
-    const uint8_t *codes;
-    const float *terms, *step;
-    const double *floor, *constant, *norm;
+    Vectors x;
     const int64_t *exclude;
+    int64_t h, k, most, parts, guess;
+    const float *centre;
     double offset, roundoff;
-    int64_t h, k, most, parts, metric, guess;
+    int64_t metric, type, width;
+    uint8_t *codes;
+    float *terms, *step;
+    double *floor, *constant, *norm;
 } Queries;
 
 /* The survivors of one query in one part of the gallery: which row, the bound of s, and what s is at least. */
@@ -88,6 +93,10 @@ void least_costs(const float *const *x, const float *y, int64_t d, int64_t metri
 float score_pair(double dot, const float *x, const float *y, int64_t d, int64_t metric, double x_sq, double y_sq,
                  int *open);
 
+/* encode.c */
+int64_t search_encode(Queries *q);
+void search_free_queries(Queries *q);
+
 /* bounds.c */
 int groups_new(Groups *groups, int64_t most);
 void groups_free(Groups *groups);
@@ -108,6 +117,15 @@ double threshold_of(const Queries *q, int64_t query, double cost);
 void compact(const Queries *q, Segment *segment, int64_t query, float least, const int64_t *group, Groups *best,
              float *score);
 void tighten(Search *search, const int64_t *group, int64_t part, int64_t query);
+
+/* search.c */
+void *reserve(int64_t count, int64_t size);
+
+/* scan.c, settle.c */
+int64_t search_scan(Search *search, const Rows *rows, int64_t part, int64_t from, int64_t to, int64_t start,
+                    int64_t stop);
+int64_t search_settle(Search *search, const Vectors *gallery, const int64_t *group, int64_t from, int64_t to,
+                      uint8_t *proven, Open *open, int64_t room);
 
 /* order.c */
 Entry *sort(Entry *entry, Entry *room, int64_t n);

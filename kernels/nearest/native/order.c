@@ -87,3 +87,13 @@ EXPORT int64_t search_order(Search *search, const int64_t *group, int64_t from, 
     }
     return 1;
 }
+
+/* Answer queries `from` to `to` in one call: scan `rows` for them, if it is not NULL, score and order. Returns how many
+ * pairs are open, in which case all that follows the scan is left to do; -1 where memory is short. */
+EXPORT int64_t search_answer(Search *search, const Rows *rows, const Vectors *gallery, const int64_t *group, int64_t from,
+                     int64_t to, float *score, int64_t *row, uint8_t *proven) {
+    if (rows && !search_scan(search, rows, 0, from, to, 0, rows->rows)) return -1;
+    int64_t opened = search_settle(search, gallery, group, from, to, proven, NULL, 0);
+    if (opened) return opened;
+    return search_order(search, group, from, to, score, row, proven) - 1;
+}

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from kernels.nearest.codes import Coding, RowCodes
 from kernels.nearest.contract import Admission
-from kernels.nearest.encode import FARTHEST, NoBoundError, coding_of, encode_queries
+from kernels.nearest.encode import FARTHEST, NoBoundError, coding_of
 from kernels.nearest.native import pool, search, variants
 from kernels.nearest.native.ranges import Range, ranges
-from kernels.nearest.native.structures import Queries, Rows, Vectors, address
+from kernels.nearest.native.structures import Asked, Queries, Rows, Vectors, address
 from kernels.nearest.prepared import encode
 
 QUERIES = 512  # of one scan
@@ -90,26 +90,25 @@ class _Scan:
     """A scan of a block for up to `QUERIES` queries, and the room for its answers."""
 
     def __init__(self, library: ctypes.CDLL, queries: Tensor, block: _Block, after: int) -> None:
-        """Encode the queries; rows up to `after` and the query's own number are left out."""
+        """Make room; rows up to `after` and the query's own number are left out."""
         self.library, self.queries, self.block, self.after = library, queries, block, after
-        self.codes = encode_queries(block.codes.coding, queries)
-        h, self.begin, self.end = len(queries), max(0, after), len(block.limit)
-        size = (h, self.end - self.begin, self.codes.codes[0].nbytes)
+        coding, h, self.begin, self.end = block.codes.coding, len(queries), max(0, after), len(block.limit)
+        size = (h, self.end - self.begin, coding.width * coding.dtype.itemsize)
         self.lanes, self.parts = search.split(library.search_lanes(), *size)
         self.most = max(1, PENDING // (h * self.parts))  # survivors of a query in a part
         self.room = self.parts * self.most  # of those of a query
         self.query, self.row = (torch.empty(h * self.room, dtype=torch.int64) for _ in range(2))
         self.score, self.proven = torch.empty(h * self.room), torch.empty(h, dtype=torch.bool)
-        self.rows, self.scored = Rows(block.codes, Admission()), (Vectors(queries), Vectors(block.vectors), METRIC)
+        self.rows, self.scored = Rows(block.codes, Admission()), (queries, Vectors(block.vectors), METRIC)
         self.found: list[Part] = []
 
     def run(self, height: int) -> int:
         """Find all pairs, at most twice so many rows at a time; return how many at a time there was room for."""
         height = max(2 * height, self.room)
-        asked = Queries(self.codes, self.room + 1, self.most, self.parts, None)
+        asked = Queries(self.queries, self.block.codes.coding, Asked(self.room + 1, self.most, self.parts))
         begin = self.begin
         while begin < self.end:
-            with search.begun(self.library, asked, self.codes) as handle:
+            with search.begun(self.library, asked) as handle:
                 while begin < self.end:
                     stop = min(begin + height, self.end)
                     if not self._range(handle, (begin, stop)):  # never with so few rows that all of them have room

@@ -3,65 +3,80 @@
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from kernels.nearest.codes import QueryCodes
 from kernels.nearest.contract import Admission
+from kernels.nearest.encode import NoBoundError
 from kernels.nearest.native import pool
 from kernels.nearest.native.ranges import Range, ranges
-from kernels.nearest.native.structures import Open, Queries, Rows, Vectors, address
+from kernels.nearest.native.structures import Asked, Open, Queries, Rows, Vectors, address
 from kernels.nearest.prepared import Prepared
 from kernels.nearest.score import carefully
 
 WORTH = 1 << 21  # bytes of codes, times queries, that are worth another thread
 PAIRS_WORTH = 1 << 11  # neighbours that are
 BLOCK_BYTES = 8 << 20  # of codes that are made for one scan
-OPENED = 4096  # pairs that Python may have to score, at first
+OPENED = 256  # pairs that Python may have to score, at first
 MOST_FEW = 8  # queries; more stand in the lanes of vectors
 
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """One search in C, and where its answer goes: score [H, k] float32, row [H, k] int64, proven [H] bool."""
+    """Queries, what they ask of which gallery, and where the answer goes: score, row [H, k], proven [H]."""
 
     library: ctypes.CDLL
-    handle: int
     queries: Tensor
     prepared: Prepared
     admission: Admission
-    metric: str
+    asked: Asked
     score: Tensor
     row: Tensor
     proven: Tensor
 
-    def scan(self, rows: Rows, part: int, own: Range, lanes: Range) -> None:
+    def of(self, own: Range) -> "Search":
+        """Narrow to some of the queries."""
+        part = slice(*own)
+        into = {name: getattr(self, name)[part] for name in ("score", "row", "proven")}
+        return replace(self, queries=self.queries[part], admission=self.admission.of(part), **into)
+
+    def whole(self, rows: Rows) -> None:
+        """Scan all rows, and finish."""
+        with begun(self.library, self.given()) as handle:
+            self.finish(handle, (0, self.queries.shape[0]), rows)
+
+    def given(self) -> Queries:
+        """Say what C is given."""
+        assert self.prepared.coding is not None
+        return Queries(self.queries, self.prepared.coding, self.asked, self.admission.exclude)
+
+    def scan(self, handle: int, rows: Rows, part: int, own: Range, lanes: Range) -> None:
         """Scan the rows of a part for the queries in these lanes."""
-        if not self.library.search_scan(self.handle, rows.here, part, *lanes, *own):
+        if not self.library.search_scan(handle, rows.here, part, *lanes, *own):
             raise MemoryError
 
-    def finish(self, queries: Range) -> None:
-        """Score the survivors of these queries, and order them."""
-        x, y = Vectors(self.queries), Vectors(self.prepared.vectors, self.prepared.sq_norms)
+    def finish(self, handle: int, queries: Range, rows: Rows | None = None) -> None:
+        """Score the survivors of these queries, and order them; before that, scan rows for them if there are any."""
+        gallery = Vectors(self.prepared.vectors, self.prepared.sq_norms)
         group = None if self.admission.group is None else self.admission.group.contiguous()
-        settle(self.library, self.handle, (x, y, self.metric), queries, self.proven, group)
         into = (address(self.score), address(self.row), address(self.proven))
-        if not self.library.search_order(self.handle, address(group), *queries, *into):
+        scanned = None if rows is None else rows.here
+        opened = self.library.search_answer(handle, scanned, gallery.here, address(group), *queries, *into)
+        if opened < 0:
             raise MemoryError
-
-    def both(self, rows: Rows, own: Range, lanes: Range) -> None:
-        """Scan all rows for the queries in these lanes, and finish them."""
-        self.scan(rows, 0, own, lanes)
-        self.finish((lanes[0], min(lanes[1], self.queries.shape[0])))
+        if opened:
+            settle(self.library, handle, (self.queries, gallery, self.prepared.metric), queries, self.proven, group)
+            if not self.library.search_order(handle, address(group), *queries, *into):
+                raise MemoryError
 
 
 def settle(
     library: ctypes.CDLL,
     handle: int,
-    scored: tuple[Vectors, Vectors, str],
+    scored: tuple[Tensor, Vectors, str],
     queries: Range,
     proven: Tensor,
     group: Tensor | None = None,
@@ -71,8 +86,7 @@ def settle(
     room = OPENED
     while True:
         open_ = (Open * room)()
-        given = (x.here, y.here, address(group), *queries, address(proven), open_, room)
-        opened = library.search_settle(handle, *given)
+        opened = library.search_settle(handle, y.here, address(group), *queries, address(proven), open_, room)
         if opened < 0:
             raise MemoryError
         if opened <= room:
@@ -82,7 +96,7 @@ def settle(
         return
     pairs = open_[:opened]
     query, row = torch.tensor([pair.query for pair in pairs]), torch.tensor([pair.row for pair in pairs])
-    scores = carefully(x.kept[0], y.kept[0], query, row, metric).tolist()
+    scores = carefully(x, y.kept[0], query, row, metric).tolist()
     for pair, score in zip(pairs, scores, strict=True):
         library.search_patch(handle, ctypes.addressof(pair), score)
 
@@ -90,7 +104,6 @@ def settle(
 def answer(
     library: ctypes.CDLL,
     queries: Tensor,
-    codes: QueryCodes,
     prepared: Prepared,
     k: int,
     admission: Admission,
@@ -98,29 +111,32 @@ def answer(
     *,
     guess: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the k nearest admitted rows of each query [H, D], whose codes these are; most: survivors of one query;
-    guess: thresholds, so that queries that it was too high for are not proven.
+    """Find the k nearest admitted rows of each query [H, D]; most: survivors of one query; guess: thresholds, so that
+    queries that it was too high for are not proven.
 
     Returns score [H, k] float32, row [H, k] int64, proven [H] bool: the others are not answered. Raises NoBoundError
-    where rows are encoded in the scan, and MemoryError.
+    where no bound holds for these vectors, and MemoryError.
     """
-    h, g, bytes_ = queries.shape[0], prepared.vectors.shape[0], codes.codes.shape[1] * codes.codes.itemsize
-    lanes, parts = split(library.search_lanes(), h, g, bytes_)
-    asked = Queries(codes, k, most, parts, admission.exclude, guess=guess)
-    with begun(library, asked, codes) as handle:
-        answers = torch.empty((h, k)), torch.empty((h, k), dtype=torch.int64), torch.empty(h, dtype=torch.bool)
-        search = Search(library, handle, queries, prepared, admission, prepared.metric, *answers)
-        if prepared.codes is not None and parts == 1:  # then nothing has to be waited for
-            rows = Rows(prepared.codes, admission)
-            pool.run([partial(search.both, rows, (0, g), block) for block in lanes])
-            return answers
+    coding = prepared.coding
+    if coding is None:
+        raise NoBoundError
+    h, g = queries.shape[0], prepared.vectors.shape[0]
+    lanes, parts = split(library.search_lanes(), h, g, coding.width * coding.dtype.itemsize)
+    answers = torch.empty((h, k)), torch.empty((h, k), dtype=torch.int64), torch.empty(h, dtype=torch.bool)
+    search = Search(library, queries, prepared, admission, Asked(k, most, parts, guess), *answers)
+    if prepared.codes is not None and parts == 1:  # then nothing has to be waited for
+        rows = Rows(prepared.codes, admission)
+        if len(lanes) == 1:
+            search.whole(rows)
+        else:
+            pool.run([partial(search.of((start, min(stop, h))).whole, rows) for start, stop in lanes if start < h])
+        return answers
+    with begun(library, search.given()) as handle:
         for rows in _blocks(prepared, admission):
-            own = ranges(rows.rows, parts)
-            pool.run(
-                [partial(search.scan, rows, part, some, block) for part, some in enumerate(own) for block in lanes]
-            )
+            own = enumerate(ranges(rows.rows, parts))
+            pool.run([partial(search.scan, handle, rows, part, some, block) for part, some in own for block in lanes])
         threads = min(torch.get_num_threads(), 1 + h * k // PAIRS_WORTH)
-        pool.run([partial(search.finish, some) for some in ranges(h, threads)])
+        pool.run([partial(search.finish, handle, some) for some in ranges(h, threads)])
     return answers
 
 
@@ -143,12 +159,12 @@ def _blocks(prepared: Prepared, admission: Admission) -> Iterator[Rows]:
 
 
 @contextmanager
-def begun(library: ctypes.CDLL, asked: Queries, codes: QueryCodes) -> Iterator[int]:
-    """Begin a search in C, and free it. MemoryError where there is none."""
-    kind, bytes_ = Rows.type_of(codes.codes), codes.codes.shape[1] * codes.codes.itemsize
-    handle = library.search_new(asked.here, kind, bytes_)
+def begun(library: ctypes.CDLL, queries: Queries) -> Iterator[int]:
+    """Begin a search in C, and free it. Raises NoBoundError where a query is too long, and MemoryError."""
+    unbounded = ctypes.c_int64()
+    handle = library.search_new(queries.here, ctypes.addressof(unbounded))
     if not handle:
-        raise MemoryError
+        raise NoBoundError if unbounded.value else MemoryError
     try:
         yield handle
     finally:

@@ -102,7 +102,7 @@ static double limit_of(Search *search, const int64_t *group, int64_t query, floa
     return *kth > -INFINITY ? cost_of(&search->q, query, *kth) : INFINITY;
 }
 
-static int prepare(Search *search, Scoring *own, const Vectors *queries, const int64_t *group, uint8_t *proven) {
+static int prepare(Search *search, Scoring *own, const int64_t *group, uint8_t *proven) {
     int64_t d = own->d, start[RUNS + 1];
     for (int64_t query = own->from, i = 0; query < own->to; query++, i++) {
         Segment *segment = search->segment + query;
@@ -115,7 +115,7 @@ static int prepare(Search *search, Scoring *own, const Vectors *queries, const i
         search->score[query] = realloc(search->score[query], (size_t)(segment->count + 1) * sizeof(float));
         if (!search->score[query]) return 0;
         for (int64_t at = 0; at < segment->count; at++) search->score[query][at] = NAN;
-        own->x[i] = float_row(queries, query, own->held + i * d);
+        own->x[i] = float_row(&search->q.x, query, own->held + i * d);
         own->x_sq[i] = square(own->x[i], d);
         if (group) own->needed[i] = -INFINITY;
     }
@@ -124,9 +124,9 @@ static int prepare(Search *search, Scoring *own, const Vectors *queries, const i
 
 /* Score the hopeful rows of queries `from` to `to`: first the k whose bounds promise most, whose scores then say which
  * of the others are hopeful. proven: [h]. Returns how many pairs are open; -1 where memory is short. */
-EXPORT int64_t search_settle(Search *search, const Vectors *queries, const Vectors *gallery, const int64_t *group,
-                      int64_t from, int64_t to, uint8_t *proven, Open *open, int64_t room) {
-    int64_t d = queries->d, h = to - from, most = 1;
+EXPORT int64_t search_settle(Search *search, const Vectors *gallery, const int64_t *group, int64_t from, int64_t to,
+                      uint8_t *proven, Open *open, int64_t room) {
+    int64_t d = search->q.x.d, h = to - from, most = 1;
     Scoring own = {.gallery = gallery, .d = d, .from = from, .to = to, .room = room, .open = open};
     own.x = malloc((size_t)h * sizeof *own.x);
     own.held = malloc((size_t)(h * d) * sizeof(float));
@@ -137,7 +137,7 @@ EXPORT int64_t search_settle(Search *search, const Vectors *queries, const Vecto
     own.place = malloc((size_t)(2 * RUNS * h) * sizeof(int64_t));
     own.stop = own.place ? own.place + RUNS * h : NULL;
     int good = own.x && own.held && own.x_sq && own.y && own.needed && own.place;
-    good = good && prepare(search, &own, queries, group, proven) && window_new(search, &own);
+    good = good && prepare(search, &own, group, proven) && window_new(search, &own);
     for (int64_t query = from; good && query < to; query++)
         most = search->segment[query].count > most ? search->segment[query].count : most;
     int32_t *key = good ? malloc((size_t)most * sizeof(int32_t)) : NULL;

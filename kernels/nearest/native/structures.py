@@ -2,16 +2,30 @@
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from kernels.nearest.codes import QueryCodes, RowCodes
+from kernels.nearest.codes import Coding, RowCodes
 from kernels.nearest.contract import Admission
 from kernels.nearest.score import METRICS
 
 TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
 POINTER, WHOLE, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a search is asked: k neighbours of each query, with at most so many survivors in one of so many parts.
+
+    guess: whether thresholds may be guessed, so that a query may have to be scanned again.
+    """
+
+    k: int
+    most: int
+    parts: int = 1
+    guess: bool = False
 
 
 def address(tensor: Tensor | None) -> int | None:
@@ -50,44 +64,38 @@ class Rows(Structure):
 
     _fields_ = (*fields(POINTER, "codes terms valid group"), *fields(WHOLE, "bytes rows first type d"))
 
-    @staticmethod
-    def type_of(codes: Tensor) -> int:
-        """Number the type of codes."""
-        return TYPES.index(codes.dtype)
-
     def __init__(self, rows: RowCodes, admission: Admission, first: int = 0) -> None:
         """Point to codes of the rows from `first` on, and to the filters of all rows."""
         group = None if admission.group is None else admission.group.contiguous()
         valid = None if admission.valid is None else admission.valid.contiguous()
         self.kept = (rows, valid, group)
         codes, terms = rows.codes, rows.terms
-        size = (codes.shape[1] * codes.itemsize, codes.shape[0], first, self.type_of(codes))
+        size = (codes.shape[1] * codes.itemsize, codes.shape[0], first, TYPES.index(codes.dtype))
         parts = (address(part) for part in (codes, terms, valid, group))
         super().__init__(*parts, *size, rows.coding.centre.numel())
 
 
 class Queries(Structure):
-    """Encoded queries, what is asked, and the room for survivors."""
+    """Queries, what is asked, and how they are encoded; C adds what that makes of them."""
 
     _fields_ = (
-        *fields(POINTER, "codes terms step floor constant norm exclude"),
+        ("x", Vectors),
+        *fields(POINTER, "exclude"),
+        *fields(WHOLE, "h k most parts guess"),
+        *fields(POINTER, "centre"),
         *fields(REAL, "offset roundoff"),
-        *fields(WHOLE, "h k most parts metric guess"),
+        *fields(WHOLE, "metric type width"),
+        *fields(POINTER, "codes terms step floor constant norm"),
     )
 
-    def __init__(
-        self, codes: QueryCodes, k: int, most: int, parts: int, exclude: Tensor | None, *, guess: bool = False
-    ) -> None:
-        """Point to codes; k: neighbours; most: survivors of a query in one of so many parts of the gallery.
-
-        guess: whether thresholds may be guessed, so that a query may have to be scanned again.
-        """
-        scale, coding = codes.scale, codes.coding
-        parts_of = (codes.codes, codes.terms, codes.step, codes.floor, scale.constant, scale.norm, exclude)
-        self.kept = [None if part is None else part.contiguous() for part in parts_of]
-        pointers = (address(part) for part in self.kept)
-        asked = (codes.codes.shape[0], k, most, parts, METRICS.index(coding.metric), int(guess))
-        super().__init__(*pointers, scale.offset, coding.roundoff, *asked)
+    def __init__(self, queries: Tensor, coding: Coding, asked: Asked, exclude: Tensor | None = None) -> None:
+        """Point to queries [H, D], and to what is excluded of each, [H] int64."""
+        x, centre = Vectors(queries), coding.centre.contiguous()
+        exclude = None if exclude is None else exclude.contiguous()
+        self.kept = (x, centre, exclude)
+        wanted = (queries.shape[0], asked.k, asked.most, asked.parts, int(asked.guess))
+        encoded = (METRICS.index(coding.metric), TYPES.index(coding.dtype), coding.width)
+        super().__init__(x, address(exclude), *wanted, address(centre), coding.offset, coding.roundoff, *encoded)
 
 
 class Open(Structure):
