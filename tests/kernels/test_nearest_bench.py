@@ -74,7 +74,7 @@ def test_the_whole_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         for peer in row["peers"]:
             assert peer["status"] in ("measured", "not installed"), peer
             if peer["status"] == "measured":
-                assert peer["agree"] == 1.0, peer
+                assert (peer["agree"] == 1.0) if peer["exact"] else (0.5 < peer["agree"] <= 1.0), peer
                 assert len(peer["ours_s"]) == len(peer["peer_s"]) in (2, 3)
                 ratios = [theirs / ours for theirs, ours in zip(peer["peer_s"], peer["ours_s"], strict=True)]
                 assert peer["ratio"] == statistics.median(ratios)

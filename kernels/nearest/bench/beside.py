@@ -59,7 +59,7 @@ class Bout:
             return fresh(self.queries, self.work.k)
 
         ours_s, peer_s = time_pairs(self.ours, again, device, self.pairs, self.budget_s, peer.rest_s)
-        return PeerRow(peer.name, "measured", build_s, ours_s, peer_s, agree)
+        return PeerRow(peer.name, "measured", build_s, ours_s, peer_s, agree, peer.exact)
 
 
 def describe(error: Exception) -> str:

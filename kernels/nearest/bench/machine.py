@@ -13,7 +13,7 @@ import torch
 ROOT = Path(__file__).parents[3]
 PACKAGES = (
     *("numpy", "triton", "faiss-cpu", "faiss-gpu-cuvs", "faiss-gpu-cu12", "flashlib"),
-    *("scikit-learn", "usearch", "threadpoolctl"),
+    *("scikit-learn", "usearch", "numkong", "zvec", "turbovec", "threadpoolctl"),
 )
 
 

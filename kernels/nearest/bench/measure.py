@@ -16,7 +16,10 @@ LEAST = 2  # pairs, however slow a peer is
 
 @dataclass(frozen=True)
 class PeerRow:
-    """A peer beside `nearest` on one work. status: "measured", or why not. Times are in pairs, in the order of time."""
+    """A peer beside `nearest` on one work. status: "measured", or why not. Times are in pairs, in the order of time.
+
+    agree: share of our answer that it has too, which is its recall where it is not exact.
+    """
 
     peer: str
     status: str
@@ -24,6 +27,7 @@ class PeerRow:
     ours_s: tuple[float, ...] = ()
     peer_s: tuple[float, ...] = ()
     agree: float | None = None
+    exact: bool = True
 
     @property
     def ratio(self) -> float | None:
@@ -59,8 +63,8 @@ class WorkRow:
 
     @property
     def best_peer(self) -> PeerRow | None:
-        """The peer that is fastest beside us; None if none ran."""
-        ran = [row for row in self.peers if row.ratio is not None]
+        """The exact peer that is fastest beside us; None if none ran."""
+        ran = [row for row in self.peers if row.ratio is not None and row.exact]
         return min(ran, key=lambda row: row.ratio or 0.0) if ran else None
 
 

@@ -1,4 +1,4 @@
-"""What a peer is: another exact search, and what is to be known of it before it is run."""
+"""What a peer is: another search, and what is to be known of it before it is run."""
 
 import importlib
 from collections.abc import Callable
@@ -19,10 +19,11 @@ class AbsentError(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """Another exact search: its name, the metrics it knows, and how its index over gallery vectors is built.
+    """Another search: its name, the metrics it knows, and how its index over gallery vectors is built.
 
     module: imported before the clock of `build` starts. most_k: beyond it the peer is not run, for the reason given.
     rest_s: for so long its threads spin after a call, which would slow whoever comes next; so long both sides rest.
+    exact: whether it answers exactly; of one that does not, what it shares with our answer is its recall.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Peer:
     most_k: int | None = None
     why_most_k: str = ""
     rest_s: float = 0.0
+    exact: bool = True
 
 
 def load(module: str) -> Any:

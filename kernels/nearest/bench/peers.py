@@ -30,6 +30,15 @@ def peers_on(device: str) -> tuple[Peer, ...]:
                 rest_s=OPENBLAS_SPINS_S,
             ),
             Peer("usearch exact", METRICS, library_peers.usearch_exact, "usearch.index"),
+            Peer("numkong packed", METRICS, library_peers.numkong_packed, "numkong"),
+            Peer("zvec flat", METRICS, library_peers.zvec_flat, "zvec"),
+            Peer(
+                "turbovec 4 bits",
+                ("inner_product", "cosine"),
+                library_peers.turbovec_4_bits,
+                "turbovec",
+                exact=False,
+            ),
         )
     return (
         *plain,

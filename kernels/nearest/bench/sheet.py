@@ -84,8 +84,9 @@ def _ours(row: WorkRow) -> str:
 def _peer(row: PeerRow) -> str:
     if row.status != "measured" or row.ratio is None or row.agree is None:
         return f"  {row.peer:<26} {row.status}"
-    told = f"  {row.peer:<26} {_times(row.peer_s)}   {row.ratio:6.2f} times our time   agree {row.agree:.3f}"
-    told += "" if row.agree >= SAME else "  DISAGREES"
+    told = f"  {row.peer:<26} {_times(row.peer_s)}   {row.ratio:6.2f} times our time   "
+    told += f"{'agree' if row.exact else 'recall'} {row.agree:.3f}"
+    told += "  DISAGREES" if row.exact and row.agree < SAME else ""
     return told + f"   {len(row.peer_s)} pairs, built in {row.build_s:.3f} s"
 
 
