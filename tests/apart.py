@@ -26,11 +26,11 @@ SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
         "tests.apart",
-        "tests.warm",
         "lightning_fabric",
         "mlflow",
         "torch._dynamo",
         *(f"visnet.stages.{stage}" for stage in STAGES),
+        "tests.warm",
     ]
 )
 

@@ -1,5 +1,10 @@
-"""What each process that tests fork would do once: imports that come late, and tables mapped to classes."""
+"""What each process that tests fork would do once: imports that come late, and tables mapped to classes.
 
+It comes after all other imports: what is there by then, a million objects, no collector of cycles has to look through.
+"""
+
+import atexit
+import gc
 import importlib
 
 import sqlalchemy.orm
@@ -16,10 +21,18 @@ for name in (
     "dvc.utils.serialize",
     "dvc_data.hashfile.checkout",
     "git",
-    "mlflow.store.model_registry.sqlalchemy_store",
-    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_workspace_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "mlflow.tracing.processor.base_mlflow",
+    "onnx",
     "sqlalchemy.dialects.sqlite",
+    "timm",
+    "visnet.duplicates.bringing",
+    "visnet.runs.runner",
 ):
     importlib.import_module(name)
 Image.init()
 sqlalchemy.orm.configure_mappers()
+gc.collect()
+gc.freeze()
+atexit.register(gc.unfreeze)  # else Triton's library lists what it holds as leaked
