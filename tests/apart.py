@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -79,9 +80,31 @@ class Work:
         )
         self._child.start()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave nothing behind of what was not ended, nor of what it started itself."""
+        if self._streams.exists():
+            if self.alive:
+                self.signal(signal.SIGTERM)
+            self.end(kill_after_s=10)
+
     @property
     def alive(self) -> bool:
         return self._child.is_alive()
+
+    def line(self, number: int = 0) -> str:
+        """Wait for a line that it writes to stdout, and return it; "" where it has ended without."""
+        stdout, _ = _streams(self._streams)
+        while True:
+            alive = self.alive
+            lines = stdout.read_text(encoding="utf-8").splitlines(keepends=True) if stdout.exists() else []
+            if len(lines) > number and lines[number].endswith("\n"):
+                return lines[number].rstrip("\n")
+            if not alive:
+                return ""
+            time.sleep(0.02)
 
     def signal(self, *numbers: signal.Signals) -> None:
         """Send it signals, one after the other."""
@@ -116,6 +139,8 @@ def _work(
     for number, path in enumerate(_streams(streams), start=1):
         with path.open("wb") as file:
             os.dup2(file.fileno(), number)
+    os.dup2(sys.stdin.fileno(), 0)  # where processes look for it that this one starts
+    sys.stdin = os.fdopen(0, closefd=False)
     os.environ.clear()
     os.environ.update(environ)
     if file_bytes is not None:

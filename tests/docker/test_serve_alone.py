@@ -14,9 +14,9 @@ import pytest
 
 from tests.docker import alone
 from tests.refreshing import refresh
+from tests.serving.app.processes import ready, started
 from tests.serving.app.running import photo_of, whole
 from tests.serving.app.test_categorize import put
-from tests.serving.app.test_switch import process, ready
 from tests.serving.live.fed import FEED
 from tests.workspace import ROOT, environment
 from visnet.pipeline import extras
@@ -96,7 +96,7 @@ def test_the_service_fetches_a_version_and_answers_every_route(
     (place / "params.toml").write_text(f"{feed}\n[crops]{cutting}", encoding="utf-8")
     (place / "inbox").mkdir()
     monkeypatch.setenv(alone.SEEN, str(seen))
-    with process(place, "--follow", url, "--allow-url-photos", python=ALONE) as (child, first):
+    with started(place, "--follow", url, "--allow-url-photos", python=ALONE) as (child, first):
         assert child.stdout
         assert child.poll() is None, first
         address = child.stdout.readline().split()[-1]  # the first line says which version was fetched

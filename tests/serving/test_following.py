@@ -10,8 +10,8 @@ import pytest
 
 from tests.apart import within
 from tests.object_store import SECRET
+from tests.serving.app.processes import process, ready
 from tests.serving.app.running import photo_of
-from tests.serving.app.test_switch import process, ready
 from tests.serving.test_remote import change, parts
 from visnet.commands import catalog as commands
 from visnet.serving import remote
@@ -46,8 +46,7 @@ def test_a_service_follows_and_goes_on_when_the_store_is_away(
         return found
 
     with process(place, "--follow", url) as (child, _):
-        assert child.stdout
-        address = child.stdout.readline().split()[-1]
+        address = child.line(1).split()[-1]
         ready(address)
         assert version(address) == 1
         change(shop, 1)
@@ -61,8 +60,8 @@ def test_a_service_follows_and_goes_on_when_the_store_is_away(
             time.sleep(12)  # it has looked, and did not believe it at once
             answer = httpx.post(f"{address}v1/search", files={"photo": photo}, timeout=30, trust_env=False)
             assert answer.status_code == 200
-            child.send_signal(signal.SIGINT)
-            _, errors = child.communicate(timeout=30)
+            child.signal(signal.SIGINT)
+            errors = child.end(30).stderr
             assert errors.count("is not followed: ") == 1
             assert SECRET not in errors
             with following(url, place / "data"):  # as when it is started again

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.serving.app.test_switch import process, ready
+from tests.serving.app.processes import process, ready
 
 KEPT, FRESH = 32, 64
 

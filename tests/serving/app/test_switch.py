@@ -1,11 +1,9 @@
 """A real service in a process of its own: versions change under it without a failed request, and it stops when told."""
 
-import contextlib
+import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -13,41 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.refreshing import put_stock, refresh, stock
+from tests.serving.app import logged
+from tests.serving.app.processes import process, ready, started
 from tests.serving.app.running import photo_of, search
-from tests.workspace import ROOT, environment
+from tests.workspace import visnet
 from visnet.serving import versions
 from visnet.storage import locks
-
-
-@contextlib.contextmanager
-def process(
-    folder: Path, *words: str, python: tuple[str, ...] = ("-m", "visnet")
-) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Run `visnet serve` in a shop; lend the process and its address once it is ready."""
-    command = [sys.executable, *python, "serve", "--port", "0", *words]
-    env = {**environment(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout
-        said = child.stdout.readline().split() or child.communicate()
-        try:
-            yield child, said[-1]
-        finally:
-            child.kill()
-
-
-def ready(url: str) -> None:
-    deadline_s = time.monotonic() + 60
-    while time.monotonic() < deadline_s:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}readyz").status_code == 200:
-                return
-        time.sleep(0.05)
-    pytest.fail("it did not become ready")
 
 
 def test_a_new_version_takes_over_under_load_and_the_old_one_is_let_go(shop: Path) -> None:
@@ -82,12 +53,12 @@ def test_a_new_version_takes_over_under_load_and_the_old_one_is_let_go(shop: Pat
         while httpx.get(f"{url}v1/catalog").json()["lineage"]["catalog_version"] != 1:
             assert time.monotonic() < deadline_s + 30
             time.sleep(0.05)
-        child.send_signal(signal.SIGTERM)
-        assert child.wait(20) == 0
+        child.signal(signal.SIGTERM)
+        assert child.end(20).returncode == 0
 
 
 def test_sigterm_ends_it_after_the_request_that_is_under_way(shop: Path) -> None:
-    with process(shop) as (child, url):
+    with started(shop) as (child, url):
         ready(url)
         photo = photo_of(shop, "p003-0-1")
         body = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n' + photo + b"\r\n--x--\r\n"
@@ -107,18 +78,20 @@ def test_sigterm_ends_it_after_the_request_that_is_under_way(shop: Path) -> None
         assert (child.returncode, said.splitlines()[-1], trouble) == (0, "Stopped.", "")
 
 
-SLOWER = """
-from visnet.serving.app.settings import Settings
-Settings.model_fields["searches_per_s"].default = 10.0
-Settings.model_rebuild(force=True)
-from visnet.__main__ import main
-main()
-"""
+def slower() -> None:
+    """Have ten searches a second be what an address may ask for."""
+    from visnet.serving.app.settings import Settings
+
+    Settings.model_fields["searches_per_s"].default = 10.0
+    Settings.model_rebuild(force=True)
 
 
-def test_two_processes_share_the_port_the_queries_the_counts_and_the_rates(shop: Path) -> None:
-    with process(shop, "--workers", "2", python=("-c", SLOWER)) as (child, url):
+def test_two_processes_share_the_port_the_queries_the_counts_the_rates_and_the_log(shop: Path) -> None:
+    with process(shop, "--workers", "2", "--log-format", "json", fault=slower) as (child, _):
+        url = json.loads(child.line())["url"]
         ready(url)
+        logged.ask(url, shop)
+        time.sleep(1)
         with httpx.Client(base_url=url) as client:
             link = search(client, photo_of(shop, "p003-0-1")).json()["query_id"]
         time.sleep(1)
@@ -135,15 +108,14 @@ def test_two_processes_share_the_port_the_queries_the_counts_and_the_rates(shop:
         statuses = Counter(httpx.get(f"{url}v1/queries/none").status_code for _ in range(150))
         assert statuses[404] <= 50 + 10 * (time.monotonic() - begun_s), "as many as one process alone lets through"
         assert statuses[404] + statuses[429] == 150
-        child.send_signal(signal.SIGTERM)
-        assert child.wait(20) == 0
+        child.signal(signal.SIGTERM)
+        done = child.end(20)
+    assert (done.returncode, done.stderr) == (0, "")
+    logged.check(done.stdout, processes=2)
 
 
 def test_where_nothing_is_published_it_says_what_to_run(tmp_path: Path) -> None:
-    env = {**environment(), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "visnet", "serve"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
-    )
+    done = visnet(tmp_path, "serve")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("visnet serve: nothing is served: nothing was published here yet; run `dvc repro`")
     assert len(done.stderr.splitlines()) == 1

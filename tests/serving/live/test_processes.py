@@ -2,10 +2,11 @@
 
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
-from tests import refreshing
-from tests.serving.app.test_switch import process, ready
+from tests import kill_points, refreshing
+from tests.serving.app.processes import process, ready
 from tests.serving.live import fed
 from visnet.client import Client
 from visnet.serving.app import keys
@@ -13,9 +14,7 @@ from visnet.serving.app.settings import Settings
 from visnet.sources.changefeed.batches import read
 
 # Killed with its batch in the feed's inbox, and not yet marked as written.
-FILED = (
-    "from tests import kill_points as k; k.kill(k.Point('fsync inbox', 1)); from visnet.__main__ import main; main()"
-)
+FILED = partial(kill_points.kill, kill_points.Point("fsync inbox", 1))
 
 
 def records(shop: Path) -> list[tuple[str, str]]:
@@ -51,11 +50,10 @@ def test_nothing_that_was_acknowledged_is_lost_or_filed_twice_by_kills(shop: Pat
         ready(url)
         with Client(url, key=key) as client:
             told = client.batch(lines)
-        child.send_signal(signal.SIGKILL)  # while photos are fetched
-        child.wait(20)
+        child.end(kill_after_s=0)  # while photos are fetched
     assert [change.state for change in told.changes] == ["visible", *["waiting"] * 30]
-    with process(shop, python=("-c", FILED)) as (child, _):
-        assert child.wait(30) == -signal.SIGKILL
+    with process(shop, fault=FILED) as (child, _):
+        assert child.end(30).returncode == -signal.SIGKILL
     filed = {path: path.read_bytes() for path in (shop / "inbox").glob("api-*.jsonl")}
     assert len(filed) == 1
     with process(shop) as (child, url):
@@ -66,8 +64,8 @@ def test_nothing_that_was_acknowledged_is_lost_or_filed_twice_by_kills(shop: Pat
             found = client.search(shop / "images" / "many-7.png", limit=1)
             assert found.results[0].product_id == "many/7"
             fed.until(lambda: len(records(shop)) == 31)
-        child.send_signal(signal.SIGTERM)
-        assert child.wait(20) == 0
+        child.signal(signal.SIGTERM)
+        assert child.end(20).returncode == 0
     assert sorted(records(shop)) == sorted([("p003", "delete"), *((f"many/{at}", "upsert") for at in range(30))])
     assert {path: path.read_bytes() for path in filed} == filed
 
