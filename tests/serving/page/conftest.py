@@ -1,6 +1,7 @@
 """The search page in Chromium, against the service as `python -m visnet serve` starts it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +12,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
+@pytest.fixture(scope="session")
+def searched_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It stays as it is, but for what its services keep of those who ask."""
+    return make(tmp_path_factory.mktemp("page") / "shop")
+
+
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(make(tmp_path_factory.mktemp("page") / "shop"))
+def service(searched_shop: Path) -> Iterator[Service]:
+    service = Service(searched_shop)
     yield service
     service.kill()
 
