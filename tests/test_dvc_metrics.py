@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from tests.forked import dvc
 from tests.test_structure import ROOT
 from tests.workspace import shell
 from visnet.pipeline import stage as stages
@@ -24,16 +25,16 @@ def test_metrics_fit_a_terminal(tmp_path: Path) -> None:
     for name in ("dvc.yaml", "params.toml"):
         shutil.copy(ROOT / name, tmp_path)
     shell(tmp_path, "git", "init", "-q")
-    shell(tmp_path, "dvc", "init", "-q")
+    dvc(tmp_path, "init", "-q")
     put(tmp_path, 0)
     shell(tmp_path, "git", "add", "-A")
     shell(tmp_path, "git", "-c", "user.email=shop@example.org", "-c", "user.name=A shop", "commit", "-qm", "A shop")
-    shown = shell(tmp_path, "dvc", "metrics", "show").rstrip().splitlines()
+    shown = dvc(tmp_path, "metrics", "show").rstrip().splitlines()
     assert max(map(len, shown)) <= WIDE, shown[0]
     for name in ("recall_at_1", "triplet_accuracy", "training_s", "lost"):
         assert name in shown[0]
     put(tmp_path, 1)
-    different = shell(tmp_path, "dvc", "metrics", "diff").rstrip().splitlines()
+    different = dvc(tmp_path, "metrics", "diff").rstrip().splitlines()
     assert max(map(len, different)) <= WIDE
     assert len(shown) < len(different) <= HIGH
 

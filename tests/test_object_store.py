@@ -1,13 +1,12 @@
 """DVC's remote and MLflow's files in an object store, with the settings that docs/how-to/object-store.md has."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from tests.forked import dvc
 from tests.object_store import KEY, SECRET
-from tests.workspace import ROOT, environment
+from tests.workspace import ROOT
 from visnet.storage.object_store import ObjectStore
 from visnet.storage.table import Table
 
@@ -29,13 +28,6 @@ def test_dvc_pushes_to_a_bucket_and_a_clone_pulls_from_it(s3: Any, tmp_path: Pat
 
     bucket, work = s3.bucket(), tmp_path / "work"
     work.mkdir()
-
-    def dvc(folder: Path, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *words], cwd=folder, env=environment(), capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     dvc(work, "init", "--no-scm", "-q")
     Table(work / "data/photos.lance", "id").put(

@@ -63,6 +63,8 @@ def environment() -> dict[str, str]:
 
 def make(folder: Path, params: str = SMALL) -> Path:
     """Lay out a workspace: a git repository with DVC, the code, and these parameters."""
+    from tests import forked  # torch and Lance, which not every test needs
+
     folder.mkdir(parents=True)
     for name in ("visnet", "kernels", "orchestration"):
         # With what Python has compiled of it, but for what it is writing at this moment.
@@ -87,7 +89,7 @@ def make(folder: Path, params: str = SMALL) -> Path:
     shell(folder, "git", "init", "-q", "-b", "main")
     shell(folder, "git", "config", "user.email", "shop@example.org")
     shell(folder, "git", "config", "user.name", "A shop")
-    shell(folder, "dvc", "init", "-q")
+    forked.dvc(folder, "init", "-q")
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     shell(folder, "git", "add", "-A")
     shell(folder, "git", "commit", "-qm", "A shop")

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from orchestration.ui.watch import Dagster
+from tests import forked
 
 REPOSITORY = Path(__file__).parents[2]
 TOY = Path(__file__).with_name("toy")
@@ -35,9 +36,8 @@ class Toy:
 
     def dvc(self, *words: str) -> str:
         """Run `dvc` to its end, and return what it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *words], cwd=self.root, env=environment(), capture_output=True, text=True
-        )
+        command = [forked.programs() / "dvc", *words]
+        done = subprocess.run(command, cwd=self.root, env=environment(), capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

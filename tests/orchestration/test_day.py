@@ -129,7 +129,7 @@ def test_a_day_of_batches_equals_one_clean_build(built: Path, tmp_path: Path, mo
     by_hour = {round((t.timestamp - MONDAY.timestamp()) / 3600): t.status.value for t in seen}
     assert by_hour == {hour: "SUCCESS" if hour in NEWS else "SKIPPED" for hour in range(HOURS)}
     assert refreshing.served(shop) == len(NEWS)
-    assert "up to date" in workspace.shell(shop, "dvc", "status", *REFRESHED)
+    assert "up to date" in forked.dvc(shop, "status", *REFRESHED)
 
     clean = workspace.make(tmp_path / "clean", FEED)
     shutil.copytree(shop / "feed", clean / "feed")

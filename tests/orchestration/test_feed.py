@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests import workspace
+from tests import forked, workspace
 from tests.orchestration.loaded import forget, load, run, tick
 from tests.orchestration.running import Toy
 
@@ -115,4 +115,4 @@ def test_a_refresh_brings_what_lies_elsewhere(
         assert (shown["dvc"].value, shown["new"].value) == (made, hours)
         assert workspace.report(shop, "raw_images")["feed_batches"] == first + hours
     forget()
-    assert "up to date" in workspace.shell(shop, "dvc", "status", "raw_images")
+    assert "up to date" in forked.dvc(shop, "status", "raw_images")

@@ -17,6 +17,7 @@ from orchestration.bridge.dvc import Dvc
 from orchestration.defs.experiments import experiment_asset
 from tests import learning
 from tests.apart import Work
+from tests.forked import dvc
 from tests.orchestration.test_browser import CHROMIUM, FLAGS
 from tests.tracking.test_tracking import client_of, runs
 from tests.workspace import report, shell
@@ -199,7 +200,7 @@ def test_a_promoted_model_is_what_the_line_serves(here: Path) -> None:
     models.promote(tiny["mlflow_run_id"][:8])
     assert aliases(here)["champion"] == "2"
     assert params.read_text() == before.replace("version = 0  # new", "version = 2  # new")
-    shell(here, "dvc", "repro", "--single-item", "trained_model")
+    dvc(here, "repro", "--single-item", "trained_model")
     served, learnt = here / "data/trained_model", here / "data/experiments/tiny/trained_model"
     assert {path.name for path in served.iterdir()} == {"checksums.json", "model.safetensors", "model.toml"}
     assert all((learnt / path.name).read_bytes() == path.read_bytes() for path in served.iterdir())
@@ -207,7 +208,7 @@ def test_a_promoted_model_is_what_the_line_serves(here: Path) -> None:
     assert (said["config"], said["version"], said["mlflow_model_version"]) == ("tiny", 2, "2")
     for key in ("mlflow_run_id", "epochs", "training_s", "digest"):
         assert said[key] == tiny[key]
-    shell(here, "dvc", "repro", "--single-item", "catalog_embeddings")  # from 128 dimensions to 16, in the same table
+    dvc(here, "repro", "--single-item", "catalog_embeddings")  # from 128 dimensions to 16, in the same table
     assert report(here, "catalog_embeddings")["dimensions"] == 16
     curves = [(here / folder / "trained_model.csv").read_text() for folder in ("reports", "reports/experiments/tiny")]
     losses = [[float(row["validation_loss"]) for row in csv.DictReader(curve.splitlines())] for curve in curves]
@@ -216,9 +217,10 @@ def test_a_promoted_model_is_what_the_line_serves(here: Path) -> None:
 
 def test_dvc_exp_trains_a_zoo_entry_and_lists_it(here: Path) -> None:
     words = ["-S", "params.toml:trained_model.config=tiny", "-S", "params.toml:trained_model.epochs=1"]
+    # The workspace's own code, whose zoo has one entry more.
     shell(here, "dvc", "exp", "run", "--single-item", "trained_model", "--name", "try-tiny", *words)
     assert (report(here, "trained_model")["config"], report(here, "trained_model")["epochs"]) == ("tiny", 1)
-    rows = csv.DictReader(shell(here, "dvc", "exp", "show", "--csv", "--no-pager").splitlines())
+    rows = csv.DictReader(dvc(here, "exp", "show", "--csv", "--no-pager").splitlines())
     configs = {row["Experiment"] or row["rev"]: row["trained_model.config"] for row in rows}
     assert configs == {"workspace": "tiny", "main": "mildnet_small", "try-tiny": "tiny"}
 

@@ -171,20 +171,20 @@ def test_from_the_file_to_crops_each_category_has_its_counts_and_its_losses(tmp_
     for number, (name, _) in enumerate(some[1:]):
         Image.new("RGB", (40, 40), (20 * number, 90, 140)).save(shop / "data set" / name)
     write(shop / "data set", *(record(name, *path) for name, path in some))
-    said = workspace.shell(shop, "python", "-m", "visnet", "init", "data set/atlas_dataset.json")
+    said = workspace.visnet(shop, "init", "data set/atlas_dataset.json").stdout
     assert "9 photos of 9 products in 3 categories" in said
     settings = (shop / "params.toml").read_text().replace("lost_share_max = 0.222", "lost_share_max = 0.5")
     assert 'source = "atlas"' in settings
     assert 'photos = "file"' in settings, "though the first of them is not there"
     (shop / "params.toml").write_text(settings)
-    workspace.shell(shop, "python", "-m", "visnet", "run", "raw_images")
+    assert workspace.visnet(shop, "run", "raw_images").returncode == 0
     assert (shop / "data/raw_images/categories.csv").read_text().splitlines() == [
         "category,photos,lost",
         "Men/Jackets,3,1",
         "Women/Coats,3,0",
         "Women/Jackets,3,0",
     ]
-    workspace.shell(shop, "python", "-m", "visnet", "run", "crops")
+    assert workspace.visnet(shop, "run", "crops").returncode == 0
     assert workspace.report(shop, "crops")["categories"] == 3
 
 
