@@ -21,8 +21,9 @@ from visnet.storage import compaction, lease, locks, shared_compaction
 from visnet.storage.object_store import ObjectStore
 from visnet.storage.table import Table
 
-REFRESHES = int(os.environ.get("VISNET_REFRESHES", "300"))  # 1000 takes half a minute
-COMPACT_EVERY = 100
+REFRESHES = int(os.environ.get("VISNET_REFRESHES", "120"))  # 1000 takes half a minute
+COMPACT_EVERY = 60
+ROWS = 1000
 
 
 def rows(content: dict[str, str]) -> pa.Table:
@@ -35,7 +36,7 @@ def rows(content: dict[str, str]) -> pa.Table:
 
 def test_many_small_refreshes_leave_at_most_twice_the_bytes_of_a_fresh_build(tmp_path: Path) -> None:
     table, chance = tmp_path / "table.lance", random.Random(1)
-    there = {f"k{number:05d}": "0" for number in range(4000)}
+    there = {f"k{number:05d}": "0" for number in range(ROWS)}
     Table(table, "key").put(rows(there))
     largest = 0
     for number in range(1, REFRESHES + 1):
@@ -51,7 +52,7 @@ def test_many_small_refreshes_leave_at_most_twice_the_bytes_of_a_fresh_build(tmp
     Table(tmp_path / "fresh.lance", "key").put(rows(there))
     found, fresh = compaction.size(Table(table)), compaction.size(Table(tmp_path / "fresh.lance"))
     assert Table(table, "key").digest() == Table(tmp_path / "fresh.lance", "key").digest()
-    assert (found.rows, found.versions) == (fresh.rows, 1) == (4000, 1)
+    assert (found.rows, found.versions) == (fresh.rows, 1) == (ROWS, 1)
     assert found.bytes <= 2 * fresh.bytes, f"{found.bytes / fresh.bytes:.2f} times a fresh build"
     assert found.files <= 8
     assert largest > 2 * fresh.bytes, "without compaction it would have grown: else nothing was tested"
