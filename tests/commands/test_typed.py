@@ -108,32 +108,60 @@ def test_the_version() -> None:
     assert typed("--version").stdout == "visnet 0.1.0\n"
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("", "visnet: Missing command (see `visnet --help`)"),
-        ("crosp", "visnet: No such command 'crosp' (see `visnet --help`)"),
-        ("summry", "visnet: No such command 'summry'. Did you mean 'summary'? (see `visnet --help`)"),
-        ("--nope", "visnet: No such option: --nope (see `visnet --help`)"),
-        ("feed --nope", "visnet feed: No such option: --nope (see `visnet feed --help`)"),
-        ("run", "visnet run: Missing argument 'STAGE' (see `visnet run --help`)"),
-        ("crops", "visnet run: params.toml: no such file here"),  # as scripts of before have it
-        ("run crosp", f"visnet run: no stage is called 'crosp'; there are {', '.join(STAGES)}"),
-        ("similar x.jpg -k 0", "visnet similar: Invalid value for '-k': Input should be greater than or equal to 1 "),
-        ("similar x.jpg --box 1 2", "visnet similar: Option '--box' requires 4 arguments "),
-        ("triplets-view --split tests", "visnet triplets-view: Invalid value for '--split': 'tests' is not one of "),
-        ("triplets-view --port 70000", "visnet triplets-view: Invalid value for '--port': Input should be less than "),
-        ("rollback first", "visnet rollback: Invalid value for 'VERSION': Input should be a valid integer"),
-        ("emit-feed x --hours 0", "visnet emit-feed: Invalid value for '--hours': Input should be greater than "),
-        ("emit-feed x --churn 2", "visnet emit-feed: Invalid value for '--churn': Input should be less than "),
-        ("emit-feed x --start May", "visnet emit-feed: Invalid value for '--start': Input should be a valid datetime"),
-    ],
-)
-def test_a_mistake_is_one_line_whatever_the_width_of_the_terminal(words: str, said: str) -> None:
-    done = typed(*words.split(), COLUMNS="20", FORCE_COLOR="1")
+# Makes one mistake after the other; tells of each the exit code, and what was written to stdout and stderr.
+MISTAKEN = """
+import contextlib, io, json, sys
+from visnet.__main__ import main
+told = []
+for words in sys.argv[1:]:
+    sys.argv, out, err = ["visnet", *words.split()], io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main()
+    told.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(told))
+"""
+MISTAKES = {
+    "": "visnet: Missing command (see `visnet --help`)",
+    "crosp": "visnet: No such command 'crosp' (see `visnet --help`)",
+    "summry": "visnet: No such command 'summry'. Did you mean 'summary'? (see `visnet --help`)",
+    "--nope": "visnet: No such option: --nope (see `visnet --help`)",
+    "feed --nope": "visnet feed: No such option: --nope (see `visnet feed --help`)",
+    "run": "visnet run: Missing argument 'STAGE' (see `visnet run --help`)",
+    "crops": "visnet run: params.toml: no such file here",  # as scripts of before have it
+    "run crosp": f"visnet run: no stage is called 'crosp'; there are {', '.join(STAGES)}",
+    "similar x.jpg -k 0": "visnet similar: Invalid value for '-k': Input should be greater than or equal to 1 ",
+    "similar x.jpg --box 1 2": "visnet similar: Option '--box' requires 4 arguments ",
+    "triplets-view --split tests": "visnet triplets-view: Invalid value for '--split': 'tests' is not one of ",
+    "triplets-view --port 70000": "visnet triplets-view: Invalid value for '--port': Input should be less than ",
+    "rollback first": "visnet rollback: Invalid value for 'VERSION': Input should be a valid integer",
+    "emit-feed x --hours 0": "visnet emit-feed: Invalid value for '--hours': Input should be greater than ",
+    "emit-feed x --churn 2": "visnet emit-feed: Invalid value for '--churn': Input should be less than ",
+    "emit-feed x --start May": "visnet emit-feed: Invalid value for '--start': Input should be a valid datetime",
+}
+
+
+@pytest.fixture(scope="module")
+def mistaken() -> dict[str, tuple[int, str, str]]:
+    """What is said of each mistake in a narrow terminal, all made in one process."""
+    done = typed(*MISTAKES, code=MISTAKEN, COLUMNS="20", FORCE_COLOR="1")
+    assert (done.returncode, done.stderr) == (0, "")
+    return dict(zip(MISTAKES, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_one_line_whatever_the_width_of_the_terminal(
+    mistaken: dict[str, tuple[int, str, str]], words: str
+) -> None:
+    code, out, err = mistaken[words]
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith(MISTAKES[words])
+
+
+def test_a_mistake_ends_the_process_with_2() -> None:
+    done = typed("crosp")
     assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(said)
+    assert done.stderr.startswith(MISTAKES["crosp"])
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
