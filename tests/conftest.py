@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests import workspace
@@ -36,6 +37,9 @@ FIRST = (
     "tests/kernels/test_nearest_aot.py",
     *APART,
 )
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # machines are shared: no test is one of speed
+hypothesis.settings.load_profile("untimed")
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what is to run in the background

@@ -67,7 +67,7 @@ def taxonomies(draw: st.DrawFn) -> Taxonomy:
     return Taxonomy.of(draw(st.sets(names, min_size=2, max_size=12)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(taxonomies(), st.integers(0, 99))
 def test_a_beam_as_wide_as_there_are_paths_finds_them_all(taxonomy: Taxonomy, seed: int) -> None:
     head = drawn(taxonomy, seed)
@@ -80,7 +80,7 @@ def test_a_beam_as_wide_as_there_are_paths_finds_them_all(taxonomy: Taxonomy, se
     assert all(sorted(row) == list(range(len(taxonomy.paths))) for row in paths.tolist())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(taxonomies(), st.integers(0, 99), st.integers(1, 5))
 def test_a_narrow_beam_is_the_search_that_keeps_the_best_prefixes(taxonomy: Taxonomy, seed: int, k: int) -> None:
     """Beside a search over lists, one photo at a time: at each step the k best of what goes on and what ends."""

@@ -81,7 +81,7 @@ def test_a_category_has_a_curve_of_its_own_where_it_has_hits_enough_and_differs(
 DISTANCES = st.lists(st.floats(0, 4, width=32), min_size=2, max_size=60)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(DISTANCES, st.randoms(use_true_random=False), st.sampled_from(sorted(FITS)))
 def test_no_curve_rises_with_the_distance_or_leaves_zero_to_one(at: list[float], draws: object, kind: str) -> None:
     rng = np.random.default_rng(draws.getrandbits(32))  # type: ignore[attr-defined]

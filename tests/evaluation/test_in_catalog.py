@@ -76,7 +76,7 @@ def test_labels_that_are_shuffled_tell_nothing() -> None:
     assert none.probability(*at) == pytest.approx(np.full(len(met.same), 0.3), abs=0.06)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.floats(0.001, 0.999))
 def test_it_never_rises_with_the_distance_nor_leaves_zero_to_one(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
@@ -24,7 +24,6 @@ NAMES = np.array([None, "a", "b", "c", "d", "e"], dtype=object)  # by code + 1
 
 
 @given(CODES, st.data())
-@settings(deadline=None)
 def test_recall_equals_a_loop(products: np.ndarray, data: st.DataObject) -> None:
     truth = np.array(data.draw(st.lists(st.integers(-1, 4), min_size=len(products), max_size=len(products))), dtype=int)
     ks = (1, 2, 3, 20)

@@ -74,7 +74,7 @@ def photos(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(photos(), photos(), st.booleans(), st.integers(1, 5), st.sampled_from([1, 40, 1 << 20]))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_equals_a_plain_loop_with_any_ties(
     one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], apart: bool, queries: int, answers: int
 ) -> None:

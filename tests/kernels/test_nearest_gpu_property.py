@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-@hypothesis.settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@hypothesis.settings(max_examples=60, derandomize=True, database=None)
 @hypothesis.given(problems(), hypothesis.strategies.sampled_from(COMPUTES), hypothesis.strategies.booleans())
 def test_the_kernel_finds_what_the_reference_finds(problem, compute, keep):
     queries, gallery, k, metric, filters = problem

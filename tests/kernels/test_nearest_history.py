@@ -115,7 +115,7 @@ def integers(rows: object) -> torch.Tensor:
 class TestHistory(History.TestCase):
     """Small slabs, so that they grow, are moved together and coded anew within a few steps."""
 
-    settings = settings(max_examples=100, stateful_step_count=20, deadline=None)
+    settings = settings(max_examples=100, stateful_step_count=20)
 
     @pytest.fixture(autouse=True)
     def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:

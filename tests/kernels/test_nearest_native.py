@@ -61,7 +61,7 @@ def split(monkeypatch):
 
 
 def test_whatever_the_values_and_filters_the_answer_is_the_same(way, split):
-    @hypothesis.settings(max_examples=40, deadline=None, derandomize=True, database=None)
+    @hypothesis.settings(max_examples=40, derandomize=True, database=None)
     @hypothesis.given(property_tests.problems(), property_tests.st.sampled_from(COMPUTES))
     def check(problem, compute):
         queries, gallery, k, metric, filters = problem

@@ -20,7 +20,7 @@ def exact(x: Tensor, y: Tensor) -> float:
     return float(np.float32(float(whole)))  # double rounding cannot tell for whole numbers this small
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(q=st.integers(0, 9), g=st.integers(1, 40), d=st.integers(1, 5), seed=st.integers(0, 10**6), far=st.booleans())
 def test_it_finds_the_pairs_that_a_loop_finds(q: int, g: int, d: int, seed: int, far: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -63,7 +63,7 @@ def test_bad_limits_are_refused() -> None:
         pairs_within(torch.full((1, 2), torch.nan), some, torch.zeros(3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(1, 60), d=st.integers(1, 70), seed=st.integers(0, 10**6), rows=st.integers(1, 64))
 def test_among_themselves_pairs_are_found_once_and_as_within(n: int, d: int, seed: int, rows: int) -> None:
     rng = np.random.default_rng(seed)

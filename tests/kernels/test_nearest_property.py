@@ -49,7 +49,7 @@ def problems(draw):
     return data[:q], data[q:], draw(st.integers(1, g + 2)), metric, filters
 
 
-@hypothesis.settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@hypothesis.settings(max_examples=300, derandomize=True, database=None)
 @hypothesis.given(problems(), st.sampled_from(["float32", "bfloat16", "int8"]))
 def test_every_way_to_the_answer_is_the_same(problem, compute):
     queries, gallery, k, metric, filters = problem
@@ -66,7 +66,7 @@ def test_every_way_to_the_answer_is_the_same(problem, compute):
         assert (row.tolist(), score.tolist()) == (expected.row.tolist(), expected.score.tolist())
 
 
-@hypothesis.settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@hypothesis.settings(max_examples=60, derandomize=True, database=None)
 @hypothesis.given(problems(), st.data())
 def test_a_value_that_is_not_finite_is_named(problem, data):
     queries, gallery, k, metric, _ = problem

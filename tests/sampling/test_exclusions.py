@@ -56,7 +56,7 @@ def excluding(*rows: tuple[str, ...]) -> Exclusions:
 
 @pytest.mark.parametrize("name", DRAWS)
 @given(rows=ROWS, listed=LISTS, seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_nothing_excluded_is_drawn_and_every_triplet_is_still_one_of_its_kind(
     name: str, rows: list[tuple[str, str, str, str, str]], listed: Exclusions, seed: int
 ) -> None:
@@ -82,7 +82,7 @@ def test_nothing_excluded_is_drawn_and_every_triplet_is_still_one_of_its_kind(
 
 @pytest.mark.parametrize("name", DRAWS)
 @given(rows=ROWS, seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_list_that_names_no_crop_changes_nothing(
     name: str, rows: list[tuple[str, str, str, str, str]], seed: int
 ) -> None:
@@ -161,7 +161,7 @@ def test_a_list_comes_back_as_it_was_written_and_stands_sorted(tmp_path: Path) -
     path = tmp_path / "exclusions.csv"
 
     @given(st.lists(st.tuples(TEXT, TEXT).filter(lambda pair: pair[0] != pair[1]), max_size=6))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def check(pairs: list[tuple[str, str]]) -> None:
         listed = excluding(*(("positive", *p) for p in pairs), *(("negative", *p) for p in pairs), *_photos(pairs))
         exclusions.write(path, listed)

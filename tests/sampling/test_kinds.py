@@ -23,7 +23,7 @@ from visnet.sampling.metadata import KINDS, MIX, quotas
 
 
 @given(TABLES, st.integers(0, 60), st.sampled_from(SPLITS), SEEDS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_every_triplet_is_admissible_and_every_missing_one_is_accounted_for(
     rows: list[Row], count: int, split: str, seed: int
 ) -> None:
@@ -43,7 +43,7 @@ def test_every_triplet_is_admissible_and_every_missing_one_is_accounted_for(
 
 
 @given(TABLES, SEEDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equal_seeds_draw_equal_triplets(rows: list[Row], seed: int) -> None:
     table = crops(rows)
     first, second = (metadata.sample(table, 50, MIX, np.random.default_rng(seed), split="train") for _ in range(2))
@@ -53,7 +53,7 @@ def test_equal_seeds_draw_equal_triplets(rows: list[Row], seed: int) -> None:
 
 
 @given(TABLES, SEEDS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_street_photo_serves_two_splits_and_with_disjoint_products_no_product_does(
     rows: list[Row], seed: int
 ) -> None:
@@ -146,7 +146,6 @@ def test_the_quotas_are_exact_and_the_default_mix_is_the_blogs() -> None:
 
 
 @given(st.integers(0, 10**6), st.lists(st.floats(0, 1e3), min_size=4, max_size=4).filter(any))
-@settings(deadline=None)
 def test_quotas_add_up_and_lie_within_one_of_their_share(count: int, weights: list[float]) -> None:
     shares = quotas(count, dict(zip(KINDS, weights, strict=True)))
     assert sum(shares.values()) == count

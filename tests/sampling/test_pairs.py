@@ -41,7 +41,7 @@ def pairs_and_pools(rows: list[Row], split: str) -> tuple[list[tuple[int, int]],
 
 
 @given(TABLES, st.integers(1, 4), st.sampled_from(SPLITS), SEEDS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_each_pair_gets_its_negatives_distinct_where_there_are_enough(
     rows: list[Row], negatives: int, split: str, seed: int
 ) -> None:
@@ -64,7 +64,7 @@ def test_each_pair_gets_its_negatives_distinct_where_there_are_enough(
 
 
 @given(TABLES, st.integers(1, 4), st.integers(0, 40), SEEDS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_limit_cuts_to_exactly_that_many_of_the_same_triplets(
     rows: list[Row], negatives: int, limit: int, seed: int
 ) -> None:

@@ -52,7 +52,7 @@ def check(found: Neighbors, x: np.ndarray, anchors: np.ndarray, rows: list[list[
     st.sampled_from([1, 3, 1000]),
     st.sampled_from([(1, 1), (3, 20), (4096, 1 << 20)]),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_equals_a_plain_loop_with_any_ties(
     n: int, products: int, k: int, metric: str, seed: int, crowd: int, block: tuple[int, int]
 ) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels.nearest import Gallery, pack_bits
@@ -89,7 +89,6 @@ def test_rows_that_may_not_answer_are_as_if_they_were_not_there(within: tuple[in
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 9), st.integers(1, 60))
-@settings(deadline=None)
 def test_blocks_hold_every_query_once_and_stay_small(columns: list[int], queries: int, answers: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(products, "BLOCK_QUERIES", queries)

@@ -254,7 +254,7 @@ def test_ids_may_hold_any_sign(shop: Path) -> None:
 SIGNS = st.text("a|=\n:1", max_size=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(SIGNS, SIGNS, SIGNS, SIGNS), max_size=8, unique_by=lambda row: row[2]))
 def test_products_are_told_apart_by_category_and_id(rows: list[tuple[str, str, str, str]]) -> None:
     names = ["category", "product_id", "crop_id", "content"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import lance
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from visnet.storage.fingerprints import HASH_COLUMNS, fingerprint_of_texts, fingerprints
@@ -50,7 +50,6 @@ ANY_NUMBER = st.none() | st.sampled_from([0.0, -0.0, 0.1, 1e300, -1.5])
 
 
 @given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT, ANY_NUMBER), min_size=1, max_size=12))
-@settings(deadline=None)
 def test_no_two_rows_of_any_text_have_one_fingerprint(rows: list[tuple[str | None, str | None, float | None]]) -> None:
     left, right, number = (pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), KINDS, strict=True))
     digits = fingerprints(left, right, number)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels.nearest.contract import unpack_bits
@@ -79,7 +79,6 @@ def filters(depth: int) -> st.SearchStrategy[dict[str, Any]]:
     return st.one_of(part, *(st.fixed_dictionaries({word: parts}) for word, parts in words.items()))
 
 
-@settings(deadline=None)
 @given(filters(4))
 def test_a_filter_finds_what_sql_finds(asked: dict[str, Any]) -> None:
     assert found(COLUMNS, asked) == by_sql(asked)

@@ -59,7 +59,7 @@ def test_whatever_is_asked_is_answered_as_documented(
     """No fault, only documented codes, types and headers; what breaks the schema is refused."""
 
     @given(case=OPERATIONS[label].as_strategy(generation_mode=mode))
-    @settings(max_examples=30, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def holds(case: schemathesis.Case) -> None:
         case.call_and_validate(base_url=str(client.base_url), headers={"Authorization": f"Bearer {key}"})
 

@@ -74,7 +74,7 @@ FUTURE: list[Row] = [upsert("a", 5, updated_at="9999-12-31"), delete("b", 2**63 
     runs=st.integers(1, 3),
     at_once=st.integers(1, 5),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_order_repetition_and_division_change_nothing(
     tmp_path_factory: pytest.TempPathFactory, history: list[Row], seed: int, files: int, runs: int, at_once: int
 ) -> None:
