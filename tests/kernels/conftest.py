@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from kernels.nearest import Neighbors, exact
+from kernels.nearest.native import scores, search
+from tests.kernels.native import RUNNING, forced
 
 
 @dataclass(frozen=True)
@@ -157,3 +159,29 @@ def no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the fallback was asked")
 
     monkeypatch.setattr(exact, "search", refuse)
+
+
+@pytest.fixture(params=[*RUNNING, "none"])
+def way(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each variant of the compiled scan that runs here, and torch's scan."""
+    with forced(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=RUNNING)
+def native_way(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each variant of the compiled scan that runs here."""
+    with forced(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def split(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Split even small work among three threads: blocks of queries, and parts of the gallery."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    monkeypatch.setattr(search, "WORTH", 1)
+    monkeypatch.setattr(search, "PAIRS_WORTH", 1)
+    monkeypatch.setattr(scores, "WORTH", 1)
+    yield
+    torch.set_num_threads(before)

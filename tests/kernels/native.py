@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import torch
 
 from kernels.nearest.native import variants
 
@@ -18,3 +19,8 @@ def forced(name: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(variants.CHOICE, name)
         yield
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Draw a matrix from a normal distribution."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

@@ -22,12 +22,6 @@ pytestmark = pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=[*RUNNING, "none"])
-def way(request: pytest.FixtureRequest) -> Iterator[str]:
-    with forced(request.param):
-        yield request.param
-
-
 @pytest.fixture(params=RUNNING)
 def native_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A variant, with nothing to fall back to."""
