@@ -21,7 +21,7 @@ from visnet.runs import runner
 from visnet.storage.table import Table
 from visnet.taxonomy.tree import Taxonomy
 
-MODEL = {"enabled": True, "models": ["leaves"], "side_px": 64, "epochs": 3, "batch": 4, "sure": 0.0}
+MODEL = {"enabled": True, "models": ["leaves"], "side_px": 64, "epochs": 3, "batch": 4, "precision": 0.0}
 LEAVES = ("Bags/Packs", "Bags/Totes", "Shoes/Boots", "Shoes/Clogs")
 SAME = dict(zip(LEAVES, LEAVES, strict=True))
 SPLITS = ("train", "train", "validation", "test")

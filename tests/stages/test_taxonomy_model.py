@@ -21,7 +21,7 @@ from visnet.runs import runner
 from visnet.storage.table import Table
 from visnet.taxonomy.tree import Taxonomy
 
-TINY = {"enabled": True, "models": ["leaves", "attention"], "side_px": 64, "epochs": 1, "batch": 16, "sure": 0.2}
+TINY = {"enabled": True, "models": ["leaves", "attention"], "side_px": 64, "epochs": 1, "batch": 16, "precision": 0.2}
 LEFT_OUT = shutil.ignore_patterns(".dvc", ".git", "visnet", "kernels")
 
 
@@ -43,7 +43,7 @@ def run(shop: Path, *stages: str, **others: object) -> None:
 
 def crops(shop: Path) -> pd.DataFrame:
     table = Table(shop / "data/crops/crops.lance")
-    return table.read(["crop_id", "category", "split"], "lost IS NULL").to_pandas().set_index("crop_id")
+    return table.read(["crop_id", "product_id", "category", "split"], "lost IS NULL").to_pandas().set_index("crop_id")
 
 
 def answers(shop: Path) -> pd.DataFrame:
@@ -74,9 +74,10 @@ def test_verify_reads_what_is_switched_off_and_what_is_on(built: Path, told: Pat
 
 def test_models_learn_from_the_training_split_and_are_measured_on_the_test_s(told: Path) -> None:
     said, counts = report(told, "taxonomy_model"), crops(told)["split"].value_counts()
-    assert (said["photos"], said["validation_photos"], said["test_photos"]) == tuple(
-        counts[["train", "validation", "test"]]
-    )
+    assert said["test_photos"] == counts["test"]
+    assert said["photos"] + said["validation_photos"] == counts["train"] + counts["validation"]
+    assert said["validation_precision_low"] <= said["validation_precision"] <= said["validation_precision_high"]
+    assert said["validation_precision"] >= TINY["precision"]
     assert said["paths"] == crops(told)["category"].nunique()
     assert said["exact_path_low"] <= said["exact_path"] <= said["exact_path_high"]
     assert 0 <= said["calibration_error_1"] == report(told, "category_paths")["calibration_error_1"] <= 1
@@ -88,6 +89,28 @@ def test_models_learn_from_the_training_split_and_are_measured_on_the_test_s(tol
     assert not (told / "data/taxonomy_model/checkpoints").exists()
     curve = pd.read_csv(told / "reports/taxonomy_model.csv")
     assert list(curve["step"]) == [1, 2], "the second model's epochs come after the first's"
+
+
+def split_of_the_model(shop: Path) -> pd.Series:
+    known = crops(shop)
+    held = pd.read_csv(shop / "data/taxonomy_model/validation.csv")["crop_id"]
+    split = known["split"].replace("validation", "train")
+    split[held] = "validation"
+    return split
+
+
+def test_whole_groups_of_products_that_look_alike_validate(told: Path, tmp_path: Path) -> None:
+    known, split = crops(told), split_of_the_model(told)
+    assert ((split == "test") == (known["split"] == "test")).all(), "what tests is left alone"
+    assert (split.groupby(known["product_id"]).nunique() == 1).all()
+    assert set(known["category"][split == "train"]) == set(known["category"])
+    assert (split == "validation").mean() == pytest.approx((known["split"] == "validation").mean(), abs=0.03)
+    groups = pd.read_csv(told / "data/taxonomy_model/validation.csv")["group"].nunique()
+    assert report(told, "taxonomy_model")["validation_groups"] == groups
+
+    shop = Path(shutil.copytree(told, tmp_path / "shop", symlinks=True))
+    run(shop, "taxonomy_model", models=["leaves"], validation="crops")
+    assert (split_of_the_model(shop) == known["split"]).all(), "that of another place, which the source names"
 
 
 def test_every_crop_is_told_a_path_of_the_taxonomy(told: Path) -> None:
@@ -102,7 +125,7 @@ def test_every_crop_is_told_a_path_of_the_taxonomy(told: Path) -> None:
     assert report(told, "category_paths")["exact_path"] == pytest.approx(right, abs=1e-6)
     assert report(told, "taxonomy_model")["exact_path"] == pytest.approx(right, abs=1e-6), "one model, one answer"
     measured = pd.read_csv(told / "data/category_paths/metrics.csv", index_col="split")
-    assert dict(measured["photos"]) == dict(known["split"].value_counts())
+    assert dict(measured["photos"]) == dict(split_of_the_model(told).value_counts())
     with Image.open(told / "reports/category_paths.png") as picture:
         assert min(picture.size) > 100
 

@@ -16,7 +16,10 @@ class PathModels(Frozen):
     models: "attention" is the decoder of Atlas, "leaves" a classifier over all paths, "levels" the same with a loss on
     every level. Of those that validation's photos cannot tell from the best, the first one answers. network: the
     trunk, whose first `frozen_blocks` blocks do not learn. balance: 0 takes each photo once an epoch, 1 each path as
-    often as any other. sure: how probable a level must be to be told.
+    often as any other. validation: "apart" takes whole groups of products that look alike out of all that do not test,
+    as many as the crops' own has; "crops" takes that one, for a source whose validation is of another place. precision:
+    how many of the answers to validation's photos are to be right; one that is not sure enough stops at the parent, or
+    says nothing.
     """
 
     models: list[Head] = Field(default=["levels", "leaves", "attention"], min_length=1)
@@ -29,6 +32,7 @@ class PathModels(Frozen):
     batch: int = Field(32, ge=2, le=BATCH_MAX)
     lr: float = Field(0.002, gt=0, le=LR_MAX)
     balance: Share = 0.5
-    sure: Share = 0.6
+    validation: Literal["apart", "crops"] = "apart"
+    precision: Share = 0.95
     workers: Workers = 0
     seed: Seed = 1

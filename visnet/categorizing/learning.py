@@ -5,21 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from visnet.categorizing import answers, path_metrics, path_page
-from visnet.categorizing.attention import AttentionHead
-from visnet.categorizing.beams import beams
+from visnet.categorizing import answers, apart, validation_list
 from visnet.categorizing.categorizer import Categorizer, PathSettings, built
 from visnet.categorizing.choices import Head, PathModels
 from visnet.categorizing.files import ALLOWED
-from visnet.categorizing.network import HEADS, PathNetwork
-from visnet.categorizing.task import Labelled, PathTask
-from visnet.embedding.crop_dataset import CropImages
+from visnet.categorizing.network import PathNetwork
+from visnet.categorizing.side_by_side import rounded, side_by_side
+from visnet.categorizing.sureness import NEVER, Sureness, sureness
+from visnet.categorizing.task import Labelled, PathTask, labelled
 from visnet.models.pretrained import load_pretrained
 from visnet.pipeline.log import Log, Shifted
 from visnet.pipeline.stage import Report
-from visnet.storage import atomic
 from visnet.storage.table import Table
 from visnet.taxonomy.path_file import allowed_paths
 from visnet.taxonomy.tree import Taxonomy
@@ -27,11 +26,9 @@ from visnet.training import Fitted, Options, fit
 from visnet.zoo import Optimizer, Schedule
 
 WHERE = "taxonomy_model.toml: [taxonomy_model]"
-BEAM = 5
 NAMED = 5  # categories that are no path, the most frequent
-FIGURES = ("exact_path", "exact_path_low", "exact_path_high", "macro_f1")
 KNOWN = "lost IS NULL AND category != ''"
-COLUMNS = ["crop_id", "product_id", "category", "split", "content"]
+COLUMNS = ["crop_id", "photo_id", "product_id", "category", "split", "content"]
 
 
 def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Log) -> Report:
@@ -43,22 +40,29 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
     rows = Table(crops / "crops.lance").read(COLUMNS, KNOWN).to_pandas()
     taxonomy = _taxonomy(rows["category"])
     rows, unfit = _allowed(rows, taxonomy, log)
-    parts = {split: _labelled(crops, rows, taxonomy, split, params) for split in ("train", "validation")}
+    rows = apart.apart(crops, rows, params, WHERE, log)
+    parts = {split: _labelled(crops, rows, taxonomy, split, params.side_px) for split in ("train", "validation")}
     log.say(f"  {len(taxonomy.paths)} paths, {len(parts['train'].paths)} photos to learn from")
     networks: dict[Head, PathNetwork] = {}
     fitted: dict[Head, Fitted] = {}
-    temperatures: dict[Head, float] = {}
+    scores: dict[Head, np.ndarray] = {}
     for number, head in enumerate(dict.fromkeys(params.models)):
         log.say(f"  model {head!r}")
         later = Shifted(log, number * params.epochs)
         networks[head], fitted[head] = _trained(taxonomy, head, parts, params, checkpoints / head, later)
-        own = Categorizer(taxonomy, {head: networks[head]}, _settings(params, head, {}))
-        found = own.scores(head, parts["validation"].images, log, params.workers)
-        temperatures[head] = answers.temperature(found, parts["validation"].paths)
+        own = Categorizer(taxonomy, {head: networks[head]}, _settings(params, head, {}, NEVER))
+        scores[head] = own.scores(head, parts["validation"].images, log, params.workers)
+    truth = parts["validation"].paths
+    temperatures = {head: answers.temperature(found, truth) for head, found in scores.items()}
     exact = {head: one.metrics["validation_exact_path"] for head, one in fitted.items()}
-    best = first_of_the_best(exact, len(parts["validation"].paths))
-    categorizer = Categorizer(taxonomy, networks, _settings(params, best, temperatures))
-    tested = _tested(categorizer, crops, rows, params, out, log)
+    best = first_of_the_best(exact, len(truth))
+    likely = answers.probabilities(scores[best], temperatures[best])
+    sure = sureness(taxonomy, likely, truth, _groups(rows, parts["validation"]), params.precision, params.seed)
+    if not sure.answered:
+        log.say(f"  no answer is told: {best!r} is at no confidence right in {params.precision} of validation's photos")
+    categorizer = Categorizer(taxonomy, networks, _settings(params, best, temperatures, sure.least))
+    tested = side_by_side(categorizer, crops, rows, params, out, log)
+    validation_list.write(out, rows)
     categorizer.save(out)
     return {
         "chosen": best,
@@ -67,7 +71,9 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
         "taxonomy": taxonomy.version,
         "products_left_out": unfit,
         "photos": len(parts["train"].paths),
-        "validation_photos": len(parts["validation"].paths),
+        "validation_photos": len(truth),
+        "validation_groups": int(rows.loc[rows["split"] == "validation", "group"].nunique()),
+        **_sure(sure),
         **tested,
         **{name: value for head in networks for name, value in _told(head, fitted[head], temperatures[head]).items()},
         "training_s": round(sum(one.wall_s for one in fitted.values()), 3),
@@ -111,16 +117,13 @@ def _allowed(rows: pd.DataFrame, taxonomy: Taxonomy, log: Log) -> tuple[pd.DataF
     return rows[fits], unfit["product_id"].nunique()
 
 
-def _labelled(crops: Path, rows: pd.DataFrame, taxonomy: Taxonomy, split: str, params: PathModels) -> Labelled:
-    own = rows[rows["split"] == split].sort_values("crop_id")
-    if own.empty:
+def _labelled(crops: Path, rows: pd.DataFrame, taxonomy: Taxonomy, split: str, side_px: int) -> Labelled:
+    if not (rows["split"] == split).any():
         raise ValueError(
             f"{WHERE} enabled: no crop of the split {split!r} has a category; models "
             "learn from those of train, and are chosen by those of validation (see [crops] validation_share)"
         )
-    images = CropImages(crops / "crops.lance", own["crop_id"].tolist(), params.side_px)
-    number = {path: at for at, path in enumerate(taxonomy.paths)}
-    return Labelled(images, np.array(own["category"].map(number), np.int64), own["content"].tolist())
+    return labelled(crops, rows, taxonomy, split, side_px)
 
 
 def _trained(
@@ -142,66 +145,38 @@ def _trained(
     return network, fit(task, options, checkpoints, log)
 
 
-def _tested(
-    categorizer: Categorizer, crops: Path, rows: pd.DataFrame, params: PathModels, out: Path, log: Log
-) -> Report:
-    """Measure all models on the test's photos, side by side: `models.csv`, `paths.csv` and `models.html`.
-
-    What the attention would say that knows of no taxonomy stands beside them, too.
-    """
-    if not (rows["split"] == "test").any():
-        return {**dict.fromkeys(FIGURES), "test_photos": 0}
-    test = _labelled(crops, rows, categorizer.taxonomy, "test", params)
-    taxonomy, truth = categorizer.taxonomy, [categorizer.taxonomy.paths[number] for number in test.paths]
-    told: dict[str, list[str]] = {}
-    sure: dict[str, list[tuple[float, ...]]] = {}
-    for head, network in categorizer.networks.items():
-        found = categorizer.probabilities(head, categorizer.scores(head, test.images, log, params.workers))
-        said = answers.answers(taxonomy, found, params.sure)
-        told[head], sure[head] = [one.path for one in said], [one.level_probabilities for one in said]
-        if isinstance(network.head, AttentionHead):
-            told |= beams(network, test.images, BEAM, log)
-    products = rows.set_index("crop_id")["product_id"].loc[list(test.images.names)].tolist()
-    rng = np.random.default_rng(params.seed)
-    models = {
-        name: path_metrics.report(taxonomy, truth, predicted, rng, products=products, probabilities=sure.get(name))
-        for name, predicted in told.items()
-    }
-    figures = pd.DataFrame({name: one.figures for name, one in models.items()}).T
-    figures.rename_axis("model").to_csv(out / "models.csv", lineterminator="\n")
-    chosen = categorizer.settings.chosen
-    models[chosen].by_path.to_csv(out / "paths.csv", index=False, lineterminator="\n")
-    atomic.put_text(out / "models.html", path_page.page("Models of category paths", models))
-    own = models[chosen].figures
-    return {
-        "test_photos": len(truth),
-        **{name: _rounded(own[name]) for name in own if name in FIGURES or name.startswith("calibration_error")},
-        **{f"{name}_exact_path": _rounded(one.figures["exact_path"]) for name, one in models.items()},
-        **{f"{name}_invalid": _rounded(one.figures["invalid"]) for name, one in models.items() if name not in HEADS},
-    }
+def _groups(rows: pd.DataFrame, photos: Labelled) -> npt.NDArray[np.int64]:
+    """Return which photos are right or wrong together, [N]."""
+    return rows.set_index("crop_id")["group"].loc[list(photos.images.names)].to_numpy(np.int64)
 
 
-def _settings(params: PathModels, chosen: Head, temperatures: Mapping[Head, float]) -> PathSettings:
+def _settings(params: PathModels, chosen: Head, temperatures: Mapping[Head, float], sure: float) -> PathSettings:
     return PathSettings(
         network=params.network,
         side_px=params.side_px,
         frozen_blocks=params.frozen_blocks,
         chosen=chosen,
-        sure=params.sure,
+        sure=sure,
         temperatures=dict(temperatures),
     )
 
 
 def _told(head: Head, fitted: Fitted, temperature: float) -> Report:
     return {
-        f"{head}_validation_exact_path": _rounded(fitted.metrics["validation_exact_path"]),
-        f"{head}_nll": _rounded(fitted.metrics["validation_nll"]),
-        f"{head}_temperature": _rounded(temperature),
+        f"{head}_validation_exact_path": rounded(fitted.metrics["validation_exact_path"]),
+        f"{head}_nll": rounded(fitted.metrics["validation_nll"]),
+        f"{head}_temperature": rounded(temperature),
         f"{head}_best_epoch": fitted.best_epoch,
         f"{head}_resumed_from_epoch": fitted.resumed_from_epoch,
         f"{head}_training_s": round(fitted.wall_s, 3),
     }
 
 
-def _rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(float(value), 6)
+def _sure(sure: Sureness) -> Report:
+    return {
+        "sure": round(sure.least, 6),
+        "validation_answered_share": round(sure.answered, 6),
+        "validation_precision": rounded(sure.precision),
+        "validation_precision_low": rounded(sure.low),
+        "validation_precision_high": rounded(sure.high),
+    }

@@ -1,10 +1,12 @@
 """Learning the category paths of photos: balanced batches, and a validation that decodes as an answer does."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,6 +16,7 @@ from visnet.categorizing.network import PathNetwork
 from visnet.embedding.crop_dataset import CropImages
 from visnet.models.inputs import PhotoBatches, as_floats, stack
 from visnet.pipeline.log import Log
+from visnet.taxonomy.tree import Taxonomy
 from visnet.training.augment import augment, draw
 from visnet.training.batches import step_seed
 from visnet.training.embedding_task import standard_error
@@ -39,6 +42,14 @@ class Labelled(NamedTuple):
     images: CropImages
     paths: npt.NDArray[np.int64]
     contents: Sequence[str]
+
+
+def labelled(crops: Path, rows: pd.DataFrame, taxonomy: Taxonomy, split: str, side_px: int) -> Labelled:
+    """Read the crops of a split in the order of their ids; rows: crop_id, category, split and content."""
+    own = rows[rows["split"] == split].sort_values("crop_id")
+    images = CropImages(crops / "crops.lance", own["crop_id"].tolist(), side_px)
+    number = {path: at for at, path in enumerate(taxonomy.paths)}
+    return Labelled(images, np.array(own["category"].map(number), np.int64), own["content"].tolist())
 
 
 class PathBatches(Dataset[PathBatch]):
