@@ -32,6 +32,7 @@ OPENERS = (
     "ShopGallery",
     "PhotoFacts",
     "Entries",
+    "zvec",
 )  # whose `open` is not a text file's
 
 
