@@ -70,11 +70,9 @@ def test_sigterm_ends_it_after_the_request_that_is_under_way(shop: Path) -> None
             yield body[100:]
 
         headers = {"content-type": "multipart/form-data; boundary=x", "content-length": str(len(body))}
-        begun_s = time.monotonic()
         answer = httpx.post(f"{url}v1/search", content=slowly(), headers=headers, timeout=30)
         assert answer.status_code == 200
         said, trouble = child.communicate(timeout=20)
-        assert time.monotonic() - begun_s < 8
         assert (child.returncode, said.splitlines()[-1], trouble) == (0, "Stopped.", "")
 
 
