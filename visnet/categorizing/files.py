@@ -6,7 +6,7 @@ from pathlib import Path
 from visnet.errors import Damaged
 
 SETTINGS, TAXONOMY = "models.toml", "taxonomy.json"
-VALIDATION = "validation.csv"  # the crops that the models were chosen by, and did not learn from
+VALIDATION = "validation.csv"  # the crops that the models were chosen by, and learnt from at last only
 ALLOWED, CHANGES = Path("taxonomy.txt"), Path("taxonomy_changes.csv")  # which a person writes, in the workspace
 TODAY = "today.json"  # what became of the tree that the model learnt, where anything did
 TOLD_CATEGORIES = "told_categories.lance"  # of products that the source gives none

@@ -13,7 +13,7 @@ from visnet.categorizing.categorizer import Categorizer, PathSettings, built
 from visnet.categorizing.choices import Head, PathModels
 from visnet.categorizing.files import ALLOWED
 from visnet.categorizing.network import PathNetwork
-from visnet.categorizing.side_by_side import rounded, side_by_side
+from visnet.categorizing.side_by_side import AGAIN, rounded, side_by_side
 from visnet.categorizing.sureness import NEVER, Sureness, sureness
 from visnet.categorizing.task import Labelled, PathTask, labelled
 from visnet.models.pretrained import load_pretrained
@@ -34,6 +34,8 @@ COLUMNS = ["crop_id", "photo_id", "product_id", "category", "split", "content"]
 def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Log) -> Report:
     """Train each model, or go on where a killed training stopped; choose among them by the validation's photos.
 
+    The chosen one learns once more, from these photos too, for as many epochs as were best, and is what answers: it
+    knows more than the one that was calibrated, and is taken to be no surer of it than that one.
     Writes the models to `out`, and how right they are on the test's photos. `ValueError` where photos are lacking, or
     there is nothing to choose.
     """
@@ -43,13 +45,16 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
     rows = apart.apart(crops, rows, params, WHERE, log)
     parts = {split: _labelled(crops, rows, taxonomy, split, params.side_px) for split in ("train", "validation")}
     log.say(f"  {len(taxonomy.paths)} paths, {len(parts['train'].paths)} photos to learn from")
+    heads = list(dict.fromkeys(params.models))
     networks: dict[Head, PathNetwork] = {}
     fitted: dict[Head, Fitted] = {}
     scores: dict[Head, np.ndarray] = {}
-    for number, head in enumerate(dict.fromkeys(params.models)):
+    for number, head in enumerate(heads):
         log.say(f"  model {head!r}")
         later = Shifted(log, number * params.epochs)
-        networks[head], fitted[head] = _trained(taxonomy, head, parts, params, checkpoints / head, later)
+        networks[head], fitted[head] = _trained(
+            taxonomy, head, parts["train"], parts["validation"], params, checkpoints / head, later
+        )
         own = Categorizer(taxonomy, {head: networks[head]}, _settings(params, head, {}, NEVER))
         scores[head] = own.scores(head, parts["validation"].images, log, params.workers)
     truth = parts["validation"].paths
@@ -60,8 +65,17 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
     sure = sureness(taxonomy, likely, truth, _groups(rows, parts["validation"]), params.precision, params.seed)
     if not sure.answered:
         log.say(f"  no answer is told: {best!r} is at no confidence right in {params.precision} of validation's photos")
-    categorizer = Categorizer(taxonomy, networks, _settings(params, best, temperatures, sure.least))
-    tested = side_by_side(categorizer, crops, rows, params, out, log)
+    log.say(f"  model {best!r} once more, from all {len(parts['train'].paths) + len(truth)} photos")
+    every = labelled(
+        crops, rows.assign(split=rows["split"].replace("validation", "train")), taxonomy, "train", params.side_px
+    )
+    longest = params.model_copy(update={"epochs": fitted[best].best_epoch})
+    later = Shifted(log, len(heads) * params.epochs)
+    again, fitted_again = _trained(taxonomy, best, every, None, longest, checkpoints / AGAIN, later)
+    settings = _settings(params, best, temperatures, sure.least)
+    chosen_by = Categorizer(taxonomy, networks, settings)
+    categorizer = Categorizer(taxonomy, {**networks, best: again}, settings)
+    tested = side_by_side(chosen_by, categorizer, crops, rows, params, out, log)
     validation_list.write(out, rows)
     categorizer.save(out)
     return {
@@ -76,7 +90,8 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
         **_sure(sure),
         **tested,
         **{name: value for head in networks for name, value in _told(head, fitted[head], temperatures[head]).items()},
-        "training_s": round(sum(one.wall_s for one in fitted.values()), 3),
+        "again_training_s": round(fitted_again.wall_s, 3),
+        "training_s": round(sum(one.wall_s for one in (*fitted.values(), fitted_again)), 3),
         "digest": categorizer.made_by,
     }
 
@@ -127,13 +142,17 @@ def _labelled(crops: Path, rows: pd.DataFrame, taxonomy: Taxonomy, split: str, s
 
 
 def _trained(
-    taxonomy: Taxonomy, head: Head, parts: Mapping[str, Labelled], params: PathModels, checkpoints: Path, log: Log
+    taxonomy: Taxonomy,
+    head: Head,
+    train: Labelled,
+    validation: Labelled | None,
+    params: PathModels,
+    checkpoints: Path,
+    log: Log,
 ) -> tuple[PathNetwork, Fitted]:
     network = built(taxonomy, head, params.network, params.frozen_blocks, params.seed)
     load_pretrained(network, params.weights, WHERE)
-    task = PathTask(
-        network, parts["train"], parts["validation"], batch=params.batch, balance=params.balance, seed=params.seed
-    )
+    task = PathTask(network, train, validation, batch=params.batch, balance=params.balance, seed=params.seed)
     options = Options(
         epochs=params.epochs,
         patience=params.patience,

@@ -92,20 +92,24 @@ class PathBatches(Dataset[PathBatch]):
 
 
 class PathTask:
-    """Train a network on photos of known paths; a validation counts those whose likeliest path is the right one."""
+    """Train a network on photos of known paths; a validation counts those whose likeliest path is the right one.
+
+    Without a validation the last epoch's weights are those that come of it.
+    """
 
     monitor = Monitor("validation_exact_path", more_is_better=True, error="validation_exact_path_error")
 
     def __init__(
-        self, model: PathNetwork, train: Labelled, validation: Labelled, *, batch: int, balance: float, seed: int
+        self, model: PathNetwork, train: Labelled, validation: Labelled | None, *, batch: int, balance: float, seed: int
     ) -> None:
+        measured = Labelled(train.images, train.paths[:0], ()) if validation is None else validation
         self.model: nn.Module = model
         self.loss_module: nn.Module | None = None
         self.batches = PathBatches(train, batch=batch, balance=balance, seed=seed)
-        self.validation = PhotoBatches(validation.images, range(len(validation.paths)), 2 * batch)
-        self._truth = torch.from_numpy(validation.paths)
+        self.validation = PhotoBatches(measured.images, range(len(measured.paths)), 2 * batch)
+        self._truth = torch.from_numpy(measured.paths)
         self._settings = (AUGMENT, batch, balance, seed)
-        self._data = [(one.contents, one.paths.tolist()) for one in (train, validation)]
+        self._data = [(one.contents, one.paths.tolist()) for one in (train, measured)]
 
     def fingerprint(self) -> Iterator[bytes]:
         """Return the settings, and which photos have which paths."""

@@ -16,7 +16,7 @@ from tests.refreshing import served as served_number
 from tests.serving.app.running import photo_of, served, whole
 from visnet.categorizing.attention_picture import MANY_PX, panels
 from visnet.categorizing.categorizer import Categorizer, PathSettings, built
-from visnet.categorizing.files import TODAY, VALIDATION
+from visnet.categorizing.files import TODAY
 from visnet.categorizing.retelling import Retelling
 from visnet.client import Client, ServiceError
 from visnet.commands import deploy, verify
@@ -41,7 +41,6 @@ def put(shop: Path, sure: float = 0.3) -> Categorizer:
     settings = PathSettings(NETWORK, SIDE_PX, 14, "attention", sure, {"leaves": 1.0, "attention": 2.0})
     made = Categorizer(TAXONOMY, networks, settings)  # type: ignore[arg-type]
     made.save(folder)
-    (folder / VALIDATION).write_text("crop_id,group\n")
     return made
 
 

@@ -15,7 +15,6 @@ from tests.serving.app.running import photo_of, search, whole
 from tests.serving.app.running import served as serving
 from tests.serving.app.test_categorize import NETWORK, SIDE_PX, put
 from visnet.categorizing.categorizer import Categorizer, PathSettings, built
-from visnet.categorizing.files import VALIDATION
 from visnet.client import Client
 from visnet.commands import deploy, verify
 from visnet.pipeline.log import SILENT
@@ -48,7 +47,6 @@ def put_sure(shop: Path) -> None:
     networks = {"leaves": built(TAXONOMY, "leaves", NETWORK, 14, seed=1).eval()}
     settings = PathSettings(NETWORK, SIDE_PX, 14, "leaves", 0.99, {"leaves": 20.0})
     Categorizer(TAXONOMY, networks, settings).save(folder)  # type: ignore[arg-type]
-    (folder / VALIDATION).write_text("crop_id,group\n")
 
 
 @pytest.fixture(scope="module")
