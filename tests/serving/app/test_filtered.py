@@ -18,6 +18,8 @@ from visnet.serving.app.columns import Where
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.filters import parsed
 from visnet.serving.app.metrics import Metrics
+from visnet.serving.app.steps import Question
+from visnet.serving.ranking import Ranking
 
 Product = dict[str, Any]
 STRAW = '{"column": "material", "equals": "straw"}'
@@ -172,16 +174,14 @@ def test_a_batch_of_several_filters_answers_each_as_alone(engine: Engine) -> Non
     filters = [None, *(json.dumps(asked) for asked, _ in FILTERS.values())]
     places = [engine.columns.where(category, parsed(text)) for category in (None, "hat") for text in filters]
     vectors = engine.searcher.stored(np.arange(len(places)))
+    questions = [Question(vector, where) for vector, where in zip(vectors, places, strict=True)]
 
-    async def together() -> list[Any]:
-        return await asyncio.gather(*(engine.rank(*one) for one in zip(vectors, places, strict=True)))
-
-    async def alone() -> list[Any]:
-        return [await engine.rank(*one) for one in zip(vectors, places, strict=True)]
+    async def alone() -> list[Ranking]:
+        return [ranking for question in questions for ranking in await engine.rank(question)]
 
     sizes: list[int] = []
     engine._searching._seen = sizes.append
-    mixed = asyncio.run(together())
+    mixed = asyncio.run(engine.rank(*questions))
     assert max(sizes) > 8
     for one, other in zip(mixed, asyncio.run(alone()), strict=True):
         assert np.array_equal(one.row, other.row)

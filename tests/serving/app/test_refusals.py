@@ -159,7 +159,7 @@ def test_a_fault_of_ours_is_logged_and_not_told(
     def broken(self: Engine, *given: object, **named: object) -> None:
         raise RuntimeError("/secret/path")
 
-    monkeypatch.setattr(Engine, "rank_each", broken)
+    monkeypatch.setattr(Engine, "rank", broken)
     assert "a fault of the service's own" in problem(search(client, SMALL), 500)
     assert "/secret/path" in caplog.text
 
