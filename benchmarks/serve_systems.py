@@ -58,7 +58,8 @@ def started(name: str, workspace: Path) -> Iterator[Service]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    serve = ["serve", "--port", str(port), *(["--workers", "2"] if name.endswith("2 workers") else [])]
+    unbounded = ["--searches-per-s", "1000000", "--writes-per-s", "1000000"]  # all clients here have one address
+    serve = ["serve", "--port", str(port), *unbounded, *(["--workers", "2"] if name.endswith("2 workers") else [])]
     if name == PLAIN:
         command, ready = [sys.executable, str(ROOT / "benchmarks/serve_plain.py"), str(workspace), str(port)], "ready"
     elif name == UNBATCHED:

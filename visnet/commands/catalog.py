@@ -78,6 +78,12 @@ def serve(
         False
     ),
     *,
+    searches_per_s: Annotated[
+        float, Option(min=0.001, max=1_000_000, help="How many photos one client may search with; 5 s of it at once.")
+    ] = 100.0,
+    writes_per_s: Annotated[
+        float, Option(min=0.001, max=1_000_000, help="How many products one client may change; 5 s of it at once.")
+    ] = 200.0,
     log_format: Annotated[
         Literal["text", "json"],
         Option(envvar="VISNET_LOG_FORMAT", help="json: an object a line, one for each request among them."),
@@ -92,6 +98,8 @@ def serve(
         keep_queries=keep_queries,
         hosts=server.hosts(host, allow_host or []),
         keys_for_reading=keys_for_reading,
+        searches_per_s=searches_per_s,
+        writes_per_s=writes_per_s,
         remote=follow,
         line=_line(),
         origin=_origin(),

@@ -76,16 +76,8 @@ def test_sigterm_ends_it_after_the_request_that_is_under_way(shop: Path) -> None
         assert (child.returncode, said.splitlines()[-1], trouble) == (0, "Stopped.", "")
 
 
-def slower() -> None:
-    """Have ten searches a second be what an address may ask for."""
-    from visnet.serving.app.settings import Settings
-
-    Settings.model_fields["searches_per_s"].default = 10.0
-    Settings.model_rebuild(force=True)
-
-
 def test_two_processes_share_the_port_the_queries_the_counts_the_rates_and_the_log(shop: Path) -> None:
-    with process(shop, "--workers", "2", "--log-format", "json", fault=slower) as (child, _):
+    with process(shop, "--workers", "2", "--log-format", "json", "--searches-per-s", "10") as (child, _):
         url = json.loads(child.line())["url"]
         ready(url)
         logged.ask(url, shop)
