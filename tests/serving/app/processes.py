@@ -10,16 +10,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.apart import Work
+from tests.apart import Fault, Work
 from tests.workspace import ROOT, environment
 
 SERVE = ("serve", "--port", "0")
 
 
 @contextlib.contextmanager
-def process(folder: Path, *words: str) -> Iterator[tuple[Work, str]]:
+def process(folder: Path, *words: str, fault: Fault | None = None) -> Iterator[tuple[Work, str]]:
     """Run `visnet serve` in a shop; lend the process and its address, "" if it ended before it had one."""
-    with Work(folder, [*SERVE, *words]) as work:
+    with Work(folder, [*SERVE, *words], fault=fault) as work:
         yield work, work.line().rpartition(" ")[2]
 
 
