@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,31 +15,25 @@ from kernels.nearest.native import pairs as native
 from kernels.nearest.native import search
 from kernels.nearest.prepared import encode
 from tests.kernels import test_nearest_pairs as pairs_tests
-from tests.kernels.native import COMPILER, RUNNING, forced
+from tests.kernels.native import COMPILER, forced
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=RUNNING)
-def native_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+@pytest.fixture
+def native_way(native_way: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A variant, with nothing to fall back to."""
     for name in ("_within_by_torch", "_among_by_torch"):
         monkeypatch.setattr(module, name, None)
-    with forced(request.param):
-        yield request.param
+    return native_way
 
 
 @pytest.fixture
-def split(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def split(split: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Split even small work among three threads, in blocks of few queries and few rows."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    monkeypatch.setattr(search, "WORTH", 1)
     monkeypatch.setattr(native, "QUERIES", 40)
     monkeypatch.setattr(native, "BLOCK_BYTES", 1 << 14)
-    yield
-    torch.set_num_threads(before)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

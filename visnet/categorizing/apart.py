@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from visnet.categorizing.choices import PathModels
+from visnet.categorizing.files import VALIDATION
 from visnet.embedding.crop_dataset import CropImages
 from visnet.embedding.embed import embed
 from visnet.models.pretrained import load_pretrained
@@ -40,6 +41,12 @@ def apart(crops: Path, rows: pd.DataFrame, params: PathModels, where: str, log: 
     rows.loc[own.index, ["group", "split"]] = own[["group", "split"]]
     log.say(f"  {len(set(group))} groups of alike products, {len(set(group[held]))} of which validate")
     return rows
+
+
+def write(model: Path, rows: pd.DataFrame) -> None:
+    """List the crops of the validation, and their groups, in the folder of a model; rows: as `apart` returns them."""
+    own = rows.loc[rows["split"] == "validation", ["crop_id", "group"]].sort_values("crop_id")
+    own.to_csv(model / VALIDATION, index=False, lineterminator="\n")
 
 
 def _shared(rows: pd.DataFrame) -> bool:

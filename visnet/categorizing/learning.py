@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from visnet.categorizing import answers, apart, validation_list
+from visnet.categorizing import answers, apart
 from visnet.categorizing.categorizer import Categorizer, PathSettings, built
 from visnet.categorizing.choices import Head, PathModels
 from visnet.categorizing.files import ALLOWED
@@ -69,14 +69,14 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
     every = labelled(
         crops, rows.assign(split=rows["split"].replace("validation", "train")), taxonomy, "train", params.side_px
     )
-    longest = params.model_copy(update={"epochs": fitted[best].best_epoch})
+    as_long = params.model_copy(update={"epochs": fitted[best].best_epoch})
     later = Shifted(log, len(heads) * params.epochs)
-    again, fitted_again = _trained(taxonomy, best, every, None, longest, checkpoints / AGAIN, later)
+    again, fitted_again = _trained(taxonomy, best, every, None, as_long, checkpoints / AGAIN, later)
     settings = _settings(params, best, temperatures, sure.least)
     chosen_by = Categorizer(taxonomy, networks, settings)
     categorizer = Categorizer(taxonomy, {**networks, best: again}, settings)
     tested = side_by_side(chosen_by, categorizer, crops, rows, params, out, log)
-    validation_list.write(out, rows)
+    apart.write(out, rows)
     categorizer.save(out)
     return {
         "chosen": best,

@@ -79,10 +79,16 @@ def serve(
     ),
     *,
     searches_per_s: Annotated[
-        float, Option(min=0.001, max=1_000_000, help="How many photos one client may search with; 5 s of it at once.")
+        float,
+        Option(
+            min=0.001,
+            max=1_000_000,
+            help="Searches by photo a second that one client may ask for; at once, those of 5 s.",
+        ),
     ] = 100.0,
     writes_per_s: Annotated[
-        float, Option(min=0.001, max=1_000_000, help="How many products one client may change; 5 s of it at once.")
+        float,
+        Option(min=0.001, max=1_000_000, help="Products a second that one client may change; at once, those of 5 s."),
     ] = 200.0,
     log_format: Annotated[
         Literal["text", "json"],

@@ -48,7 +48,8 @@ def embed_together(model: nn.Module, squares: Sequence[Tensor], sizes: Sequence[
     run = _on_cpu if place.type == "cpu" else _on_gpu
     if model.training:
         model.to(place).eval()
-    vectors, first, of_torch = [], 0, not isinstance(model, OnnxNetwork)
+    of_torch = not isinstance(model, OnnxNetwork)  # the layers of ONNX Runtime are no calls of torch's to watch
+    vectors, first = [], 0
     while first < len(squares):
         size = next((size for size in sizes if size <= len(squares) - first), sizes[-1])
         with _RowByRow() if of_torch and size > 1 else contextlib.nullcontext():
