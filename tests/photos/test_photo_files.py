@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visnet.photos import codec, png
+from visnet.photos import codec, jpeg, png
 
 
 def photo(width: int = 160, height: int = 120) -> Image.Image:
@@ -71,6 +71,32 @@ def test_a_header_that_claims_more_pixels_than_the_file_has_is_found_out(kind: s
     data = saved("JPEG", **JPEGS[kind])
     at = data.index(b"\xff\xc2" if kind == "progressive" else b"\xff\xc0") + 5
     assert reason(data[:at] + struct.pack(">HH", 7900, 8000) + data[at + 4 :]) == "damaged"
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_of_a_plain_jpeg_the_pixels_alone_are_told_apart(kind: str) -> None:
+    data, told = saved("JPEG", **JPEGS[kind]), b"where it was taken"
+    segment = (len(told) + 2).to_bytes(2, "big") + told
+    marked = data[:2] + b"".join(b"\xff" + kind + segment for kind in (b"\xe1", b"\xe2", b"\xed", b"\xfe")) + data[2:]
+    bare = jpeg.pixels_alone(marked + told)
+    if kind == "progressive":
+        assert bare is None, "its scans may have anything between them"
+        return
+    assert bare is not None
+    assert told not in bare
+    assert bare == jpeg.pixels_alone(data) == jpeg.pixels_alone(bare)
+    np.testing.assert_array_equal(pixels(bare), pixels(marked))
+    assert [jpeg.pixels_alone(bare[:stop]) for stop in range(len(bare))] == [None] * len(bare), "it is whole or nothing"
+
+
+def test_a_jpeg_that_is_turned_or_of_four_colours_is_not_told_by_its_pixels_alone() -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    assert jpeg.pixels_alone(saved("JPEG", exif=turned)) is None
+    assert jpeg.pixels_alone(saved("JPEG", photo().convert("CMYK"))) is None
+    assert jpeg.pixels_alone(saved("PNG")) is None
+    grey = saved("JPEG", photo().convert("L"))
+    np.testing.assert_array_equal(pixels(jpeg.pixels_alone(grey) or b""), pixels(grey))
 
 
 def test_a_grey_jpeg_and_one_of_a_single_pixel() -> None:

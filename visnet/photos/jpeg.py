@@ -7,7 +7,7 @@ as it has not met a marker: a scan whose end marker is taken away is decoded if 
 import re
 from dataclasses import dataclass, field
 
-SOI, EOI, SOS, DHT = 0xD8, 0xD9, 0xDA, 0xC4
+SOI, EOI, SOS, DHT, DQT, DRI, APP0, APP1, ADOBE = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xE0, 0xE1, 0xEE
 BASELINE, PROGRESSIVE = (0xC0, 0xC1), 0xC2
 FRAMES = {*range(0xC0, 0xD0)} - {DHT, 0xC8, 0xCC}
 ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
@@ -70,6 +70,30 @@ def scan(data: bytes) -> Scan:
     if not ended and frame.kind == PROGRESSIVE and frame.whole_script:
         return Scan(data + bytes((0xFF, EOI)), missing=frame.missing, working_bytes=2 * samples)
     return Scan(data, cut=not ended, missing=frame.missing, working_bytes=2 * samples)
+
+
+def pixels_alone(data: bytes) -> bytes | None:
+    """Return a baseline JPEG of one scan without what is no picture: metadata, comments, and whatever follows its end.
+
+    It has the same pixels. None for any other file, of more than three colours, or with EXIF, which may turn it.
+    """
+    parts, at = [b"\xff\xd8"], 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        kind, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4])
+        body = data[at + 4 : end]
+        if kind in (SOI, EOI, 0x00, 0xFF, *ALONE) or (kind == APP1 and body.startswith(b"Exif")):
+            return None
+        if kind in FRAMES and (kind not in BASELINE or body[5:6] not in (b"\x01", b"\x03")):
+            return None
+        if kind in (*BASELINE, SOS, DHT, DQT, DRI, APP0, ADOBE):
+            parts.append(data[at:end])
+        if kind == SOS:
+            found = MARKER.search(data, end)
+            if found is None or data[found.end() - 1] != EOI or len(body) != 4 + 2 * body[0] or body[-2] != 63:
+                return None
+            return b"".join([*parts, data[end : found.end()]])
+        at = end
+    return None
 
 
 def _walk(data: bytes, frame: _Frame) -> tuple[tuple[int, int], bool]:

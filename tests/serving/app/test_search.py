@@ -146,6 +146,20 @@ def test_another_box_of_an_earlier_photo_is_a_query_of_its_own(client: httpx.Cli
     assert told(client.get(f"/v1/queries/{second['query_id']}", params=COUNTED)) == second
 
 
+def test_a_small_jpeg_is_kept_with_its_pixels_so_that_a_later_box_answers_as_an_earlier_one(
+    client: httpx.Client, place: Path
+) -> None:
+    picture = Image.open(io.BytesIO(photo_of(place, "p007-0-0"))).resize((300, 200))
+    private = jpeg(picture, quality=80, comment=b"at home")
+    link = told(search(client, private))["query_id"]
+    kept = client.get(f"/v1/queries/{link}/photo").content
+    assert b"at home" in private
+    assert kept == private.replace(b"\xff\xfe\x00\x09at home", b"")
+    box = "20,30,180,190"
+    later, earlier = told(search(client, query_id=link, box=box)), told(search(client, kept, box=box))
+    assert later["results"] == earlier["results"]
+
+
 def test_where_none_are_kept_there_is_no_link_and_no_file(shop: Path) -> None:
     with served(shop / "data", keep_queries=0) as client:
         found = told(search(client, photo_of(shop, "p003-0-1")))
