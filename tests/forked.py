@@ -27,11 +27,15 @@ FORK = multiprocessing.get_context("fork")
 MESSAGE_BYTES = 1 << 17
 
 # What stands on the PATH as `dvc` and as `python`: it hands its words, folder, environment and streams over, and waits.
+# Any other Python is started, and is told that it is this one, so that what it starts itself is forked likewise.
 CALL = """#!{python} -IS
-import json, os, socket, sys
+import os, sys
 words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
+if words[:3] == ["python", "-m", "dvc"]:
+    words = words[2:]
 if words[0] == "python" and words[1:3] != ["-m", "visnet"]:
-    os.execv({python!r}, [{python!r}, *words[1:]])
+    os.execv({python!r}, sys.argv)
+import json, socket
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
     server.connect({address!r})
     socket.send_fds(server, [json.dumps([words, os.getcwd(), dict(os.environ)]).encode()], [0, 1, 2])
@@ -64,14 +68,26 @@ def path() -> str:
     return os.pathsep.join([str(programs()), environment()["PATH"]])
 
 
+def python() -> str:
+    """Return the Python that forks these, to be the `sys.executable` of a process that starts them by it."""
+    return str(programs() / "python")
+
+
 @functools.cache
 def programs() -> Path:
-    """Start the process that is forked, once, and return the folder of the programs that ask it."""
+    """Start the process that is forked, once, and return the folder of the programs that ask it.
+
+    It is that of a virtual environment with all that is installed here.
+    """
     folder = Path(tempfile.mkdtemp(prefix="forked-"))
     address = str(folder / "socket")
+    (folder / "pyvenv.cfg").write_text(f"home = {sys.base_exec_prefix}/bin\n", encoding="utf-8")
+    (folder / "lib").symlink_to(Path(sys.prefix) / "lib")
+    (folder / "bin").mkdir()
     for name in ("dvc", "python"):
-        (folder / name).write_text(CALL.format(python=sys.executable, address=address), encoding="utf-8")
-        (folder / name).chmod(0o755)
+        program = folder / "bin" / name
+        program.write_text(CALL.format(python=sys.executable, address=address), encoding="utf-8")
+        program.chmod(0o755)
     ours, theirs = SERVER.Pipe()
     server = SERVER.Process(target=_serve, args=(address, theirs))
     server.start()
@@ -85,7 +101,7 @@ def programs() -> Path:
         shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(end)
-    return folder
+    return folder / "bin"
 
 
 def _serve(address: str, asker: Connection) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -25,9 +24,11 @@ def test_words_the_folder_and_exit_codes_arrive(tmp_path: Path) -> None:
     assert forked.tried(tmp_path, "nonsense").returncode == 254, "as dvc ends on words that it does not know"
 
 
-def test_any_other_python_is_started(tmp_path: Path) -> None:
+def test_any_other_python_is_started_and_starts_others_in_the_same_way(tmp_path: Path) -> None:
     done = ask(tmp_path, "python", "-c", "import os, sys; print(os.getppid(), sys.executable, 'torch' in sys.modules)")
-    assert done.stdout.split() == [str(os.getpid()), sys.executable, "False"]
+    assert done.stdout.split() == [str(os.getpid()), forked.python(), "False"]
+    code = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-m', 'dvc', 'nonsense']))"
+    assert ask(tmp_path, "python", "-c", code).returncode == 254, "with all that is installed here"
 
 
 def test_who_is_killed_ends_what_was_forked_for_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ rest must be silent.
 import logging
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -111,7 +112,7 @@ def tick(context: WorkspaceProcessContext, now: datetime) -> None:
 def test_a_day_of_batches_equals_one_clean_build(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for key, value in workspace.environment().items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setenv("PATH", forked.path())
+    monkeypatch.setattr(sys, "executable", forked.python())  # of the code server, and so of the runs that it starts
     shop = workspace.make(tmp_path / "shop", FEED)
     for learnt in LEARNT:
         shutil.copytree(built / "data" / learnt, shop / "data" / learnt)

@@ -1,5 +1,6 @@
 """The change feed in Dagster: batches are partitions, and a refresh takes them in, wherever they come from."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def test_a_refresh_brings_what_lies_elsewhere(
     """The product's own line: batches are copied into the inbox, and taken in by the same run."""
     for key, value in workspace.environment().items():
         monkeypatch.setenv(key, value)
+    monkeypatch.setattr(sys, "executable", forked.python())
     origin = tmp_path / "origin"
     feed = f'from = "{origin}/batches"\nphotos = "{origin}/photos"'
     shop = workspace.make(
