@@ -5,7 +5,7 @@ import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,38 +85,47 @@ def unchanged(shop: Path) -> Iterator[Path]:
     assert not differing, f"a test changed what others share, {shop}: {', '.join(differing[:5])}"
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A small shop after one `dvc repro`, committed. Tests that change it copy it first.
-
-    Of several pytest processes one builds it, and each has a copy of its own.
-    """
-    mine = tmp_path_factory.getbasetemp()
+@contextlib.contextmanager
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Iterator[Path]:
+    """Lend a shop that stays as it is: of several pytest processes one makes it, and each has a copy of its own."""
+    mine = factory.getbasetemp()
     shared = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
-    folder, whole = shared / "built" / "shop", shared / "built" / "whole"
-    from tests import forked  # torch and Lance, which not every test needs
-
-    with (shared / "built.lock").open("w") as lock:
+    folder, whole = shared / "made" / name / "shop", shared / "made" / name / "whole"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name("lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not whole.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # of a build that failed
-            workspace.make(folder)
-            forked.dvc(folder, "repro")
-            workspace.shell(folder, "git", "add", "-A")
-            workspace.shell(folder, "git", "commit", "-qm", "Built")
+            shutil.rmtree(folder, ignore_errors=True)  # of one that failed
+            make(folder)
             whole.touch()
-    with unchanged(Path(shutil.copytree(folder, mine / "shop", symlinks=True))) as shop:
+    with unchanged(Path(shutil.copytree(folder, mine / name / "shop", symlinks=True))) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A small shop after one `dvc repro`, committed. Tests that change it copy it first."""
+    from tests import forked  # torch and Lance, which not every test needs
+
+    def make(folder: Path) -> None:
+        workspace.make(folder)
+        forked.dvc(folder, "repro")
+        workspace.shell(folder, "git", "add", "-A")
+        workspace.shell(folder, "git", "commit", "-qm", "Built")
+
+    with made_once(tmp_path_factory, "built", make) as shop:
         yield shop
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A shop of 24 products that was published once; it stays as it is."""
+    """A shop of 24 products that was published once."""
     from tests import refreshing  # torch and Lance, which not every test needs
 
-    folder = refreshing.make(tmp_path_factory.mktemp("published") / "shop", refreshing.stock(24))
-    refreshing.refresh(folder)
-    with unchanged(folder) as shop:
+    def make(folder: Path) -> None:
+        refreshing.refresh(refreshing.make(folder, refreshing.stock(24)))
+
+    with made_once(tmp_path_factory, "published", make) as shop:
         yield shop
 
 
@@ -146,22 +155,24 @@ def shop(published: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def learnable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A tiny shop with its triplets, and a tracker that was told nothing; it stays as it is."""
+    """A tiny shop with its triplets, and a tracker that was told nothing."""
     from tests import learning
 
-    with unchanged(learning.make(tmp_path_factory.mktemp("learnable") / "shop")) as shop:
+    with made_once(tmp_path_factory, "learnable", learning.make) as shop:
         yield shop
 
 
 @pytest.fixture(scope="session")
 def learnt(learnable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The same after a training and its evaluation; it stays as it is."""
+    """The same after a training and its evaluation."""
     from tests import learning
 
-    shop = learning.copy(learnable, tmp_path_factory.mktemp("learnt") / "shop")
-    learning.run(shop, "trained_model")
-    learning.evaluate(shop)
-    with unchanged(shop):
+    def make(folder: Path) -> None:
+        shop = learning.copy(learnable, folder)
+        learning.run(shop, "trained_model")
+        learning.evaluate(shop)
+
+    with made_once(tmp_path_factory, "learnt", make) as shop:
         yield shop
 
 
