@@ -20,6 +20,7 @@ TOGETHER = (
     "tests/orchestration/test_ui.py",
     "tests/orchestration/test_ui_terminate.py",
 )  # ask the same servers, in this order
+CLUSTER = "tests/engines/"  # one Ray cluster of three nodes, whose start costs as much as many a test
 # Long files of tests that share nothing but `built`: whichever process of `make test` is free takes the next of them.
 APART = (
     "tests/commands/test_compact.py",
@@ -29,6 +30,7 @@ APART = (
 # What takes longest begins first, so that no process works on alone at the end.
 FIRST = (
     *TOGETHER,
+    CLUSTER,
     "tests/orchestration/test_day.py",
     "tests/test_kill.py",
     "tests/zoo/test_training.py",
@@ -53,13 +55,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each process a file at a time, but for `APART` and `TOGETHER`."""
+    """Give each process a file at a time, but for `APART`, `CLUSTER` and `TOGETHER`."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith(TOGETHER):
                 return "servers"
+            if nodeid.startswith(CLUSTER):
+                return "cluster"
             return nodeid if nodeid.startswith(APART) else nodeid.partition("::")[0]
 
     config.option.loadscopereorder = False  # by how many tests a file has

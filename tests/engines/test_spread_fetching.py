@@ -126,7 +126,7 @@ def test_a_node_lost_in_the_middle_has_only_its_missing_photos_asked_again(
     pause(servers, 0.1)
     run = started(folder, *RUN, "raw_images")
     wait_for(lambda: rows(folder) > 0, run)
-    with_process = [node for node in three.nodes[1:] if has_process(node.pid)]
+    with_process = [node for node in three.nodes[1:] if node.poll() is None and has_process(node.pid)]
     nodes.kill(with_process[0])
     done = rows(folder)
     said = run.communicate(timeout=300)[0]
