@@ -98,7 +98,7 @@ def test_thresholds_follow_galleries_in_any_order(way, order, k, assert_same):
 def test_a_threshold_that_was_guessed_too_high_is_not_believed(native_way, unit, monkeypatch, assert_same):
     # All near rows stand where the scan looks first: among them the guess sees more than its share.
     gallery = normal(9000, 16, seed=1) + 20.0
-    first = torch.arange(9000) // unit % 16 == 0
+    first = torch.arange(9000) // unit % 64 == 0
     gallery[first] -= 20.0
     queries, asked = normal(20, 16), []
     scan = search.answer
@@ -115,6 +115,18 @@ def test_a_threshold_that_was_guessed_too_high_is_not_believed(native_way, unit,
         assert found.proven.all()
     if unit == {"amx": 32, "avx2": 4, "neon": 4, "portable": 4}.get(native_way, 12):
         assert asked[:2] == [(20, True), (20, False)]
+
+
+def test_a_score_of_the_kth_that_was_guessed_too_good_is_not_believed(native_way, assert_same):
+    # Of equal rows no score may reach what the middle of their bounds promises.
+    for metric in METRICS:
+        gallery = normal(1, 24, seed=3).repeat(400, 1)
+        gallery[::50] += 0.25 * normal(8, 24, seed=4)
+        queries = normal(40, 24)
+        for compute in COMPUTES:
+            found = nearest(queries, Gallery(gallery, metric=metric, compute=compute), 100)
+            assert_same(found, nearest(queries, gallery, 100, metric=metric, backend="reference"))
+            assert found.proven.all()
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1.0, 1e17])

@@ -16,7 +16,9 @@ from pathlib import Path
 from kernels.nearest.native.variants import Variant, chosen
 
 CACHE = "NEAREST_CACHE"  # the environment variable that says where libraries are kept
-SOURCES = ("search.c", "encode.c", "scan.c", "bounds.c", "settle.c", "hopeful.c", "score.c", "order.c", "pairs.c")
+SOURCES = (
+    "search.c", "keep.c", "encode.c", "scan.c", "bounds.c", "settle.c", "hopeful.c", "score.c", "order.c", "pairs.c",
+)  # fmt: skip
 HEADERS = ("nearest.h", "hopeful.h", "tiles.h", "vectors.h", "doubles.h")
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-fwrapv", "-fno-math-errno", "-Wno-psabi")
 HERE = Path(__file__).parent

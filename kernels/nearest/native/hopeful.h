@@ -4,30 +4,35 @@
 
 #include "nearest.h"
 
-enum { RUNS = 4 }; /* of survivors in the order of their rows; more are sorted */
-
-/* A survivor whose score is wanted: of which query, its row in the window, and where it stands among the query's. */
+/* A survivor whose score is wanted: of which query, and where it stands among the query's; whether it is likely. */
 typedef struct {
-    uint16_t query, row;
-    uint32_t place;
+    int32_t query, place, likely;
 } Wanted;
 
-/* Queries `from` to `to` as float32 with their squared norms; held, y: room for them and a row. needed: from which lower
- * bound on a score is wanted. limit: of each query's cost, where `screened`. place, stop: [RUNS] of each query. */
+/* A row that is fetched from memory, and who wants it. */
+typedef struct {
+    int64_t row, count;
+    Wanted *wanted;
+} Fetched;
+
+/* Queries `from` to `to` as float32 with their squared norms; held, y: room for them and a row. needed: from which
+ * bound on a row is looked at. likely: from which middle of its bounds on it is scored; of the others, what costs more
+ * than `limit` by float32 is left without a score. listed: of all queries, the survivors that are looked at, by row;
+ * place: of each, which comes then, and next: its row. */
 typedef struct {
     const Vectors *gallery;
     const float **x;
     double *x_sq, *limit;
-    int screened;
-    float *held, *y, *needed;
-    int64_t *place, *stop, *end, d, from, to, window, opened, room;
-    Wanted *wanted, *found; /* by row, and as they were found */
-    int64_t wanted_room;
+    float *held, *y, *needed, *likely;
+    Entry *listed, **place;
+    uint32_t *next; /* [lanes] */
+    Wanted *wanted;
+    int64_t d, from, to, lanes, opened, room;
     Open *open;
 } Scoring;
 
-int runs_of(const Segment *segment, int64_t *start);
-int window_new(const Search *search, Scoring *own);
+int scoring_new(Scoring *own);
+void scoring_free(Scoring *own);
 void score_hopeful(Search *search, Scoring *own);
 
 #endif

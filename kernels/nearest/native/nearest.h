@@ -50,6 +50,7 @@ typedef struct {
     float *bound, *lower;
     int64_t count, room;
     int dead; /* more than there may be: not all are there */
+    int moved; /* out of the room that all segments had at first, into their own, which begins at `row` */
 } Segment;
 
 /* A pair that float64 cannot round, for Python to score. */
@@ -66,6 +67,7 @@ typedef struct {
     int32_t *bias;     /* [lanes] of int8 products of few queries, for which rows are read as unsigned */
     Segment *segment;  /* [parts, h] */
     float **score;     /* [h] of the hopeful, which stand in the query's first segment then */
+    void *first;       /* room of all segments */
     int64_t words;     /* 32-bit words of a code */
     int failed;        /* out of memory: any thread may say so, and none takes it back */
 } Search;
@@ -120,6 +122,11 @@ void tighten(Search *search, const int64_t *group, int64_t part, int64_t query);
 
 /* search.c */
 void *reserve(int64_t count, int64_t size);
+int widen(Segment *segment, int64_t room);
+
+/* keep.c */
+void *borrow(int64_t bytes);
+void give_back(void *lent);
 
 /* scan.c, settle.c */
 int64_t search_scan(Search *search, const Rows *rows, int64_t part, int64_t from, int64_t to, int64_t start,

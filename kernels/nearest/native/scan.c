@@ -8,21 +8,14 @@
 
 #define UP (1.0 + 0x1p-7)
 enum { FIRST = 64 };    /* one unit in so many is scanned before the others: more of them cost memory's speed */
-enum { SECOND = 16, THIRD = 4 }; /* with many queries and neighbours: then nothing waits for memory */
+enum { FINER = 4 };     /* with many queries and neighbours, when nothing waits for memory: so many times more a step */
+enum { SAMPLE = 2 };    /* of the neighbours, at least so many should be among the rows of the first of these steps */
+enum { STEPS = 8 };     /* at most */
 
+/* Give a segment twice its room, as far as there may be. */
 static int grow(Search *search, Segment *segment) {
-    int64_t most = search->q.most, first = search->q.k > most ? 128 : (search->q.guess ? 4 : 2) * search->q.k + 128;
-    int64_t room = segment->room ? 2 * segment->room : first;
-    room = room < most ? room : most;
-    void *row = realloc(segment->row, (size_t)room * 4);
-    if (row) segment->row = row;
-    void *bound = realloc(segment->bound, (size_t)room * 4);
-    if (bound) segment->bound = bound;
-    void *lower = realloc(segment->lower, (size_t)room * 4);
-    if (lower) segment->lower = lower;
-    if (!row || !bound || !lower) return 0;
-    segment->room = room;
-    return 1;
+    int64_t room = 2 * segment->room, most = search->q.most;
+    return widen(segment, room < most ? room : most);
 }
 
 /* Bounds of |w| and |w - w'| of the row that stands here. */
@@ -79,42 +72,47 @@ static inline float rounding_of(const Search *search, float norm) {
     return search->q.metric == SQ_EUCLIDEAN ? (float)(2.0 * search->q.roundoff * UP * UP) * norm * norm : 0.0f;
 }
 
-/* Compare a tile with the thresholds of its queries, in these lanes. number: which rows they are, NULL for `row` and
- * those after it. */
-static void compare(Search *search, const Rows *rows, int64_t part, int64_t lane, int vectors,
-                    const vf (*tile)[2], int64_t row, const int64_t *number, int count, uint32_t valid) {
+/* Append what of a row's bounds has reached the thresholds of these lanes, whose bits `hits` are. */
+static inline void append_hits(Search *search, const Rows *rows, int64_t part, int64_t lane, int64_t row, vf bound,
+                               uint32_t hits) {
+    float norm, error, bounds[LANES], lowers[LANES];
+    row_errors(rows, row, &norm, &error);
+    vf q_error = (vf)load(search->q_error + lane), q_norm = (vf)load(search->q_norm + lane);
+    vf floor = (vf)load(search->q_floor + lane), rounding = spread_float(rounding_of(search, norm));
+    vf slack = q_error * spread_float(norm) + q_norm * spread_float(error);
+    slack = slack * (float)(2.0 * UP * UP * UP) + rounding + floor;
+    /* Of float32, too: each sum and product here errs by 2^-24 at most, and UP once more covers that of the slack. */
+    vf size = (vf)((vu)bound & 0x7fffffffu);
+    vf lower = bound - slack - size * 0x1p-21f - spread_float(0x1p-120f);
+    memcpy(bounds, &bound, sizeof bounds);
+    memcpy(lowers, &lower, sizeof lowers);
+    for (; hits; hits &= hits - 1) {
+        int at = __builtin_ctz(hits);
+        append(search, rows, part, lane + at, row, bounds[at], lowers[at]);
+    }
+}
+
+/* Compare a tile with the thresholds of its queries, in these lanes: of all rows first, since which of them reach one
+ * cannot be foretold. number: which rows they are, NULL for `row` and those after it. */
+static void compare(Search *search, const Rows *rows, int64_t part, int64_t lane, int vectors, vf (*tile)[2],
+                    int64_t row, const int64_t *number, int count, uint32_t valid) {
     const float *least = search->least + part * search->lanes + lane;
     for (int v = 0; v < vectors; v++, lane += LANES, least += LANES) {
         vf threshold = (vf)load(least), step = (vf)load(search->q_step + lane);
         vf q_error = (vf)load(search->q_error + lane), q_norm = (vf)load(search->q_norm + lane);
-        vf floor = (vf)load(search->q_floor + lane);
+        uint32_t any = 0;
         for (int i = 0; i < count; i++) {
-            int64_t own = number ? number[i] : row + i;
-            vf bound = tile[i][v];
             if (rows->type == INT8) {
-                const float *term = rows->terms + 4 * own;
+                const float *term = rows->terms + 4 * (number ? number[i] : row + i);
                 vf rest = spread_float(term[1]) + spread_float(term[2]) * q_error + spread_float(term[3]) * q_norm;
-                bound = rest + bound * step * spread_float(term[0]);
+                tile[i][v] = rest + tile[i][v] * step * spread_float(term[0]);
             }
-            uint32_t hits = reaching(bound, threshold);
-            if (__builtin_expect(hits != 0, 0) && valid >> i & 1) {
-                float norm, error;
-                row_errors(rows, own, &norm, &error);
-                float rounding = rounding_of(search, norm), bounds[LANES], lowers[LANES];
-                vf slack = q_error * spread_float(norm) + q_norm * spread_float(error);
-                slack = slack * (float)(2.0 * UP * UP * UP) + spread_float(rounding) + floor;
-                /* Of float32, too: each sum and product here errs by 2^-24 at most, and UP once more covers that of
-                 * the slack. */
-                vf size = (vf)((vu)bound & 0x7fffffffu);
-                vf lower = bound - slack - size * 0x1p-21f - spread_float(0x1p-120f);
-                memcpy(bounds, &bound, sizeof bounds);
-                memcpy(lowers, &lower, sizeof lowers);
-                for (; hits; hits &= hits - 1) {
-                    int at = __builtin_ctz(hits);
-                    append(search, rows, part, lane + at, own, bounds[at], lowers[at]);
-                }
-                threshold = (vf)load(least);
-            }
+            any |= (uint32_t)(reaching(tile[i][v], threshold) != 0) << i;
+        }
+        for (any &= valid; any; any &= any - 1) { /* thresholds may rise meanwhile */
+            int i = __builtin_ctz(any);
+            uint32_t hits = reaching(tile[i][v], (vf)load(least));
+            append_hits(search, rows, part, lane, number ? number[i] : row + i, tile[i][v], hits);
         }
     }
 }
@@ -204,12 +202,17 @@ static int sparse(const Rows *rows, int64_t start, int64_t stop) {
     return 2 * count < 8 * (last - first);
 }
 
-/* List by which steps units are scanned: every so many-th of all, then of what is left. Returns how many steps. */
-static int steps_of(const Search *search, int64_t step[3]) {
+/* List by which steps units are scanned: every so many-th of all, then of what is left. The first lets all rows
+ * through, so that with many queries and neighbours it is as short as a guess allows, and steps between sharpen it.
+ * Returns how many steps. */
+static int steps_of(const Search *search, int64_t step[STEPS]) {
     const Queries *q = &search->q;
     int count = 0;
-    if (q->k <= q->most && q->guess && search->panels) step[count++] = SECOND, step[count++] = THIRD;
-    else if (q->k <= q->most) step[count++] = FIRST;
+    if (q->k <= q->most && q->guess && search->panels) {
+        int64_t first = FINER;
+        while (first * FINER * SAMPLE <= q->k && first < 1 << 2 * (STEPS - 2)) first *= FINER;
+        for (; first > 1; first /= FINER) step[count++] = first;
+    } else if (q->k <= q->most) step[count++] = FIRST;
     step[count++] = 1;
     return count;
 }
@@ -221,15 +224,12 @@ static int steps_of(const Search *search, int64_t step[3]) {
 EXPORT int64_t search_scan(Search *search, const Rows *rows, int64_t part, int64_t from, int64_t to, int64_t start,
                     int64_t stop) {
     uint8_t *together = reserve(UNIT, rows->bytes);
-    int64_t number[UNIT], bytes = rows->bytes, step[3], units = (stop - start + UNIT - 1) / UNIT;
+    int64_t number[UNIT], bytes = rows->bytes, step[STEPS], units = (stop - start + UNIT - 1) / UNIT;
     int64_t end = to < search->q.h ? to : search->q.h;
     int held = 0, gathered = sparse(rows, start, stop), fresh = 1, steps = steps_of(search, step);
     if (!together) return 0;
-    for (int64_t query = from; query < end; query++) {
-        Segment *segment = search->segment + part * search->q.h + query;
-        if (!segment->room && !grow(search, segment)) search->failed = 1;
-        fresh &= segment->count == 0;
-    }
+    for (int64_t query = from; query < end; query++)
+        fresh &= search->segment[part * search->q.h + query].count == 0;
     tiles_begin();
     for (int turn = 0; turn < steps; turn++) {
         for (int64_t at = 0; at < units && !search->failed; at += step[turn]) {

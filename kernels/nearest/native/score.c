@@ -84,27 +84,32 @@ static inline __attribute__((always_inline)) void products_of(const float *const
             _Pragma("GCC unroll 4") for (int i = 0; i < count; i++)
                 sums[i][part] += (vf)load(x[i] + at + part * LANES) * b;
         }
+    if (count == 4) {
+        vf total[4];
+        for (int i = 0; i < 4; i++) total[i] = sums[i][0] + sums[i][1];
+        four_floats(total, (vi4){0}, out);
+    }
     for (int i = 0; i < count; i++) {
-        out[i] = sum_float(sums[i][0] + sums[i][1]);
+        if (count < 4) out[i] = sum_float(sums[i][0] + sums[i][1]);
         for (int64_t rest = at; rest < d; rest++) out[i] += x[i][rest] * y[rest];
     }
 }
 
-/* Bound from below what up to four vectors cost with one: -inf where float32 does not tell. x_sq, y_sq: squared norms. */
+/* Bound from below what up to four vectors cost with one: -inf where float32 does not tell. x_sq [4], y_sq: squared
+ * norms; out [4]. */
 void least_costs(const float *const *x, const float *y, int64_t d, int64_t metric, const double *x_sq, double y_sq,
                  int count, double *out) {
-    float dot[4];
+    float dot[4] = {0.0f};
+    double margin = 1.125 * 0x1p-23 * (double)(d + 16), tiny = 0x1p-120 * (double)d, share = 0x1p-40 * (double)(d + 16);
     if (count == 4) products_of(x, y, d, 4, dot);
     else
         for (int i = 0; i < count; i++) products_of(x + i, y, d, 1, dot + i);
-    for (int i = 0; i < count; i++) {
-        double norm = sqrt(x_sq[i] * y_sq), share = 0x1p-40 * (double)(d + 16);
-        double most = dot[i] + 1.125 * 0x1p-23 * (double)(d + 16) * norm + 0x1p-120 * (double)d;
-        out[i] = -most;
-        if (metric == SQ_EUCLIDEAN) out[i] = (x_sq[i] + y_sq) * (1.0 - share) - 2.0 * most;
-        if (metric == COSINE) out[i] = norm > 0.0 ? -most / norm : -INFINITY;
-        out[i] -= fabs(out[i]) * share;
-        if (!isfinite(dot[i]) || !(norm < 0x1p200)) out[i] = -INFINITY;
+    for (int i = 0; i < 4; i++) { /* four at once by vectors */
+        double norm = sqrt(x_sq[i] * y_sq), most = dot[i] + margin * norm + tiny, least = -most;
+        if (metric == SQ_EUCLIDEAN) least = (x_sq[i] + y_sq) * (1.0 - share) - 2.0 * most;
+        if (metric == COSINE) least = norm > 0.0 ? -most / norm : -INFINITY;
+        least -= fabs(least) * share;
+        out[i] = isfinite(dot[i]) && norm < 0x1p200 ? least : -INFINITY;
     }
 }
 

@@ -13,10 +13,9 @@ EXPORT int64_t search_lanes(void) { return LANES; }
 EXPORT void search_free(Search *search) {
     if (!search) return;
     for (int64_t i = 0; search->segment && i < search->q.h * search->q.parts; i++) {
-        free(search->segment[i].row);
-        free(search->segment[i].bound);
-        free(search->segment[i].lower);
+        if (search->segment[i].moved) free(search->segment[i].row);
     }
+    give_back(search->first);
     for (int64_t i = 0; search->score && i < search->q.h; i++) free(search->score[i]);
     search_free_queries(&search->q);
     free(search->panels);
@@ -33,6 +32,39 @@ void *reserve(int64_t count, int64_t size) {
     void *room = aligned_alloc(64, (size_t)bytes);
     if (room) memset(room, 0, (size_t)bytes);
     return room;
+}
+
+static void place_in(Segment *segment, void *block, int64_t room) {
+    segment->row = block;
+    segment->bound = (float *)block + room;
+    segment->lower = (float *)block + 2 * room;
+    segment->room = room;
+}
+
+/* Give a segment more room; 0 where memory is short. */
+int widen(Segment *segment, int64_t room) {
+    void *block = malloc((size_t)(3 * room) * 4);
+    Segment before = *segment;
+    if (!block) return 0;
+    place_in(segment, block, room);
+    memcpy(segment->row, before.row, (size_t)before.count * 4);
+    memcpy(segment->bound, before.bound, (size_t)before.count * 4);
+    memcpy(segment->lower, before.lower, (size_t)before.count * 4);
+    if (before.moved) free(before.row);
+    segment->moved = 1;
+    return 1;
+}
+
+/* Give all segments the room that they have at first; 0 where memory is short. */
+static int segments_new(Search *search) {
+    const Queries *q = &search->q;
+    int64_t count = q->h * q->parts, room = q->k > q->most ? 128 : (q->guess ? 4 : 2) * q->k + 128;
+    room = room < q->most ? room : q->most;
+    search->segment = calloc((size_t)count, sizeof(Segment));
+    search->first = borrow(3 * 4 * room * count);
+    for (int64_t i = 0; search->segment && search->first && i < count; i++)
+        place_in(search->segment + i, (uint32_t *)search->first + 3 * room * i, room);
+    return search->segment && search->first;
 }
 
 /* Rearrange the queries into panels [lanes / LANES, words, LANES]. */
@@ -65,10 +97,9 @@ EXPORT Search *search_new(const Queries *asked, int64_t *unbounded) {
     search->least = reserve(queries->parts * lanes, 4);
     search->q_step = reserve(4 * lanes, 4);
     search->bias = reserve(lanes, 4);
-    search->segment = calloc((size_t)(h * queries->parts), sizeof(Segment));
     search->score = calloc((size_t)h, sizeof(float *));
     if (h > MOST_FEW) search->panels = reserve(lanes * search->words, 4);
-    if (!search->least || !search->q_step || !search->bias || !search->segment || !search->score ||
+    if (!search->least || !search->q_step || !search->bias || !segments_new(search) || !search->score ||
         (h > MOST_FEW && !search->panels)) {
         search_free(search);
         return NULL;

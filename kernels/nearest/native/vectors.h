@@ -129,6 +129,20 @@ static inline uint32_t reaching(vf bound, vf least) {
 #endif
 }
 
+/* The lanes in which two vectors are equal, as bits. */
+static inline uint32_t equal(vu x, vu y) {
+#if defined(__AVX512F__)
+    return _mm512_cmpeq_epi32_mask((__m512i)x, (__m512i)y);
+#elif defined(__AVX2__)
+    return (uint32_t)_mm256_movemask_ps((__m256)(x == y));
+#else
+    vi hit = x == y;
+    uint32_t bits = 0;
+    for (int lane = 0; lane < LANES; lane++) bits |= (uint32_t)(hit[lane] & 1) << lane;
+    return bits;
+#endif
+}
+
 /* Put the lanes that have a bit first, in their order; what follows them is anything. */
 static inline vu pressed(vu value, uint32_t bits) {
 #if defined(__AVX512F__)
