@@ -18,10 +18,14 @@ from visnet.models.wheels import WHEELS
 from visnet.pipeline.bounds import Packaged
 from visnet.pipeline.log import SILENT
 from visnet.runs import runner
+from visnet.stages.taxonomy_model import Params
 from visnet.storage.table import Table
 from visnet.taxonomy.tree import Taxonomy
 
-TINY = {"enabled": True, "models": ["leaves", "attention"], "side_px": 64, "epochs": 1, "batch": 16, "precision": 0.2}
+TINY = {
+    "enabled": True, "models": ["leaves", "attention"], "side_px": 64, "answer_side_px": 80, "epochs": 1, "batch": 16,
+    "precision": 0.2,
+}  # fmt: skip
 LEFT_OUT = shutil.ignore_patterns(".dvc", ".git", "visnet", "kernels")
 
 
@@ -89,6 +93,11 @@ def test_models_learn_from_the_training_split_and_are_measured_on_the_test_s(tol
     assert not (told / "data/taxonomy_model/checkpoints").exists()
     curve = pd.read_csv(told / "reports/taxonomy_model.csv")
     assert list(curve["step"]) == [1, 2, 3], "each model's epochs come after those before"
+
+
+def test_photos_are_answered_larger_than_they_were_learnt_from(told: Path) -> None:
+    assert Categorizer.load(told / "data/taxonomy_model").settings.side_px == 80
+    assert [Params(side_px=side_px).answered_px for side_px in (64, 224)] == [73, 256], "where nothing is said of it"
 
 
 def split_of_the_model(shop: Path) -> pd.Series:

@@ -37,6 +37,7 @@ BATCH = 16
 class PathSettings:
     """What the networks were built with, which of them answers, and how sure it must be of a level to name it.
 
+    side_px: of the photos that are answered.
     temperatures: by which each network's log-probabilities are divided, so that they are as right as they say.
     """
 

@@ -43,7 +43,8 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
     taxonomy = _taxonomy(rows["category"])
     rows, unfit = _allowed(rows, taxonomy, log)
     rows = apart.apart(crops, rows, params, WHERE, log)
-    parts = {split: _labelled(crops, rows, taxonomy, split, params.side_px) for split in ("train", "validation")}
+    sides = {"train": params.side_px, "validation": params.answered_px}
+    parts = {split: _labelled(crops, rows, taxonomy, split, side_px) for split, side_px in sides.items()}
     log.say(f"  {len(taxonomy.paths)} paths, {len(parts['train'].paths)} photos to learn from")
     heads = list(dict.fromkeys(params.models))
     networks: dict[Head, PathNetwork] = {}
@@ -172,7 +173,7 @@ def _groups(rows: pd.DataFrame, photos: Labelled) -> npt.NDArray[np.int64]:
 def _settings(params: PathModels, chosen: Head, temperatures: Mapping[Head, float], sure: float) -> PathSettings:
     return PathSettings(
         network=params.network,
-        side_px=params.side_px,
+        side_px=params.answered_px,
         frozen_blocks=params.frozen_blocks,
         chosen=chosen,
         sure=sure,

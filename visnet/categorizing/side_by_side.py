@@ -37,7 +37,7 @@ def side_by_side(
     """
     if not (rows["split"] == "test").any():
         return {**dict.fromkeys(FIGURES), "test_photos": 0}
-    test = labelled(crops, rows, categorizer.taxonomy, "test", params.side_px)
+    test = labelled(crops, rows, categorizer.taxonomy, "test", params.answered_px)
     taxonomy, truth = categorizer.taxonomy, [categorizer.taxonomy.paths[number] for number in test.paths]
     told: dict[str, list[str]] = {}
     sure: dict[str, list[tuple[float, ...]]] = {}
