@@ -16,10 +16,12 @@ from visnet import zoo
 from visnet.categorizing import attention_picture
 from visnet.categorizing.beams import BEAM, FREE, beams
 from visnet.categorizing.categorizer import Categorizer, PathSettings, built
-from visnet.categorizing.network import HEADS
+from visnet.categorizing.files import answering
+from visnet.categorizing.network import HEADS, PathNetwork, PathNetworks
 from visnet.categorizing.task import Labelled, PathBatches, PathTask
 from visnet.errors import Damaged, NotFound
 from visnet.models.pretrained import load_pretrained
+from visnet.models.timm_trunk import TimmTrunk
 from visnet.training import Options, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -97,6 +99,73 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Categorizer:
         networks[head] = network
     settings = PathSettings(NETWORK, SIDE_PX, 14, "attention", 0.3, dict.fromkeys(HEADS, 1.0))  # type: ignore[arg-type]
     return Categorizer(SHOP, networks, settings)  # type: ignore[arg-type]
+
+
+def second(seed: int) -> PathNetwork:
+    """A network of the same pretrained trunk, which has learnt nothing."""
+    network = built(SHOP, "leaves", NETWORK, 14, seed)
+    load_pretrained(network, "package", "toy")
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def pair(learnt: Categorizer) -> Categorizer:
+    """One of the models, and a second network of it."""
+    settings = dataclasses.replace(learnt.settings, chosen="leaves", temperatures={"leaves": 1.0, "together": 0.5})
+    return Categorizer(SHOP, {"leaves": learnt.networks["leaves"]}, settings, second(9))
+
+
+def test_two_networks_answer_by_the_mean_of_what_each_holds_likely(pair: Categorizer) -> None:
+    assert pair.again is not None
+    alone = Categorizer(SHOP, {"leaves": pair.again}, dataclasses.replace(pair.settings, temperatures={"leaves": 1.0}))
+    each = [np.exp(one.scores("leaves", Colours(1))) for one in (pair, alone)]
+    assert np.abs(each[0] - each[1]).max() > 0.1
+    assert np.exp(pair.scores("together", Colours(1))) == pytest.approx(np.mean(each, axis=0), abs=1e-5)
+    squares = [pair.square(picture_of(row)) for row in range(len(SHOP.paths))]
+    sharper = np.mean(each, axis=0) ** 2  # by the temperature of both
+    assert pair.likely(squares) == pytest.approx(sharper / sharper.sum(1, keepdims=True), abs=1e-4)
+
+
+def test_what_two_networks_have_alike_sees_a_photo_once(pair: Categorizer) -> None:
+    together, seen = pair.model("together"), []
+    assert isinstance(together, PathNetworks)
+    layers = {name: layer for name, layer in together.named_modules() if isinstance(layer, torch.nn.Conv2d)}
+    for name, layer in layers.items():
+        layer.register_forward_hook(lambda *_, name=name: seen.append(name.partition(".")[0]))
+    together(torch.rand(1, 3, SIDE_PX, SIDE_PX))
+    assert len(seen) == len(layers)
+    assert seen.count("first") > seen.count("own") > 0, "14 of 16 blocks are frozen"
+
+
+@pytest.mark.parametrize("network", ["tf_efficientnet_lite0", "tf_efficientnet_lite2", "resnet101"])
+def test_a_trunk_s_layers_one_after_another_make_its_map(network: str) -> None:
+    body = TimmTrunk(network=network, embedding=0, frozen_blocks=2).eval()
+    photos = torch.rand(1, 3, SIDE_PX, SIDE_PX, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        found = body.normalise(photos)
+        for layer in body.layers():
+            found = layer(found)
+        assert torch.equal(found, body.last_map(photos))
+
+
+def test_both_networks_are_written_read_and_named_by_their_answers(pair: Categorizer, tmp_path: Path) -> None:
+    pair.save(tmp_path)
+    assert answering(tmp_path) == ("models.toml", "taxonomy.json", "leaves.safetensors", "again.safetensors")
+    read = Categorizer.load(tmp_path)
+    assert read.made_by == pair.made_by
+    squares = [pair.square(picture_of(row)) for row in (0, 5)]
+    assert read.categorize(squares) == pair.categorize(squares)
+    other = Categorizer(SHOP, pair.networks, pair.settings, second(8))
+    assert other.made_by != pair.made_by, "another second network answers otherwise"
+    (tmp_path / "again.safetensors").unlink()
+    with pytest.raises(NotFound, match=r"again\.safetensors"):
+        Categorizer.load(tmp_path)
+
+
+def test_what_answers_together_has_a_second_network(learnt: Categorizer, pair: Categorizer) -> None:
+    for settings, again in ((pair.settings, None), (learnt.settings, pair.again)):
+        with pytest.raises(ValueError, match="'together' has a temperature where"):
+            Categorizer(SHOP, learnt.networks, settings, again)
 
 
 def test_models_on_disk_answer_as_before(learnt: Categorizer, tmp_path: Path) -> None:

@@ -86,9 +86,9 @@ def test_models_learn_from_the_training_split_and_are_measured_on_the_test_s(tol
     assert said["exact_path_low"] <= said["exact_path"] <= said["exact_path_high"]
     assert 0 <= said["calibration_error_1"] == report(told, "category_paths")["calibration_error_1"] <= 1
     beside = pd.read_csv(told / "data/taxonomy_model/models.csv", index_col="model")
-    assert list(beside.index) == ["leaves", "attention", "attention_beam", "attention_free_beam", "again"]
+    assert list(beside.index) == ["leaves", "attention", "attention_beam", "attention_free_beam", "together"]
     assert beside.loc["attention_beam", "invalid"] == 0 == said["attention_beam_invalid"]
-    assert said["exact_path"] == round(beside.loc["again", "exact_path"], 6), "what answers has learnt from all"
+    assert said["exact_path"] == round(beside.loc["together", "exact_path"], 6), "that is what answers"
     assert "<h1>Models of category paths</h1>" in (told / "data/taxonomy_model/models.html").read_text()
     assert not (told / "data/taxonomy_model/checkpoints").exists()
     curve = pd.read_csv(told / "reports/taxonomy_model.csv")
@@ -98,6 +98,16 @@ def test_models_learn_from_the_training_split_and_are_measured_on_the_test_s(tol
 def test_photos_are_answered_larger_than_they_were_learnt_from(told: Path) -> None:
     assert Categorizer.load(told / "data/taxonomy_model").settings.side_px == 80
     assert [Params(side_px=side_px).answered_px for side_px in (64, 224)] == [73, 256], "where nothing is said of it"
+
+
+def test_the_chosen_network_and_the_one_that_learnt_from_all_answer_together(told: Path) -> None:
+    folder = told / "data/taxonomy_model"
+    model = Categorizer.load(folder)
+    assert model.again is not None
+    chosen, again = model.networks[model.settings.chosen], model.again
+    assert any(not a.equal(b) for a, b in zip(chosen.parameters(), again.parameters(), strict=True))
+    temperatures = model.settings.temperatures
+    assert temperatures["together"] == temperatures[model.settings.chosen]
 
 
 def split_of_the_model(shop: Path) -> pd.Series:

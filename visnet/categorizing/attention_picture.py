@@ -19,7 +19,7 @@ DARKEST = 0.2  # of the light that is left where a model does not look
 def panels(categorizer: Categorizer, picture: Image.Image, answer: PathAnswer, name: str = "") -> list[Thumbnail]:
     """Return a row of a contact sheet: the picture, and for each level of the likeliest path where was looked.
 
-    By the model that answers: a decoder's attention, or what speaks for a classifier's paths.
+    By the network that was chosen: a decoder's attention, or what speaks for a classifier's paths.
 
     Levels that are told have a green frame, the others a red one.
     """

@@ -17,9 +17,9 @@ from torch.utils.data import Dataset
 
 from visnet.categorizing import answers
 from visnet.categorizing.answers import PathAnswer
-from visnet.categorizing.choices import Head
-from visnet.categorizing.files import SETTINGS, TAXONOMY, tensors
-from visnet.categorizing.network import PathNetwork
+from visnet.categorizing.choices import Head, Model
+from visnet.categorizing.files import AGAIN, SETTINGS, TAXONOMY, TOGETHER, tensors
+from visnet.categorizing.network import PathNetwork, PathNetworks
 from visnet.embedding.crop_dataset import square
 from visnet.embedding.embed import Computed, chosen_device, chosen_precision, embed, ready
 from visnet.embedding.together import ALONE, SIZES, embed_together
@@ -37,8 +37,8 @@ BATCH = 16
 class PathSettings:
     """What the networks were built with, which of them answers, and how sure it must be of a level to name it.
 
-    side_px: of the photos that are answered.
-    temperatures: by which each network's log-probabilities are divided, so that they are as right as they say.
+    side_px: of the photos that are answered. temperatures: by which each model's log-probabilities are divided, so that
+    they are as right as they say; if one of them is `TOGETHER`, that is what answers.
     """
 
     network: str
@@ -46,14 +46,28 @@ class PathSettings:
     frozen_blocks: int
     chosen: Head
     sure: float
-    temperatures: Mapping[Head, float]
+    temperatures: Mapping[Model, float]
+
+    @property
+    def answers(self) -> Model:
+        """Which model answers."""
+        return TOGETHER if TOGETHER in self.temperatures else self.chosen
 
 
 class Categorizer:
     """Answers with the path of what a photo shows, as deep as it is sure."""
 
-    def __init__(self, taxonomy: Taxonomy, networks: Mapping[Head, PathNetwork], settings: PathSettings) -> None:
-        self.taxonomy, self.networks, self.settings = taxonomy, networks, settings
+    def __init__(
+        self,
+        taxonomy: Taxonomy,
+        networks: Mapping[Head, PathNetwork],
+        settings: PathSettings,
+        again: PathNetwork | None = None,
+    ) -> None:
+        """Take the networks, and the chosen one as it has learnt `again`, where settings have them answer together."""
+        if (again is None) == (TOGETHER in settings.temperatures):
+            raise ValueError(f"{TOGETHER!r} has a temperature where there is a network that has learnt again, only")
+        self.taxonomy, self.networks, self.settings, self.again = taxonomy, networks, settings, again
 
     @classmethod
     def load(cls, folder: Path, heads: Sequence[Head] | None = None) -> "Categorizer":
@@ -65,49 +79,51 @@ class Categorizer:
             )
         try:
             settings = PathSettings(**tomllib.loads(where.read_text(encoding="utf-8")))
-            if not {settings.chosen, *settings.temperatures} <= set(get_args(Head)):
+            if not {settings.chosen, *settings.temperatures} <= {*get_args(Head), TOGETHER}:
                 raise ValueError(f"unknown models {settings.chosen!r}, {', '.join(settings.temperatures)}")
         except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
             raise Damaged(f"{where}: not what models of category paths were built with ({error})") from None
         taxonomy = Taxonomy.load(folder / TAXONOMY)
-        networks = {}
-        for head in heads or [settings.chosen]:
-            network = built(taxonomy, head, settings.network, settings.frozen_blocks)
-            try:
-                load_exactly(network, read_state(folder / tensors(head)))
-            except ValueError as error:
-                raise ValueError(f"{folder / tensors(head)}: {error}") from None
-            networks[head] = network.eval()
-        return cls(taxonomy, networks, settings)
+        networks = {
+            head: _read(folder / tensors(head), taxonomy, head, settings) for head in heads or [settings.chosen]
+        }
+        together = settings.answers == TOGETHER
+        again = _read(folder / tensors(AGAIN), taxonomy, settings.chosen, settings) if together else None
+        return cls(taxonomy, networks, settings, again)
 
     def save(self, folder: Path) -> None:
         """Write taxonomy and networks, and the settings last of all."""
         self.taxonomy.save(folder / TAXONOMY)
-        for head, network in self.networks.items():
-            state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-            with atomic.writing(folder / tensors(head)) as building:
+        for name, network in (*self.networks.items(), *([(AGAIN, self.again)] if self.again else [])):
+            state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+            with atomic.writing(folder / tensors(name)) as building:
                 safetensors.torch.save_file(state, building)
         told = asdict(self.settings)
         temperatures = told.pop("temperatures")
         text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in told.items())
-        text += "\n[temperatures]\n" + "".join(f"{head} = {value!r}\n" for head, value in temperatures.items())
+        text += "\n[temperatures]\n" + "".join(f"{model} = {value!r}\n" for model, value in temperatures.items())
         atomic.put_text(folder / SETTINGS, text)
 
     @property
     def made_by(self) -> str:
-        """Name all that an answer depends on: taxonomy, settings, and the chosen network."""
-        weights = digest(self.networks[self.settings.chosen].state_dict())
+        """Name all that an answer depends on: taxonomy, settings, and the networks that answer."""
+        weights = digest(self.model(self.settings.answers).state_dict())
         return fingerprint(self.taxonomy.version, repr(self.settings), weights)
 
-    def scores(self, head: Head, images: Dataset[Tensor], log: Log = SILENT, workers: int = 0) -> np.ndarray:
+    def model(self, name: Model) -> nn.Module:
+        """Return the network of a model; of `TOGETHER`, both that answer."""
+        chosen = self.networks[self.settings.chosen if name == TOGETHER else name]
+        return PathNetworks([chosen, self.again]) if name == TOGETHER and self.again else chosen
+
+    def scores(self, name: Model, images: Dataset[Tensor], log: Log = SILENT, workers: int = 0) -> np.ndarray:
         """Return the log-probability of every path for photos uint8 [3, S, S] of `side_px`, [N, P] float64."""
-        parts = embed(self.networks[head], images, batch=BATCH, log=log, workers=workers)
+        parts = embed(self.model(name), images, batch=BATCH, log=log, workers=workers)
         found = [np.empty((0, len(self.taxonomy.paths))), *(some.double().numpy() for _, some in parts)]
         return np.concatenate(found)
 
-    def probabilities(self, head: Head, scores: np.ndarray) -> np.ndarray:
+    def probabilities(self, name: Model, scores: np.ndarray) -> np.ndarray:
         """Return the calibrated probability of every path, which sum to one over them, [N, P] float64."""
-        return answers.probabilities(scores, self.settings.temperatures[head])
+        return answers.probabilities(scores, self.settings.temperatures[name])
 
     def square(self, picture: Image.Image) -> Tensor:
         """Make an upright RGB picture what the networks take, uint8 [3, S, S]."""
@@ -122,13 +138,13 @@ class Categorizer:
             return np.empty((0, len(self.taxonomy.paths)))
         network, precision = self._ready
         scores = embed_together(network, squares, (*SIZES, *ALONE), precision)
-        return self.probabilities(self.settings.chosen, scores.double().numpy())
+        return self.probabilities(self.settings.answers, scores.double().numpy())
 
     @functools.cached_property
     def _ready(self) -> tuple[nn.Module, Computed]:
-        """The chosen network as it answers for a few photos, and in which precision; it learns no more by then."""
+        """What answers, as it answers for a few photos, and in which precision; it learns no more by then."""
         precision = chosen_precision("auto", chosen_device("auto"))
-        return ready(self.networks[self.settings.chosen].eval(), self.settings.side_px, precision), precision
+        return ready(self.model(self.settings.answers).eval(), self.settings.side_px, precision), precision
 
     def categorize(self, squares: Sequence[Tensor]) -> list[PathAnswer]:
         """Answer for a few photos, uint8 [3, S, S], in the tree that was learnt."""
@@ -140,3 +156,13 @@ def built(taxonomy: Taxonomy, head: Head, network: str, frozen_blocks: int, seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return PathNetwork(taxonomy, head=head, network=network, frozen_blocks=frozen_blocks)
+
+
+def _read(file: Path, taxonomy: Taxonomy, head: Head, settings: PathSettings) -> PathNetwork:
+    network = built(taxonomy, head, settings.network, settings.frozen_blocks)
+    state = read_state(file)
+    try:
+        load_exactly(network, state)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    return network.eval()

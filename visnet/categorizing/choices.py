@@ -8,6 +8,7 @@ from visnet.pipeline.bounds import BATCH_MAX, EPOCHS_MAX, LR_MAX, SIDES_PX, Pack
 from visnet.pipeline.stage import Frozen, Seed, Share, Workers
 
 Head = Literal["attention", "leaves", "levels"]
+Model = Head | Literal["together"]
 
 
 ENLARGED = 8 / 7  # what is answered, to what is learnt from, where nothing is said of it

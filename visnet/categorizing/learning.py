@@ -10,10 +10,10 @@ import pandas as pd
 
 from visnet.categorizing import answers, apart
 from visnet.categorizing.categorizer import Categorizer, PathSettings, built
-from visnet.categorizing.choices import Head, PathModels
-from visnet.categorizing.files import ALLOWED
+from visnet.categorizing.choices import Head, Model, PathModels
+from visnet.categorizing.files import AGAIN, ALLOWED, TOGETHER
 from visnet.categorizing.network import PathNetwork
-from visnet.categorizing.side_by_side import AGAIN, rounded, side_by_side
+from visnet.categorizing.side_by_side import rounded, side_by_side
 from visnet.categorizing.sureness import NEVER, Sureness, sureness
 from visnet.categorizing.task import Labelled, PathTask, labelled
 from visnet.models.pretrained import load_pretrained
@@ -34,8 +34,8 @@ COLUMNS = ["crop_id", "photo_id", "product_id", "category", "split", "content"]
 def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Log) -> Report:
     """Train each model, or go on where a killed training stopped; choose among them by the validation's photos.
 
-    The chosen one learns once more, from these photos too, for as many epochs as were best, and is what answers: it
-    knows more than the one that was calibrated, and is taken to be no surer of it than that one.
+    The chosen one learns once more, from these photos too, for as many epochs as were best, and both answer together:
+    they know more than the one that was calibrated, and are taken to be no surer of it than that one.
     Writes the models to `out`, and how right they are on the test's photos. `ValueError` where photos are lacking, or
     there is nothing to choose.
     """
@@ -59,7 +59,7 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
         own = Categorizer(taxonomy, {head: networks[head]}, _settings(params, head, {}, NEVER))
         scores[head] = own.scores(head, parts["validation"].images, log, params.workers)
     truth = parts["validation"].paths
-    temperatures = {head: answers.temperature(found, truth) for head, found in scores.items()}
+    temperatures: dict[Model, float] = {head: answers.temperature(found, truth) for head, found in scores.items()}
     exact = {head: one.metrics["validation_exact_path"] for head, one in fitted.items()}
     best = first_of_the_best(exact, len(truth))
     likely = answers.probabilities(scores[best], temperatures[best])
@@ -73,10 +73,9 @@ def learn(crops: Path, out: Path, params: PathModels, checkpoints: Path, log: Lo
     as_long = params.model_copy(update={"epochs": fitted[best].best_epoch})
     later = Shifted(log, len(heads) * params.epochs)
     again, fitted_again = _trained(taxonomy, best, every, None, as_long, checkpoints / AGAIN, later)
-    settings = _settings(params, best, temperatures, sure.least)
-    chosen_by = Categorizer(taxonomy, networks, settings)
-    categorizer = Categorizer(taxonomy, {**networks, best: again}, settings)
-    tested = side_by_side(chosen_by, categorizer, crops, rows, params, out, log)
+    settings = _settings(params, best, {**temperatures, TOGETHER: temperatures[best]}, sure.least)
+    categorizer = Categorizer(taxonomy, networks, settings, again)
+    tested = side_by_side(categorizer, crops, rows, params, out, log)
     apart.write(out, rows)
     categorizer.save(out)
     return {
@@ -170,7 +169,7 @@ def _groups(rows: pd.DataFrame, photos: Labelled) -> npt.NDArray[np.int64]:
     return rows.set_index("crop_id")["group"].loc[list(photos.images.names)].to_numpy(np.int64)
 
 
-def _settings(params: PathModels, chosen: Head, temperatures: Mapping[Head, float], sure: float) -> PathSettings:
+def _settings(params: PathModels, chosen: Head, temperatures: Mapping[Model, float], sure: float) -> PathSettings:
     return PathSettings(
         network=params.network,
         side_px=params.answered_px,

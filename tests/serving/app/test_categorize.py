@@ -33,13 +33,14 @@ NETWORK, SIDE_PX = "tf_efficientnet_lite0", 64
 
 
 def put(shop: Path, sure: float = 0.3) -> Categorizer:
-    """Leave untrained models where the stage leaves trained ones; of three, one is chosen."""
+    """Leave untrained models where the stage leaves trained ones; of two, one is chosen, and has a second network."""
     folder = shop / "data/taxonomy_model"
     shutil.rmtree(folder, ignore_errors=True)  # its files are linked to a version's
     folder.mkdir()
     networks = {head: built(TAXONOMY, head, NETWORK, 14, seed=1).eval() for head in ("leaves", "attention")}  # type: ignore[arg-type]
-    settings = PathSettings(NETWORK, SIDE_PX, 14, "attention", sure, {"leaves": 1.0, "attention": 2.0})
-    made = Categorizer(TAXONOMY, networks, settings)  # type: ignore[arg-type]
+    settings = PathSettings(NETWORK, SIDE_PX, 14, "attention", sure, {"leaves": 1.0, "together": 2.0})
+    again = built(TAXONOMY, "attention", NETWORK, 14, seed=2).eval()
+    made = Categorizer(TAXONOMY, networks, settings, again)  # type: ignore[arg-type]
     made.save(folder)
     return made
 
@@ -65,11 +66,11 @@ def client(http: httpx.Client) -> Iterator[Client]:
         yield client
 
 
-def test_only_the_model_that_answers_is_published(telling: Path) -> None:
+def test_only_the_networks_that_answer_are_published(telling: Path) -> None:
     with catalog.open_current(telling / "data") as version:
         assert version.taxonomy_model is not None
         assert {path.name for path in version.taxonomy_model.iterdir()} == {
-            "models.toml", "taxonomy.json", "attention.safetensors",
+            "models.toml", "taxonomy.json", "attention.safetensors", "again.safetensors",
         }  # fmt: skip
         assert set(Categorizer.load(version.taxonomy_model).networks) == {"attention"}
 
