@@ -20,16 +20,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import psutil
 import serve_load as load
 import serve_shop
 from serve_changes import HEADS, changed
 from serve_requests import by_photo, similar
-from serve_systems import OURS, PLAIN, UNBATCHED, UNKEPT, Service, bare, started
+from serve_systems import OURS, PLAIN, UNBATCHED, UNKEPT, Bare, Service, started
 from serve_versions import SHARE, refreshed, restarted
 
 ADDED_PER_S, SEARCHES_PER_S = (10.0, 30.0, 60.0, 100.0), 10.0
 CLIENTS = (1, 2, 4, 8, 16, 32)
+FULL = 16  # clients that fill a batch
+BARE = "the bare model, on all processors, in batches of up to 16"
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -73,15 +76,19 @@ def measure(
 
 
 def by_clients(
-    services: Sequence[Service], requests: dict[str, list[bytes]], seconds: float
+    services: Sequence[Service], alone: Bare, requests: dict[str, list[bytes]], seconds: float
 ) -> dict[str, list[tuple[float, float]]]:
-    """Return photos a second and milliseconds of processor time for one, of each service, by how many clients ask."""
-    found: dict[str, list[tuple[float, float]]] = {one.name: [] for one in services}
+    """Return photos a second and CPU ms of each, of the services by how many clients ask, and of the bare model.
+
+    All take turns, and the model's batches are as large as those of the services can be.
+    """
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*(one.name for one in services), BARE)}
     for clients in CLIENTS:
         for one in services:
             cpu_s = one.cpu_s()
             most = load.fastest(one.port, requests.get(one.name, requests[OURS]), clients, seconds)
             found[one.name].append((most.rate, (one.cpu_s() - cpu_s) / max(1, len(most.times_s)) * 1e3))
+        found[BARE].append(alone.measure(min(clients, 16), seconds))
     return found
 
 
@@ -104,28 +111,28 @@ def compared(workspace: Path, shop: Path, seconds: float, rounds: int, names: Se
     )
 
 
-def batched(workspace: Path, seconds: float) -> list[str]:
-    """Measure photos by how many clients ask at once, and the bare model; return what to tell of it."""
-    alone = bare(workspace, seconds)
+def batched(workspace: Path, seconds: float, rounds: int) -> list[str]:
+    """Measure photos by how many clients ask at once, beside the bare model; return what to tell of it."""
+    alone = Bare(workspace)
     with contextlib.ExitStack() as running:
         services = [running.enter_context(started(name, workspace)) for name in (OURS, UNKEPT, UNBATCHED, PLAIN)]
-        found = by_clients(services, by_photo(workspace), seconds)
-    least = {name: min(cpu_ms for _, cpu_ms in row) for name, row in found.items()}
-    rows = [[name, *(f"{rate:.0f} / {cpu_ms:.1f}" for rate, cpu_ms in row)] for name, row in found.items()]
+        found = [by_clients(services, alone, by_photo(workspace), seconds) for _ in range(rounds)]
+    both = {name: np.array([one[name] for one in found]) for name in found[0]}  # [rounds, clients, rate and CPU ms]
+    rows = [[name, *(f"{rate:.0f} / {ms:.1f}" for rate, ms in np.median(one, axis=0))] for name, one in both.items()]
     lines = table(["photos/s / CPU ms a photo, of clients", *CLIENTS], rows)
-    rows = [["the bare model", *(f"{rate:.0f} / {cpu_ms:.1f}" for rate, cpu_ms in alone.values())]]
-    lines += ["", *table([f"photos/s / CPU ms a photo, of {os.cpu_count()} threads, in batches of", *alone], rows)]
-    rate_alone, cpu_alone = max(rate for rate, _ in alone.values()), min(cpu_ms for _, cpu_ms in alone.values())
+    bare, many = both.pop(BARE), [at for at, clients in enumerate(CLIENTS) if clients >= FULL]
     shares = ", ".join(
-        f"{name} {max(rate for rate, _ in row) / rate_alone:.0%} and {cpu_alone / least[name]:.0%}"
-        for name, row in found.items()
+        f"{name} {np.median((one / bare)[:, many, 0]):.0%} and {np.median((bare / one)[:, many, 1]):.0%}"
+        for name, one in both.items()
     )
-    lines += [
+    less = np.median((both[UNBATCHED] / both[UNKEPT])[:, many, 1])
+    return [
+        *lines,
         "",
-        f"Each service's best as a share of the bare model's, by photos/s (the load is in it) and CPU: {shares}.",
+        f"As a share of the bare model's in the same turn, of {FULL} clients and more (medians), by photos/s and CPU: "
+        f"{shares}.",
+        f"Batching takes {less:.2f} times less of the processor than one at a time.",
     ]
-    lines += [f"Batching takes {least[UNBATCHED] / least[UNKEPT]:.2f} times less of the processor than one at a time."]
-    return lines
 
 
 def main() -> None:
@@ -154,7 +161,7 @@ def main() -> None:
     ]
     parts: dict[str, Callable[[], list[str]]] = {
         "A built shop": lambda: compared(asked.workspace, asked.workspace, asked.seconds, asked.rounds, (OURS, PLAIN)),
-        "Batches": lambda: batched(asked.workspace, asked.seconds / 2),
+        "Batches": lambda: batched(asked.workspace, asked.seconds / 2, asked.rounds),
         f"{asked.products:,} products": lambda: compared(
             asked.big, asked.workspace, asked.seconds, asked.rounds, (OURS, PLAIN)
         ),

@@ -93,7 +93,7 @@ async def _changing(
 ) -> tuple[Seen, load.Load]:
     seen, beside, rng = Seen(), load.Load(), np.random.default_rng(turn)
     due = np.cumsum(rng.exponential(1 / rate, len(photos)))
-    free: deque[load.Connection] = deque()
+    free = deque(await load.opened(port))
     authorized = {"Authorization": f"Bearer {key}"}
     begun_s = time.perf_counter()
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+OPEN = 32  # connections of a load at a rate, before more are needed
 Check = Callable[[bytes], bool]
 Result = TypeVar("Result")
 
@@ -102,6 +103,16 @@ class Connection:
             self._streams = None
 
 
+async def opened(port: int) -> list[Connection]:
+    """Return connections that are open before what is timed begins.
+
+    To open one takes longer than an answer, and whoever waits meanwhile would open a further one.
+    """
+    free = [Connection(port) for _ in range(OPEN)]
+    await asyncio.gather(*(connection.ask(get("/healthz")) for connection in free))
+    return free
+
+
 async def _one(connection: Connection, request: bytes, due_s: float, load: Load, check: Check | None) -> None:
     status, body = await connection.ask(request)
     if status != 200:
@@ -137,7 +148,7 @@ def steady(port: int, requests: Sequence[bytes], rate: float, seconds: float, ch
     due = np.cumsum(rng.exponential(1 / rate, int(rate * seconds)))
 
     async def ask() -> None:
-        free: list[Connection] = []
+        free = await opened(port)
         tasks: set[asyncio.Task[None]] = set()
         begun_s = time.perf_counter()
 

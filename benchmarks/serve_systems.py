@@ -23,7 +23,6 @@ Searcher.sizes_alike = lambda self: (1,)
 from visnet.__main__ import main
 sys.exit(main())
 """
-SIZES = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True)
@@ -87,38 +86,44 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-def bare(workspace: Path, seconds: float) -> dict[int, tuple[float, float]]:
-    """Return the photos a second, and the CPU ms of each, of the forward pass alone, by the size of the batch.
+class Bare:
+    """The forward pass alone, in the precision of the version's vectors and `ready`, as the services have it."""
 
-    In the precision of the version's vectors and `ready`, as the services have it, by as many threads at once as there
-    are processors, each with one of its own: what the machine gives. Two that share a core take longer for a photo.
-    """
-    import torch
+    def __init__(self, workspace: Path) -> None:
+        import torch
 
-    from visnet.embedding.embed import ready
-    from visnet.embedding.model_id import precision_of
-    from visnet.serving import catalog
-    from visnet.zoo import weights
+        from visnet.embedding.embed import ready
+        from visnet.embedding.model_id import precision_of
+        from visnet.serving import catalog
+        from visnet.zoo import weights
 
-    torch.set_num_threads(1)
-    with catalog.open_current(workspace / "data") as version:
-        model, entry = weights.load(version.trained_model)
-        precision = precision_of(version.vectors().model)
-    model = ready(model.eval(), entry.side_px, precision).to(memory_format=torch.channels_last)
+        torch.set_num_threads(1)
+        with catalog.open_current(workspace / "data") as version:
+            model, entry = weights.load(version.trained_model)
+            precision = precision_of(version.vectors().model)
+        self._bf16 = precision == "bf16"
+        self._model = ready(model.eval(), entry.side_px, precision).to(memory_format=torch.channels_last)
+        self._side_px = entry.side_px
 
-    def run(size: int) -> int:
-        count, batch = 0, torch.rand(size, 3, entry.side_px, entry.side_px).to(memory_format=torch.channels_last)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            until_s = time.perf_counter() + seconds
+    def measure(self, size: int, seconds: float) -> tuple[float, float]:
+        """Return the photos a second in batches of a size, and the CPU ms of each.
+
+        By as many threads at once as there are processors, each with a batch of its own: what the machine gives. Two
+        that share a core take longer for a photo.
+        """
+        threads = os.cpu_count() or 1
+        begun_s, cpu_s = time.perf_counter(), time.process_time()
+        with ThreadPoolExecutor(threads) as pool:
+            count = sum(pool.map(self._run, [size] * threads, [seconds] * threads))
+        return count / (time.perf_counter() - begun_s), (time.process_time() - cpu_s) / count * 1e3
+
+    def _run(self, size: int, seconds: float) -> int:
+        import torch
+
+        photos = torch.rand(size, 3, self._side_px, self._side_px).to(memory_format=torch.channels_last)
+        count, until_s = 0, time.perf_counter() + seconds
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
             while time.perf_counter() < until_s:
-                model(batch)
+                self._model(photos)
                 count += size
         return count
-
-    found, threads = {}, os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        for size in SIZES:
-            begun_s, cpu_s = time.perf_counter(), time.process_time()
-            count = sum(pool.map(run, [size] * threads))
-            found[size] = count / (time.perf_counter() - begun_s), (time.process_time() - cpu_s) / count * 1e3
-    return found

@@ -1,5 +1,6 @@
 """The service while it is killed and started again, and while versions are published under load."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import serve_load as load
@@ -19,6 +21,7 @@ from serve_systems import OURS, Service, started
 from visnet.serving import versions
 
 SHARE = 0.7  # of the highest rate, at which times are taken
+VERSIONS = 4  # of a turn
 
 
 def refreshed(big: Path, minutes: float, every_s: float) -> list[str]:
@@ -41,58 +44,78 @@ def refreshed(big: Path, minutes: float, every_s: float) -> list[str]:
             versions.roll_forward(publish)
 
     with started(OURS, big) as service:
-        requests = similar(big)[OURS]
-        rate = SHARE * load.fastest(service.port, requests, 16, 3.0).rate
-        alone = _steady(service, requests, rate, 20.0)
-        told = [f"At {rate:,.0f} requests/s (70 %): p50 {alone.at(0.5):.1f} and p99 {alone.at(0.99):.1f} ms alone.", ""]
+        requests, turns = similar(big)[OURS], minutes * 60 / (VERSIONS * every_s)
+        told = [
+            f"In turns of {every_s:g} s alone and {VERSIONS * every_s:g} s beside versions, at 70 % of the rate then.",
+            "",
+        ]
         for what, come, share in (
             ("made beside it at the lowest priority (nice 19)", made, 1.0),
             ("made elsewhere", turned, 0.2),
         ):
-            told += [*_while_they_come(service, requests, rate, share * minutes, every_s, come, what), ""]
+            told += [*_while_they_come(service, requests, max(1, round(share * turns)), every_s, come, what), ""]
         return told[:-1]
 
 
 def _while_they_come(
-    service: Service,
-    requests: Sequence[bytes],
-    rate: float,
-    minutes: float,
-    every_s: float,
-    come: Callable[[], None],
-    what: str,
+    service: Service, requests: Sequence[bytes], turns: int, every_s: float, come: Callable[[], None], what: str
 ) -> list[str]:
-    took_s, stop = [], threading.Event()
-
-    def publish() -> None:
-        while not stop.wait(every_s):
-            begun_s = time.perf_counter()
-            come()
-            took_s.append(time.perf_counter() - begun_s)
-
-    before_mb, thread, sizes = service.rss_mb(), threading.Thread(target=publish), Sizes(service)
-    thread.start()
-    under = _steady(service, requests, rate, minutes * 60)
-    stop.set()
-    thread.join()
+    took_s, before_mb, sizes = list[float](), service.rss_mb(), Sizes(service)
+    rates, alone, beside = list[float](), list[load.Load](), list[load.Load]()
+    for _ in range(turns):
+        rates.append(SHARE * load.fastest(service.port, requests, 16, 3.0).rate)
+        alone.append(_steady(service, requests, rates[-1], every_s))
+        with _versions(come, every_s, took_s):
+            beside.append(_steady(service, requests, rates[-1], VERSIONS * every_s))
     sizes.stop()
     quarters = ", ".join(f"{one:,.0f}" for one in sizes.by_quarter())
+    answered, failed, torn = (
+        sum(each) for each in zip(*((len(x.times_s), x.failed, x.torn) for x in beside), strict=True)
+    )
     return [
-        f"{len(took_s)} versions, {what}, in {minutes:g} minutes, one every {every_s:g} s, each "
-        f"{statistics.median(took_s or [0]):.1f} s of work:",
-        f"{len(under.times_s):,} answered, {under.failed} failed{_why(under)}, {under.torn} torn (a product of another "
-        f"edition than that of the lineage); p50 {under.at(0.5):.1f} and p99 {under.at(0.99):.1f} ms.",
+        f"{len(took_s)} versions, {what}, in {turns * VERSIONS * every_s / 60:g} minutes, one every {every_s:g} s, "
+        f"each {statistics.median(took_s):.1f} s of work; {min(rates):,.0f} to {max(rates):,.0f} requests/s:",
+        f"{answered:,} answered, {failed} failed{_why(beside)}, {torn} torn (a product of another edition than that of "
+        f"the lineage); p50 {_median(beside, 0.5)}, alone {_median(alone, 0.5)} ms; p99 {_median(beside, 0.99)}, alone "
+        f"{_median(alone, 0.99)} ms (the median of the turns, and each).",
         f"Memory: {before_mb:,.0f} MB before, {quarters} MB at the end of each quarter, {max(sizes.seen):,.0f} MB at "
         "the most.",
     ]
+
+
+@contextlib.contextmanager
+def _versions(come: Callable[[], None], every_s: float, took_s: list[float]) -> Iterator[None]:
+    """Have versions come until the block ends, the first at once; the seconds that each takes are added to a list."""
+    stop = threading.Event()
+
+    def publish() -> None:
+        while not stop.is_set():
+            begun_s = time.perf_counter()
+            come()
+            took_s.append(time.perf_counter() - begun_s)
+            stop.wait(max(0.0, every_s - took_s[-1]))
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _median(loads: Sequence[load.Load], share: float) -> str:
+    each = [one.at(share) for one in loads]
+    return f"{statistics.median(each):.1f} ({', '.join(f'{one:.1f}' for one in each)})"
 
 
 def _steady(service: Service, requests: Sequence[bytes], rate: float, seconds: float) -> load.Load:
     return load.steady(service.port, requests, rate, seconds, lambda body: serve_shop.editions(json.loads(body)))
 
 
-def _why(one: load.Load) -> str:
-    return f" ({', '.join(f'{count} with {status}' for status, count in one.statuses.items())})" if one.failed else ""
+def _why(loads: Sequence[load.Load]) -> str:
+    found = sum((one.statuses for one in loads), Counter[int]())
+    return f" ({', '.join(f'{count} with {status}' for status, count in found.items())})" if found else ""
 
 
 class Sizes:
