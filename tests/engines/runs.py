@@ -1,6 +1,7 @@
 """Stages run by processes of their own on a cluster, and what is left of them there."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -39,3 +40,8 @@ def workers(three: Nodes) -> list[str]:
     """Name the processes of jobs on the cluster; Ray's own are not of them, nor what waits for work."""
     names = [process.cmdline()[0] for process in three.processes() if process.name().startswith("ray::")]
     return [name for name in names if not any(own in name for own in OF_RAY)]
+
+
+def on_the_cluster(said: str) -> bool:
+    """Tell whether a run says that it works on the three nodes; one that was killed before may be counted a while."""
+    return re.search(r"on the Ray cluster, [34] nodes with [34] CPUs", said) is not None

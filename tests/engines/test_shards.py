@@ -86,6 +86,7 @@ def test_three_shards_are_one_process_to_the_bit_and_a_lost_node_changes_nothing
         again = held.nearest(queries, 10)
         assert torch.equal(again.row, whole.row)
         assert torch.equal(again.score, whole.score)
+    three.join()
 
 
 def test_what_a_shard_cannot_hold_is_said_in_a_line(shards: Shards) -> None:

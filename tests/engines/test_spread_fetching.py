@@ -18,7 +18,7 @@ from tests import workspace
 from tests.apart import within
 from tests.engines import nodes, work
 from tests.engines.nodes import Nodes
-from tests.engines.runs import RUN, started, wait_for, workers
+from tests.engines.runs import RUN, on_the_cluster, started, wait_for, workers
 from tests.image_server import Gauge, ImageServer
 from tests.sources.changefeed.shop import jpeg
 from visnet.engines import cluster
@@ -141,7 +141,7 @@ def test_a_node_lost_in_the_middle_has_only_its_missing_photos_asked_again(
         twice = [path for path, hits in server.hits.items() if hits > 1 and server.plan.get(path, "good") == "good"]
         assert len(twice) < 60, "what was under way, or not yet taken"
     assert asked.total() == COUNT
-    assert "on the Ray cluster, 3 nodes with 3 CPUs" in said
+    assert on_the_cluster(said), said
     assert f"photos {COUNT}/{COUNT} (100%)" in said
     assert "Traceback" not in said
     assert workers(three) == []
