@@ -73,11 +73,15 @@ def test_a_header_that_claims_more_pixels_than_the_file_has_is_found_out(kind: s
     assert reason(data[:at] + struct.pack(">HH", 7900, 8000) + data[at + 4 :]) == "damaged"
 
 
+XMP = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:tiff='http://ns.adobe.com/tiff/1.0/' tiff:Orientation=\"6\"/>"
+XMP_TURNED = b"\xff\xe1" + struct.pack(">H", len(XMP) + 2) + XMP
+
+
 @pytest.mark.parametrize("kind", JPEGS)
 def test_of_a_plain_jpeg_the_pixels_alone_are_told_apart(kind: str) -> None:
     data, told = saved("JPEG", **JPEGS[kind]), b"where it was taken"
     segment = (len(told) + 2).to_bytes(2, "big") + told
-    marked = data[:2] + b"".join(b"\xff" + kind + segment for kind in (b"\xe1", b"\xe2", b"\xed", b"\xfe")) + data[2:]
+    marked = data[:2] + b"".join(b"\xff" + kind + segment for kind in (b"\xe2", b"\xed", b"\xfe")) + data[2:]
     bare = jpeg.pixels_alone(marked + told)
     if kind == "progressive":
         assert bare is None, "its scans may have anything between them"
@@ -93,6 +97,10 @@ def test_a_jpeg_that_is_turned_or_of_four_colours_is_not_told_by_its_pixels_alon
     turned = Image.Exif()
     turned[0x0112] = 6
     assert jpeg.pixels_alone(saved("JPEG", exif=turned)) is None
+    plain = saved("JPEG")
+    for segment in (XMP_TURNED, b"\xff\xda\0\2"):  # the second is a scan without a header
+        assert jpeg.pixels_alone(plain[:2] + segment + plain[2:]) is None
+    assert codec.decode(plain[:2] + XMP_TURNED + plain[2:]).size == photo().size[::-1]
     assert jpeg.pixels_alone(saved("JPEG", photo().convert("CMYK"))) is None
     assert jpeg.pixels_alone(saved("PNG")) is None
     grey = saved("JPEG", photo().convert("L"))

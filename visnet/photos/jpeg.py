@@ -75,13 +75,13 @@ def scan(data: bytes) -> Scan:
 def pixels_alone(data: bytes) -> bytes | None:
     """Return a baseline JPEG of one scan without what is no picture: metadata, comments, and whatever follows its end.
 
-    It has the same pixels. None for any other file, of more than three colours, or with EXIF, which may turn it.
+    It has the same pixels. None for any other file, of more than three colours, or with EXIF or XMP, which may turn it.
     """
     parts, at = [b"\xff\xd8"], 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         kind, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4])
         body = data[at + 4 : end]
-        if kind in (SOI, EOI, 0x00, 0xFF, *ALONE) or (kind == APP1 and body.startswith(b"Exif")):
+        if kind in (EOI, APP1, 0x00, 0xFF, *ALONE):
             return None
         if kind in FRAMES and (kind not in BASELINE or body[5:6] not in (b"\x01", b"\x03")):
             return None
@@ -89,7 +89,8 @@ def pixels_alone(data: bytes) -> bytes | None:
             parts.append(data[at:end])
         if kind == SOS:
             found = MARKER.search(data, end)
-            if found is None or data[found.end() - 1] != EOI or len(body) != 4 + 2 * body[0] or body[-2] != 63:
+            whole = len(body) >= 6 and len(body) == 4 + 2 * body[0] and body[-2] == 63  # all coefficients
+            if found is None or data[found.end() - 1] != EOI or not whole:
                 return None
             return b"".join([*parts, data[end : found.end()]])
         at = end
