@@ -9,8 +9,6 @@ from visnet.pipeline.stage import Frozen, Seed, Share, Workers
 
 Head = Literal["attention", "leaves", "levels"]
 Model = Head | Literal["together"]
-
-
 ENLARGED = 8 / 7  # what is answered, to what is learnt from, where nothing is said of it
 
 
