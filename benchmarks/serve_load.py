@@ -104,10 +104,7 @@ class Connection:
 
 
 async def opened(port: int) -> list[Connection]:
-    """Return connections that are open before what is timed begins.
-
-    To open one takes longer than an answer, and whoever waits meanwhile would open a further one.
-    """
+    """Return connections that are open before what is timed begins, so that to open them is no part of it."""
     free = [Connection(port) for _ in range(OPEN)]
     await asyncio.gather(*(connection.ask(get("/healthz")) for connection in free))
     return free
