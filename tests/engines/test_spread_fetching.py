@@ -40,8 +40,8 @@ engine = "ENGINE"
 allow_hosts = ["127.0.0.1"]
 per_host = {PER_HOST}
 concurrency = {CONCURRENCY}
-timeout_s = 1.0
-deadline_s = 2.0
+timeout_s = 2.0
+deadline_s = 4.0
 backoff_s = 0.02
 """
 FAULTS = ("busy", "busy_always", "reset_once", "reset", "gone", "html", "cut", "short", "slow_once", "slow", "moved")

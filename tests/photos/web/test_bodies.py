@@ -74,11 +74,11 @@ def test_a_bomb_never_unfolds_beyond_the_limit() -> None:
 def test_what_has_come_and_is_not_taken_is_bounded_in_bytes(photo: bytes) -> None:
     """Photos of 300 kB and room for 1 MB: three come, though twelve may be under way."""
     large = photo + bytes(300_000)
-    options = FetchOptions(**{**QUICK, "max_mb": 1.0, "deadline_s": 1.0}, held_mb=1.0, concurrency=12)
+    options = FetchOptions(**{**QUICK, "max_mb": 1.0, "deadline_s": 2.0}, held_mb=1.0, concurrency=12)
     with ImageServer(large) as server:
         line = download._Line([(str(i), server.url(f"{i}.jpg")) for i in range(20)], options, "", {}, None)
         try:
-            server.stopped.wait(1.5)  # longer than the deadline: the server's time does not run while we make it wait
+            server.stopped.wait(2.5)  # longer than the deadline: the server's time does not run while we make it wait
             assert line.answers.qsize() == 3
             assert 0 <= line.room.free < len(large)
             assert {line.take().data for _ in range(20)} == {large}
