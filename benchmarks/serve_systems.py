@@ -34,10 +34,11 @@ class Service:
     pid: int
     ready_s: float
 
-    def rss_mb(self) -> float:
-        """Return the resident size of the process and its children."""
+    def resident_mb(self) -> tuple[float, float]:
+        """Return the resident size of the process and its children, and how much of it no file is mapped into."""
         whole = psutil.Process(self.pid)
-        return sum(one.memory_info().rss for one in [whole, *whole.children(recursive=True)]) / 1e6
+        sizes = [one.memory_info() for one in [whole, *whole.children(recursive=True)]]
+        return sum(one.rss for one in sizes) / 1e6, sum(one.rss - one.shared for one in sizes) / 1e6
 
     def shared_mb(self) -> float:
         """Return the memory of the process and its children, each page counted once, however many have it."""

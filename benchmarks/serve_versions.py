@@ -60,7 +60,8 @@ def refreshed(big: Path, minutes: float, every_s: float) -> list[str]:
 def _while_they_come(
     service: Service, requests: Sequence[bytes], turns: int, every_s: float, come: Callable[[], None], what: str
 ) -> list[str]:
-    took_s, before_mb, sizes = list[float](), service.rss_mb(), Sizes(service)
+    load.fastest(service.port, requests, 16, 3.0)  # what it reads at its first answers is no growth
+    took_s, sizes = list[float](), Sizes(service)
     rates, alone, beside = list[float](), list[load.Load](), list[load.Load]()
     for _ in range(turns):
         rates.append(SHARE * load.fastest(service.port, requests, 16, 3.0).rate)
@@ -68,7 +69,6 @@ def _while_they_come(
         with _versions(come, every_s, took_s):
             beside.append(_steady(service, requests, rates[-1], VERSIONS * every_s))
     sizes.stop()
-    quarters = ", ".join(f"{one:,.0f}" for one in sizes.by_quarter())
     answered, failed, torn = (
         sum(each) for each in zip(*((len(x.times_s), x.failed, x.torn) for x in beside), strict=True)
     )
@@ -78,8 +78,8 @@ def _while_they_come(
         f"{answered:,} answered, {failed} failed{_why(beside)}, {torn} torn (a product of another edition than that of "
         f"the lineage); p50 {_median(beside, 0.5)}, alone {_median(alone, 0.5)} ms; p99 {_median(beside, 0.99)}, alone "
         f"{_median(alone, 0.99)} ms (the median of the turns, and each).",
-        f"Memory: {before_mb:,.0f} MB before, {quarters} MB at the end of each quarter, {max(sizes.seen):,.0f} MB at "
-        "the most.",
+        f"Memory: {_sizes(sizes, 0)}; without the files that are mapped, which another version replaces: "
+        f"{_sizes(sizes, 1)}.",
     ]
 
 
@@ -109,6 +109,12 @@ def _median(loads: Sequence[load.Load], share: float) -> str:
     return f"{statistics.median(each):.1f} ({', '.join(f'{one:.1f}' for one in each)})"
 
 
+def _sizes(sizes: "Sizes", of: int) -> str:
+    first, most = sizes.seen[0][of], max(each[of] for each in sizes.seen)
+    quarters = ", ".join(f"{each[of]:,.0f}" for each in sizes.by_quarter())
+    return f"{first:,.0f} MB before, {quarters} MB at the end of each quarter, {most:,.0f} MB at the most"
+
+
 def _steady(service: Service, requests: Sequence[bytes], rate: float, seconds: float) -> load.Load:
     return load.steady(service.port, requests, rate, seconds, lambda body: serve_shop.editions(json.loads(body)))
 
@@ -119,15 +125,15 @@ def _why(loads: Sequence[load.Load]) -> str:
 
 
 class Sizes:
-    """The resident size of a service, looked at each second."""
+    """The resident size of a service in MB, with and without mapped files, looked at each second."""
 
     def __init__(self, service: Service) -> None:
-        self.seen: list[float] = [service.rss_mb()]
+        self.seen: list[tuple[float, float]] = [service.resident_mb()]
         self._service, self._stop = service, threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
 
-    def by_quarter(self) -> list[float]:
+    def by_quarter(self) -> list[tuple[float, float]]:
         """Return the sizes at the ends of the four quarters."""
         return (
             [self.seen[(len(self.seen) * part) // 4 - 1] for part in (1, 2, 3, 4)] if len(self.seen) > 4 else self.seen
@@ -140,7 +146,7 @@ class Sizes:
 
     def _look(self) -> None:
         while not self._stop.wait(1.0):
-            self.seen.append(self._service.rss_mb())
+            self.seen.append(self._service.resident_mb())
 
 
 def restarted(big: Path, times: int = 3) -> list[tuple[float, float]]:

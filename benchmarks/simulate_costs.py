@@ -58,7 +58,7 @@ def service(workspace: Path) -> dict[str, float]:
     """Serve a workspace; return its resident megabytes, and milliseconds of processor time a request of each kind."""
     found = {}
     with started(OURS, workspace) as one:
-        found["ready_s"], found["rss_mb"] = one.ready_s, one.rss_mb()
+        found["ready_s"], found["rss_mb"] = one.ready_s, one.resident_mb()[0]
         for name, requests in (("similar_ms", similar(workspace)[OURS]), ("photo_ms", by_photo(workspace)[OURS])):
             load.fastest(one.port, requests, 8, QUIET_S)
             before_s = one.cpu_s()

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
-from kernels.nearest import Gallery, nearest
+from kernels.nearest import Gallery, Neighbors, nearest
 
 BLOCK_QUERIES = 4096
 BLOCK_ANSWERS = 1 << 20  # queries x columns of one block
@@ -21,6 +22,14 @@ class NearestProducts:
 
     row: np.ndarray
     sq_distance: np.ndarray
+
+    @classmethod
+    def of(cls, answer: Neighbors, k: int) -> "NearestProducts":
+        """Take an answer of k neighbours, or of all there are."""
+        short = ((0, 0), (0, k - answer.row.shape[1]))
+        row, sq_distance = answer.row.cpu().numpy(), answer.score.cpu().numpy()
+        far = np.float32(np.inf)
+        return cls(np.pad(row, short, constant_values=-1), np.pad(sq_distance, short, constant_values=far))
 
 
 def nearest_products(
@@ -40,21 +49,20 @@ def nearest_products(
     bits of `kernels.nearest.pack_bits`. Products at equal distances come in the order of those photos. ValueError as
     `nearest` raises it.
     """
-    answer = nearest(
-        queries,
-        gallery,
-        k,
-        metric="sq_euclidean",
-        valid=valid,
-        group=torch.tensor(product, dtype=torch.int64, device=queries.device),
-        exclude=None if exclude is None else torch.tensor(exclude, dtype=torch.int64, device=queries.device),
-        within=None if within is None else torch.tensor([within] * len(queries), device=queries.device).view(-1, 2),
-    )
-    short = ((0, 0), (0, k - answer.row.shape[1]))
-    row, sq_distance = answer.row.cpu().numpy(), answer.score.cpu().numpy()
-    return NearestProducts(
-        np.pad(row, short, constant_values=-1), np.pad(sq_distance, short, constant_values=np.float32(np.inf))
-    )
+    filters = filters_of(queries, product, exclude, within)
+    return NearestProducts.of(nearest(queries, gallery, k, metric="sq_euclidean", valid=valid, **filters), k)
+
+
+def filters_of(
+    queries: torch.Tensor, product: np.ndarray, exclude: np.ndarray | None, within: tuple[int, int] | None
+) -> dict[str, Any]:
+    """Say as `nearest` takes it what `nearest_products` is asked; products are copied only where that must be."""
+    group = torch.from_numpy(np.require(product, np.int64, ["C", "W"]))  # torch takes no memory that is only read
+    return {
+        "group": group.to(queries.device),
+        "exclude": None if exclude is None else torch.tensor(exclude, dtype=torch.int64, device=queries.device),
+        "within": None if within is None else torch.tensor([within] * len(queries), device=queries.device).view(-1, 2),
+    }
 
 
 def blocks(columns: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:

@@ -12,7 +12,7 @@ from kernels.nearest import Gallery, Neighbors, nearest
 from visnet.engines import Engine, cluster
 from visnet.engines.shards import ShardedGallery, Shards
 from visnet.pipeline.log import Log
-from visnet.search.products import NearestProducts, nearest_products
+from visnet.search.products import NearestProducts, filters_of, nearest_products
 
 Searched = Gallery | ShardedGallery
 
@@ -36,19 +36,8 @@ def products_of(
     """Find the k products whose nearest photo is nearest, as `nearest_products` does, wherever the gallery lies."""
     if not isinstance(gallery, ShardedGallery):
         return nearest_products(queries, gallery, product, k, exclude, within, valid)
-    answer = gallery.nearest(
-        queries,
-        k,
-        valid=valid,
-        group=torch.tensor(product, dtype=torch.int64),
-        exclude=None if exclude is None else torch.tensor(exclude, dtype=torch.int64),
-        within=None if within is None else torch.tensor([within] * len(queries)).view(-1, 2),
-    )
-    short = ((0, 0), (0, k - answer.row.shape[1]))
-    row, sq_distance = answer.row.numpy(), answer.score.numpy()
-    return NearestProducts(
-        np.pad(row, short, constant_values=-1), np.pad(sq_distance, short, constant_values=np.float32(np.inf))
-    )
+    filters = filters_of(queries, product, exclude, within)
+    return NearestProducts.of(gallery.nearest(queries, k, valid=valid, **filters), k)
 
 
 @contextlib.contextmanager

@@ -61,7 +61,7 @@ async def product(request: Request, product_id: str) -> Response:
             category_told=tells is not None,
             category_probability=None if tells is None else tells.probability,
             colour=current.said("colour", rows[:1])[0],
-            attributes=current.attributes(int(rows[0])),
+            attributes=current.attributes([int(rows[0])])[0],
             photos=[_told(name, current.verdict(name)) for name in names],
             lineage=engine.lineage,
         )

@@ -171,12 +171,17 @@ class Current:
         """Return what the version says of a photo, None where it is not known, as of one that came since."""
         return self._facts.verdict(photo_id)
 
-    def attributes(self, row: int) -> dict[str, str]:
-        """Return what the shop says of a row's product, empty values left out."""
-        live = self._live(row)
-        if live is None:
-            return self._facts.attributes(str(self._searcher.said["product_id"][row]))
-        return shown_attributes({name: getattr(live.product.record, name) for name in TOLD})
+    def attributes(self, rows: Sequence[int]) -> list[dict[str, str]]:
+        """Return what the shop says of the product of each row, empty values left out."""
+        live, product_id = [self._live(row) for row in rows], self._searcher.said["product_id"]
+        standing = {row: str(product_id[row]) for row, changed in zip(rows, live, strict=True) if changed is None}
+        said = self._facts.attributes([*standing.values()])
+        return [
+            said[standing[row]]
+            if changed is None
+            else shown_attributes({name: getattr(changed.product.record, name) for name in TOLD})
+            for row, changed in zip(rows, live, strict=True)
+        ]
 
     def told(self, row: int) -> ToldCategory | None:
         """Return what the photos of a row's product tell, None where its record says its category."""

@@ -78,15 +78,17 @@ class Facts:
             raise NotFound(f"product {product_id[:200]!r} has no list of similar products")
         return Ranking(photos.row[at, :width].astype(np.int64), np.array(photos.sq_distance[at, :width]), None)
 
-    def attributes(self, product_id: str) -> dict[str, str]:
-        """Return what the shop's table says of a product, empty values left out; {} where it has no such table."""
-        number = self._products.number.get(product_id)
-        at = NOT_TOLD if number is None else int(self._photos.told[number])
-        if at == NOT_TOLD or self.table is None:
-            return {}
-        (said,) = self.table.slice(at, 1).to_pylist()
-        del said["product_id"]
-        return shown_attributes(said)
+    def attributes(self, product_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return product -> what the shop's table says of it, empty values left out; {} where it says nothing."""
+        found: dict[str, dict[str, str]] = {product_id: {} for product_id in product_ids}
+        if self.table is None:
+            return found
+        numbers = [self._products.number[one] for one in found if one in self._products]
+        told = self._photos.told[numbers]
+        for said in self.table.take(told[told != NOT_TOLD]).to_pylist():
+            product_id = said.pop("product_id")
+            found[product_id] = shown_attributes(said)
+        return found
 
     def photo_id(self, crop_id: str) -> str:
         """Return the name of a photo in the API: the crop's, and the beginning of its content's hash."""

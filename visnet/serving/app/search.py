@@ -114,8 +114,9 @@ def _told(engine: Engine, ranking: Ranking, where: Where, wanted: Narrowed) -> d
 def page(engine: Engine, ranking: Ranking, wanted: Narrowed, grouped: Grouped) -> list[Result]:
     """Return what is told of the products that answer, a page of them, each with the others of its group."""
     start, stop = wanted.offset, wanted.offset + wanted.limit
-    told = []
-    for row, hit in zip(ranking.row[start:stop].tolist(), engine.current.hits(ranking, start, stop), strict=True):
+    told, rows = [], ranking.row[start:stop].tolist()
+    hits, attributes = engine.current.hits(ranking, start, stop), engine.current.attributes(rows)
+    for row, hit, said in zip(rows, hits, attributes, strict=True):
         photo_id = engine.current.photo_id(row)
         one = Result(
             product_id=hit.product_id,
@@ -124,7 +125,7 @@ def page(engine: Engine, ranking: Ranking, wanted: Narrowed, grouped: Grouped) -
             category=hit.category,
             category_told=engine.current.told(row) is not None,
             colour=hit.colour,
-            attributes=engine.current.attributes(row),
+            attributes=said,
             sq_distance=hit.sq_distance,
             probability=hit.probability,
             also=grouped.others(hit.product_id),
