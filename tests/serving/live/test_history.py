@@ -76,6 +76,22 @@ def test_a_search_of_more_products_than_are_ranked_is_exact(shop: Path, monkeypa
 
 
 @pytest.mark.usefixtures("one_thread")
+def test_the_like_of_every_product_are_exact_where_others_came_and_went(shop: Path) -> None:
+    truth, names = Truth(shop), [f"p{number:03d}" for number in range(24)]
+    with fed.writing(shop) as (http, client):
+        for at in range(8):
+            category, photos = ("bag", "hat")[at % 2], [fed.picture(shop, f"came-{at}", photo) for photo in range(2)]
+            truth.put(f"came/{at}", category, photos)
+            client.wait(client.put(f"came/{at}", {"category": category}, *photos).batch)
+        for gone in ([], names[::5], ["came/3"]):
+            for name in gone:
+                truth.delete(name)
+                client.delete(name)
+            for name in {*names, "came/1"} & truth.vectors.keys():
+                truth.check_alike(http, name)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_compare_speaks_of_the_product_as_changed(shop: Path) -> None:
     truth, photo = Truth(shop), fed.picture(shop, "other", 0)
     with fed.writing(shop) as (_, client):

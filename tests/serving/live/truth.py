@@ -112,17 +112,22 @@ class Truth:
         whole = http.get("/v1/catalog").json()
         assert (whole["products"], whole["photos"]) == (len(self.vectors), sum(map(len, self.vectors.values())))
         assert {one["value"]: one["count"] for one in whole["categories"]} == counts([*self.category.values()])
-        alike = http.get(f"/v1/products/{product}/similar", params={"limit": 100})
         if product not in self.vectors:
+            alike = http.get(f"/v1/products/{product}/similar")
             assert alike.status_code == 404
             assert ("withdrawn" in alike.json()["detail"]) == (product in self.withdrawn)
             return
-        others = self.ranked(self.vectors[product], self.category[product])
-        others = [pair for pair in others if pair[0] != product][:3]  # similar_k of the shop
-        same([(one["product_id"], one["sq_distance"]) for one in alike.json()["results"]], others)
+        self.check_alike(http, product)
         said = http.get(f"/v1/products/{product}").json()
         assert len(said["photos"]) == len(self.vectors[product])
         assert all(http.get(one["url"]).status_code == 200 for one in said["photos"])
+
+    def check_alike(self, http: httpx.Client, product: str) -> None:
+        """Hold the products that the service calls like one against those that are."""
+        alike = http.get(f"/v1/products/{product}/similar", params={"limit": 100}).json()
+        others = self.ranked(self.vectors[product], self.category[product])
+        others = [pair for pair in others if pair[0] != product][:3]  # similar_k of the shop
+        same([(one["product_id"], one["sq_distance"]) for one in alike["results"]], others)
 
 
 def counts(values: list[str]) -> dict[str, int]:

@@ -44,14 +44,16 @@ class Current:
         k: int,
         where: Where = ANYWHERE,
         but: Sequence[int] | None = None,
+        known: Sequence[Ranking] | None = None,
         *,
         collapse: bool = False,
         uncropped: bool = False,
     ) -> list[Ranking]:
         """Return for each of the vectors [B, D] the k products nearest to it; `NotFound` for an unknown category.
 
-        but: for each vector a photo whose product does not answer, -1 for none. collapse: of a double listing only the
-        nearest product answers. uncropped: nothing was cut out of the photos.
+        but: for each vector a photo whose product does not answer, -1 for none. known: for each what is nearest in the
+        version. collapse: of a double listing only the nearest product answers. uncropped: nothing was cut out of the
+        photos.
         """
         if self.overlay.empty:
             among = self._narrowing.of_version(where).among
@@ -61,7 +63,7 @@ class Current:
             return self._searcher.rank(*asked, collapse=collapse, uncropped=uncropped)
         with self.overlay.moment() as moment:
             among = self._narrowing.at(where, moment).among
-            changed = self._searcher, moment, vectors, k, among, but
+            changed = self._searcher, moment, vectors, k, among, but, known
             return merging.rank(*changed, collapse=collapse, uncropped=uncropped)
 
     def within(self, where: Where = ANYWHERE) -> Within:
@@ -189,10 +191,9 @@ class Current:
         return None if live is not None else self._searcher.told.get(str(self._searcher.said["product_id"][row]))
 
     def listed(self, product_id: str) -> Ranking | None:
-        """Return a product's published list; None where it is to be searched for.
+        """Return a product's published list; None where it was changed, and its like are to be searched for.
 
-        That is where a change may have touched it, and in a category that products were told: the published lists are
-        by the records' categories.
+        So they are in a category that products were told: the published lists are by the records' categories.
         """
         changed = self.overlay.check(product_id)
         if changed is not None:
@@ -201,11 +202,14 @@ class Current:
         category = str(said["category"][self._facts.rows(product_id)[0]])
         if category in self._filled:
             return None
-        found = self._facts.similar(product_id)
+        return self._facts.similar(product_id)
+
+    def touched(self, listed: Ranking, category: str) -> bool:
+        """Whether a change may be among a product's published list, or belong there; category: the product's."""
         if self.overlay.empty:
-            return found
-        touched = any(name in self.overlay.products for name in said["product_id"][found.row])
-        return None if touched or self.overlay.added[category] else found
+            return False
+        names = self._searcher.said["product_id"][listed.row]
+        return bool(self.overlay.added[category]) or any(name in self.overlay.products for name in names)
 
     def stands(self, crop_id: str, jpeg: bytes) -> torch.Tensor | None:
         """Return the vector [D] of one of the version's crops if this is its picture, else None."""

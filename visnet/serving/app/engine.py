@@ -161,10 +161,16 @@ class Engine:
         """Answer questions, all in one search; `NotFound` for an unknown category."""
         return list(await asyncio.gather(*map(self._searching.ask, questions)))
 
-    async def like(self, product_id: str, where: Where, k: int = DEPTH, *, collapse: bool = False) -> Ranking:
-        """Rank the other products by their nearness to any photo of a product; `NotFound` as `rank`, or without it."""
+    async def like(
+        self, product_id: str, where: Where, k: int = DEPTH, *, collapse: bool = False, known: Ranking | None = None
+    ) -> Ranking:
+        """Rank the other products by their nearness to any photo of a product; `NotFound` as `rank`, or without it.
+
+        known: those of the version that are nearest, k or all there are.
+        """
         rows = self.current.rows(product_id)
-        asked = [Question(vector, where, int(rows[0]), k, collapse) for vector in self.current.stored(rows)]
+        vectors, but = self.current.stored(rows), int(rows[0])
+        asked = [Question(vector, where, but, k, collapse, known=known) for vector in vectors]
         rankings = await asyncio.gather(*map(self._searching.ask, asked))
         return self.current.joined(rankings, k, collapse=collapse)
 

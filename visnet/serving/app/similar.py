@@ -14,16 +14,18 @@ from visnet.serving.ranking import Ranking
 async def similar_ones(engine: Engine, product_id: str, wanted: Narrowed) -> SimilarAnswer:
     """Tell a page of the products most like one: of its published list or, with a filter, of a search within that.
 
-    A list that a change may have touched is searched for; and so is one that a double listing is on more than once, or
-    the product's own is on, where they are to be collapsed.
+    With a list that products were added to, only these are searched. One that others have gone from is searched for
+    as a whole; and so is one that a double listing is on more than once, or the product's own is on, where they are to
+    be collapsed.
     """
     where, collapse = wanted.within(engine), wanted.collapse is not None
     own = engine.current.rows(product_id)[:1]
-    among = where if wanted.filter is not None else Where(str(engine.current.said("category", own)[0]))
+    category = str(engine.current.said("category", own)[0])
+    among = where if wanted.filter is not None else Where(category)
     ranking = _listed(engine, product_id, own, collapse) if wanted.filter is None else None
-    if ranking is None:
+    if ranking is None or engine.current.touched(ranking, category):
         k = DEPTH if wanted.filter is not None else engine.facts.similar_k
-        ranking = await engine.like(product_id, among, k, collapse=collapse)
+        ranking = await engine.like(product_id, among, k, collapse=collapse, known=ranking)
     ranking = engine.current.after_itself(ranking, whole=among.category is None)
     grouped = engine.current.grouped(among) if collapse else APART
     total, counts = len(ranking.row), dict[str, list[Count] | Numbers]()

@@ -27,7 +27,7 @@ class Question:
     """A unit vector [D], of which the k nearest products that may answer are wanted.
 
     but: a photo whose product does not answer, -1 for none. collapse: of a double listing only the nearest answers.
-    uncropped: nothing was cut out of the photo that it is of.
+    uncropped: nothing was cut out of the photo that it is of. known: what answers as long as no product is changed.
     """
 
     vector: torch.Tensor
@@ -36,6 +36,7 @@ class Question:
     k: int = DEPTH
     collapse: bool = False
     uncropped: bool = False
+    known: Ranking | None = None
 
 
 class Embedder:
@@ -70,12 +71,12 @@ def categorized(teller: Teller | None, squares: Sequence[torch.Tensor]) -> Seque
 def ranked(current: Current, questions: Sequence[Question]) -> Sequence[Ranking]:
     """Answer questions, those of one kind in one search."""
     found: dict[int, Ranking] = {}
-    asked = [(question.where, question.k, question.collapse, question.uncropped) for question in questions]
+    asked = [(one.where, one.k, one.collapse, one.uncropped, one.known is not None) for one in questions]
     for kind in dict.fromkeys(asked):
-        where, k, collapse, uncropped = kind
+        where, k, collapse, uncropped, _ = kind
         mine = [at for at, other in enumerate(asked) if other == kind]
         vectors = torch.stack([questions[at].vector for at in mine])
-        but = [questions[at].but for at in mine]
-        rankings = current.rank(vectors, k, where, but, collapse=collapse, uncropped=uncropped)
+        but, known = [questions[at].but for at in mine], [one for at in mine if (one := questions[at].known)]
+        rankings = current.rank(vectors, k, where, but, known or None, collapse=collapse, uncropped=uncropped)
         found |= dict(zip(mine, rankings, strict=True))
     return [found[at] for at in range(len(questions))]

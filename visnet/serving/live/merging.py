@@ -37,6 +37,7 @@ def rank(
     k: int,
     among: Among,
     but: Sequence[int] | None = None,
+    known: Sequence[Ranking] | None = None,
     *,
     collapse: bool = False,
     uncropped: bool = False,
@@ -45,7 +46,7 @@ def rank(
 
     uncropped: nothing was cut out of the photos. All else as `nearest` says.
     """
-    found = nearest(searcher, moment, vectors, k, among, but, collapse=collapse)
+    found = nearest(searcher, moment, vectors, k, among, but, known, collapse=collapse)
     if not searcher.calibrated:
         return found
     whole = among.category is None
@@ -68,14 +69,16 @@ def nearest(
     k: int,
     among: Among,
     but: Sequence[int] | None = None,
+    known: Sequence[Ranking] | None = None,
     *,
     collapse: bool = False,
 ) -> list[Ranking]:
     """Return for each of the vectors [B, D] the k nearest products, without probabilities.
 
     Rows of changes are numbered on from the version's. Where both are equally far, the version's come first. but: for
-    each vector a row whose product does not answer, -1 for none. collapse: of a listing only the nearest answers. What
-    is among the k nearest of all is among the k nearest of its side, so that none is missed.
+    each vector a row whose product does not answer, -1 for none. known: for each the k nearest of the version, all of
+    which were there before the changes. collapse: of a listing only the nearest answers. What is among the k nearest of
+    all is among the k nearest of its side, so that none is missed.
     """
     first, listings = len(searcher.said["product_id"]), searcher.listings
     apart = np.full(len(vectors), -1) if but is None else np.asarray(but)
@@ -87,7 +90,9 @@ def nearest(
         without = np.where((apart >= 0) & (apart < first), listings.code[np.minimum(apart, first - 1)], without)
         both = (apart >= first) & (of_changed < listings.count)
         own = np.where(both, listings.row[np.minimum(of_changed, listings.count - 1)], own)
-    if among.standing:
+    if known is not None and all(moment.alive[one.row].all() for one in known):
+        base = list(known)
+    elif among.standing:
         base = searcher.nearest(
             vectors, min(k, among.standing), among.category, among.valid, own.tolist(), collapse=collapse
         )
