@@ -79,6 +79,6 @@ def test_terminate_ends_a_run_that_waits_for_its_next_try(ui: UI, slow: Path) ->
     ui.terminate(run)
     begun = time.monotonic()
     assert ui.ended(run) == "CANCELED"
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     (slow / "kills").write_text("0")
     (slow / "kept").rename(slow / "slow")
