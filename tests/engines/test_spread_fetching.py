@@ -3,6 +3,7 @@
 import collections
 import csv
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -177,16 +178,26 @@ def test_a_stopped_run_asks_no_more_and_the_next_asks_for_the_rest(
 
 
 @pytest.mark.parametrize(
-    "params", ['source = "folder"\nmetadata = "photos"', f'source = "synthetic"\nmetadata = "{__file__}"']
+    "params",
+    [
+        'source = "feed"\nmetadata = "inbox"\nfeed = {photos = "photos"}',
+        'source = "atlas"\nmetadata = "atlas.json"\natlas = {photos = "file", images = "photos"}',
+        f'source = "synthetic"\nmetadata = "{__file__}"\nsynthetic = {{products = 88, side_px = 64}}',
+    ],
+    ids=["feed", "atlas", "synthetic"],
 )
 def test_files_and_generated_photos(params: str, connected: cluster.Cluster, tmp_path: Path) -> None:
     """A path of the parameters starts at the folder that the stage is run in, which is not that of the processes."""
-    (tmp_path / "photos/hats").mkdir(parents=True)
-    for number in range(70):
-        (tmp_path / f"photos/hats/{number}.jpg").write_bytes(PHOTO if number % 9 else b"no photo")
-    (tmp_path / "params.toml").write_text(
-        f"[raw_images]\n{params}\nsynthetic = {{products = 88, side_px = 64}}\n", encoding="utf-8"
-    )
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "inbox").mkdir()
+    names = [f"{number}.jpg" for number in range(70)]
+    for number, name in enumerate(names):
+        (tmp_path / "photos" / name).write_bytes(PHOTO if number % 9 else b"no photo")
+    lines = [{"product_id": name, "op": "upsert", "seq": 1, "category": "hats", "photos": [name]} for name in names]
+    (tmp_path / "inbox/1.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    images = [{"filename": name, "title": name, "sentences": [{"tokens": ["hats", "caps"]}]} for name in names]
+    (tmp_path / "atlas.json").write_text(json.dumps({"images": images}), encoding="utf-8")
+    (tmp_path / "params.toml").write_text(f"[raw_images]\nlost_share_max = 0.2\n{params}\n", encoding="utf-8")
     local = refreshed(tmp_path)
     shutil.rmtree(tmp_path / "data")
     ray = refreshed(tmp_path, engine="ray")

@@ -39,8 +39,8 @@ def web(place: Path) -> Iterator[ImageServer]:
 def following(place: Path) -> Iterator[httpx.Client]:
     """A service that may ask this machine by the name localhost, and by no other."""
     patched = pytest.MonkeyPatch()
-    patched.setattr(remote, "WAIT_S", 0.5)
-    patched.setattr(remote, "WHOLE_S", 1.0)
+    patched.setattr(remote, "WAIT_S", 2.0)
+    patched.setattr(remote, "WHOLE_S", 3.0)
     with served(place / "data", url_photos=True, url_hosts=("localhost",), body_bytes=1_000_000) as client:
         yield client
     patched.undo()
@@ -131,8 +131,8 @@ def test_a_redirect_is_judged_as_if_it_was_given(following: httpx.Client, web: I
 REFUSED: dict[str, tuple[int, str]] = {
     "gone": (422, "url: no photo came: http 404"),
     "html": (415, "photo: not an image"),
-    "slow": (504, "url: the photo did not come within 1 s"),
-    "dribble": (504, "url: the photo did not come within 1 s"),
+    "slow": (504, "url: the photo did not come within 3 s"),
+    "dribble": (504, "url: the photo did not come within 3 s"),
     "huge": (413, "may have 1,000,000 bytes together"),
     "said_large": (413, "may have 1,000,000 bytes together"),
     "gzip_bomb": (413, "may have 1,000,000 bytes together"),
@@ -146,7 +146,7 @@ REFUSED: dict[str, tuple[int, str]] = {
 def test_what_does_not_come_well_is_refused_in_time(following: httpx.Client, web: ImageServer, fault: str) -> None:
     status, why = REFUSED[fault]
     answer = search(following, url=named(web, fault))
-    assert answer.elapsed.total_seconds() < 5
+    assert answer.elapsed.total_seconds() < 20  # not the 30 s of the slow ones
     detail = problem(answer, status)
     assert why in detail
     assert "no longer available" not in detail, "nothing of a foreign answer is told"

@@ -12,7 +12,9 @@ from visnet.pipeline.log import SILENT
 from visnet.stages import raw_images
 from visnet.storage.table import Table
 
-QUICK = {"timeout_s": 1.0, "deadline_s": 2.0, "backoff_s": 0.0, "tries": 1}
+# As tests/photos/web/fetching.py has it.
+QUICK = {"timeout_s": 15.0, "deadline_s": 40.0, "backoff_s": 0.0, "tries": 1}
+HASTY = {**QUICK, "timeout_s": 1.0, "deadline_s": 2.0}
 
 
 def jpeg(seed: int, side_px: int = 16) -> bytes:
@@ -26,6 +28,7 @@ class Shop:
 
     def __init__(self, folder: Path, photos: str) -> None:
         self.inbox, self.out, self.photos, self.seq = folder / "inbox", folder / "raw_images", photos, 0
+        self.download = QUICK
         self.inbox.mkdir()
 
     def say(self, **photos: list[str] | None) -> None:
@@ -38,7 +41,7 @@ class Shop:
         (self.inbox / f"{self.seq:04d}.jsonl").write_text("\n".join(lines) + "\n")
 
     def run(self, **more: object) -> dict[str, Any]:
-        feed = {"photos": self.photos, "download": QUICK}
+        feed = {"photos": self.photos, "download": self.download}
         table = {"source": "feed", "metadata": str(self.inbox), "feed": feed, **more}
         return raw_images.build(out=self.out, params=raw_images.Params.model_validate(table), log=SILENT)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.image_server import ImageServer
-from tests.sources.changefeed.shop import ASKED, Shop, counts, jpeg
+from tests.sources.changefeed.shop import ASKED, HASTY, QUICK, Shop, counts, jpeg
 from visnet.sources import SOURCES
 from visnet.sources.listing import PHOTOS, RECORDS
 from visnet.storage.table import Table
@@ -79,10 +79,12 @@ def test_what_may_pass_takes_no_photo_away_and_is_asked_again(web: ImageServer, 
     web.photos["1.jpg"] = jpeg(5)
     web.plan |= {"1.jpg": fault, "2.jpg": fault}
     shop.say(a=["1.jpg"], b=["2.jpg"])
+    shop.download = HASTY if fault == "slow" else QUICK
     said = shop.run(lost_share_max=0.9)
     assert counts(said, "kept_stale", "lost", "changed") == (1, 1, 0)
     assert shop.there()["1.jpg"] == jpeg(1)
     web.plan.clear()
+    shop.download = QUICK
     said = shop.run()  # no new record is needed
     assert counts(said, "kept_stale", "lost") == (0, 0)
     assert shop.there() == {"1.jpg": jpeg(5), "2.jpg": jpeg(1)}
