@@ -123,13 +123,15 @@ void compact(const Queries *q, Segment *segment, int64_t query, float least, con
         }
         kept += __builtin_popcount(bits);
     }
-    for (; i < count; i++) { /* without a branch that could not be foretold */
+    for (; i < count; i++) { /* without groups no branch that could not be foretold */
         float needed = least;
-        if (group) {
+        if (group && bound[i] >= least) {
             int fresh;
             float own = best->best[place_of(best, group[row[i]], &fresh)];
-            float within = (float)threshold_of(q, query, cost_of(q, query, own));
-            needed = within > needed ? within : needed;
+            if (lower[i] < own) { /* or it is its group's best itself */
+                float within = (float)threshold_of(q, query, cost_of(q, query, own));
+                needed = within > needed ? within : needed;
+            }
         }
         int keep = bound[i] >= needed;
         row[kept] = row[i];
