@@ -134,6 +134,8 @@ class Composed:
         self._running.pop(name).wait()
 
     def stop(self) -> None:
+        """Have the services end by themselves, and then kill the store, which takes longer than all of them."""
+        store = self._running.pop("objects", None)
         for process in self._running.values():
             process.terminate()
         until = time.monotonic() + 20
@@ -143,6 +145,9 @@ class Composed:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        if store is not None:
+            os.killpg(store.pid, signal.SIGKILL)
+            store.wait()
 
     def log(self, name: str) -> Path:
         return self.workspace.parent / f"{name}.log"
