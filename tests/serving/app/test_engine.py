@@ -39,6 +39,7 @@ def test_an_engine_that_has_answered_is_freed_without_a_collection_of_cycles(pla
 
 def test_once_it_is_open_a_service_has_the_collector_pass_over_what_is_there(place: Path) -> None:
     frozen: list[int] = []
+    gc.unfreeze()  # what test files import, which tests/conftest.py has the collector pass over
 
     def settled() -> None:
         settle()
@@ -56,3 +57,5 @@ def test_once_it_is_open_a_service_has_the_collector_pass_over_what_is_there(pla
         asyncio.run(opened())
     finally:
         gc.unfreeze()
+        gc.collect()
+        gc.freeze()
