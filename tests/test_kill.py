@@ -66,6 +66,8 @@ def starts(learnable: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tu
     learning.setting(line, "[raw_images]", f"[raw_images]\ncommit_every = {FEW}")
     learning.setting(line, "batch = 8", f"batch = 4\ncommit_every = {FEW}")
     learning.setting(line, "[publish]", "[publish]\nkeep = 1\nremoved_share_max = 0.5")
+    # Of the networks that the model is held beside, one writes what all would, and those of others take the most time.
+    learning.setting(line, "[evaluation]", '[evaluation]\nbaselines = ["untrained"]')
     (line / "duplicates.toml").write_text("[duplicates]\nenabled = true\nnearest = 1\n")
     done = run(line, *STAGES)
     assert done.returncode == 0, done.stderr
