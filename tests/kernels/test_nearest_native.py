@@ -68,7 +68,7 @@ def test_only_queries_that_are_not_too_long_have_a_bound(way, longest, assert_sa
     assert found.proven.all() == (longest < 2.0**50)
 
 
-@pytest.mark.parametrize(("g", "d"), [(1, 1), (1, 4096), (13, 7), (300, 4096), (2000, 1)])
+@pytest.mark.parametrize(("g", "d"), [(1, 1), (1, 4096), (13, 7), (300, 4096), (2, 33_000), (2000, 1)])
 def test_odd_sizes(way, g, d, assert_same):
     queries, gallery = normal(9, d), normal(g, d, seed=1)
     for compute in COMPUTES:
@@ -141,6 +141,17 @@ def test_many_neighbours_of_many_queries(way, scale, assert_same):
                 queries = normal(q, 33) * scale
                 expected = nearest(queries, gallery * scale, 300, metric=metric, backend="reference")
                 assert_same(nearest(queries, ready, 300), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int8])
+@pytest.mark.parametrize("strided", [False, True])
+def test_rows_of_any_type_and_stride_are_scored_for_many_neighbours(way, dtype, strided, assert_same):
+    gallery = (20.0 * normal(33, 3000, seed=1).T).to(dtype)
+    gallery = gallery if strided else gallery.contiguous()
+    ready = Gallery(gallery)
+    for q in (1, 20):
+        queries = 20.0 * normal(q, 33)
+        assert_same(nearest(queries, ready, 300), nearest(queries, gallery, 300, backend="reference"))
 
 
 def test_a_bound_that_is_not_kept_is_not_believed(way, assert_same):

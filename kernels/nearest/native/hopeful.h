@@ -4,30 +4,25 @@
 
 #include "nearest.h"
 
-/* A survivor whose score is wanted: of which query, and where it stands among the query's; whether it is likely. */
+/* A survivor whose score is wanted. place: where it stands among its query's, twice, and whether it is likely. */
 typedef struct {
-    int32_t query, place, likely;
-} Wanted;
+    uint32_t row, place;
+    int32_t query;
+} Pair;
 
-/* A row that is fetched from memory, and who wants it. */
-typedef struct {
-    int64_t row, count;
-    Wanted *wanted;
-} Fetched;
-
-/* Queries `from` to `to` as float32 with their squared norms; held, y: room for them and a row. needed: from which
- * bound on a row is looked at. likely: from which middle of its bounds on it is scored; of the others, what costs more
- * than `limit` by float32 is left without a score. listed: of all queries, the survivors that are looked at, by row;
- * place: of each, which comes then, and next: its row. */
+/* Queries `from` to `to` as float32 with their squared norms; held: room for them. needed: from which bound on a row is
+ * looked at. likely: from which middle of its bounds on it is scored; of the others, what costs more than `limit` by
+ * float32 is left without a score. pair: what is looked at, window by window and query by query. A window has 2^shift
+ * rows; row, y, y_sq, copied: those that were met, at the place of their last bits, and fetched [2 windows]: those that
+ * were fetched from memory. */
 typedef struct {
     const Vectors *gallery;
-    const float **x;
-    double *x_sq, *limit;
-    float *held, *y, *needed, *likely;
-    Entry *listed, **place;
-    uint32_t *next; /* [lanes] */
-    Wanted *wanted;
-    int64_t d, from, to, lanes, opened, room;
+    const float **x, **y;
+    double *x_sq, *y_sq, *limit;
+    float *held, *copied, *needed, *likely;
+    Pair *pair;
+    uint32_t *row, *fetched;
+    int64_t d, from, to, shift, opened, room;
     Open *open;
 } Scoring;
 
