@@ -25,7 +25,7 @@ enum { FEW = 4 }; /* queries that few_* multiplies at a time */
                 vu x = load(panel + word * LANES), z = load(second + word * LANES);                                    \
                 if (next && word % 16 == 0)                                                                            \
                     for (int row = 0; row < BATCH; row++)                                                              \
-                        __builtin_prefetch(next + (top + row) * bytes + 4 * word);                                     \
+                        __builtin_prefetch(next + (top + row) * bytes + 4 * word, 0, 2);                               \
                 _Pragma("GCC unroll 12") for (int row = 0; row < BATCH; row++) {                                       \
                     vu y = spread(batch + row * bytes + 4 * word);                                                     \
                     sum[row][0] = STEP(sum[row][0], x, y);                                                             \
@@ -121,10 +121,11 @@ PANEL(panel_int8, vi, step_panel_int8, WITH_BIAS)
 
 #define WHOLE(value) (value)
 #ifndef AHEAD
-#define AHEAD 4096
+#define AHEAD 12288
 #endif
 /* Rows are read one after the other, as memory is fast; four sums hide the latency of one, and the lanes of four rows
- * are summed together. */
+ * are summed together. Here and in panels what comes is fetched into the second cache, which waits for more lines of
+ * memory at a time than the first. */
 #define FEW_TILE(NAME, SUM, STEP, ROW, FOUR, BIAS)                                                                     \
     static inline __attribute__((always_inline)) void NAME##_of(const uint8_t *rows, int64_t bytes,                   \
                                                                const uint8_t *queries, const int32_t *bias,           \
@@ -139,7 +140,7 @@ PANEL(panel_int8, vi, step_panel_int8, WITH_BIAS)
             for (; at + 4 * VECTOR_BYTES <= bytes; at += 4 * VECTOR_BYTES)                                            \
                 _Pragma("GCC unroll 4") for (int part = 0; part < 4; part++) {                                        \
                     const int64_t from = at + part * VECTOR_BYTES;                                                    \
-                    __builtin_prefetch(rows + from + AHEAD);                                                          \
+                    __builtin_prefetch(rows + from + AHEAD, 0, 2);                                                    \
                     vu y = ROW(load(rows + from));                                                                    \
                     _Pragma("GCC unroll 4") for (int query = 0; query < count; query++)                               \
                         sum[part][query] = STEP(sum[part][query], load(queries + query * bytes + from), y);           \
@@ -148,7 +149,7 @@ PANEL(panel_int8, vi, step_panel_int8, WITH_BIAS)
                 _Pragma("GCC unroll 4") for (int query = 0; query < count; query++)                                   \
                     sum[0][query] = (sum[0][query] + sum[1][query]) + (sum[2][query] + sum[3][query]);                \
             for (; at < bytes; at += VECTOR_BYTES) {                                                                  \
-                __builtin_prefetch(rows + at + AHEAD);                                                                \
+                __builtin_prefetch(rows + at + AHEAD, 0, 2);                                                          \
                 vu y = ROW(load(rows + at));                                                                          \
                 _Pragma("GCC unroll 4") for (int query = 0; query < count; query++)                                   \
                     sum[0][query] = STEP(sum[0][query], load(queries + query * bytes + at), y);                       \
