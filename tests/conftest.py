@@ -1,9 +1,7 @@
 """Fixtures that several test files share."""
 
-import atexit
 import contextlib
 import fcntl
-import gc
 import os
 import shutil
 import signal
@@ -15,6 +13,7 @@ import hypothesis
 import pytest
 
 from tests import workspace
+from visnet.pipeline import collector
 
 TOGETHER = (
     "tests/orchestration/test_browser.py",
@@ -53,14 +52,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Have the collector of cycles pass over what all test files import, a million objects, then and afterwards."""
-    gc.disable()
-    try:
+    with collector.importing():
         return (yield)
-    finally:
-        gc.collect()
-        gc.freeze()
-        atexit.register(gc.unfreeze)  # else Triton's library lists what it holds as leaked
-        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

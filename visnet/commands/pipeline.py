@@ -5,17 +5,22 @@ from typing import Annotated
 
 from typer import Argument
 
-from visnet.pipeline.stage import STAGES
+from visnet.pipeline import collector
+from visnet.pipeline import stage as stages
 
 
 def _stages() -> Sequence[str]:
-    return STAGES
+    return stages.STAGES
 
 
 def run(
-    stage: Annotated[str, Argument(metavar="STAGE", autocompletion=_stages, help=f"One of {', '.join(STAGES)}.")],
+    stage: Annotated[
+        str, Argument(metavar="STAGE", autocompletion=_stages, help=f"One of {', '.join(stages.STAGES)}.")
+    ],
 ) -> None:
     """Run a stage with its table of params.toml (what `dvc repro` calls)."""
-    from visnet.runs import runner
+    with collector.importing():
+        from visnet.runs import runner
 
+        stages.module(stage)
     runner.run(stage)

@@ -6,11 +6,12 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from visnet.pipeline.collector import settle
 from visnet.serving.app.columns import ANYWHERE
 from visnet.serving.app.engine import Engine
 from visnet.serving.app.filters import parsed
 from visnet.serving.app.metrics import Metrics
-from visnet.serving.app.server import application, settle
+from visnet.serving.app.server import application
 from visnet.serving.app.settings import Settings
 from visnet.serving.catalog import open_current
 

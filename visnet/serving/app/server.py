@@ -1,8 +1,6 @@
 """The application, and the process that runs it until it is told to stop."""
 
-import atexit
 import contextlib
-import gc
 import os
 import sys
 import tempfile
@@ -20,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 import visnet
 from visnet.pipeline import budget
+from visnet.pipeline.collector import settle
 from visnet.serving import catalog
 from visnet.serving.app import (
     catalog_routes,
@@ -115,18 +114,6 @@ def prepare() -> None:
     torch.set_num_threads(1)
     sys.setswitchinterval(SWITCH_S)
     budget.keep_what_a_service_frees()
-
-
-def settle() -> None:
-    """Have the collector of cycles pass over what is there by now, for the rest of the process's life.
-
-    That is half a million objects, nearly all of them the libraries', and to look through them stops every request for
-    a quarter of a second, again and again. What a version has holds no cycles: it is freed without the collector. Once
-    the process ends all is looked through again, or Triton's library would list what it holds as leaked.
-    """
-    gc.collect()
-    gc.freeze()
-    atexit.register(gc.unfreeze)
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
