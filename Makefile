@@ -28,7 +28,7 @@ serve: .venv/installed
 	@exec python -m visnet serve
 
 test: .venv/installed
-	OMP_NUM_THREADS=1 python -m pytest -n 2
+	OMP_NUM_THREADS=1 python -m pytest -n 3
 
 check: .venv/installed
 	ruff check .
