@@ -39,7 +39,7 @@ from visnet.serving.app.problems import document, refusal_of
 from visnet.serving.app.settings import LOOPBACK, Settings, page_address
 from visnet.serving.app.state import State
 from visnet.serving.following import following
-from visnet.serving.listening import listen, taking_several
+from visnet.serving.listening import in_each, taking_several
 
 SETTINGS = "VISNET_SERVE"  # the environment variable by which further processes are told
 PAGES = {"dagster_ui": "VISNET_DAGSTER_UI", "mlflow_ui": "VISNET_MLFLOW_UI"}  # of other servers, that links lead to
@@ -129,12 +129,12 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> None:
     with catalog.open_current(settings.data) as version:
         number = version.number
     logs.configure(settings.log_format)
-    with listen(host, port) as listening, contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as held:
+        sockets = held.enter_context(taking_several(host, port) if workers == 1 else in_each(host, port))
         name = f"[{host}]" if ":" in host else host
-        url = f"http://{name}:{listening.getsockname()[1]}/"
+        url = f"http://{name}:{sockets[0].getsockname()[1]}/"
         text = f"Version {number} of the catalog: {url}\nCtrl-C stops."
         logs.say(settings.log_format, text, version=number, url=url)
-        sockets = held.enter_context(taking_several(listening))
         options = {"log_level": "warning", "timeout_graceful_shutdown": GRACE_S, "server_header": False}
         options |= {"timeout_keep_alive": IDLE_S}
         options |= {"log_config": None} if settings.log_format == "json" else {}
