@@ -15,12 +15,12 @@ def _is_valid(valid_ptr, row):
 
 
 # The catalog's size is neither a constant nor specialised: a gallery that grows by one row compiles nothing.
-@triton.jit(do_not_specialize=["Q", "G", "tiles", "jump", "skip", "first", "capacity", "ratio"])
+@triton.jit(do_not_specialize=["Q", "G", "tiles", "jump", "skip", "first", "capacity"])
 def scan_kernel(
     queries_ptr, threshold_ptr, lift_ptr, inverse_ptr,  # of queries
-    gallery_ptr, scale_ptr, bias_ptr, length_ptr, error_ptr, valid_ptr, tiles_ptr,  # of rows
+    gallery_ptr, scale_ptr, bias_ptr, length_ptr, error_ptr, ratio_ptr, valid_ptr, tiles_ptr,  # of rows
     row_ptr, bound_ptr, count_ptr,  # outputs
-    Q, G, D, tiles, jump, skip, first, capacity, ratio,
+    Q, G, D, tiles, jump, skip, first, capacity,
     stride_q, stride_g, stride_gd,  # strides, in elements
     BLOCK_Q: tl.constexpr, BLOCK_G: tl.constexpr, BLOCK_D: tl.constexpr, EVEN: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
@@ -28,10 +28,11 @@ def scan_kernel(
 
     bound = dot * scale + bias * inverse + lift * (length * ratio + error), its lowest bits replaced by the column in
     the tile, so that one maximum finds both. queries: [Q, D], columns adjacent; threshold, lift, inverse: [Q] float32;
-    gallery: [G, D]; scale, bias, length, error: [G] float32, or None: then 1, 0, no lift, and lift * length; valid: a
-    bitset or None. A split reads every splits-th of the `tiles` tiles listed in `tiles_ptr` [tiles] int32, or where
-    that is None, i * jump + i // RUN * skip + first for i < tiles. row, bound: [Q, splits, capacity] int64, float32;
-    count: [Q, splits] int32, grows from what it holds, beyond capacity where there was no room. EVEN: BLOCK_D divides
+    gallery: [G, D]; scale, bias, length, error: [G] float32, or None: then 1, 0, no lift, and lift * length; ratio:
+    [1] float32, read where there is an error; valid: a bitset or None. A split reads every splits-th of the `tiles`
+    tiles listed in `tiles_ptr` [tiles] int32, or where that is None, i * jump + i // RUN * skip + first for i < tiles.
+    row, bound: [Q, splits, capacity] int64, float32; count: [Q, splits] int32, grows from what it holds, beyond
+    capacity where there was no room. EVEN: BLOCK_D divides
     D; WHOLE: D <= BLOCK_D.
     """
     split, splits = tl.program_id(1), tl.num_programs(1)
@@ -42,6 +43,8 @@ def scan_kernel(
     inverse, lift = tl.load(inverse_ptr + inside), tl.load(lift_ptr + inside)
     segment = inside.to(tl.int64) * splits + split
     found = tl.load(count_ptr + segment)
+    if error_ptr is not None:
+        ratio = tl.load(ratio_ptr)
     at_g, at_d = tl.arange(0, BLOCK_G), tl.arange(0, BLOCK_D)
     queries_at = queries_ptr + inside.to(tl.int64)[:, None] * stride_q + at_d[None, :]
     if WHOLE:

@@ -13,6 +13,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from kernels.nearest._triton import scan_kernel
+from kernels.nearest.gpu_score import BLOCK_C, BLOCK_D, NUM_WARPS, score_kernel
+from kernels.nearest.score import METRICS
 from kernels.nearest.tiles import CHUNKED, FEW, INTERPRETER, TILES, Tile, stages
 
 SHARED_LIMIT_BYTES = {80: 99 << 10, 90: 227 << 10, 100: 227 << 10}  # 99: smaller GPUs take the entries for 80 as well
@@ -20,8 +22,8 @@ DTYPES = {1: ("i8",), 2: ("bf16", "fp16"), 4: ("fp32",)}
 MATRIX = re.compile(r"\b(wgmma\.mma_async|tcgen05\.mma|mma\.sync)\S*?(m\d+n\d+k\d+)?[.\s]")
 POINTERS = {
     "threshold_ptr": "fp32", "lift_ptr": "fp32", "inverse_ptr": "fp32", "scale_ptr": "fp32", "bias_ptr": "fp32",
-    "length_ptr": "fp32", "error_ptr": "fp32", "valid_ptr": "u8", "tiles_ptr": "i32", "row_ptr": "i64",
-    "bound_ptr": "fp32", "count_ptr": "i32",
+    "length_ptr": "fp32", "error_ptr": "fp32", "ratio_ptr": "fp32", "valid_ptr": "u8", "tiles_ptr": "i32",
+    "row_ptr": "i64", "bound_ptr": "fp32", "count_ptr": "i32",
 }  # fmt: skip
 
 
@@ -64,7 +66,7 @@ def build(key: tuple[int, int, int, int], dtype: str, filtered: bool) -> Build:
     """
     arch, _, most, most_d = key
     tile, whole = TILES[key], most_d != CHUNKED
-    absent = [] if dtype == "i8" else ["scale_ptr", "error_ptr"]
+    absent = [] if dtype == "i8" else ["scale_ptr", "error_ptr", "ratio_ptr"]
     absent += [] if filtered else ["valid_ptr", "tiles_ptr"]
     constants: dict[str, object] = dict.fromkeys(absent)
     constants |= {"stride_gd": 1, "BLOCK_Q": tile.block_q, "BLOCK_G": tile.block_g, "BLOCK_D": tile.block_d}
@@ -72,7 +74,7 @@ def build(key: tuple[int, int, int, int], dtype: str, filtered: bool) -> Build:
     pointers = {"queries_ptr": dtype, "gallery_ptr": dtype, **POINTERS}
     names = scan_kernel.arg_names
     signature = {name: f"*{pointers[name]}" if name in pointers else "i32" for name in names}
-    signature |= {"ratio": "fp32"} | dict.fromkeys(constants, "constexpr")
+    signature |= dict.fromkeys(constants, "constexpr")
     aligned = [name for name in (*pointers, "D", "stride_q", "stride_g") if name not in constants]
     source = ASTSource(
         fn=scan_kernel,
@@ -87,6 +89,51 @@ def build(key: tuple[int, int, int, int], dtype: str, filtered: bool) -> Build:
     matrix = found[1].split(".")[0] if found else "none"
     shared = kernel.metadata.shared
     return Build(arch, dtype, most, most_d, filtered, tile, usage["REG"], usage["STACK"], shared, matrix, ptx)
+
+
+@dataclass(frozen=True)
+class ScoreBuild:
+    """What the kernel that scores pairs costs for one type and metric."""
+
+    arch: int
+    dtype: str
+    metric: str
+    registers: int
+    stack_bytes: int
+    ptx: str
+
+
+def score_builds() -> Iterator[ScoreBuild]:
+    """Compile the kernel that scores pairs for each type and metric: rows whose values lie together, aligned."""
+    names = score_kernel.arg_names
+    for arch in SHARED_LIMIT_BYTES:
+        for dtype in (dtype for dtypes in DTYPES.values() for dtype in dtypes):
+            for metric in METRICS:
+                constants = {"METRIC": METRICS.index(metric), "BLOCK_C": BLOCK_C, "BLOCK_D": BLOCK_D}
+                constants |= {"stride_qd": 1, "stride_gd": 1}
+                pointers = {"queries_ptr": dtype, "gallery_ptr": dtype, "row_ptr": "i64"}
+                pointers |= {"low_ptr": "fp64", "high_ptr": "fp64"}
+                signature = {name: f"*{pointers[name]}" if name in pointers else "i32" for name in names}
+                signature |= {"share": "fp32"} | dict.fromkeys(constants, "constexpr")
+                source = ASTSource(
+                    fn=score_kernel,
+                    signature=signature,
+                    constexprs={(names.index(name),): value for name, value in constants.items()},
+                    attrs={(names.index(n),): [["tt.divisibility", 16]] for n in (*pointers, "stride_q", "stride_g")},
+                )
+                options = {"num_warps": NUM_WARPS, "enable_fp_fusion": True}
+                kernel = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+                usage = _resource_usage(kernel.asm["cubin"])
+                yield ScoreBuild(arch, dtype, metric, usage["REG"], usage["STACK"], kernel.asm["ptx"])
+
+
+def score_problems(build: ScoreBuild) -> list[str]:
+    """Say what forbids this build; an empty list is what every one must have."""
+    found = [f"spills {build.stack_bytes} bytes"] if build.stack_bytes else []
+    # The bound of a score's error counts on float64 rounded to nearest, and on float32's denormals.
+    found += [f"has {op}" for op in re.findall(r"\b(?:sqrt|div|rcp)\.\S*f64", build.ptx) if ".rn." not in op]
+    found += [f"has {op}" for op in re.findall(r"\bcvt\.\S*ftz\S*", build.ptx)]
+    return found
 
 
 def _resource_usage(cubin: bytes) -> dict[str, int]:
@@ -138,6 +185,14 @@ def main() -> int:
             f"sm_{each.arch:<4}{each.dtype:>4} {most:>7} {deep:>7}  {block:<12} {each.filtered!s:>6} "
             f"{tile.num_warps:>5} {tile.num_stages:>6} {tile.programs:>8} {each.registers:>9} {each.stack_bytes:>5} "
             f"{each.shared_bytes:>6} {each.matrix:<6} {'; '.join(wrong) or 'none'}",
+            flush=True,
+        )
+    for scored in score_builds():
+        wrong = score_problems(scored)
+        failed |= bool(wrong)
+        print(
+            f"sm_{scored.arch:<4}{scored.dtype:>4} scores of pairs, {scored.metric}: {scored.registers} registers, "
+            f"{scored.stack_bytes} bytes of stack, problems: {'; '.join(wrong) or 'none'}",
             flush=True,
         )
     return int(failed)

@@ -19,7 +19,7 @@ from kernels.nearest.native import search as native
 from kernels.nearest.prepared import Prepared, encode
 from kernels.nearest.resolve import Survivors
 from kernels.nearest.scale import Scale
-from kernels.nearest.score import sq_norms
+from kernels.nearest.score import pair_scores, sq_norms
 from kernels.nearest.seed import Sample, sample_of, threshold
 from kernels.nearest.survive import Limits, limits_of, survivors
 
@@ -117,7 +117,7 @@ def _by_torch(queries: Tensor, prepared: Prepared, k: int, admission: Admission,
             admission,
             scan=_scan_of(queries, prepared, admission, limits),
             wanted=limits.wanted,
-            sq_norms=prepared.sq_norms,
+            scores=partial(pair_scores, gallery_sq_norms=prepared.sq_norms),
         )
 
 

@@ -10,26 +10,32 @@ from kernels.nearest.contract import Admission, Neighbors
 from kernels.nearest.encode import NoBoundError
 from kernels.nearest.gpu_queries import Queries
 from kernels.nearest.gpu_queries import encode as encode_queries
+from kernels.nearest.gpu_replay import Replays
 from kernels.nearest.gpu_rows import Rows, scanned_type
 from kernels.nearest.gpu_rows import encode as encode_rows
 from kernels.nearest.gpu_scan import INTERPRETED, scan
-from kernels.nearest.gpu_seed import Sample, sample_of, threshold
+from kernels.nearest.gpu_score import pair_scores
+from kernels.nearest.gpu_seed import Sample, room_for, sample_of, threshold
 from kernels.nearest.resolve import Survivors
 from kernels.nearest.scale import Scale
 
 SLOTS = 1 << 24  # survivors that one scan has room for; 12 bytes each
-MOST_QUERIES, LEAST_MOST = 8192, 1024
+MOST_QUERIES = 8192
 PER_GROUP = 4  # rows looked for per group wanted
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A gallery as the scan reads it; `scanned` is None where no bound holds for these vectors."""
+    """A gallery as the scan reads it; `scanned` is None where no bound holds for these vectors.
+
+    replays: for a gallery that is searched many times, and in whole.
+    """
 
     vectors: Tensor
     metric: str
     scanned: Rows | None
     sample: Sample | None = None
+    replays: Replays | None = None
 
     @property
     def nbytes(self) -> int:
@@ -66,7 +72,8 @@ def prepare(vectors: Tensor, metric: str, compute: str, *, keep: bool) -> Prepar
         scanned = encode_rows(vectors, metric, scanned_type(vectors.dtype, compute, keep=keep))
     except NoBoundError:
         return Prepared(vectors, metric, None)
-    return Prepared(vectors, metric, scanned, sample_of(scanned, Admission()))
+    sample = sample_of(scanned, Admission())
+    return Prepared(vectors, metric, scanned, sample, Replays(vectors, scanned, sample) if keep else None)
 
 
 def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) -> Neighbors:
@@ -74,22 +81,39 @@ def answer(queries: Tensor, prepared: Prepared, k: int, admission: Admission) ->
 
     queries: [Q, D]; 1 <= k <= G. Returns [Q, k]. Memory beyond inputs and result is bounded at any G.
     """
+    replayed = None
+    if prepared.replays is not None and admission.valid is None and admission.group is None:
+        replayed = prepared.replays.answer(queries, k, admission.exclude)
+    if replayed is None:
+        return _in_rounds(queries, prepared, k, admission)
+    found, all_settled = replayed
+    if not all_settled:
+        left = torch.nonzero(~found.proven)[:, 0]
+        rest = _in_rounds(queries[left], prepared, k, admission.of(left))
+        found.score[left], found.row[left], found.proven[left] = rest.score, rest.row, rest.proven
+    return found
+
+
+def _in_rounds(queries: Tensor, prepared: Prepared, k: int, admission: Admission) -> Neighbors:
+    """Scan, and again for what that leaves open, some thousand queries at a time."""
     wanted = k * (1 if admission.group is None else PER_GROUP) + (admission.exclude is not None)
     sample, most = prepared.sample, 0
     if prepared.scanned is not None:
         if sample is None or admission.valid is not None:
             sample = sample_of(prepared.scanned, admission)
-        most = max(LEAST_MOST, 4 * wanted, 4 * sample.expected(wanted))
+        most = room_for(wanted, sample)
     step = max(1, min(MOST_QUERIES, SLOTS // max(1, 2 * most) // 128 * 128))
     parts = []
     for start in range(0, queries.shape[0], step):
         part = slice(start, start + step)
-        made = _scan_of(queries[part], prepared, sample, wanted, most)
+        of, made = admission.of(part), _scan_of(queries[part], prepared, sample, wanted, most)
         parts.append(
             rounds.answer(
-                queries[part], prepared.vectors, k, prepared.metric, admission.of(part), scan=made, wanted=wanted
+                queries[part], prepared.vectors, k, prepared.metric, of, scan=made, wanted=wanted, scores=pair_scores
             )
         )
+    if len(parts) == 1:
+        return parts[0]
     return Neighbors(*(torch.cat([getattr(part, name) for part in parts]) for name in ("score", "row", "proven")))
 
 
@@ -97,10 +121,8 @@ def _scan_of(queries: Tensor, prepared: Prepared, sample: Sample | None, wanted:
     """Encode queries [H, D]; None where no bound holds for them or the gallery."""
     if prepared.scanned is None or sample is None:
         return None
-    try:
-        return GpuScan(encode_queries(queries, prepared.scanned), sample, wanted, most)
-    except NoBoundError:
-        return None
+    made = encode_queries(queries, prepared.scanned)
+    return GpuScan(made, sample, wanted, most) if made.bounded.all() else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +140,9 @@ class GpuScan:
 
     def survivors(self, floor: Tensor, admission: Admission) -> tuple[Survivors, Tensor]:
         """Launch the kernel."""
-        return scan(self.queries, self.queries.least(floor), admission, self.sample, self.wanted, self.most)
+        least = self.queries.least(floor)
+        found, overflown, _ = scan(self.queries, least, admission, self.sample, self.wanted, most=self.most)
+        return found, overflown
 
     @property
     def scale(self) -> Scale:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kernels.nearest.encode import NoBoundError
 from kernels.nearest.gpu_rows import UP, Rows
 from kernels.nearest.scale import Scale
 
@@ -19,7 +18,7 @@ class Queries:
 
     codes: [H, D]. inverse, near, size, depth: [H] float32, with near >= |x - x'| and size >= |x'| in the codes' unit,
     the roundings of the product and its epilogue included; depth is below every row's bound. floor: [H] float64, what
-    float64 and flushed denormals may take from s.
+    float64 and flushed denormals may take from s. bounded: [H] bool, whether any of it holds.
     """
 
     rows: Rows
@@ -30,12 +29,13 @@ class Queries:
     depth: Tensor
     scale: Scale
     floor: Tensor
+    bounded: Tensor
 
     def of(self, queries: Tensor) -> "Queries":
         """Narrow to some of the queries."""
         near, size, depth = self.near[queries], self.size[queries], self.depth[queries]
-        scale, floor = self.scale.of(queries), self.floor[queries]
-        return Queries(self.rows, self.codes[queries], self.inverse[queries], near, size, depth, scale, floor)
+        scale, floor, bounded = self.scale.of(queries), self.floor[queries], self.bounded[queries]
+        return Queries(self.rows, self.codes[queries], self.inverse[queries], near, size, depth, scale, floor, bounded)
 
     @property
     def lift(self) -> Tensor:
@@ -43,9 +43,9 @@ class Queries:
         return self.near if self.rows.error is None else self.size
 
     @property
-    def ratio(self) -> float:
-        """How much more a row's length may count than its error, at most."""
-        return float((self.near.double() / self.size.double()).max()) * UP
+    def ratio(self) -> Tensor | None:
+        """How much more a row's length may count than its error, at most: one float32; None where there is no error."""
+        return None if self.rows.error is None else ((self.near.double() / self.size.double()).max() * UP).float()
 
     def least(self, floor: Tensor) -> Tensor:
         """Turn thresholds in s, [H] float64, into the scan's, [H] float32, whose cut is not before them."""
@@ -64,13 +64,13 @@ class Queries:
         cost = self.scale.costs(every, reached / self.inverse.double() + self.floor)
         return torch.where(least <= self.depth, torch.inf, cost)
 
-    def bounds(self, query: Tensor, row: Tensor, bound: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
-        """Bound the costs of pairs [P] from below and above, given the scan's bounds [P] float32 and its ratio."""
+    def bounds(self, query: Tensor, row: Tensor, bound: Tensor, ratio: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Bound the costs of pairs, of any one shape, from below and above, given the scan's bounds and its ratio."""
         reach = self.near[query].double()
         if self.rows.length is not None:
             reach = self.rows.length[row].double()
-            if self.rows.error is not None:
-                reach = reach * ratio + self.rows.error[row].double()
+            if ratio is not None and self.rows.error is not None:
+                reach = reach * ratio.double() + self.rows.error[row].double()
             reach = reach * self.lift[query].double()
         rounding = PACKED * bound.double().abs()
         inverse, floor = self.inverse[query].double(), self.floor[query]
@@ -82,15 +82,13 @@ class Queries:
 
 
 def encode(vectors: Tensor, rows: Rows) -> Queries:
-    """Encode queries [H, D] for a scan of these rows. Raises NoBoundError."""
+    """Encode queries [H, D] for a scan of these rows."""
     dtype, d, centre, true = rows.codes.dtype, vectors.shape[1], rows.centre, vectors.double()
     constant, norm = true @ centre, torch.linalg.vector_norm(true, dim=1)
     if rows.metric == "sq_euclidean":
         true = true - centre
         constant = true.square().sum(dim=1)
     largest = true.abs().amax(dim=1)
-    if float(largest.max()) > 2.0**60:
-        raise NoBoundError
     # -h in the unit of the codes must stay far from float32's end, and so must the unit.
     unit = largest.clamp(min=2.0**-60 * max(1.0, 0.0 if rows.bias is None else rows.longest**2))
     if dtype == torch.int8 and vectors.dtype == torch.int8 and not rows.copied:
@@ -111,7 +109,8 @@ def encode(vectors: Tensor, rows: Rows) -> Queries:
     if rows.bias is not None:
         depth -= rows.longest**2 * inverse
     scale = Scale(rows.metric, constant, norm)
-    return Queries(rows, codes, inverse.float(), near.float(), size.float(), depth.float(), scale, floor)
+    bounded = largest <= 2.0**60
+    return Queries(rows, codes, inverse.float(), near.float(), size.float(), depth.float(), scale, floor, bounded)
 
 
 def _readable(true: Tensor, dtype: torch.dtype) -> Tensor:

@@ -23,37 +23,56 @@ SKEW = 2  # how much more than its share one split may find
 
 
 def scan(
-    queries: Queries, least: Tensor, admission: Admission, sample: Sample, wanted: int, most: int
-) -> tuple[Survivors, Tensor]:
+    queries: Queries,
+    least: Tensor,
+    admission: Admission,
+    sample: Sample,
+    wanted: int,
+    *,
+    most: int,
+    width: int | None = None,
+) -> tuple[Survivors, Tensor, Tensor]:
     """Scan for the admitted rows whose bound reaches `least` [H] float32, or a sharper threshold found on the way.
 
-    wanted: rows that must be found; most: survivors of a query there is room for. Returns the survivors, and which
-    queries had more than there was room for, [H] bool: of those some are returned.
+    wanted: rows that must be found; most: survivors of a query there is room for while scanning; width: columns of the
+    answer; what the fullest query needs where it is left out, which waits for the device. Returns the survivors, which
+    queries had more than there was room for, [H] bool: of those some are returned; and how many each had, [H].
     """
-    ratio = 1.0 if queries.rows.error is None else queries.ratio
+    ratio = queries.ratio
     row, bound, count, least = _launch(queries, least, admission.valid, sample, wanted, most, ratio)
-    taken = torch.arange(row.shape[2], device=row.device) < count[:, :, None]
-    query, split, place = taken.nonzero(as_tuple=True)  # in the order of queries
-    found, reached = row[query, split, place], bound[query, split, place]
+    taken = count.clamp(max=row.shape[2]).cumsum(1)  # of a query's splits up to each one
+    full = (count > row.shape[2]).any(dim=1)
+    if width is None:
+        width = max(1, int(taken[:, -1].max()))
+    place, found, reached = _listed(row, bound, taken, width)
+    query = torch.arange(least.numel(), device=row.device)[:, None].expand_as(found)
+    absent = place >= taken[:, -1:]
     if (excluded := admission.excluded(query, found)) is not None:
-        query, found, reached = query[~excluded], found[~excluded], reached[~excluded]
+        absent = absent | excluded
     near, far = queries.bounds(query, found, reached, ratio)
-    h, device = least.numel(), row.device
-    each = torch.zeros(h, dtype=torch.int64, device=device).scatter_add_(0, query, torch.ones_like(query))
-    column = torch.arange(query.numel(), device=device) - (each.cumsum(0) - each)[query]
-    shape = (h, int(each.max()))
     table = Survivors(
-        torch.full(shape, -1, dtype=torch.int64, device=device),
-        torch.full(shape, torch.inf, dtype=torch.float64, device=device),
-        torch.full(shape, torch.inf, dtype=torch.float64, device=device),
+        found.masked_fill(absent, -1),
+        near.masked_fill(absent, torch.inf),
+        far.masked_fill(absent, torch.inf),
         queries.cut(least),
     )
-    table.row[query, column], table.near[query, column], table.far[query, column] = found, near, far
-    return table, (count > row.shape[2]).any(dim=1)
+    return table, full | (taken[:, -1] > width), count.sum(dim=1)
+
+
+def _listed(row: Tensor, bound: Tensor, taken: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Move what the splits found together: places [width], and rows and bounds [H, width], which hold any beyond."""
+    h, splits, room = row.shape
+    place = torch.arange(width, device=row.device)
+    split = torch.searchsorted(taken, place.expand(h, -1).contiguous(), right=True).clamp_(max=splits - 1)
+    before = torch.nn.functional.pad(taken, (1, 0))[:, :-1].gather(1, split)
+    at = split * room + (place - before).clamp_(max=room - 1)
+    row, bound = row.flatten(1).gather(1, at), bound.flatten(1).gather(1, at)
+    inside = place < taken[:, -1:]  # memory that nobody wrote lies beyond
+    return place, row.where(inside, 0), bound.where(inside, 0.0)
 
 
 def _launch(
-    queries: Queries, least: Tensor, valid: Tensor | None, sample: Sample, wanted: int, most: int, ratio: float
+    queries: Queries, least: Tensor, valid: Tensor | None, sample: Sample, wanted: int, most: int, ratio: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Run the kernel: row and bound [H, splits, C], the first count [H, splits] of them set; and thresholds."""
     rows, codes, device = queries.rows, queries.codes, least.device
@@ -75,9 +94,9 @@ def _launch(
             return
         scan_kernel[(blocks, splits)](
             codes, least, queries.lift, queries.inverse,  # of queries
-            rows.codes, rows.scale, rows.bias, rows.length, rows.error, valid, live,  # of rows
+            rows.codes, rows.scale, rows.bias, rows.length, rows.error, ratio, valid, live,  # of rows
             row, bound, count,  # outputs
-            h, g, d, tiles, jump, skip, first, room, ratio,  # shapes
+            h, g, d, tiles, jump, skip, first, room,  # shapes
             codes.stride(0), *rows.codes.stride(),  # strides
             tile.block_q, tile.block_g, tile.block_d, d % tile.block_d == 0, whole,  # constants
             num_warps=tile.num_warps, num_stages=stages(tile, whole, live is not None), enable_fp_fusion=True,

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from kernels.nearest.contract import Admission
-from kernels.nearest.gpu_queries import Queries
+from kernels.nearest.gpu_queries import PACKED, Queries
 from kernels.nearest.gpu_rows import Rows
 
 SHARE = 32  # one row in so many is sampled
 SMALLEST, LARGEST = 4096, 65536  # rows of a sample
 CANDIDATES = 1 << 22  # rows whose validity is looked at
 PRODUCT_BYTES = 64 << 20
+LEAST_ROOM = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,11 @@ def rank_of(wanted: int, share: float) -> int:
     """Say which of the best of a share of the rows the `wanted` best of all are surely before."""
     expected = wanted * share
     return math.ceil(expected + 4.0 * math.sqrt(expected) + 3.0)
+
+
+def room_for(wanted: int, sample: Sample) -> int:
+    """Say for how many survivors of a query a scan should have room."""
+    return max(LEAST_ROOM, 4 * wanted, 4 * sample.expected(wanted))
 
 
 def sample_of(rows: Rows, admission: Admission) -> Sample:
@@ -76,6 +82,8 @@ def threshold(queries: Queries, sample: Sample, wanted: int) -> Tensor:
         if bias is not None:
             s += bias * queries.inverse[part, None]
         best[part] = s.topk(rank, dim=1, sorted=False).values.amin(dim=1)
+    if m == sample.population:  # no rank leaves room for what one row's bound is off another's
+        slack = 2.0 * slack + 4.0 * PACKED * best.abs()
     return (best - slack).double() / queries.inverse.double()
 
 

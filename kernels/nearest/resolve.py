@@ -1,16 +1,19 @@
 """From survivors of a scan to the answer: bound, score, and prove that no other row belongs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kernels.nearest.contract import Admission
-from kernels.nearest.score import pair_scores, sign
+from kernels.nearest.score import sign
 from kernels.nearest.select import best
 
 FEW_PAIRS = 64  # that are scored as they stand: to move the hopeful ones together takes longer
 GPU_FEW_PAIRS = 8192
+
+PairScores = Callable[[Tensor, Tensor, Tensor, str], Tensor]  # of queries, gallery, rows [H, C] (-1: none), metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,30 +47,42 @@ class Resolved:
         return Resolved(self.score[queries], self.row[queries], self.proven[queries], self.limit[queries])
 
 
-def resolve(
-    queries: Tensor,
-    gallery: Tensor,
-    k: int,
-    metric: str,
-    admission: Admission,
-    found: Survivors,
-    gallery_sq_norms: Tensor | None = None,
-) -> Resolved:
-    """Score the survivors that can be among the k first, and order them.
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """What bounds alone say: the limit of `Resolved`, [H]; whether no row outside can belong, [H]; who can, [H, C]."""
 
-    queries: [H, D]; gallery: [G, D]; gallery_sq_norms: [G] float64, if they are known. Believes no bound of this scan
-    if one of them is not kept: then nothing is proven.
-    """
+    limit: Tensor
+    proven: Tensor
+    hopeful: Tensor
+
+
+def outlook(found: Survivors, k: int, admission: Admission) -> Outlook:
+    """Say by their bounds which survivors can be among the k first."""
     limit = kth(found, k, admission)
     rounded = limit.float()
     # Strictly: a row outside with the same rounded score and a lower number would belong to the answer.
     proven = (found.cut.float() > rounded) | (found.cut == torch.inf)
-    hopeful = (found.row >= 0) & (found.near.float() <= rounded[:, None])
-    row, near, far = _narrow(hopeful, found)
-    score = pair_scores(queries, gallery, row, metric, gallery_sq_norms)
+    return Outlook(limit, proven, (found.row >= 0) & (found.near.float() <= rounded[:, None]))
+
+
+def broken(row: Tensor, near: Tensor, score: Tensor, far: Tensor, metric: str) -> Tensor:
+    """Say which pairs, -1 for none, have a score beyond their bounds: not the arithmetic that these were proven for."""
     cost = sign(metric) * score
-    broken = (row >= 0) & ((near.float() > cost) | (cost > far.float()))
-    if broken.any():  # not the arithmetic that the bounds were proven for
+    return (row >= 0) & ((near.float() > cost) | (cost > far.float()))
+
+
+def resolve(
+    queries: Tensor, gallery: Tensor, k: int, metric: str, admission: Admission, found: Survivors, scores: PairScores
+) -> Resolved:
+    """Score the survivors that can be among the k first, and order them.
+
+    queries: [H, D]; gallery: [G, D]. Believes no bound of this scan if one of them is not kept: then nothing is proven.
+    """
+    hope = outlook(found, k, admission)
+    limit, proven = hope.limit, hope.proven
+    row, near, far = _narrow(hope.hopeful, found)
+    score = scores(queries, gallery, row, metric)
+    if broken(row, near, score, far, metric).any():
         proven = torch.zeros_like(proven)
         limit = torch.full_like(limit, torch.inf)
     return Resolved(*best(score, row, k, metric, admission.group), proven, limit)

@@ -9,7 +9,7 @@ from torch import Tensor
 from kernels.nearest import exact
 from kernels.nearest.contract import Admission, Neighbors
 from kernels.nearest.encode import NoBoundError
-from kernels.nearest.resolve import Resolved, Survivors, beyond, kth, resolve
+from kernels.nearest.resolve import PairScores, Resolved, Survivors, beyond, kth, resolve
 from kernels.nearest.scale import Scale
 from kernels.nearest.score import nothing
 
@@ -43,18 +43,18 @@ def answer(
     *,
     scan: Scan | None,
     wanted: int,
-    sq_norms: Tensor | None = None,
+    scores: PairScores,
 ) -> Neighbors:
     """Find the k nearest admitted rows of each query, by this scan as far as it proves them.
 
     queries: [H, D]; vectors: [G, D]; scan: of these queries, None where no bound holds for them; wanted: rows to look
-    for; sq_norms: [G] float64, the vectors', if they are known. Returns [H, k].
+    for; scores: what scores listed pairs. Returns [H, k].
     """
     h, device = queries.shape[0], queries.device
     parts: list[tuple[Tensor, Resolved]] = []
 
     def resolved(found: Survivors, left: Tensor) -> Resolved:
-        return resolve(queries[left], vectors, k, metric, admission.of(left), found, sq_norms)
+        return resolve(queries[left], vectors, k, metric, admission.of(left), found, scores)
 
     if scan is not None:
         try:

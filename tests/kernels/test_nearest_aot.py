@@ -21,6 +21,8 @@ for build in aot.builds(filtered=(True,), dtypes=("i8", "bf16", "fp32")):
     needed = 2 * tile.block_q * tile.block_g * tile.block_d
     extra = {"problems": aot.problems(build), "flops": roofline.product_flops(build) / needed}
     print(json.dumps({**dataclasses.asdict(dataclasses.replace(build, ptx="")), **extra}))
+for build in aot.score_builds():
+    print(json.dumps({"scores": build.metric, "arch": build.arch, "problems": aot.score_problems(build)}))
 """
 
 
@@ -34,6 +36,9 @@ def test_every_entry_compiles_without_spilling(tmp_path):
     )
     assert result.returncode == 0, result.stderr[-4000:]
     found = [json.loads(line) for line in result.stdout.splitlines()]
+    scored = [build for build in found if "scores" in build]
+    assert [build["problems"] for build in scored] == [[]] * (3 * 4 * 3)  # architectures, types, metrics
+    found = [build for build in found if "scores" not in build]
     assert len(found) == sum(key[0] != INTERPRETER for key in TILES)
     assert {build["arch"] for build in found} == {80, 90, 100}
     for build in found:

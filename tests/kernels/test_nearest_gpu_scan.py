@@ -32,7 +32,7 @@ def plain_bounds(queries, rows):
     if rows.length is not None:
         reach = rows.length.double()
         if rows.error is not None:
-            reach = reach * queries.ratio + rows.error.double()
+            reach = reach * queries.ratio.double() + rows.error.double()
         bound += queries.lift.double()[:, None] * reach
     return bound
 
@@ -96,7 +96,7 @@ def test_every_tile_is_read_once(tiles, filtered, monkeypatch):
     if filtered:
         valid[: tiles // 3 * width] = False
     row, _, count, _ = gpu_scan._launch(
-        queries, queries.depth, pack_bits(valid) if filtered else None, sample, 1, g, 1.0
+        queries, queries.depth, pack_bits(valid) if filtered else None, sample, 1, g, queries.ratio
     )
     taken = torch.arange(row.shape[2], device=DEVICE) < count[:, :, None]
     expected = valid.nonzero()[:, 0].tolist() if filtered else list(range(g))
@@ -111,7 +111,7 @@ def test_a_tile_without_a_valid_row_is_not_read():
     valid[2 * width : 4 * width] = False
     rows, encoded, sample = scanned(queries, gallery, torch.float32)
     rows.codes[2 * width : 4 * width] = torch.nan
-    row, _, count, _ = gpu_scan._launch(encoded, encoded.depth, pack_bits(valid), sample, 5, 6 * width, 1.0)
+    row, _, count, _ = gpu_scan._launch(encoded, encoded.depth, pack_bits(valid), sample, 5, 6 * width, encoded.ratio)
     taken = torch.arange(row.shape[2], device=DEVICE) < count[:, :, None]
     for query in range(3):
         assert sorted(row[query][taken[query]].tolist()) == valid.nonzero()[:, 0].tolist()
@@ -120,16 +120,16 @@ def test_a_tile_without_a_valid_row_is_not_read():
 def overflowing(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Leave room for a handful of survivors, and count how often that is too little."""
     monkeypatch.setattr(gpu_scan, "ROOM", 4)
-    monkeypatch.setattr(gpu, "LEAST_MOST", 8)
+    monkeypatch.setattr(gpu_seed, "LEAST_ROOM", 8)
     monkeypatch.setattr(gpu_seed.Sample, "expected", lambda self, wanted: 0)
     monkeypatch.setattr(gpu_seed, "SMALLEST", 24)  # a sample that cannot know
     monkeypatch.setattr(gpu_seed, "rank_of", lambda wanted, share: 20)
     seen, before = [], gpu.scan
 
-    def scan(*args: object) -> object:
-        table, overflown = before(*args)
+    def scan(*args: object, **named: object) -> object:
+        table, overflown, survivors = before(*args, **named)
         seen.append(int(overflown.sum()))
-        return table, overflown
+        return table, overflown, survivors
 
     monkeypatch.setattr(gpu, "scan", scan)
     return seen

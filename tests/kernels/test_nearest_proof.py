@@ -184,7 +184,7 @@ def test_a_row_outside_that_ties_is_not_lost():
         torch.tensor([4.0]),
     )
     gallery = torch.tensor([[2.0], [-2.0]])
-    result = resolve.resolve(torch.zeros(1, 1), gallery, 1, "sq_euclidean", Admission(), found)
+    result = resolve.resolve(torch.zeros(1, 1), gallery, 1, "sq_euclidean", Admission(), found, score.pair_scores)
     assert not result.proven.any()
     assert float(resolve.beyond(result.limit)) > 4.0
 
