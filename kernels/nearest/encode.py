@@ -143,7 +143,8 @@ def coding_of(gallery: Tensor, metric: str, dtype: torch.dtype) -> Coding:
 
     Any centre is right. Medians, unlike means, shrug at one huge row and keep integers integers.
     """
-    sample = gallery[:: gallery.shape[0] // SAMPLE + 1].float()
+    # Contiguous: of rows that are one row expanded, torch 2.15's median returns memory that nobody wrote.
+    sample = gallery[:: gallery.shape[0] // SAMPLE + 1].float().contiguous()
     if metric == "cosine":
         sample, _ = units(sample)
     centre = sample.median(dim=0).values

@@ -195,6 +195,13 @@ def test_the_centre_shortens_what_is_scanned():
     assert (gallery - coding.centre).norm(dim=1).max() < 10.0
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_centre_of_one_row_expanded_is_that_row(metric):
+    row = normal(1, 8)
+    centre = coding_of(row.expand(500, 8), metric, torch.bfloat16).centre
+    assert torch.allclose(centre, row[0] / (row.norm() if metric == "cosine" else 1.0))
+
+
 def test_memory_does_not_grow_with_the_gallery():
     # Peak memory above the inputs, in a process of its own: ordinary rows, and rows that all tie.
     code = """
