@@ -43,10 +43,7 @@ docs: .venv/installed
 # Takes the Python that is there, with its torch and triton: nothing of dagster, dvc, mlflow or lance is needed, nor of
 # the plugins of pytest that pyproject.toml has settings of.
 gpu:
-	$(PYTHON) -m pytest -q -m gpu tests/kernels tests/test_gpu.py -p no:cacheprovider -W ignore::pytest.PytestConfigWarning
-	$(PYTHON) -m kernels.nearest.bench --device cuda
-	PYTHONPATH=. $(PYTHON) benchmarks/training.py --config mildnet_all_trainable --side 224 --device cuda
-	PYTHONPATH=. $(PYTHON) benchmarks/training.py --config mildnet_small_hinge --photos 8192 --triplets 128 --device cuda
+	$(PYTHON) benchmarks/gpu.py
 
 COMPILE := uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header

@@ -23,7 +23,7 @@ from kernels.nearest.bench.peer import METRICS, AbsentError, Peer, Search, load
 from kernels.nearest.bench.peers import peers_on
 from kernels.nearest.bench.roofs import Roofs, measure_roofs, reached
 from kernels.nearest.bench.sheet import lines
-from kernels.nearest.bench.work import QUICK, WORKS, Work, group, shrink
+from kernels.nearest.bench.work import QUICK, TABLES, Work, group, shrink
 
 GREEN = (sys.executable, "-c", "pass")
 RED = (sys.executable, "-c", "raise SystemExit(1)")
@@ -105,7 +105,8 @@ def test_the_gpu_table_runs_here_at_tiny_sizes(tmp_path: Path, capsys: pytest.Ca
             compute="auto" if work.compute == "int8" else work.compute,  # no int8 scan on every processor
             arrivals_per_s=(100,) if work.arrivals_per_s else (),
         )
-        for work in WORKS["cuda"]
+        for table in TABLES["cuda"].values()
+        for work in table
     ]
     peers = tuple(peer for peer in peers_on("cuda") if "compiled" not in peer.name)  # compiling takes longer than this
     made = suite.Suite("cpu", peers, ROOFS, lambda _: None, pairs=2, budget_s=0.0, serve_s=0.1)
@@ -233,7 +234,10 @@ def test_clustered_vectors_are_units_near_their_kind() -> None:
 
 
 def test_tables_name_peers_that_exist_and_share_vectors() -> None:
-    for device, works in [*WORKS.items(), *QUICK.items()]:
+    for device, works in [
+        *((name, works) for name, tables in TABLES.items() for works in tables.values()),
+        *QUICK.items(),
+    ]:
         names = {peer.name for peer in peers_on(device)}
         assert all(set(work.peers or ()) <= names for work in works)
         datasets = [members[0].dataset for members in group(works)]

@@ -18,14 +18,14 @@ from kernels.nearest.bench.peers import peers_on
 from kernels.nearest.bench.roofs import QUICK_SIZES, SIZES, Roofs, measure_roofs
 from kernels.nearest.bench.sheet import k_lines, lines, roof_line, write
 from kernels.nearest.bench.suite import Suite
-from kernels.nearest.bench.work import QUICK, WORKS, Work
+from kernels.nearest.bench.work import QUICK, TABLES, Work
 
 PLUGINS = ("-W", "ignore::pytest.PytestConfigWarning")  # settings of plugins that are not installed
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *PLUGINS, "tests/kernels", "-m")
 TIMED = (*PYTEST, "not gpu and not interpret and not aot")  # neither Triton's interpreter nor its compiler is timed
 TESTS = {
     "cpu": (TIMED,),
-    "cuda": (TIMED, (*PYTEST, "gpu")),  # apart, since pytest calls it red to find none
+    "cuda": ((*PYTEST, "gpu"),),
 }
 
 
@@ -51,8 +51,9 @@ def main(
     rows: list[WorkRow] = []
     complete = False
     try:
-        log("running the tests of kernels.nearest")
-        if not all(green(command) for command in tests or TESTS[device]):
+        if not options.tested:
+            log("running the tests of kernels.nearest")
+        if not options.tested and not all(green(command) for command in tests or TESTS[device]):
             print("the tests of kernels.nearest fail, so no figure is printed", file=sys.stderr)
             return 1
         pin(options.threads or torch.get_num_threads())
@@ -64,12 +65,13 @@ def main(
     except KeyboardInterrupt:
         print("interrupted before anything was measured", file=sys.stderr)
         return 130
-    path = options.out / f"nearest-{slug(machine['device'])}{'-quick' if options.quick else ''}.json"
+    table = "quick" if options.quick else options.table
+    path = options.out / f"nearest-{slug(machine['device'])}-{table}.json"
     about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit()}
     budget_s, serve_s = (0.3, 1.0) if options.quick else (2.0, 5.0)  # a peer and a stream
     suite = Suite(device, peers or peers_on(device), roofs, log, options.pairs, budget_s, serve_s)
     try:
-        for row in suite.run(works or (QUICK if options.quick else WORKS)[device]):
+        for row in suite.run(works or (QUICK[device] if options.quick else TABLES[device][table])):
             rows.append(row)
             print(*lines(row), sep="\n", end="\n\n", flush=True)
             write(path, machine, roofs, rows, **about, complete=False)
@@ -93,14 +95,18 @@ def green(command: Sequence[str]) -> bool:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m kernels.nearest.bench", description=__doc__)
-    parser.add_argument("--device", choices=sorted(WORKS), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", choices=sorted(TABLES), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--pairs", type=int, default=7, help="timed pairs a peer, fewer of slow ones (default: 7)")
     parser.add_argument("--threads", type=int, help="of every library (default: torch's choice)")
+    parser.add_argument("--table", default="peers", help="of loads: peers, and for a GPU alone and large too")
+    parser.add_argument("--tested", action="store_true", help="the tests have just passed: do not run them")
     parser.add_argument("--quick", action="store_true", help="small galleries, half a minute; a file of its own")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the JSON")
     options = parser.parse_args(arguments)
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no GPU here")
+    if options.table not in TABLES[options.device]:
+        parser.error(f"--table {options.table}: of {options.device} there are {', '.join(TABLES[options.device])}")
     return options
 
 

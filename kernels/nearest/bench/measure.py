@@ -9,6 +9,7 @@ import torch
 
 from kernels.nearest.bench.arrivals import Served
 from kernels.nearest.bench.roofs import Reached
+from kernels.nearest.bench.trace import KernelTime
 from kernels.nearest.bench.work import Work
 
 LEAST = 2  # pairs, however slow a peer is
@@ -55,6 +56,7 @@ class WorkRow:
     reached: Reached | None = None
     peers: tuple[PeerRow, ...] = ()
     served: tuple[Served, ...] = field(default=())
+    kernels: tuple[KernelTime, ...] = ()
 
     @property
     def ours_s(self) -> tuple[float, ...]:

@@ -23,6 +23,7 @@ def lines(row: WorkRow) -> list[str]:
         told.append(f"  gallery: {row.scan} copy of {row.copy_bytes / 1e6:,.1f} MB in {row.build_s:.3f} s")
     if row.ours_s:
         told.append(_ours(row))
+    told += [f"    {one.took_ms:9.3f} ms  {one.launches:4} x  {one.name}" for one in row.kernels]
     told += [_peer(peer) for peer in row.peers]
     if (best := row.best_peer) is not None and len(row.peers) > 1:
         told.append(f"  best peer: {best.peer}, {best.ratio:.2f} times our time")

@@ -78,19 +78,35 @@ def _cpu() -> tuple[Work, ...]:
     )
 
 
-def _cuda() -> tuple[Work, ...]:
+def _alone() -> tuple[Work, ...]:
+    d, half = 512, "bfloat16"
+    return (
+        *(Work(q, g, d, 10, half, peers=()) for g in (20_000, 200_000, 1_000_000) for q in (1, 16, 512)),
+        *(Work(q, 10_000_000, d, k, half, peers=()) for q in (1, 4, 16, 64) for k in (10, 100)),
+        *(Work(512, 10_000_000, d, k, half, peers=()) for k in (10, 100, 1000)),
+        *(Work(q, 10_000_000, d, 100, half, compute="int8", peers=()) for q in (1, 512)),
+    )
+
+
+def _peers() -> tuple[Work, ...]:
     g, d, half = 10_000_000, 512, "bfloat16"
     scan = "0.85 of the copy bandwidth"
     tensor = "400 TFLOP/s and 2 times as fast as the best peer"
-    batched = "2,000/s at p99 50 ms"
-    large = 50_000_000
     return (
-        *(Work(q, g, d, k, half, target=scan) for q in (1, 4, 16, 64) for k in (10, 100)),
+        *(Work(q, g, d, 10, half, target=scan) for q in (1, 16)),
+        Work(64, g, d, 100, half, target=scan),
         Work(512, g, d, 10, half),
         Work(512, g, d, 100, half, target=tensor),
         Work(512, g, d, 1000, half, target="1.2 times the time of k 10"),
         Work(512, g, d, 100, half, data="clustered"),
         Work(512, 2_000_000, d, 100),
+    )
+
+
+def _large() -> tuple[Work, ...]:
+    d, half, batched = 512, "bfloat16", "2,000/s at p99 50 ms"
+    large = 50_000_000
+    return (
         Work(512, large, d, 100, half, compute=half, peers=("torch mm+topk",), target="10,000 queries/s"),
         Work(512, large, d, 100, half, compute=half, peers=(), arrivals_per_s=(2000, 5000, 10_000), target=batched),
         Work(512, large, d, 100, half, compute="int8", peers=(), target="15,000 queries/s"),
@@ -98,7 +114,7 @@ def _cuda() -> tuple[Work, ...]:
     )
 
 
-WORKS = {"cpu": _cpu(), "cuda": _cuda()}
+TABLES = {"cpu": {"peers": _cpu()}, "cuda": {"alone": _alone(), "peers": _peers(), "large": _large()}}
 QUICK = {
     "cpu": (
         *(Work(q, 20_000, 512, k) for q in (1, 256) for k in (10, 1000)),
