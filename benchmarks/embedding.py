@@ -37,8 +37,8 @@ class Photos(Dataset[Tensor]):
     def __getitem__(self, row: int) -> Tensor:
         return self.few[row % len(self.few)]
 
-    def __getitems__(self, rows: list[int]) -> list[Tensor]:
-        return list(self.few[[row % len(self.few) for row in rows]])
+    def __getitems__(self, rows: list[int]) -> Tensor:
+        return self.few[[row % len(self.few) for row in rows]]
 
 
 def embedded_s(model: torch.nn.Module, photos: Photos, batch: int, device: embed.Device) -> float:

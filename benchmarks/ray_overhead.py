@@ -93,7 +93,7 @@ images = CropImages(path, names, entry.side_px, keep=False)
 class Few(torch.utils.data.Dataset):
     squares = torch.randint(0, 256, (batch, 3, entry.side_px, entry.side_px), dtype=torch.uint8)
     def __len__(self): return len(names)
-    def __getitems__(self, rows): return list(self.squares[: len(rows)])
+    def __getitems__(self, rows): return self.squares[: len(rows)]
 
 def decode():
     for first in range(0, len(names), batch):

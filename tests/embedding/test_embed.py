@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from visnet import zoo
-from visnet.embedding.embed import chosen_device, chosen_precision, embed
+from visnet.embedding.embed import _AHEAD, chosen_device, chosen_precision, embed
 
 
 class Photos(torch.utils.data.Dataset[Tensor]):
@@ -46,6 +46,26 @@ def test_every_photo_is_embedded_once_and_in_order(count: int, batch: int) -> No
         for row, embedding in zip(rows.tolist(), embeddings, strict=True):
             alone = model(photos[row][None].float() / 255)[0]
             torch.testing.assert_close(embedding, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "batch"), [(7, 3), (6, 3), (1, 4), (0, 4)])
+def test_what_is_computed_ahead_comes_in_the_same_order(
+    count: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, photos = network(), Photos(count)
+    expected = list(embed(model, photos, batch=batch, device="cpu", precision="fp32"))
+    monkeypatch.setitem(_AHEAD, "cpu", 1)
+    computed: list[int] = []
+    model.register_forward_pre_hook(lambda _, given: computed.append(len(given[0])))
+    stream = embed(model, photos, batch=batch, device="cpu", precision="bf16")
+    for number, (rows, _) in enumerate(stream, 1):
+        assert rows.tolist() == expected[number - 1][0].tolist()
+        assert len(computed) == min(number + 1, len(expected))
+    assert len(computed) == len(expected)
+    again = list(embed(model, photos, batch=batch, device="cpu", precision="fp32"))
+    for (rows, vectors), (wanted_rows, wanted) in zip(again, expected, strict=True):
+        assert torch.equal(rows, wanted_rows)
+        assert torch.equal(vectors, wanted)
 
 
 def test_a_vector_is_the_same_to_the_bit_in_whatever_company() -> None:

@@ -87,7 +87,7 @@ def bring(table: Table, pairs: pd.DataFrame, photos: pd.DataFrame, crops: Path, 
             for at in range(0, len(some), COMPARED_AT_ONCE):
                 part = some.iloc[at : at + COMPARED_AT_ONCE]
                 sides = (np.searchsorted(places, part[side]) for side in ("a", "b"))
-                seen = compare(*(torch.stack(pictures.__getitems__(side.tolist())) for side in sides))
+                seen = compare(*(pictures.__getitems__(side.tolist()) for side in sides))
                 parts.append(torch.cat([seen.features, seen.maps.flatten(1)], dim=1).numpy())
                 progress.advance(len(part))
             table.put(_rows(some, crop_ids, np.concatenate(parts)), change.changed)

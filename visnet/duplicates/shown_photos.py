@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import torch
 
 from visnet.duplicates.candidates import Hashes
 from visnet.duplicates.views import SIDE_PX, VIEWS, hashes
@@ -67,7 +66,7 @@ def hash_all(path: Path, crop_ids: list[str], log: Log) -> Hashes:
     with log.progress("hashes", len(crop_ids), unit="photo") as progress:
         for first in range(0, len(crop_ids), HASHED_AT_ONCE):
             some = range(first, min(first + HASHED_AT_ONCE, len(crop_ids)))
-            found.append(hashes(torch.stack(pictures.__getitems__(some))))
+            found.append(hashes(pictures.__getitems__(some)))
             progress.advance(len(some))
     return np.concatenate(found)
 

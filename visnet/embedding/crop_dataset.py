@@ -63,17 +63,17 @@ class CropImages(Dataset[torch.Tensor]):
     def __getitem__(self, index: int) -> torch.Tensor:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[torch.Tensor]:
+    def __getitems__(self, indices: Sequence[int]) -> torch.Tensor:
         rows = torch.as_tensor(indices)
         if not len(self._held):
-            return list(self._decoded(rows.tolist()))
+            return self._decoded(rows.tolist())
         if self._cache is None:
             self._cache = torch.empty(len(self), 3, self.side_px, self.side_px, dtype=torch.uint8)
         wanted = torch.unique(rows[~self._held[rows]])
         if len(wanted):
             self._cache[wanted] = self._decoded(wanted.tolist())
             self._held[wanted] = True
-        return list(self._cache[rows])
+        return self._cache[rows]
 
     def _decoded(self, indices: list[int]) -> torch.Tensor:
         # By as many threads as the network has, which waits for the pictures.

@@ -1,7 +1,8 @@
 """Embed the photos of a dataset with a trained model."""
 
 import contextlib
-from collections.abc import Iterator, Sized
+from collections import deque
+from collections.abc import Callable, Iterator, Sized
 from typing import Any, Literal, cast
 
 import torch
@@ -18,6 +19,8 @@ Device = Literal["auto", "cpu", "cuda"]
 Computed = Literal["fp32", "bf16"]
 Precision = Literal["auto", "fp32", "bf16"]
 
+_AHEAD = {"cpu": 0, "cuda": 1}  # batches that are computed before one is yielded
+
 
 def embed(
     model: nn.Module,
@@ -33,7 +36,7 @@ def embed(
 
     `images` gives uint8 RGB [3, S, S] and has a length. The model runs in eval mode, always on `batch` photos, and in
     fp32 as `ready` makes it. It stays on the device, where the next call finds it, and otherwise is as before once the
-    iterator ends or is closed.
+    iterator ends or is closed. A GPU computes the next batch while one is yielded.
     precision: see `chosen_precision`. `ValueError` for a batch below 1.
     """
     if batch < 1:
@@ -47,24 +50,50 @@ def embed(
     loader = photo_loader(images, rows, batch=batch, workers=workers, pin_memory=place.type == "cuda")
     model.to(place).eval()
     running: nn.Module | None = None
+    waiting: deque[tuple[Tensor, Callable[[], Tensor]]] = deque()
     try:
         with log.progress("embedding", len(rows), unit="photo") as progress:
             for numbers, photos in loader:
                 # A library sums in another order for another batch size: a short batch is filled up, so that a photo's
                 # vector is the same to the bit in whatever company it comes.
-                whole = torch.cat([photos, photos.new_zeros((batch - len(photos), *photos.shape[1:]))])
+                whole = photos
+                if len(photos) < batch:
+                    whole = torch.cat([photos, photos.new_zeros((batch - len(photos), *photos.shape[1:]))])
                 autocast = torch.autocast(place.type, torch.bfloat16) if half else _whole_fp32()
                 with autocast:
                     running = running or ready(model, whole.shape[-1], "bf16" if half else "fp32", place)
                     with torch.inference_mode():
                         embeddings = running(as_floats(whole.to(place, non_blocking=True), channels_last=True))
-                        embeddings = embeddings[: len(photos)].float().cpu()
-                # Out of inference mode, and a copy: an inference tensor could not be trained upon, or written to.
-                yield numbers, embeddings.clone()
-                progress.advance(len(numbers))
+                        waiting.append((numbers, _brought(embeddings[: len(photos)].float())))
+                while len(waiting) > _AHEAD[place.type]:
+                    first, arrived = waiting.popleft()
+                    yield first, arrived()
+                    progress.advance(len(first))
+            for first, arrived in waiting:
+                yield first, arrived()
+                progress.advance(len(first))
     finally:
         for module, training in before.items():
             module.training = training
+
+
+def _brought(embeddings: Tensor) -> Callable[[], Tensor]:
+    """Have vectors copied to the CPU; the function returned waits for them, and for nothing that was begun later.
+
+    It copies them once more, out of inference mode: an inference tensor could not be trained upon, or written to.
+    """
+    if not embeddings.is_cuda:
+        return embeddings.clone
+    held = torch.empty(embeddings.shape, pin_memory=True)
+    held.copy_(embeddings, non_blocking=True)
+    there = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    there.record()
+
+    def arrived() -> Tensor:
+        there.synchronize()
+        return held.clone()
+
+    return arrived
 
 
 def ready(model: nn.Module, side_px: int, precision: Computed, place: torch.device | None = None) -> nn.Module:

@@ -50,7 +50,7 @@ class Decoding:
         return self.images
 
     def _decoded(self, block: pa.Table) -> pa.Table:
-        squares = torch.stack(self.of(block).__getitems__(range(block.num_rows))).numpy()
+        squares = self.of(block).__getitems__(range(block.num_rows)).numpy()
         kind = pa.binary(squares[0].nbytes)
         column = pa.Array.from_buffers(kind, len(squares), [None, pa.py_buffer(squares)])
         return pa.table({ROW: block[ROW], "square": column})

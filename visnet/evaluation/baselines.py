@@ -42,11 +42,11 @@ class Changed(Dataset[torch.Tensor]):
     def __getitem__(self, index: int) -> torch.Tensor:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[torch.Tensor]:
+    def __getitems__(self, indices: Sequence[int]) -> torch.Tensor:
         rows = list(indices)
         photos = as_floats(stack(self.images, rows))
         changed = augment(photos, self.amounts, self.draws[rows])
-        return list(changed.mul(255.0).round().to(torch.uint8))
+        return changed.mul(255.0).round().to(torch.uint8)
 
 
 def embedded(model: nn.Module, images: Images, log: Log, precision: embed.Precision = "auto") -> torch.Tensor:

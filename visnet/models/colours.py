@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visnet.models.inputs import constant
 from visnet.models.norms import unit_norm
 
 BINS = (6, 12, 12)  # of L* in 0 … 100 and of a*, b* in −64 … 64; what lies beyond falls into the outermost bin
@@ -53,7 +54,7 @@ def histograms(photos: Tensor) -> Tensor:
 def cielab(photos: Tensor) -> Tensor:
     """Convert sRGB floats in 0..1, [B, 3, H, W], to CIELAB under D65 (IEC 61966-2-1, CIE 15), of the same shape."""
     linear = torch.where(photos <= 0.04045, photos / 12.92, ((photos.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
-    to_xyz, white = (torch.tensor(values, device=photos.device) for values in (_TO_XYZ, _WHITE))
+    to_xyz, white = torch.stack([constant(row, photos) for row in _TO_XYZ]), constant(_WHITE, photos)
     xyz = torch.einsum("ij,bjhw->bihw", to_xyz, linear) / white[:, None, None]
     least = 216 / 24389
     x, y, z = torch.where(xyz > least, xyz.clamp_min(least) ** (1 / 3), (24389 / 27 * xyz + 16) / 116).unbind(1)

@@ -14,12 +14,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def stack(images: Dataset[Tensor], rows: Sequence[int]) -> Tensor:
     """Read `rows` of a dataset of uint8 photos [3, S, S] as one uint8 tensor [B, 3, S, S].
 
-    A dataset with `__getitems__` (one read for many rows) is asked once.
+    A dataset with `__getitems__` (one read for many rows) is asked once, and may answer with one tensor.
     `ValueError` for a photo that is not uint8, not RGB or not of the others' size.
     """
     rows = [int(row) for row in rows]
     read_many = getattr(images, "__getitems__", None)
     photos = read_many(rows) if read_many is not None else [images[row] for row in rows]
+    if isinstance(photos, Tensor) and photos.dtype == torch.uint8 and photos.ndim == 4 and photos.shape[1] == 3:
+        return photos
     for row, photo in zip(rows, photos, strict=True):
         if photo.dtype != torch.uint8 or photo.ndim != 3 or photo.shape[0] != 3 or photo.shape != photos[0].shape:
             found = f"{str(photo.dtype).removeprefix('torch.')} {list(photo.shape)}"
@@ -34,6 +36,11 @@ def as_floats(photos: Tensor, *, channels_last: bool = False) -> Tensor:
     """Turn uint8 photos [B, 3, S, S] into float32 in 0..1, on the device they are on."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return photos.to(dtype=torch.float32, memory_format=layout).div_(255.0)
+
+
+def constant(values: Sequence[float], beside: Tensor) -> Tensor:
+    """Return numbers as a tensor of another's type and device, [N]; a copy from the host would wait for a GPU."""
+    return torch.stack([beside.new_full((), value) for value in values])
 
 
 def photo_loader(

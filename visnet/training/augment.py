@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from visnet.models.inputs import constant
 from visnet.zoo import Augment
 
 DRAWS = 17  # random numbers per photo
@@ -85,7 +86,7 @@ def _coloured(photos: Tensor, amounts: Augment, either: Tensor) -> Tensor:
         1.0 + either[:, at] * amount
         for at, amount in ((9, amounts.brightness), (10, amounts.contrast), (11, amounts.saturation))
     )
-    grey = photos.new_tensor(_GREY)
+    grey = constant(_GREY, photos)
     # saturation: s·x + (1 − s)·grey(x); contrast before it: c·x + (1 − c)·mean grey, itself times the brightness
     mix = saturation[:, None, None] * torch.eye(3, device=photos.device) + (1.0 - saturation)[:, None, None] * grey
     mix = (brightness * contrast)[:, None, None] * mix

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from visnet.embedding.embed import Device, embed
+from visnet.models.inputs import stack
 from visnet.pipeline.log import Log
 from visnet.search.mining import hardest_negatives
 from visnet.storage import atomic
@@ -95,7 +96,5 @@ class _Some(Dataset[Tensor]):
     def __getitem__(self, place: int) -> Tensor:
         return self._images[int(self._rows[place])]
 
-    def __getitems__(self, places: list[int]) -> list[Tensor]:
-        rows = self._rows[places].tolist()
-        read_many = getattr(self._images, "__getitems__", None)
-        return list(read_many(rows)) if read_many is not None else [self._images[row] for row in rows]
+    def __getitems__(self, places: list[int]) -> Tensor:
+        return stack(self._images, self._rows[places].tolist())

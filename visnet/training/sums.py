@@ -23,7 +23,7 @@ class Sums:
             self._names = ["loss", *step.totals, "size"]
             self.values = self.values.new_zeros(len(self._names))
         loss = step.loss.detach().double()
-        size = self.values.new_tensor(step.size)
+        size = self.values.new_full((), step.size)  # not a tensor from the host, whose copy would wait
         self.values += torch.stack((loss * size, *(step.totals[name].double() for name in self._names[1:-1]), size))
         bad = (self._bad_step < 0) & ~torch.isfinite(loss)
         self._bad_step = torch.where(bad, number, self._bad_step)
