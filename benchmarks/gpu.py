@@ -8,6 +8,7 @@ to gpu-DEVICE.json; the search's own tables beside it.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -23,9 +24,11 @@ import torch  # noqa: E402 (ROOT must be importable first)
 from benchmarks.timetable import Part, Ran, run  # noqa: E402
 from kernels.nearest.bench.machine import commit, describe, slug  # noqa: E402
 
+ROOMY = importlib.util.find_spec("xdist") is not None and (os.cpu_count() or 1) >= 8
 PYTEST = (
     *("-m", "pytest", "-q", "-m", "gpu", "--durations", "8", "--tb", "short", "-p", "no:cacheprovider"),
     *("-W", "ignore::pytest.PytestConfigWarning"),  # settings of plugins that are not installed
+    *(("-n", "8") if ROOMY else ()),  # a kernel is compiled for each type and kind of tile, by one core each
 )
 BENCH = ("-m", "kernels.nearest.bench", "--device", "cuda", "--tested", "--table")
 

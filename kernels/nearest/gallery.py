@@ -58,9 +58,11 @@ class Gallery:
 
     @property
     def scan(self) -> str:
-        """Say what searches it: on a CPU the type of its codes and the compiled variant, or torch; else the backend."""
-        if self.backend != "cpu":
-            return self.backend
+        """Say what searches it: the type of its codes, and the compiled variant, torch or Triton; or the reference."""
+        if self.backend == "reference":
+            return "reference"
+        if self.backend == "triton":
+            return f"{self.prepared.scan} by triton"
         from kernels.nearest.native import build
 
         return f"{self.prepared.scan} by {build.running()}"

@@ -38,6 +38,11 @@ class Prepared:
     replays: Replays | None = None
 
     @property
+    def scan(self) -> str:
+        """Name the type that is scanned; float64 where no bound holds."""
+        return "float64" if self.scanned is None else str(self.scanned.codes.dtype).removeprefix("torch.")
+
+    @property
     def nbytes(self) -> int:
         """Bytes of what is kept beside the vectors."""
         kept = 0 if self.sample is None else self.sample.codes.nbytes + self.sample.row.nbytes

@@ -76,6 +76,13 @@ def test_a_range_of_rows(assert_same):
     assert_same(found, nearest(queries, gallery.vectors, 5, within=within, backend="reference"))
 
 
+def test_a_gallery_says_what_is_scanned():
+    for dtype, compute, told in (
+        (torch.float32, "int8", "int8"), (torch.bfloat16, "auto", "bfloat16"), (torch.int8, "auto", "int8"),
+    ):  # fmt: skip
+        assert Gallery(normal(40, 8, dtype=dtype), compute=compute, backend="triton").scan == f"{told} by triton"
+
+
 def test_strided_input(assert_same):
     wide = normal(24, 40)
     queries, gallery = wide[:9:4, 3:20], wide.T[:33, :17]

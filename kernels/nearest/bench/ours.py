@@ -12,12 +12,10 @@ from kernels.nearest.bench.arrivals import Batcher, Served, poisson
 from kernels.nearest.bench.measure import wall_s
 from kernels.nearest.bench.work import Work
 
-SCANS = {"float32": 4, "bfloat16": 2, "int8": 1}
-
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A Gallery, the time it took, the bytes of its copy, and the type it is scanned in, which those bytes tell."""
+    """A Gallery, the time it took, the bytes of its copy, and the type it is scanned in."""
 
     gallery: Gallery
     build_s: float
@@ -30,9 +28,7 @@ def build(vectors: Tensor, work: Work) -> Built:
     made: list[Gallery] = []
     device = vectors.device.type
     build_s = wall_s(lambda: made.append(Gallery(vectors, metric=work.metric, compute=work.compute)), device)
-    item_bytes = made[0].nbytes / max(vectors.numel(), 1) or vectors.dtype.itemsize  # no copy: itself is scanned
-    scan = next((name for name, size in SCANS.items() if size <= item_bytes), "int8")  # padding only adds
-    return Built(made[0], build_s, made[0].nbytes, scan)
+    return Built(made[0], build_s, made[0].nbytes, made[0].scan.split()[0])
 
 
 def searcher(work: Work, made: Built, queries: Tensor) -> Callable[[], Neighbors]:
