@@ -95,9 +95,9 @@ def test_the_whole_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_row_names_the_type_that_is_scanned_and_is_held_against_its_roof(tmp_path: Path) -> None:
-    works = (Work(3, 600, 24, 5, compute="float32"), Work(3, 600, 24, 5, "bfloat16", compute="bfloat16"))
-    _, rows = run(tmp_path, works=works, peers=())
-    assert [row["scan"] for row in rows] == ["float32", "bfloat16"]
+    kinds = ("float32", "bfloat16")
+    _, rows = run(tmp_path, works=[Work(3, 600, 24, 5, kind, compute=kind, peers=()) for kind in kinds])
+    assert [row["scan"] for row in rows] == list(kinds)
     for row, width in zip(rows, (4, 2), strict=True):
         assert row["reached"]["bytes_per_s"] == pytest.approx(600 * 24 * width / statistics.median(row["alone_s"]))
 
