@@ -205,6 +205,9 @@ LIBRARY = ["kernels.nearest", "visnet.models", "visnet.zoo", "visnet.zoo.weights
 LIBRARY += ["visnet.embedding.embed", "visnet.embedding.colour_histogram", "visnet.search.products"]
 LIBRARY += ["visnet.search.mining", "visnet.evaluation.metrics", "visnet.evaluation.retrieval"]
 SAMPLING = ["visnet.sampling.samplers"]  # whose parameters are pydantic's
+TASKS = ["visnet.categorizing.task", "visnet.categorizing.beams", "visnet.categorizing.attention_picture"]
+TASKS += ["visnet.localizing.task", "visnet.localizing.localizer", "visnet.quality.zoom_filter", "visnet.quality.head"]
+TASKS += ["visnet.quality.features", "visnet.categorizing.sureness"]  # which also import pyarrow
 
 
 def test_the_library_imports_on_a_bare_gpu_machine() -> None:
@@ -212,6 +215,12 @@ def test_the_library_imports_on_a_bare_gpu_machine() -> None:
     absent += ["timm", "huggingface_hub"]
     code = f"import sys; sys.modules.update(dict.fromkeys({absent}))\nfor m in {LIBRARY}: __import__(m)"
     code += f"\ndel sys.modules['pydantic']\nfor m in {SAMPLING}: __import__(m)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_what_trains_imports_without_lance_and_pydantic() -> None:
+    absent = ["dagster", "dvc", "mlflow", "lance", "pydantic", "httpx", "pytorch_metric_learning", "onnxruntime"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent}))\nfor m in {TASKS}: __import__(m)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 

@@ -21,6 +21,7 @@ for name in (
     "dvc.utils.serialize",
     "dvc_data.hashfile.checkout",
     "git",
+    "lance",
     "mlflow.store.model_registry.sqlalchemy_workspace_store",
     "mlflow.store.tracking.sqlalchemy_workspace_store",
     "mlflow.tracing.processor.base_mlflow",

@@ -9,8 +9,8 @@ import torch
 from tests.categorizing.trees import CHANNELS, SHOP, drawn, spelled
 from tests.sources.test_atlas import TAXONOMY
 from visnet.categorizing.attention import AttentionHead
-from visnet.categorizing.choices import Head
 from visnet.categorizing.classifiers import LeavesHead, LevelsHead
+from visnet.categorizing.files import Head
 from visnet.categorizing.learning import first_of_the_best
 from visnet.categorizing.network import HEADS, PathNetwork
 from visnet.taxonomy.paths import joined, levels_of

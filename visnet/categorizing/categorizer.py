@@ -17,8 +17,7 @@ from torch.utils.data import Dataset
 
 from visnet.categorizing import answers
 from visnet.categorizing.answers import PathAnswer
-from visnet.categorizing.choices import Head, Model
-from visnet.categorizing.files import AGAIN, SETTINGS, TAXONOMY, TOGETHER, tensors
+from visnet.categorizing.files import AGAIN, SETTINGS, TAXONOMY, TOGETHER, Head, Model, tensors
 from visnet.categorizing.network import PathNetwork, PathNetworks
 from visnet.embedding.crop_dataset import square
 from visnet.embedding.embed import Computed, chosen_device, chosen_precision, embed, ready

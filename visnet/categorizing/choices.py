@@ -4,11 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from visnet.categorizing.files import Head
 from visnet.pipeline.bounds import BATCH_MAX, EPOCHS_MAX, LR_MAX, SIDES_PX, Packaged
 from visnet.pipeline.stage import Frozen, Seed, Share, Workers
 
-Head = Literal["attention", "leaves", "levels"]
-Model = Head | Literal["together"]
 ENLARGED = 8 / 7  # what is answered, to what is learnt from, where nothing is said of it
 
 

@@ -11,6 +11,8 @@ VALIDATION = "validation.csv"  # the crops that the models were chosen by, and l
 ALLOWED, CHANGES = Path("taxonomy.txt"), Path("taxonomy_changes.csv")  # which a person writes, in the workspace
 AGAIN = "again"  # the network of the chosen model that has learnt from all photos
 TOGETHER: Literal["together"] = "together"  # the model of both, which answers
+Head = Literal["attention", "leaves", "levels"]
+Model = Head | Literal["together"]
 TODAY = "today.json"  # what became of the tree that the model learnt, where anything did
 TOLD_CATEGORIES = "told_categories.lance"  # of products that the source gives none
 

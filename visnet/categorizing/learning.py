@@ -10,8 +10,8 @@ import pandas as pd
 
 from visnet.categorizing import answers, apart
 from visnet.categorizing.categorizer import Categorizer, PathSettings, built
-from visnet.categorizing.choices import Head, Model, PathModels
-from visnet.categorizing.files import AGAIN, ALLOWED, TOGETHER
+from visnet.categorizing.choices import PathModels
+from visnet.categorizing.files import AGAIN, ALLOWED, TOGETHER, Head, Model
 from visnet.categorizing.network import PathNetwork
 from visnet.categorizing.side_by_side import rounded, side_by_side
 from visnet.categorizing.sureness import NEVER, Sureness, sureness

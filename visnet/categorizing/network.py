@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from visnet.categorizing.attention import AttentionHead
-from visnet.categorizing.choices import Head
 from visnet.categorizing.classifiers import LeavesHead, LevelsHead
+from visnet.categorizing.files import Head
 from visnet.models.timm_trunk import TimmTrunk
 from visnet.taxonomy.tree import Taxonomy
 

@@ -10,8 +10,8 @@ from visnet.categorizing import answers, path_metrics, path_page
 from visnet.categorizing.attention import AttentionHead
 from visnet.categorizing.beams import beams
 from visnet.categorizing.categorizer import Categorizer
-from visnet.categorizing.choices import Model, PathModels
-from visnet.categorizing.files import TOGETHER
+from visnet.categorizing.choices import PathModels
+from visnet.categorizing.files import TOGETHER, Model
 from visnet.categorizing.task import labelled
 from visnet.pipeline.log import Log
 from visnet.pipeline.stage import Report

@@ -10,8 +10,8 @@ import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import lance
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +20,9 @@ from visnet.errors import NotReady
 from visnet.storage.fingerprints import content_digest
 from visnet.storage.object_store import is_url, lance_options
 from visnet.storage.table_files import TableFiles, committing, cut_short, data_files, files_of, first_commit, is_whole
+
+if TYPE_CHECKING:
+    import lance
 
 NUMBERED = ("_versions", "_transactions")  # folders whose files have the same names in a table that replaces another
 WRITTEN = (*NUMBERED, "data", "_deletions", "_indices")  # folders that Lance writes, and whose files we may remove
@@ -75,7 +78,7 @@ class Table:
         """
         return any(name.endswith(".manifest") for name in self._files.names("_versions"))
 
-    def opened(self, version: int | None = None) -> lance.LanceDataset:
+    def opened(self, version: int | None = None) -> "lance.LanceDataset":
         """Open a version, the latest if none is named; `NotReady` when there is no table."""
         if not is_url(self.place) and not self.exists():
             raise NotReady(f"{self.place}: no table there; run the stage that makes it")
@@ -123,6 +126,8 @@ class Table:
 
         `OSError` when the disk was full and the commit was cut short; `repair` takes it back.
         """
+        import lance  # here, as in `_dataset`
+
         known, before = set(replaced), set[str]()
         try:
             latest = self.opened()
@@ -221,7 +226,9 @@ class Table:
     def _key(self) -> str:
         return self.key or self.columns[0]
 
-    def _dataset(self, version: int | None = None) -> lance.LanceDataset:
+    def _dataset(self, version: int | None = None) -> "lance.LanceDataset":
+        import lance  # here: what trains imports this module, also where Lance is not installed
+
         if not is_url(self.place):
             return lance.dataset(self._uri, version=version)
         try:
