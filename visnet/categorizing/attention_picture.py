@@ -26,10 +26,12 @@ def panels(categorizer: Categorizer, picture: Image.Image, answer: PathAnswer, n
     taxonomy = categorizer.taxonomy
     path = taxonomy.path_numbers[answer.path]
     nodes = [node for node in taxonomy.ancestors[path] if node >= 0]
-    beneath = [torch.tensor(np.flatnonzero((taxonomy.ancestors == node).any(1))) for node in nodes]
-    photo = as_floats(square(picture, categorizer.settings.side_px)[None])
+    network = categorizer.networks[categorizer.settings.chosen]
+    place = next(network.parameters()).device  # where it has answered
+    beneath = [torch.tensor(np.flatnonzero((taxonomy.ancestors == node).any(1)), device=place) for node in nodes]
+    photo = as_floats(square(picture, categorizer.settings.side_px)[None].to(place))
     with torch.inference_mode():
-        looks = categorizer.networks[categorizer.settings.chosen].looks(photo, path, beneath).numpy()
+        looks = network.looks(photo, path, beneath).cpu().numpy()
     shown = picture.convert("RGB").resize((PANEL_PX, PANEL_PX), Image.Resampling.BILINEAR)
     names = zip(levels_of(answer.path), answer.level_probabilities, looks, strict=True)
     return [

@@ -66,7 +66,8 @@ class LevelsHead(LeavesHead):
         """Return the mean over the levels of the true paths [B] of the cross-entropy of their nodes."""
         scores = self(found)
         nodes = self.nodes[paths]
-        above = (scores.exp() @ self.through).clamp_min(LEAST).log().gather(1, nodes.clamp_min(0))
+        with torch.autocast(scores.device.type, enabled=False):  # a sum in half precision is off where it is near 1
+            above = (scores.float().exp() @ self.through).clamp_min(LEAST).log().gather(1, nodes.clamp_min(0))
         ends = nodes == nodes.amax(1, keepdim=True)  # the deepest node comes last; the path itself is told exactly
         logs = torch.where(ends, scores.gather(1, paths[:, None]), above)
         known = nodes >= 0

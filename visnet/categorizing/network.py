@@ -76,6 +76,6 @@ class PathNetworks(nn.Module):
 
 
 def _same(layers: Sequence[nn.Module]) -> bool:
-    """Tell whether layers of one kind have the same tensors."""
+    """Tell whether layers of one kind have the same tensors, each on its own device."""
     first, *others = [layer.state_dict() for layer in layers]
-    return all(value.equal(other[name]) for other in others for name, value in first.items())
+    return all(value.equal(other[name].to(value.device)) for other in others for name, value in first.items())

@@ -37,6 +37,7 @@ def fit_projection(model: nn.Module, images: Dataset[Tensor], *, seed: int, batc
         vectors = [part for _, part in embed(model, seen, batch=batch, workers=workers, log=log)]
     finally:
         model.embedding = layer
+        model.cpu()  # where the layer has stayed
     weight, bias = projection(torch.cat(vectors).double().numpy(), layer.out_features, rng)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight))
