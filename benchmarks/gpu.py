@@ -48,7 +48,7 @@ def parts(out: Path) -> tuple[Part, ...]:
     return (
         python("kernel-tests", 120, *PYTEST, "tests/kernels"),
         searches("searches", "alone", 80),
-        python("model-tests", 80, *PYTEST, "tests/test_gpu.py"),
+        python("model-tests", 80, *PYTEST, "tests/gpu"),
         training("training-small", "--config", "mildnet_small_hinge", "--photos", "8192", "--triplets", "128"),
         training("training-wide", "--config", "mildnet_all_trainable", "--side", "224"),
         python("embedding", 60, "benchmarks/embedding.py", "--device", "cuda"),
