@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,14 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Categorizer:
         networks[head] = network
     settings = PathSettings(NETWORK, SIDE_PX, 14, "attention", 0.3, dict.fromkeys(HEADS, 1.0))  # type: ignore[arg-type]
     return Categorizer(SHOP, networks, settings)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fp32() -> Iterator[None]:
+    """Compare fp32 also where a CPU has AMX, by which "auto" is bf16."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+        yield
 
 
 def second(seed: int) -> PathNetwork:
