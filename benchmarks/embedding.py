@@ -52,7 +52,7 @@ def embedded_s(model: torch.nn.Module, photos: Photos, batch: int, device: embed
 def bare_s(model: torch.nn.Module, photos: Photos, batch: int, device: embed.Device) -> float:
     """Seconds that the network alone takes for as many batches."""
     place = embed.chosen_device(device)
-    half = embed.chosen_precision("auto", place) == "bf16"
+    half = embed.chosen_precision("auto", place, model) == "bf16"
     whole = as_floats(photos.few.repeat(-(-batch // 256), 1, 1, 1)[:batch].to(place), channels_last=True)
     model = model.to(place).eval()
     with torch.autocast(place.type, torch.bfloat16, enabled=half), torch.inference_mode():

@@ -1,5 +1,6 @@
 """Embedding a dataset of photos."""
 
+import dataclasses
 from typing import cast
 
 import pytest
@@ -29,6 +30,10 @@ def network() -> nn.Module:
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5),
         nn.Linear(4, 5),
     )  # fmt: skip
+
+
+def untrained(name: str) -> zoo.Entry:
+    return dataclasses.replace(zoo.entry(name), weights="none")
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -114,13 +119,18 @@ def test_half_precision_is_asked_for_and_comes_back_as_float32() -> None:
     full += 1  # no inference tensor: its owner may write to it
 
 
-def test_a_cpu_embeds_in_bf16_where_it_has_tiles_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cpu_embeds_in_bf16_where_it_has_tiles_and_the_network_fills_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    dense, cpu, cuda = network(), torch.device("cpu"), torch.device("cuda")
+    thin, convnext = (
+        zoo.build_model(entry, seed=1) for entry in map(untrained, ("mobilenet_v3_large", "convnext_tiny"))
+    )
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert chosen_precision("auto", torch.device("cpu")) == "fp32"
+    assert [chosen_precision("auto", cpu, model) for model in (dense, thin, convnext)] == ["fp32"] * 3
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    assert chosen_precision("auto", torch.device("cpu")) == "bf16"
-    assert chosen_precision("fp32", torch.device("cpu")) == "fp32"
+    assert [chosen_precision("auto", cpu, model) for model in (dense, thin, convnext)] == ["bf16", "fp32", "bf16"]
+    assert [chosen_precision("auto", cuda, model) for model in (dense, thin)] == ["bf16"] * 2
+    assert (chosen_precision("fp32", cpu, dense), chosen_precision("bf16", cpu, thin)) == ("fp32", "bf16")
 
 
 def test_bad_requests_are_refused() -> None:

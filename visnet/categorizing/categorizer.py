@@ -142,8 +142,9 @@ class Categorizer:
     @functools.cached_property
     def _ready(self) -> tuple[nn.Module, Computed]:
         """What answers, as it answers for a few photos, and in which precision; it learns no more by then."""
-        precision = chosen_precision("auto", chosen_device("auto"))
-        return ready(self.model(self.settings.answers).eval(), self.settings.side_px, precision), precision
+        network = self.model(self.settings.answers).eval()
+        precision = chosen_precision("auto", chosen_device("auto"), network)
+        return ready(network, self.settings.side_px, precision), precision
 
     def categorize(self, squares: Sequence[Tensor]) -> list[PathAnswer]:
         """Answer for a few photos, uint8 [3, S, S], in the tree that was learnt."""

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from visnet.models.folding import folded
 from visnet.models.inputs import as_floats, photo_loader
-from visnet.models.onnx_network import on_onnxruntime
+from visnet.models.onnx_network import is_thin, on_onnxruntime
 from visnet.pipeline.budget import keep_what_is_freed
 from visnet.pipeline.log import SILENT, Log
 
@@ -45,7 +45,7 @@ def embed(
     if place.type == "cpu":
         keep_what_is_freed()
     before = {module: module.training for module in model.modules()}
-    half = chosen_precision(precision, place) == "bf16"
+    half = chosen_precision(precision, place, model) == "bf16"
     rows = range(len(cast(Sized, images)))
     loader = photo_loader(images, rows, batch=batch, workers=workers, pin_memory=place.type == "cuda")
     model.to(place).eval()
@@ -117,17 +117,19 @@ def chosen_device(device: Device) -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def chosen_precision(precision: Precision, place: torch.device) -> Computed:
-    """Return the precision of that name; "auto" is bf16 where the device multiplies it much faster than fp32.
+def chosen_precision(precision: Precision, place: torch.device, model: nn.Module) -> Computed:
+    """Return the precision of that name; "auto" is bf16 where the device computes this model much faster in it.
 
-    That is a GPU, and a CPU with AMX. With AVX-512 BF16 alone, casting and sorting weights at every call takes what the
-    products save: a photo alone through EfficientNet-Lite0 is faster in fp32. `ValueError` for another name.
+    That is a GPU, and a CPU with AMX unless the model `is_thin`. With AVX-512 BF16 alone, casting and sorting weights
+    at every call takes what the products save. `ValueError` for another name.
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise ValueError(f"precision {precision!r} is unknown; allowed are 'auto', 'fp32', 'bf16'")
     if precision != "auto":
         return precision
-    return "bf16" if place.type == "cuda" or torch.cpu._is_amx_tile_supported() else "fp32"
+    if place.type == "cuda":
+        return "bf16"
+    return "bf16" if torch.cpu._is_amx_tile_supported() and not is_thin(model) else "fp32"
 
 
 @contextlib.contextmanager

@@ -37,7 +37,8 @@ class Params(Frozen):
     """How many crops at a time, in which precision, and where.
 
     Vectors of another precision are by another model. "auto" keeps that of the vectors which stand there by these
-    weights, whatever machine goes on; for new weights it is bf16 on a GPU and on a CPU with AMX.
+    weights, whatever machine goes on; for new weights it is bf16 on a GPU, and on a CPU with AMX for all networks but
+    those of thin convolutions (EfficientNet, MobileNet).
     """
 
     batch: int = Field(16, ge=1, le=65_536)
@@ -54,7 +55,7 @@ def build(crops: Path, photo_quality: Path, trained_model: Path, *, out: Path, p
     """
     model, entry = weights.load(trained_model)
     served, digest = Table(out / TABLE, "crop_id"), weights.digest(model.state_dict())
-    precision = _precision(params.precision, digest, served)
+    precision = _precision(params.precision, model, digest, served)
     made_by = model_id(digest, precision)
     path = crops / "crops.lance"
     table = shown_crops(path, photo_quality, [*COLUMNS, "content"]).sort_by("crop_id")
@@ -120,14 +121,14 @@ def sources(contents: pa.Array | pa.ChunkedArray, made_by: str, side_px: int) ->
     return fingerprints(contents, model)
 
 
-def _precision(asked: embed.Precision, digest: str, served: Table) -> embed.Computed:
+def _precision(asked: embed.Precision, model: nn.Module, digest: str, served: Table) -> embed.Computed:
     """Return the precision asked for; for "auto" that of the vectors that stand by these weights, if there are some."""
     if asked == "auto" and served.exists():
         made_by = set(served.read(["model"])["model"].unique().to_pylist())
         for known in get_args(embed.Computed):
             if made_by == {model_id(digest, known)}:
                 return cast(embed.Computed, known)
-    return embed.chosen_precision(asked, embed.chosen_device("auto"))
+    return embed.chosen_precision(asked, embed.chosen_device("auto"), model)
 
 
 def _table(out: Path, wanted: pa.Table) -> Table:

@@ -1,10 +1,11 @@
 """How a training goes, and what it gives back."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import nn
 
+from visnet.embedding.embed import Precision
 from visnet.zoo import Entry, Optimizer, Schedule
 
 
@@ -27,7 +28,7 @@ class Options:
     seed: int
     patience: int = 0
     interpolate: bool = False
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Precision = "auto"
     devices: int = 1
     compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -38,6 +39,8 @@ class Options:
         for name, least in (("epochs", 1), ("devices", 1), ("seed", 0), ("patience", 0), ("workers", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, is {getattr(self, name)}")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision {self.precision!r} is unknown; allowed are 'auto', 'fp32', 'bf16'")
 
     @classmethod
     def of(cls, entry: Entry, *, seed: int, **others: Any) -> "Options":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from visnet.embedding.embed import chosen_device, chosen_precision
+from visnet.embedding.embed import chosen_device
 from visnet.pipeline.launch import Launch
 from visnet.training.options import Options
 
@@ -43,6 +43,5 @@ def autocast(options: Options, device: torch.device) -> torch.autocast:
 
     On a CPU "auto" is fp32: instructions for bf16 speed up its forward passes, and few of its backward ones.
     """
-    asked = "fp32" if options.precision == "auto" and device.type == "cpu" else options.precision
-    half = chosen_precision(asked, device) == "bf16"
+    half = device.type == "cuda" if options.precision == "auto" else options.precision == "bf16"
     return torch.autocast(device.type, torch.bfloat16, enabled=half)
