@@ -27,10 +27,10 @@ for build in aot.score_builds():
 
 
 @pytest.mark.aot
-def test_every_entry_compiles_without_spilling(tmp_path):
+def test_every_entry_compiles_without_spilling():
+    """What Triton has compiled of these very sources, tiles and types before, it finds in its own cache."""
     pytest.importorskip("triton")
     env = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    env["TRITON_CACHE_DIR"] = str(tmp_path)
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=ROOT, env=env, capture_output=True, text=True, timeout=400
     )
