@@ -1,7 +1,6 @@
 """Triplets of four products; pages that are judged on, a browser that opens one, and a mark as a page sends it."""
 
 import contextlib
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
+from tests.chromium import CHROMIUM, FLAGS
 from visnet.review import triplets
 from visnet.review.server import Judged, app
 from visnet.review.shown import choose
@@ -19,7 +19,6 @@ from visnet.review.shown import choose
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 PRODUCTS = ["a", "b", "c", "d"]
 KINDS = ["product/in", "product/out", "colour/in"]
@@ -48,7 +47,7 @@ def opened(url: str, width: int, height: int) -> Iterator[tuple["BrowserContext"
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         window = browser.new_context(viewport={"width": width, "height": height})
         page, errors = window.new_page(), list[str]()
         page.on("pageerror", lambda error: errors.append(str(error)))

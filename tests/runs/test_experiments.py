@@ -17,8 +17,8 @@ from orchestration.bridge.dvc import Dvc
 from orchestration.defs.experiments import experiment_asset
 from tests import learning
 from tests.apart import Work
+from tests.chromium import CHROMIUM, FLAGS
 from tests.forked import dvc
-from tests.orchestration.test_browser import CHROMIUM, FLAGS
 from tests.tracking.test_tracking import client_of, runs
 from tests.workspace import report, shell
 from visnet import zoo

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.serving.page.searching import CHROMIUM, FLAGS, Open, Service, make
+from tests.chromium import CHROMIUM, FLAGS
+from tests.serving.page.searching import Open, Service, make
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

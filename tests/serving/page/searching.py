@@ -1,6 +1,5 @@
 """A person at the search page: the service of a small shop in a process, and what is done in the browser."""
 
-import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -9,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pyarrow as pa
-import pytest
 
 from tests import refreshing
 from tests.apart import Work
@@ -20,12 +18,6 @@ from visnet.storage.table import Table
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-IN_CHROMIUM = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
-]
 AREA = ".area[aria-pressed=true]"
 PRODUCTS = 60  # two pages and a half
 PHOTO = "p007-0-0.png"

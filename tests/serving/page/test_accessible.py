@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.serving.page.searching import IN_CHROMIUM, Open, Service, drag, products, searched
+from tests.chromium import IN_CHROMIUM
+from tests.serving.page.searching import Open, Service, drag, products, searched
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

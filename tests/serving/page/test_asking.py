@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.chromium import IN_CHROMIUM
 from tests.serving.page.searching import (
     AREA,
     DRAWN,
-    IN_CHROMIUM,
     PRODUCTS,
     Open,
     Service,

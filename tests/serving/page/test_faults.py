@@ -1,6 +1,7 @@
 """What the search page says when there is nothing to show, and that nothing is lost by it."""
 
-from tests.serving.page.searching import AREA, IN_CHROMIUM, Open, Service, drag, give, products, searched
+from tests.chromium import IN_CHROMIUM
+from tests.serving.page.searching import AREA, Open, Service, drag, give, products, searched
 
 pytestmark = IN_CHROMIUM
 

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.serving.page.searching import IN_CHROMIUM, Open, Service, products, searched
+from tests.chromium import IN_CHROMIUM
+from tests.serving.page.searching import Open, Service, products, searched
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

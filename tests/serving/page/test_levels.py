@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests import refreshing
-from tests.serving.page.searching import IN_CHROMIUM, Open, Service, products, searched
+from tests.chromium import IN_CHROMIUM
+from tests.serving.page.searching import Open, Service, products, searched
 
 pytestmark = IN_CHROMIUM
 BAGS = [f"Women/Bags/Kind {kind:02d}" for kind in range(14)]  # more than stand below each other

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from tests.chromium import IN_CHROMIUM
 from tests.serving.app.running import served
-from tests.serving.page.searching import IN_CHROMIUM, Service, give, products
+from tests.serving.page.searching import Service, give, products
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

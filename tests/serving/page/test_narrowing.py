@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tests.serving.page.searching import IN_CHROMIUM, PRODUCTS, Open, Service, products, searched
+from tests.chromium import IN_CHROMIUM
+from tests.serving.page.searching import PRODUCTS, Open, Service, products, searched
 from visnet.taxonomy.paths import joined
 
 pytestmark = IN_CHROMIUM

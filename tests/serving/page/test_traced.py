@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx
 
-from tests.serving.page.searching import IN_CHROMIUM, Open, Service, products, searched
+from tests.chromium import IN_CHROMIUM
+from tests.serving.page.searching import Open, Service, products, searched
 
 pytestmark = IN_CHROMIUM
 STEPS = [
