@@ -24,6 +24,7 @@ SETTINGS = {
     "OMP_NUM_THREADS": "1",
 }
 SMALL = ("--num-cpus=1", "--object-store-memory=100000000", "--disable-usage-stats", "--block")
+SMALL += ("--include-log-monitor=false",)  # a process for each node, to tell a driver what it does not ask for
 RAY = Path(sys.executable).with_name("ray")
 
 

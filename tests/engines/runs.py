@@ -5,10 +5,10 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests import workspace
+from tests import forked, workspace
 from tests.engines.nodes import Nodes
 
 # Agents of a node, processes without work, and what Ray Data has once in a cluster, for all jobs there will be.
@@ -16,11 +16,15 @@ OF_RAY = ("Agent", "IDLE", "ActorLocationTracker", "_Stats", "Autoscaling", "Usa
 RUN = (sys.executable, "-m", "visnet", "run")
 
 
-def started(folder: Path, *words: str) -> "subprocess.Popen[str]":
-    command = [*(words or RUN)]
+def started(folder: Path, stage: str, run: Sequence[str] = RUN) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*run, stage], cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+
+
+def forked_run() -> tuple[str, ...]:
+    """Return the same for a run that ends by itself: it is forked, and a signal would not come to it."""
+    return (forked.python(), *RUN[1:])
 
 
 def environment() -> dict[str, str]:

@@ -13,7 +13,7 @@ from orchestration.bridge import process
 from tests import workspace
 from tests.engines import nodes
 from tests.engines.nodes import Nodes
-from tests.engines.runs import RUN, environment, on_the_cluster, started, wait_for, workers
+from tests.engines.runs import RUN, environment, forked_run, on_the_cluster, started, wait_for, workers
 from visnet.storage.table import Table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -36,7 +36,7 @@ def rows(folder: Path) -> int:
 
 
 def test_a_node_lost_in_the_middle_costs_nothing(three: Nodes, shop: Path, anew: Path) -> None:
-    run = started(anew, *RUN, "catalog_embeddings")
+    run = started(anew, "catalog_embeddings", forked_run())
     wait_for(lambda: rows(anew) > 0, run)
     nodes.kill(three.nodes[-1])
     done = rows(anew)
@@ -53,7 +53,7 @@ def test_a_node_lost_in_the_middle_costs_nothing(three: Nodes, shop: Path, anew:
     assert "  Ray: Raylet is terminated" in said
     three.join()
 
-    run = started(anew, *RUN, "knn_results")
+    run = started(anew, "knn_results", forked_run())
     said = run.communicate(timeout=300)[0]
     assert run.returncode == 0, said
     found, wanted = (workspace.report(folder, "knn_results") for folder in (anew, shop))
@@ -62,7 +62,7 @@ def test_a_node_lost_in_the_middle_costs_nothing(three: Nodes, shop: Path, anew:
 
 
 def test_a_stopped_run_leaves_no_process_and_the_next_does_the_rest(three: Nodes, shop: Path, anew: Path) -> None:
-    run = started(anew, *RUN, "catalog_embeddings")
+    run = started(anew, "catalog_embeddings")
     wait_for(lambda: rows(anew) > 0, run)
     run.send_signal(signal.SIGTERM)
     said = run.communicate(timeout=60)[0]
@@ -74,7 +74,7 @@ def test_a_stopped_run_leaves_no_process_and_the_next_does_the_rest(three: Nodes
         time.sleep(0.1)
     before = rows(anew)
     assert 0 < before < 675
-    run = started(anew, *RUN, "catalog_embeddings")
+    run = started(anew, "catalog_embeddings", forked_run())
     said = run.communicate(timeout=300)[0]
     assert run.returncode == 0, said
     found = workspace.report(anew, "catalog_embeddings")

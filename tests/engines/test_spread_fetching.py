@@ -19,7 +19,7 @@ from tests import workspace
 from tests.apart import within
 from tests.engines import nodes, work
 from tests.engines.nodes import Nodes
-from tests.engines.runs import RUN, on_the_cluster, started, wait_for, workers
+from tests.engines.runs import forked_run, on_the_cluster, started, wait_for, workers
 from tests.image_server import Gauge, ImageServer
 from tests.sources.changefeed.shop import jpeg
 from visnet.engines import cluster
@@ -125,7 +125,7 @@ def test_a_node_lost_in_the_middle_has_only_its_missing_photos_asked_again(
         server.hits.clear()
     folder = shop(tmp_path / "ray", "ray", servers)
     pause(servers, 0.1)
-    run = started(folder, *RUN, "raw_images")
+    run = started(folder, "raw_images", forked_run())
     wait_for(lambda: rows(folder) > 0, run)
     with_process = [node for node in three.nodes[1:] if node.poll() is None and has_process(node.pid)]
     nodes.kill(with_process[0])
@@ -157,7 +157,7 @@ def test_a_stopped_run_asks_no_more_and_the_next_asks_for_the_rest(
 ) -> None:
     folder = shop(tmp_path / "ray", "ray", servers)
     pause(servers, 0.1)
-    run = started(folder, *RUN, "raw_images")
+    run = started(folder, "raw_images")
     wait_for(lambda: rows(folder) > 0, run)
     run.send_signal(signal.SIGTERM)
     said = run.communicate(timeout=60)[0]
