@@ -120,15 +120,14 @@ def test_half_precision_is_asked_for_and_comes_back_as_float32() -> None:
 
 
 def test_a_cpu_embeds_in_bf16_where_it_has_tiles_and_the_network_fills_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    dense, cpu, cuda = network(), torch.device("cpu"), torch.device("cuda")
-    thin, convnext = (
-        zoo.build_model(entry, seed=1) for entry in map(untrained, ("mobilenet_v3_large", "convnext_tiny"))
-    )
+    cpu, cuda, names = torch.device("cpu"), torch.device("cuda"), ("resnet18", "mobilenet_v3_large", "convnext_tiny")
+    dense, thin, convnext = (zoo.build_model(entry, seed=1) for entry in map(untrained, names))
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     assert [chosen_precision("auto", cpu, model) for model in (dense, thin, convnext)] == ["fp32"] * 3
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     assert [chosen_precision("auto", cpu, model) for model in (dense, thin, convnext)] == ["bf16", "fp32", "bf16"]
+    assert chosen_precision("auto", cpu, network()) == "fp32", "it has few weights"
     assert [chosen_precision("auto", cuda, model) for model in (dense, thin)] == ["bf16"] * 2
     assert (chosen_precision("fp32", cpu, dense), chosen_precision("bf16", cpu, thin)) == ("fp32", "bf16")
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from visnet.models.folding import folded
 from visnet.models.inputs import as_floats, photo_loader
-from visnet.models.onnx_network import is_thin, on_onnxruntime
+from visnet.models.onnx_network import is_light, on_onnxruntime
 from visnet.pipeline.budget import keep_what_is_freed
 from visnet.pipeline.log import SILENT, Log
 
@@ -120,7 +120,7 @@ def chosen_device(device: Device) -> torch.device:
 def chosen_precision(precision: Precision, place: torch.device, model: nn.Module) -> Computed:
     """Return the precision of that name; "auto" is bf16 where the device computes this model much faster in it.
 
-    That is a GPU, and a CPU with AMX unless the model `is_thin`. With AVX-512 BF16 alone, casting and sorting weights
+    That is a GPU, and a CPU with AMX unless the model `is_light`. With AVX-512 BF16 alone, casting and sorting weights
     at every call takes what the products save. `ValueError` for another name.
     """
     if precision not in ("auto", "fp32", "bf16"):
@@ -129,7 +129,7 @@ def chosen_precision(precision: Precision, place: torch.device, model: nn.Module
         return precision
     if place.type == "cuda":
         return "bf16"
-    return "bf16" if torch.cpu._is_amx_tile_supported() and not is_thin(model) else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() and not is_light(model) else "fp32"
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Photos embedded together whose vectors are to the bit those that they have alone.
 
 A library sums in another order for another size of batch. Of a network's layers that is mostly the linear ones, which
-are so small that a photo at a time costs nothing; in which sizes all others sum alike is found by trying.
+are so small that a photo at a time costs nothing; in which sizes all others sum alike is found by trying. Rounding to
+bf16 hides the order of nearly all sums, one in some thousand apart: there each layer is watched, over many photos.
 """
 
 import contextlib
@@ -20,6 +21,8 @@ from visnet.models.onnx_network import OnnxNetwork
 
 SIZES = (16, 8, 4, 2)
 ALONE = (1,)
+_VALUES, _MOST_PHOTOS = 1 << 18, 512  # of one layer that are compared in bf16, and photos of noise for them
+_A_PHOTO = 1 << 15  # values of one layer
 
 
 def sizes_alike(
@@ -27,14 +30,26 @@ def sizes_alike(
 ) -> tuple[int, ...]:
     """Return the sizes of batch, largest first and 1 last, in which photos have the vectors that they have alone.
 
-    Each is tried on as many photos of noise as the largest has: the order of sums depends on shapes, not on values. It
-    holds for this machine, device and number of threads.
+    Each is tried on photos of noise, at least as many as the largest has: the order of sums depends on shapes, not on
+    values. It holds for this machine, device and number of threads.
     """
     tried = sorted(set(sizes), reverse=True)
-    noise = torch.randint(0, 256, (max(tried), 3, side_px, side_px), generator=torch.Generator().manual_seed(0))
-    squares = list(noise.to(torch.uint8))
-    alone = embed_together(model, squares, ALONE, precision)
-    alike = [size for size in tried if torch.equal(embed_together(model, squares, (size,), precision), alone)]
+    photos, generator = max(tried), torch.Generator().manual_seed(0)
+    if precision == "bf16":
+        with _Layers(model) as layers:
+            embed_together(model, [torch.zeros(3, side_px, side_px, dtype=torch.uint8)], ALONE, precision)
+        photos = min(max(photos, -(-_VALUES // min(layers.values, default=_VALUES))), _MOST_PHOTOS)
+    squares = [*torch.randint(0, 256, (photos, 3, side_px, side_px), generator=generator, dtype=torch.uint8)]
+
+    def made(size: int) -> list[Tensor]:
+        if precision == "fp32":  # of which a vector itself shows in which order it was summed
+            return [embed_together(model, squares, (size, *ALONE), precision)]
+        with _Layers(model) as layers:
+            vectors = embed_together(model, squares, (size, *ALONE), precision)
+        return [*layers.sums(), vectors]
+
+    alone = made(1)
+    alike = [size for size in tried if all(map(torch.equal, made(size), alone))]
     return (*alike, *ALONE)
 
 
@@ -68,6 +83,40 @@ def _on_cpu(model: nn.Module, squares: Sequence[Tensor], precision: Computed) ->
 
 def _on_gpu(model: nn.Module, squares: Sequence[Tensor], precision: Computed) -> Tensor:
     return next(embed(model, squares, batch=len(squares), precision=precision))[1]  # type: ignore[arg-type]
+
+
+class _Layers:
+    """Within it, the outputs of each layer of weights are added up, photo by photo: another bit gives another sum.
+
+    Of a photo that has very many in a layer, some tens of thousands.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+        self._sums: dict[nn.Module, list[Tensor]] = {}
+        self._hooks: list[Any] = []
+        self.values: list[int] = []  # of a photo, in each convolution's output
+
+    def __enter__(self) -> "_Layers":
+        self._hooks = [layer.register_forward_hook(self._add) for layer in self._layers]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def sums(self) -> list[Tensor]:
+        """Return each layer's sums over all photos, int64 [N], in the order of the layers."""
+        return [torch.cat(self._sums[layer]) for layer in self._layers if layer in self._sums]
+
+    def _add(self, layer: nn.Module, _: Any, found: Tensor) -> None:
+        flat = (found.movedim(1, -1) if found.ndim == 4 else found).flatten(1)  # as it lies in memory: no copy
+        step = flat.shape[1] // _A_PHOTO | 1  # odd, so that it meets each place of a power of two
+        bits = flat[:, ::step].contiguous().view(torch.int16 if found.itemsize == 2 else torch.int32).long()
+        odd = torch.arange(1, 2 * bits.shape[1], 2, device=bits.device)  # else bits that change places would not show
+        self._sums.setdefault(layer, []).append((bits * odd).sum(dim=1))
+        if isinstance(layer, nn.Conv2d):
+            self.values.append(bits.shape[1])
 
 
 class _RowByRow(TorchFunctionMode):

@@ -28,6 +28,7 @@ _TOLD = frozenset(  # torch's own operations that the exporter tells well: over 
         *("relu", "relu_", "sigmoid", "silu", "silu_", "sub", "t", "view"),
     ]
 )
+_LIGHT = 1_000_000  # weights of convolutions, in all
 _FEWEST = 2  # convolutions: a transformer has one, and is no faster there
 _exporting = threading.Lock()
 _in_vain: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()  # networks that were not told: to try takes seconds
@@ -83,15 +84,18 @@ def on_onnxruntime(model: nn.Module, side_px: int) -> nn.Module:
     return model
 
 
-def is_thin(model: nn.Module) -> bool:
-    """Tell whether a network's convolutions look at few channels each, as those of EfficientNet and MobileNet do.
+def is_light(model: nn.Module) -> bool:
+    """Tell whether ONNX Runtime runs a network in fp32 sooner than torch does in bf16 by AMX.
 
-    By them AMX multiplies tiles that are nearly empty: ONNX Runtime answers sooner in fp32 than torch in bf16, alone in
-    a quarter of the time. Not so ConvNeXt, whose widest layers are dense and which torch runs in either.
+    So it is where convolutions look at few channels each, as those of EfficientNet and MobileNet, by which AMX
+    multiplies tiles that are nearly empty, or where all of them have few weights, so that casting takes longer. Not
+    with layer norms, as in ConvNeXt and transformers, which torch runs in either precision.
     """
     modules = [*model.modules()]
-    thin = any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in modules)
-    return thin and not any(isinstance(module, nn.LayerNorm) for module in modules)
+    convolutions = [module for module in modules if isinstance(module, nn.Conv2d)]
+    thin = any(module.groups > 1 for module in convolutions)
+    few = sum(module.weight.numel() for module in convolutions) < _LIGHT
+    return (thin or few) and not any(isinstance(module, nn.LayerNorm) for module in modules)
 
 
 class _Operations(TorchDispatchMode):

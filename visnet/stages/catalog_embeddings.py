@@ -37,8 +37,8 @@ class Params(Frozen):
     """How many crops at a time, in which precision, and where.
 
     Vectors of another precision are by another model. "auto" keeps that of the vectors which stand there by these
-    weights, whatever machine goes on; for new weights it is bf16 on a GPU, and on a CPU with AMX for all networks but
-    those of thin convolutions (EfficientNet, MobileNet).
+    weights, whatever machine goes on; for new weights it is bf16 on a GPU, and on a CPU with AMX but for networks with
+    few weights or thin convolutions (EfficientNet, MobileNet).
     """
 
     batch: int = Field(16, ge=1, le=65_536)
