@@ -44,14 +44,14 @@ class Measured:
     cpu_ms: list[float] = field(default_factory=list)
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
-    failed: int = 0
+    loads: list[load.Load] = field(default_factory=list)
 
     def row(self) -> str:
         """Return the medians, as cells of a table."""
         p50, p99 = statistics.median(self.p50_ms), statistics.median(self.p99_ms)
         cpu_ms = statistics.median(self.cpu_ms)
         rate = statistics.median(self.rates)
-        return f"{cpu_ms:.2f} | {rate:,.0f} | {p50:.1f} | {p99:.1f} | {p99 / p50:.1f} | {self.failed}"
+        return f"{cpu_ms:.2f} | {rate:,.0f} | {p50:.1f} | {p99:.1f} | {p99 / p50:.1f} | {load.failures(self.loads)}"
 
 
 def measure(
@@ -71,7 +71,7 @@ def measure(
             mine.rates.append(most.rate)
             mine.p50_ms.append(at_70.at(0.5))
             mine.p99_ms.append(at_70.at(0.99))
-            mine.failed += most.failed + at_70.failed
+            mine.loads += (most, at_70)
     return found
 
 

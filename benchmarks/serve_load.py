@@ -68,6 +68,13 @@ def _lines(headers: Mapping[str, str]) -> str:
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
 
 
+def failures(loads: "Sequence[Load]") -> str:
+    """Return how many requests of loads failed, and with which statuses."""
+    found = sum((one.statuses for one in loads), Counter[int]())
+    why = f" ({', '.join(f'{count} with {status}' for status, count in found.items())})" if found else ""
+    return f"{found.total()}{why}"
+
+
 class Connection:
     """A connection that is kept."""
 

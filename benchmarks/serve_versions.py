@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -69,15 +68,13 @@ def _while_they_come(
         with _versions(come, every_s, took_s):
             beside.append(_steady(service, requests, rates[-1], VERSIONS * every_s))
     sizes.stop()
-    answered, failed, torn = (
-        sum(each) for each in zip(*((len(x.times_s), x.failed, x.torn) for x in beside), strict=True)
-    )
+    answered, torn = (sum(each) for each in zip(*((len(x.times_s), x.torn) for x in beside), strict=True))
     return [
         f"{len(took_s)} versions, {what}, in {turns * VERSIONS * every_s / 60:g} minutes, one every {every_s:g} s, "
         f"each {statistics.median(took_s):.1f} s of work; {min(rates):,.0f} to {max(rates):,.0f} requests/s:",
-        f"{answered:,} answered, {failed} failed{_why(beside)}, {torn} torn (a product of another edition than that of "
-        f"the lineage); p50 {_median(beside, 0.5)}, alone {_median(alone, 0.5)} ms; p99 {_median(beside, 0.99)}, alone "
-        f"{_median(alone, 0.99)} ms (the median of the turns, and each).",
+        f"{answered:,} answered, {load.failures(beside)} failed, {torn} torn (a product of another edition than that "
+        f"of the lineage); p50 {_median(beside, 0.5)}, alone {_median(alone, 0.5)} ms; p99 {_median(beside, 0.99)}, "
+        f"alone {_median(alone, 0.99)} ms (the median of the turns, and each).",
         f"Memory: {_sizes(sizes, 0)}; without the files that are mapped, which another version replaces: "
         f"{_sizes(sizes, 1)}.",
     ]
@@ -117,11 +114,6 @@ def _sizes(sizes: "Sizes", of: int) -> str:
 
 def _steady(service: Service, requests: Sequence[bytes], rate: float, seconds: float) -> load.Load:
     return load.steady(service.port, requests, rate, seconds, lambda body: serve_shop.editions(json.loads(body)))
-
-
-def _why(loads: Sequence[load.Load]) -> str:
-    found = sum((one.statuses for one in loads), Counter[int]())
-    return f" ({', '.join(f'{count} with {status}' for status, count in found.items())})" if found else ""
 
 
 class Sizes:
