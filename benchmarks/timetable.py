@@ -83,8 +83,9 @@ def _run(part: Part, limit_s: float, say: Callable[[str], None], env: Mapping[st
         status = "out of time"
     finally:
         _end(process, grace_s)
-        reader.join()
-        stream.close()
+        reader.join(grace_s)
+        if not reader.is_alive():  # else a process that has left the group holds it
+            stream.close()
     return Ran(part.name, status, time.monotonic() - begun, tuple(output))
 
 

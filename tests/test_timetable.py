@@ -31,7 +31,7 @@ def test_each_part_has_its_turn_and_what_it_printed_is_kept() -> None:
 
 def test_a_part_out_of_time_is_interrupted_and_keeps_what_it_has() -> None:
     code = "import time\ntry:\n    print('begun')\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('kept')"
-    done, _ = ran(python("slow", code, limit_s=1.5), python("next", "print('here')"), grace_s=10.0)
+    done, _ = ran(python("slow", code, limit_s=6.0), python("next", "print('here')"), grace_s=10.0)
     assert [(one.status, one.output) for one in done] == [
         ("out of time", ("begun", "kept")),
         ("passed", ("here",)),
@@ -43,11 +43,11 @@ def test_one_that_heeds_no_interrupt_is_killed_with_its_children() -> None:
         "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
     )
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    deaf = python("deaf", f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {code}", limit_s=2.0)
+    deaf = python("deaf", f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {code}", limit_s=6.0)
     begun = time.monotonic()
     done, _ = ran(deaf)
     assert (done[0].status, done[0].output) == ("out of time", ("deaf",))
-    assert time.monotonic() - begun < 30  # else the child held the output open for its minute
+    assert time.monotonic() - begun < 45  # else the child held the output open for its minute
 
 
 def test_what_is_left_of_the_budget_is_the_limit_and_at_last_nothing_begins() -> None:

@@ -32,8 +32,7 @@ def scan_kernel(
     [1] float32, read where there is an error; valid: a bitset or None. A split reads every splits-th of the `tiles`
     tiles listed in `tiles_ptr` [tiles] int32, or where that is None, i * jump + i // RUN * skip + first for i < tiles.
     row, bound: [Q, splits, capacity] int64, float32; count: [Q, splits] int32, grows from what it holds, beyond
-    capacity where there was no room. EVEN: BLOCK_D divides
-    D; WHOLE: D <= BLOCK_D.
+    capacity where there was no room. EVEN: BLOCK_D divides D; WHOLE: D <= BLOCK_D.
     """
     split, splits = tl.program_id(1), tl.num_programs(1)
     top_query = tl.program_id(0) * BLOCK_Q

@@ -32,16 +32,15 @@ def score_kernel(
     listed = row >= 0
     if tl.max(listed.to(tl.int32), axis=0) == 0:
         return
-    queries_at = queries_ptr + query * stride_q + at_d.to(tl.int64) * stride_qd
-    gallery_at = gallery_ptr + row[:, None] * stride_g + at_d.to(tl.int64)[None, :] * stride_gd
+    queries_at, gallery_at = queries_ptr + query * stride_q, gallery_ptr + row[:, None] * stride_g
     # One sum a column of the block, added up at last: a sum of D / BLOCK_D + BLOCK_D terms, whatever their order.
     total = tl.zeros([BLOCK_C, BLOCK_D], tl.float64)
     if METRIC > 0:
         x_sq, y_sq = tl.zeros([BLOCK_D], tl.float64), tl.zeros([BLOCK_C, BLOCK_D], tl.float64)
     for d in range(0, D, BLOCK_D):
-        inside = at_d < D - d
-        x = tl.load(queries_at + d * stride_qd, mask=inside, other=0.0).to(tl.float32).to(tl.float64)
-        y = tl.load(gallery_at + d * stride_gd, mask=listed[:, None] & inside[None, :], other=0.0)
+        inside, column = at_d < D - d, (at_d + d).to(tl.int64)  # of a gallery that lies by columns, far apart
+        x = tl.load(queries_at + column * stride_qd, mask=inside, other=0.0).to(tl.float32).to(tl.float64)
+        y = tl.load(gallery_at + column[None, :] * stride_gd, mask=listed[:, None] & inside[None, :], other=0.0)
         y = y.to(tl.float32).to(tl.float64)
         if METRIC == 0:
             apart = x[None, :] - y

@@ -40,6 +40,16 @@ def test_scores_are_those_of_whole_numbers(metric, dtype, d):
     assert found.tolist() == score.pair_scores(queries, gallery, row, metric).tolist()
 
 
+@pytest.mark.skipif(gpu.INTERPRETED, reason="it takes two gigabytes of a GPU")
+def test_a_gallery_that_lies_by_columns_may_be_larger_than_32_bits_count():
+    gallery = torch.zeros((512, 4_300_000), dtype=torch.int8, device=DEVICE).T
+    rows = torch.tensor([[0, 4_299_999, 77]], device=DEVICE)
+    gallery[rows[0]] = torch.randint(-127, 128, (3, 512), dtype=torch.int8, device=DEVICE)
+    queries = normal(1, 512)
+    found = gpu_score.pair_scores(queries, gallery, rows, "sq_euclidean")
+    assert found.tolist() == score.pair_scores(queries, gallery, rows, "sq_euclidean").tolist()
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_nearly_all_are_known_without_another_look(metric):
     queries, gallery = normal(4, 96), normal(500, 96, seed=1)

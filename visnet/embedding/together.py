@@ -95,7 +95,7 @@ class _Layers:
         self._layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         self._sums: dict[nn.Module, list[Tensor]] = {}
         self._hooks: list[Any] = []
-        self.values: list[int] = []  # of a photo, in each convolution's output
+        self.values: list[int] = []  # of a photo, in the output of each convolution over places
 
     def __enter__(self) -> "_Layers":
         self._hooks = [layer.register_forward_hook(self._add) for layer in self._layers]
@@ -115,7 +115,7 @@ class _Layers:
         bits = flat[:, ::step].contiguous().view(torch.int16 if found.itemsize == 2 else torch.int32).long()
         odd = torch.arange(1, 2 * bits.shape[1], 2, device=bits.device)  # else bits that change places would not show
         self._sums.setdefault(layer, []).append((bits * odd).sum(dim=1))
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d) and found.shape[2:].numel() > 1:
             self.values.append(bits.shape[1])
 
 

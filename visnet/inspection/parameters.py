@@ -98,7 +98,7 @@ _SAY: Mapping[str, Mapping[str, str]] = {
         "config": "a file of visnet/zoo (python -m visnet zoo)",
         "version": "above 0: take this registered model instead",
     },
-    "catalog_embeddings": {"precision": "bf16 on a GPU, large networks on a CPU with AMX; else fp32"},
+    "catalog_embeddings": {"precision": "bf16 on a GPU, and with AMX but for light networks; else fp32"},
     "knn_results": {"k": "shop products per street photo", "similar_k": "similar products per product"},
     "evaluation": {
         "recall_at_1_margin": "gate: how far below the champion's",

@@ -95,7 +95,8 @@ def is_light(model: nn.Module) -> bool:
     convolutions = [module for module in modules if isinstance(module, nn.Conv2d)]
     thin = any(module.groups > 1 for module in convolutions)
     few = sum(module.weight.numel() for module in convolutions) < _LIGHT
-    return (thin or few) and not any(isinstance(module, nn.LayerNorm) for module in modules)
+    told = len(convolutions) >= _FEWEST and not any(isinstance(module, nn.LayerNorm) for module in modules)
+    return told and (thin or few)
 
 
 class _Operations(TorchDispatchMode):

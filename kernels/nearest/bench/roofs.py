@@ -38,7 +38,7 @@ class Reached:
 
 def reached(work: Work, seconds: float, read: str, scan: str, roofs: Roofs) -> Reached:
     """Relate a time to the roofs. read: the type of the values that are read; scan: the type that is multiplied."""
-    bytes_per_s = work.g * work.d * ITEM_BYTES[read] / seconds
+    bytes_per_s = work.g * work.d * ITEM_BYTES.get(read, ITEM_BYTES[work.dtype]) / seconds
     flop_per_s = 2.0 * work.q * work.g * work.d / seconds
     shares = {"copy bandwidth": bytes_per_s / roofs.copy_bytes_per_s}
     if scan in roofs.flop_per_s:

@@ -120,7 +120,9 @@ class Suite:
                 yield row
         if not row.ours_s:
             row = replace(row, alone_s=time_alone(search, self.device, self.pairs, self.budget_s))
-            yield replace(row, kernels=trace(search)) if self.device == "cuda" else row
+            yield row
+            if self.device == "cuda":
+                yield replace(row, kernels=trace(search))
 
     def _reach(self, row: WorkRow) -> WorkRow:
         if not row.ours_s:
