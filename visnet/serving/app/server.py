@@ -83,6 +83,8 @@ def application(settings: Settings, once_open: Callable[[], None] = lambda: None
     for router in routers:
         app.include_router(router)
     app.mount("/static", Files(directory=pages.PAGE))
+    for route in app.routes:  # else the first request waits while FastAPI makes what it takes of each route
+        route.matches({"type": "http", "method": "GET", "path": "/no/such/page", "root_path": "", "headers": []})
     app.add_middleware(Door, settings=settings, metrics=counts)
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
