@@ -45,11 +45,10 @@ def parts(out: Path) -> tuple[Part, ...]:
     def training(name: str, *arguments: str) -> Part:
         return python(name, 40, "benchmarks/training.py", "--device", "cuda", "--repeats", "2", *arguments)
 
+    graphs = [f"tests/kernels/test_nearest_gpu_{one}.py" for one in ("replay", "score")]
     return (
-        python(
-            "graph-tests", 60, *PYTEST, *(f"tests/kernels/test_nearest_gpu_{one}.py" for one in ("replay", "score"))
-        ),
-        python("kernel-tests", 120, *PYTEST, "tests/kernels"),
+        python("graph-tests", 60, *PYTEST, *graphs),
+        python("kernel-tests", 120, *PYTEST, "tests/kernels", *(f"--ignore={one}" for one in graphs)),
         searches("searches", "alone", 80),
         python("model-tests", 80, *PYTEST, "tests/gpu"),
         training("training-small", "--config", "mildnet_small_hinge", "--photos", "8192", "--triplets", "128"),

@@ -20,8 +20,7 @@ def stack(images: Dataset[Tensor], rows: Sequence[int]) -> Tensor:
     rows = [int(row) for row in rows]
     read_many = getattr(images, "__getitems__", None)
     photos = read_many(rows) if read_many is not None else [images[row] for row in rows]
-    whole = isinstance(photos, Tensor) and photos.ndim == 4 and photos.shape[:2] == (len(rows), 3)
-    if isinstance(photos, Tensor) and whole and photos.dtype == torch.uint8:
+    if isinstance(photos, Tensor) and (photos.dtype, photos.ndim, *photos.shape[:2]) == (torch.uint8, 4, len(rows), 3):
         return photos
     for row, photo in zip(rows, photos, strict=True):
         if photo.dtype != torch.uint8 or photo.ndim != 3 or photo.shape[0] != 3 or photo.shape != photos[0].shape:
